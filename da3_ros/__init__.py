@@ -1,0 +1,33 @@
+"""Metric depth, confidence, poses and 3D scenes from ordinary cameras, with Depth Anything 3.
+
+Importing the package is cheap: it loads neither torch nor rclpy. The public names below are
+resolved on first use. Where to start reading: `assembly` joins the network (`inference`) to the
+pipeline (`stream`); `ros.node`, `cli.main` are the adapters around it.
+"""
+
+from importlib import import_module
+from pkgutil import extend_path
+from typing import TYPE_CHECKING
+
+# The generated interfaces (da3_ros.msg, .srv, .action) live in the colcon install space, this
+# file may be read from a source tree or a pip installation: both are parts of one package.
+__path__ = extend_path(__path__, __name__)
+
+__version__ = '0.1.0'
+
+__all__ = ['DepthAnything3', 'Prediction', '__version__']
+
+_PUBLIC = {
+    'DepthAnything3': 'da3_ros.inference.api',
+    'Prediction': 'da3_ros.inference.api',
+}
+
+if TYPE_CHECKING:
+    from da3_ros.inference.api import DepthAnything3, Prediction
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on first use."""
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

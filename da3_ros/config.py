@@ -1,0 +1,268 @@
+"""Options, declared once: default, bounds, unit, help, dynamic or read-only.
+
+ROS parameters, command-line flags, `config/da3.yaml` and `docs/parameters.md` derive from the
+dataclasses here; a test compares. An options object is frozen: a change makes another one, which
+is checked whole before anything uses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, cast
+
+from da3_ros.errors import ConfigError
+
+OptionValue = bool | int | float | str | tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OptionSpec:
+    """Declaration of one option."""
+
+    name: str
+    default: OptionValue
+    help: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    dynamic: bool = False
+    """Whether it may change while the node runs."""
+
+
+def _option(
+    default: OptionValue,
+    text: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+    dynamic: bool = False,
+) -> Any:
+    metadata = {
+        'help': text,
+        'minimum': minimum,
+        'maximum': maximum,
+        'choices': choices,
+        'dynamic': dynamic,
+    }
+    return field(default=default, metadata=metadata)
+
+
+RESIZE_METHODS = (
+    'upper_bound_resize',
+    'upper_bound_crop',
+    'lower_bound_resize',
+    'lower_bound_crop',
+)
+REFERENCE_STRATEGIES = ('saddle_balanced', 'saddle_sim_range', 'first', 'middle')
+
+
+@dataclass(frozen=True, slots=True)
+class EstimatorOptions:
+    """What the network is and how images enter it."""
+
+    model: str = _option(
+        'da3-small',
+        'Network: a preset (da3-small, da3-base, da3-large, da3-giant), a hub repository, or a '
+        'folder with config.json and model.safetensors; "random:PRESET" for seeded random weights '
+        '(output means nothing), "truth" for exact geometry of the synthetic room.',
+    )
+    revision: str = _option('', 'Revision of the hub repository; empty for its default branch.')
+    device: str = _option('auto', 'Torch device: auto, cpu, cuda or cuda:N.')
+    process_res: int = _option(
+        504, 'Bound of the image side that the resize method names, px.', minimum=14, maximum=4096
+    )
+    process_res_method: str = _option(
+        'upper_bound_resize',
+        'How images are brought to a multiple of 14 pixels.',
+        choices=RESIZE_METHODS,
+    )
+    ref_view_strategy: str = _option(
+        'saddle_balanced',
+        'Choice of the reference view for windows of three or more views.',
+        choices=REFERENCE_STRATEGIES,
+    )
+    use_ray_pose: bool = _option(
+        False, 'Take poses from the ray map instead of the camera decoder (slower).'
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOptions:
+    """How images become sets, sets become windows and windows become one world."""
+
+    cameras: tuple[str, ...] = _option(
+        ('camera',), 'Names of the cameras; each is a topic prefix and a key of the rig.'
+    )
+    sync_tolerance_s: float = _option(
+        0.02, 'Largest difference of stamps within one set, s.', minimum=0.0, maximum=10.0
+    )
+    min_cameras: int = _option(
+        0,
+        'Smallest number of cameras that makes a set when the others are late; 0 for all.',
+        minimum=0,
+        maximum=64,
+    )
+    sync_wait_s: float = _option(
+        0.1,
+        'How much newer than a pending set any image may be before the set goes out without its '
+        'late cameras, s (time of stamps).',
+        minimum=0.0,
+        maximum=60.0,
+    )
+    window: int = _option(3, 'Sets that one forward pass sees.', minimum=1, maximum=256)
+    stride: int = _option(1, 'New sets per window.', minimum=1, maximum=256)
+    scene_sets: int = _option(
+        100, 'Newest sets kept for export and for the path.', minimum=1, maximum=100000
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OutputOptions:
+    """What the node publishes and how."""
+
+    image_transport: str = _option(
+        'raw', 'Image topics to subscribe to.', choices=('raw', 'compressed')
+    )
+    image_reliability: str = _option(
+        'best_effort',
+        'QoS of the image subscriptions; best_effort receives from both kinds of publisher.',
+        choices=('best_effort', 'reliable'),
+    )
+    queue_depth: int = _option(10, 'Depth of every topic queue.', minimum=1, maximum=1000)
+    odom_frame: str = _option('odom', 'World frame of poses and merged points.')
+    base_frame: str = _option('base_link', 'Body frame that the rig is calibrated to.')
+    map_frame: str = _option('map', 'Frame above odom_frame, used by publish_map_tf.')
+    publish_tf: bool = _option(
+        True, 'Publish odom to base (rig known) or odom to every optical frame (rig unknown).'
+    )
+    publish_map_tf: bool = _option(False, 'Publish an identity map to odom.')
+    use_tf_static: bool = _option(
+        True, 'Read the rig (base_frame to optical frames) from /tf_static where not given.'
+    )
+    depth_encoding: str = _option(
+        '32FC1',
+        'Depth image in metres as float, or in millimetres as uint16 (0 unknown).',
+        choices=('32FC1', '16UC1'),
+    )
+    max_depth_m: float = _option(
+        100.0,
+        'Depth beyond this is +Inf and no point, m.',
+        minimum=0.01,
+        maximum=1e6,
+        dynamic=True,
+    )
+    min_confidence: float = _option(
+        1.0,
+        "Depth whose confidence (DA3's raw, >= 1) is below is unknown.",
+        minimum=1.0,
+        maximum=1e6,
+        dynamic=True,
+    )
+    voxel_size_m: float = _option(
+        0.05,
+        'Edge of the voxels that thin the merged points, m; 0 keeps every point.',
+        minimum=0.0,
+        maximum=100.0,
+        dynamic=True,
+    )
+    export_dir: str = _option(
+        '~/.ros/da3_exports', 'Folder that every export stays in; ~ is the home folder.'
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOptions:
+    """All options of the node, by group."""
+
+    estimator: EstimatorOptions = field(default_factory=EstimatorOptions)
+    stream: StreamOptions = field(default_factory=StreamOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
+
+    def __post_init__(self) -> None:
+        """Check every option and what they mean together.
+
+        Raises:
+            ConfigError: an option is outside its bounds; names it, the bounds and the value.
+        """
+        values = to_flat(self)
+        for spec in option_specs():
+            check_value(spec, values[spec.name])
+        cameras = self.stream.cameras
+        if not cameras or len(set(cameras)) != len(cameras) or not all(cameras):
+            raise ConfigError(f'cameras: expected distinct names, at least one, got {cameras}')
+        if self.stream.min_cameras > len(cameras):
+            raise ConfigError(
+                f'min_cameras: {self.stream.min_cameras} is more than the {len(cameras)} cameras'
+            )
+        if self.stream.stride > self.stream.window:
+            raise ConfigError(
+                f'stride: {self.stream.stride} is more than window = {self.stream.window}, '
+                'so that sets would be skipped'
+            )
+
+
+_GROUPS: tuple[tuple[str, type], ...] = (
+    ('estimator', EstimatorOptions),
+    ('stream', StreamOptions),
+    ('output', OutputOptions),
+)
+
+
+def option_specs() -> tuple[OptionSpec, ...]:
+    """Return the declaration of every option, in the order of the groups."""
+    return tuple(
+        OptionSpec(name=f.name, default=cast(OptionValue, f.default), **f.metadata)
+        for _, group in _GROUPS
+        for f in fields(group)
+    )
+
+
+def to_flat(options: NodeOptions) -> dict[str, OptionValue]:
+    """Return name to value of every option."""
+    return {
+        f.name: getattr(getattr(options, name), f.name)
+        for name, group in _GROUPS
+        for f in fields(group)
+    }
+
+
+def from_flat(values: Mapping[str, OptionValue]) -> NodeOptions:
+    """Return options with the given values, defaults elsewhere.
+
+    Raises:
+        ConfigError: a name is unknown, a value has the wrong type or is out of bounds.
+    """
+    known = {spec.name: spec for spec in option_specs()}
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ConfigError(f'unknown options: {", ".join(unknown)}; known: {", ".join(known)}')
+    for name, value in values.items():
+        check_value(known[name], value)
+    groups = {
+        name: group(**{f.name: values[f.name] for f in fields(group) if f.name in values})
+        for name, group in _GROUPS
+    }
+    return NodeOptions(**groups)
+
+
+def check_value(spec: OptionSpec, value: OptionValue) -> None:
+    """Check one value against its declaration.
+
+    Raises:
+        ConfigError: wrong type, out of bounds or not one of the choices.
+    """
+    wanted = type(spec.default)
+    fits = isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool))
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        fits = True
+    if not fits:
+        raise ConfigError(f'{spec.name}: expected {wanted.__name__}, got {value!r}')
+    if spec.choices and value not in spec.choices:
+        raise ConfigError(f'{spec.name}: expected one of {", ".join(spec.choices)}, got {value!r}')
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        low = spec.minimum if spec.minimum is not None else float('-inf')
+        high = spec.maximum if spec.maximum is not None else float('inf')
+        if not low <= value <= high:
+            raise ConfigError(f'{spec.name}: expected {low:g} to {high:g}, got {value}')

@@ -1,0 +1,58 @@
+"""Errors that callers may want to tell apart, one subclass per package.
+
+A message says what was expected, what came, where (camera, file, window) and what to do. An
+error means that the caller must change something; weak data (a window that could not be aligned,
+a view without valid depth) is a result with a report, never an exception.
+"""
+
+
+class Da3Error(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class GeometryError(Da3Error):
+    """Raised when a geometric quantity is undefined: degenerate points, a bad rotation or K."""
+
+
+class ConfigError(Da3Error):
+    """Raised when an option is unknown or outside its declared bounds."""
+
+
+class ModelError(Da3Error):
+    """Raised when a network is asked for something that its configuration cannot do."""
+
+
+class CheckpointError(Da3Error):
+    """Raised when weights cannot be found, or do not fit the network, tensor by tensor."""
+
+
+class PreprocessError(Da3Error):
+    """Raised when an image cannot become network input."""
+
+
+class ExportError(Da3Error):
+    """Raised when a scene cannot be written: path, format or content."""
+
+
+class ExportCancelledError(ExportError):
+    """Raised when whoever asked for an export withdrew the request; nothing was left behind."""
+
+
+class StreamError(Da3Error):
+    """Raised when the stream is configured or fed in a way that it cannot honour."""
+
+
+class SourceError(Da3Error):
+    """Raised when a bag, a video or a folder cannot be read."""
+
+
+class SinkError(Da3Error):
+    """Raised when a bag cannot be written."""
+
+
+class MessageError(Da3Error):
+    """Raised when a ROS message cannot be understood; names the topic and the field."""
+
+
+class NodeError(Da3Error):
+    """Raised when the node cannot start or serve: parameters, names, missing ROS pieces."""

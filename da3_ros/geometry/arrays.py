@@ -1,0 +1,33 @@
+"""Array types and the one shape check used at public boundaries."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from da3_ros.errors import GeometryError
+
+FloatArray = NDArray[np.float64]
+
+
+def as_float(name: str, value: Any, shape: tuple[int | None, ...]) -> FloatArray:
+    """Return `value` as finite float64 of the given shape.
+
+    Args:
+        name: what the value is, for the message.
+        value: anything numpy can read as an array.
+        shape: expected shape; None matches any length, the number of axes must agree.
+
+    Raises:
+        GeometryError: the shape differs or an entry is not finite.
+    """
+    array = np.asarray(value, dtype=np.float64)
+    fits = array.ndim == len(shape) and all(
+        want is None or want == got for want, got in zip(shape, array.shape, strict=True)
+    )
+    if not fits:
+        wanted = tuple('any' if n is None else n for n in shape)
+        raise GeometryError(f'{name}: expected shape {wanted}, got {array.shape}')
+    if not np.isfinite(array).all():
+        raise GeometryError(f'{name}: expected finite numbers, got {array.tolist()}')
+    return array

@@ -1,0 +1,73 @@
+"""Rotation matrices, quaternions (order in the name) and the distance between rotations."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.spatial.transform import Rotation
+
+from da3_ros.errors import GeometryError
+from da3_ros.geometry.arrays import FloatArray, as_float
+
+_ORTHONORMAL_TOLERANCE = 1e-3
+
+
+def quaternion_xyzw_from_matrix(rotation: ArrayLike) -> FloatArray:
+    """Return the unit quaternion (..., 4) in x, y, z, w order with w >= 0 of (..., 3, 3)."""
+    matrix = np.asarray(rotation, dtype=np.float64)
+    flat = Rotation.from_matrix(matrix.reshape(-1, 3, 3)).as_quat(canonical=True)
+    return np.asarray(flat, dtype=np.float64).reshape(*matrix.shape[:-2], 4)
+
+
+def matrix_from_quaternion_xyzw(quaternion_xyzw: ArrayLike) -> FloatArray:
+    """Return the rotation (..., 3, 3) of quaternions (..., 4) of any non-zero length.
+
+    Raises:
+        GeometryError: a quaternion is zero or not finite, so that it names no rotation.
+    """
+    quaternion = np.asarray(quaternion_xyzw, dtype=np.float64)
+    norm = np.linalg.norm(quaternion, axis=-1)
+    if not np.isfinite(norm).all() or (norm < 1e-9).any():
+        raise GeometryError(
+            f'quaternion (x, y, z, w): expected a finite, non-zero one, got {quaternion.tolist()}'
+        )
+    flat = Rotation.from_quat(quaternion.reshape(-1, 4)).as_matrix()
+    return np.asarray(flat, dtype=np.float64).reshape(*quaternion.shape[:-1], 3, 3)
+
+
+def rotation_angle_rad(rotation: ArrayLike) -> FloatArray:
+    """Return the angle in [0, pi] of rotations (..., 3, 3), accurate also near 0 and pi."""
+    matrix = np.asarray(rotation, dtype=np.float64)
+    flat = Rotation.from_matrix(matrix.reshape(-1, 3, 3)).magnitude()
+    return np.asarray(flat, dtype=np.float64).reshape(matrix.shape[:-2])
+
+
+def nearest_rotation(matrix: ArrayLike) -> FloatArray:
+    """Return the rotation (3, 3) closest to a matrix in the Frobenius norm.
+
+    The sum of several rotations gives their chordal mean this way.
+
+    Raises:
+        GeometryError: the matrix has rank below 2, so that no closest rotation is defined.
+
+    Source: orthogonal Procrustes problem, Umeyama 1991, lemma of section II.
+    """
+    u, d, vt = np.linalg.svd(as_float('matrix', matrix, (3, 3)))
+    if d[1] <= 1e-12 * max(d[0], 1e-300):
+        raise GeometryError(f'nearest rotation: the matrix has rank below 2, singular values {d}')
+    sign = np.sign(np.linalg.det(u) * np.linalg.det(vt))
+    return np.asarray(u @ np.diag([1.0, 1.0, sign]) @ vt)
+
+
+def require_rotation(name: str, matrix: ArrayLike) -> FloatArray:
+    """Return `matrix` (3, 3) when it is a proper rotation within 1e-3.
+
+    Raises:
+        GeometryError: it is not orthonormal with determinant +1.
+    """
+    rotation = as_float(name, matrix, (3, 3))
+    error = float(np.abs(rotation @ rotation.T - np.eye(3)).max())
+    if error > _ORTHONORMAL_TOLERANCE or np.linalg.det(rotation) < 0:
+        raise GeometryError(
+            f'{name}: expected a rotation (orthonormal, determinant +1), '
+            f'got deviation {error:.2g}, determinant {np.linalg.det(rotation):.3g}'
+        )
+    return rotation

@@ -1,0 +1,258 @@
+"""Exports: read back by other libraries, atomic, deterministic, inside their folder."""
+
+from collections.abc import Callable
+from dataclasses import replace
+import json
+from pathlib import Path
+import struct
+
+import numpy as np
+import pytest
+import trimesh
+
+from da3_ros.errors import ExportCancelledError, ExportError
+from da3_ros.export import glb
+from da3_ros.export.files import resolve_inside, staged
+from da3_ros.export.registry import export_scene, parse_formats
+from da3_ros.export.scene import ExportScene, confidence_threshold, world_points
+from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.geometry.se3 import invert, rigid_from_xyz_xyzw
+from da3_ros.types import CameraFrame, PosedView
+
+HALF = np.sqrt(0.5)
+# Optical axes of a camera that looks along +x of a z-up world, at (1, 2, 3).
+WORLD_FROM_CAMERA = rigid_from_xyz_xyzw([1, 2, 3, -0.5, 0.5, -0.5, 0.5])
+
+
+def make_view(
+    stamp_ns: int = 10,
+    size: ImageSize | None = None,
+    world_from_camera: FloatArray = WORLD_FROM_CAMERA,
+) -> PosedView:
+    """A wall two units before the camera, one unknown pixel, confidence rising with u."""
+    size = size or ImageSize(12, 16)
+    shape = (size.height, size.width)
+    image = np.random.default_rng(stamp_ns).integers(0, 255, (*shape, 3), np.uint8)
+    depth = np.full(shape, 2.0, np.float32)
+    depth[0, 0] = np.nan
+    confidence = np.broadcast_to(np.linspace(1, 5, shape[1], dtype=np.float32), shape)
+    camera = PinholeCamera.from_focal(10, 10, shape[1] / 2, shape[0] / 2, size)
+    frame = CameraFrame('front', stamp_ns, 'front_optical_frame', image)
+    return PosedView(frame, depth, image, camera, True, world_from_camera, confidence, sky=None)
+
+
+@pytest.fixture
+def scene() -> ExportScene:
+    other = rigid_from_xyz_xyzw([0, 0, 0, 0, 0, HALF, HALF]) @ WORLD_FROM_CAMERA
+    return ExportScene((make_view(10), make_view(20, world_from_camera=other)), is_metric=True)
+
+
+def _glb_json(path: Path) -> dict[str, object]:
+    data = path.read_bytes()
+    magic, version, length = struct.unpack_from('<4sII', data)
+    assert (magic, version, length) == (b'glTF', 2, len(data))
+    chunk_length, kind = struct.unpack_from('<I4s', data, 12)
+    assert kind == b'JSON'
+    parsed: dict[str, object] = json.loads(data[20 : 20 + chunk_length])
+    return parsed
+
+
+def test_glb_holds_the_points_in_gltf_axes_and_a_frustum_per_view(
+    scene: ExportScene, tmp_path: Path
+) -> None:
+    report = export_scene(scene, 'glb', tmp_path)
+    loaded = trimesh.load_scene(report.files[0])
+    clouds = [g for g in loaded.geometry.values() if isinstance(g, trimesh.PointCloud)]
+    paths = [g for g in loaded.geometry.values() if isinstance(g, trimesh.path.Path3D)]
+    assert len(clouds) == 1
+    assert len(paths) == 2
+    assert report.views == 2
+    assert len(clouds[0].vertices) == report.points > 100
+    # Both walls are planes of the world: x = 3 of the first camera, y = 3 of the second, which
+    # stands a quarter turn further. In glTF axes (right = -y, up = z, back = -x): z = -3, x = -3.
+    vertices = np.asarray(clouds[0].vertices)
+    first = np.isclose(vertices[:, 2], -3, atol=1e-5)
+    second = np.isclose(vertices[:, 0], -3, atol=1e-5)
+    assert (first | second).all()
+    assert first.any()
+    assert second.any()
+    tip = np.asarray(paths[0].vertices)
+    assert np.isclose(tip, [-2, 3, -1], atol=1e-5).all(axis=1).any()
+
+
+def test_glb_declares_points_and_lines_as_the_specification_numbers_them(
+    scene: ExportScene, tmp_path: Path
+) -> None:
+    """glTF 2.0 section 3.7.2.1: primitive mode 0 is POINTS, 1 to 3 are lines."""
+    document = _glb_json(export_scene(scene, 'glb', tmp_path).files[0])
+    meshes = document['meshes']
+    assert isinstance(meshes, list)
+    modes = sorted(mesh['primitives'][0]['mode'] for mesh in meshes)
+    assert modes[0] == 0
+    assert set(modes[1:]) <= {1, 2, 3}
+
+
+def test_npz_arrays_reproject_to_the_same_points(scene: ExportScene, tmp_path: Path) -> None:
+    report = export_scene(scene, 'npz', tmp_path)
+    with np.load(report.files[0], allow_pickle=False) as data:
+        assert data['depth'].shape == (2, 12, 16)
+        assert data['extrinsics'].shape == (2, 3, 4)
+        assert data['stamp_ns'].tolist() == [10, 20]
+        assert data['frame_id'].tolist() == ['front_optical_frame'] * 2
+        assert bool(data['is_metric'])
+        # An independent reading of the arrays: x = R^T (K^-1 [u v 1] z - t).
+        u, v, k = 5, 7, 1
+        ray = np.linalg.solve(data['intrinsics'][k], [u, v, 1.0]) * data['depth'][k, v, u]
+        extrinsics = data['extrinsics'][k]
+        point = extrinsics[:, :3].T @ (ray - extrinsics[:, 3])
+        np.testing.assert_array_equal(data['image'][k], scene.views[k].image)
+    kept = world_points(scene.views[1], 0.0)
+    index = v * 16 + u - 1  # one unknown pixel stands before it
+    np.testing.assert_allclose(point, kept.xyz[index], atol=1e-5)
+
+
+def test_views_of_two_sizes_get_their_own_arrays(tmp_path: Path) -> None:
+    scene = ExportScene((make_view(1), make_view(2, ImageSize(6, 8))), is_metric=False)
+    with np.load(export_scene(scene, 'npz', tmp_path).files[0]) as data:
+        assert data['depth_12x16'].shape == (1, 12, 16)
+        assert data['depth_6x8'].shape == (1, 6, 8)
+
+
+def test_two_exports_are_the_same_bytes_and_leave_the_scene_unchanged(
+    scene: ExportScene, tmp_path: Path
+) -> None:
+    for view in scene.views:
+        view.depth.flags.writeable = view.image.flags.writeable = False
+    first = export_scene(scene, 'npz-glb', tmp_path / 'a')
+    second = export_scene(scene, 'npz-glb', tmp_path / 'b')
+    assert [f.name for f in first.files] == ['results.npz', 'scene.glb']
+    assert first.files[1].read_bytes() == second.files[1].read_bytes()
+    with np.load(first.files[0]) as a, np.load(second.files[0]) as b:
+        assert sorted(a.files) == sorted(b.files)
+        for key in a.files:
+            np.testing.assert_array_equal(a[key], b[key])
+
+
+def test_low_confidence_and_sky_become_no_points() -> None:
+    view = make_view()
+    threshold = confidence_threshold(ExportScene((view,), is_metric=True), 40.0)
+    kept = world_points(view, threshold)
+    assert view.confidence is not None
+    known = np.isfinite(view.depth)
+    assert len(kept.xyz) == int((view.confidence[known] >= threshold).sum())
+    sky = np.zeros(view.depth.shape, np.bool_)
+    sky[:6] = True
+    assert len(world_points(replace(view, sky=sky), 0.0).xyz) == 6 * 16
+    without = replace(view, confidence=None)
+    assert confidence_threshold(ExportScene((without,), is_metric=True), 40.0) == 0.0
+
+
+def test_a_scene_with_too_many_points_is_thinned_the_same_way_twice(
+    scene: ExportScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(glb, 'MAX_POINTS', 50)
+    reports = [export_scene(scene, 'glb', tmp_path / name) for name in 'ab']
+    assert [r.points for r in reports] == [50, 50]
+    assert reports[0].files[0].read_bytes() == reports[1].files[0].read_bytes()
+
+
+def test_existing_files_are_replaced_only_on_request(scene: ExportScene, tmp_path: Path) -> None:
+    first = export_scene(scene, 'npz-glb', tmp_path).files[1].read_bytes()
+    with pytest.raises(ExportError, match=r'scene\.glb already there'):
+        export_scene(scene, 'glb', tmp_path)
+    smaller = ExportScene(scene.views[:1], is_metric=True)
+    export_scene(smaller, 'glb', tmp_path, overwrite=True)
+    assert (tmp_path / 'scene.glb').read_bytes() != first
+
+
+def test_progress_rises_to_one_and_names_the_format(scene: ExportScene, tmp_path: Path) -> None:
+    seen: list[tuple[float, str]] = []
+    export_scene(scene, 'npz-glb', tmp_path, progress=lambda f, s: seen.append((f, s)))
+    shares = [share for share, _ in seen]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert {name for _, name in seen} == {'npz', 'glb'}
+
+
+@pytest.mark.parametrize('after', [0, 2, 5])
+def test_a_cancelled_export_leaves_nothing(scene: ExportScene, tmp_path: Path, after: int) -> None:
+    asked = iter(range(1000))
+    with pytest.raises(ExportCancelledError, match='cancelled'):
+        export_scene(scene, 'npz-glb', tmp_path / 'x', cancelled=lambda: next(asked) >= after)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failing_format_leaves_nothing_of_the_others(tmp_path: Path) -> None:
+    view = make_view()
+    blind = replace(view, depth=np.full_like(view.depth, np.nan))
+    with pytest.raises(ExportError, match='none of the 1 views'):
+        export_scene(ExportScene((blind,), is_metric=True), 'npz-glb', tmp_path / 'x')
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_where_the_folder_should_be_is_a_clear_error(
+    scene: ExportScene, tmp_path: Path
+) -> None:
+    (tmp_path / 'x').write_text('in the way')
+    with pytest.raises(ExportError, match='cannot be written'):
+        export_scene(scene, 'glb', tmp_path / 'x')
+    assert (tmp_path / 'x').read_text() == 'in the way'
+
+
+def test_a_move_that_fails_takes_back_the_files_before_it(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ExportError, match='cannot be written'),
+        staged(tmp_path / 'x', ['a', 'missing'], overwrite=False) as staging,
+    ):
+        (staging / 'a').write_text('content')
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('text', ['', '-', 'obj', 'glb-pickle'])
+def test_unknown_formats_are_named(text: str) -> None:
+    with pytest.raises(ExportError, match='npz, glb'):
+        parse_formats(text)
+
+
+def test_a_scene_without_views_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match='no views'):
+        export_scene(ExportScene((), is_metric=True), 'glb', tmp_path)
+
+
+@pytest.mark.parametrize('path', ['..', '../x', 'a/../../x', '/etc', '.', 'a\x00b'])
+def test_paths_that_leave_the_export_folder_are_refused(path: str, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match='path'):
+        resolve_inside(tmp_path / 'exports', path)
+
+
+def test_a_link_that_leads_outside_is_refused(tmp_path: Path) -> None:
+    root = tmp_path / 'exports'
+    root.mkdir()
+    (root / 'link').symlink_to(tmp_path)
+    with pytest.raises(ExportError, match='expected one inside'):
+        resolve_inside(root, 'link/x')
+
+
+def test_paths_inside_and_automatic_names(tmp_path: Path) -> None:
+    assert resolve_inside(tmp_path, 'a/b') == (tmp_path / 'a' / 'b').resolve()
+    assert resolve_inside(tmp_path / 'new', '').name == 'scene_0000'
+    (tmp_path / 'scene_0000').mkdir()
+    (tmp_path / 'scene_0002').mkdir()
+    assert resolve_inside(tmp_path, '').name == 'scene_0001'
+
+
+def test_poses_in_the_test_scene_are_what_they_claim() -> None:
+    """The camera of this file looks along the world's x axis with its image upright."""
+    in_camera = invert(WORLD_FROM_CAMERA) @ [3.0, 2.0, 3.5, 1.0]
+    np.testing.assert_allclose(in_camera, [0, -0.5, 2, 1], atol=1e-12)
+
+
+def test_errors_of_progress_callbacks_reach_the_caller(scene: ExportScene, tmp_path: Path) -> None:
+    def fail(share: float, stage: str) -> None:
+        raise RuntimeError(f'{stage} {share}')
+
+    callback: Callable[[float, str], None] = fail
+    with pytest.raises(RuntimeError, match='npz 0'):
+        export_scene(scene, 'npz', tmp_path / 'x', progress=callback)
+    assert list(tmp_path.iterdir()) == []

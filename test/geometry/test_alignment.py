@@ -1,0 +1,148 @@
+"""Closed-form and robust similarity, voxel thinning and error measures."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from da3_ros.errors import GeometryError
+from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.metrics import depth_error, trajectory_error
+from da3_ros.geometry.robust import median_and_sigma, ransac_similarity
+from da3_ros.geometry.se3 import rigid
+from da3_ros.geometry.sim3 import Sim3
+from da3_ros.geometry.umeyama import similarity_from_points
+from da3_ros.geometry.voxel import first_per_voxel
+
+TRUE = Sim3(2.5, Rotation.from_rotvec([0.3, -1.0, 0.4]).as_matrix(), np.array([1.0, -2.0, 3.0]))
+
+
+def _points(count: int, seed: int = 0) -> FloatArray:
+    return np.random.default_rng(seed).normal(size=(count, 3))
+
+
+@pytest.mark.parametrize('count', [3, 4, 50])
+def test_exact_points_give_the_exact_similarity(count: int) -> None:
+    points = _points(count)
+    found = similarity_from_points(points, TRUE.apply(points))
+    np.testing.assert_allclose(found.rotation, TRUE.rotation, atol=1e-9)
+    assert found.scale == pytest.approx(TRUE.scale, rel=1e-9)
+    np.testing.assert_allclose(found.translation, TRUE.translation, atol=1e-9)
+
+
+def test_mirrored_points_still_give_a_rotation() -> None:
+    points = _points(10)
+    found = similarity_from_points(points, points * (1, 1, -1))
+    assert np.linalg.det(found.rotation) == pytest.approx(1)
+
+
+def test_weight_zero_is_the_same_as_leaving_a_point_out() -> None:
+    points = _points(8)
+    target = TRUE.apply(points)
+    target[0] += 5
+    weights = np.ones(8)
+    weights[0] = 0
+    found = similarity_from_points(points, target, weights)
+    without = similarity_from_points(points[1:], target[1:])
+    np.testing.assert_allclose(found.apply(points), without.apply(points), atol=1e-12)
+
+
+def test_the_closed_form_is_the_least_squares_optimum() -> None:
+    """Any small change of the similarity makes the squared error larger."""
+    rng = np.random.default_rng(5)
+    points = _points(12)
+    target = TRUE.apply(points) + rng.normal(scale=0.2, size=(12, 3))
+    best = similarity_from_points(points, target)
+
+    def cost(similarity: Sim3) -> float:
+        return float(((similarity.apply(points) - target) ** 2).sum())
+
+    for _ in range(50):
+        change = Sim3(
+            float(np.exp(rng.normal(scale=1e-3))),
+            Rotation.from_rotvec(rng.normal(scale=1e-3, size=3)).as_matrix(),
+            rng.normal(scale=1e-3, size=3),
+        )
+        assert cost(change @ best) > cost(best)
+
+
+@pytest.mark.parametrize(
+    'points',
+    [np.zeros((5, 3)), np.outer(np.arange(5.0), [1, 2, 3]), _points(2)],
+    ids=['one place', 'one line', 'two points'],
+)
+def test_undetermined_rotations_are_refused(points: FloatArray) -> None:
+    with pytest.raises(GeometryError, match='similarity'):
+        similarity_from_points(points, TRUE.apply(points))
+
+
+def test_ransac_ignores_a_minority_of_wrong_points() -> None:
+    points = _points(20)
+    target = TRUE.apply(points)
+    target[:4] += 30
+    found = ransac_similarity(points, target, sample_size=3, threshold=1e-6, iterations=50)
+    assert found.inliers.tolist() == [False] * 4 + [True] * 16
+    np.testing.assert_allclose(found.target_from_source.apply(points[4:]), target[4:], atol=1e-9)
+
+
+def test_ransac_is_repeatable() -> None:
+    points, target = _points(12), TRUE.apply(_points(12)) + _points(12, 3) * 0.1
+    a, b = (ransac_similarity(points, target).target_from_source for _ in range(2))
+    assert a.scale == b.scale
+    np.testing.assert_array_equal(a.rotation, b.rotation)
+
+
+def test_median_and_sigma_of_normal_numbers_ignore_outliers() -> None:
+    values = np.random.default_rng(0).normal(3.0, 2.0, 20000)
+    values[:1000] = 1e9
+    middle, sigma = median_and_sigma(values)
+    assert middle == pytest.approx(3.0, abs=0.2)
+    assert sigma == pytest.approx(2.0, rel=0.1)
+    with pytest.raises(GeometryError, match='at least one'):
+        median_and_sigma([])
+
+
+def test_one_point_stays_per_voxel_and_keeps_its_place() -> None:
+    points = np.random.default_rng(1).uniform(-3, 3, (5000, 3)).astype(np.float32)
+    kept = first_per_voxel(points, 0.5)
+    cells = {tuple(c) for c in np.floor(points / 0.5).astype(int)}
+    assert len(kept) == len(cells)
+    assert {tuple(c) for c in np.floor(points[kept] / 0.5).astype(int)} == cells
+    np.testing.assert_array_equal(kept, np.sort(kept))
+    np.testing.assert_array_equal(first_per_voxel(points[kept], 0.5), np.arange(len(kept)))
+
+
+def test_voxels_of_a_huge_extent_do_not_collide() -> None:
+    points = np.array([[0, 0, 0], [1e7, 1e7, 1e7], [-1e7, 1e7, 0], [0, 0, 0.001]], np.float32)
+    assert first_per_voxel(points, 0.01).tolist() == [0, 1, 2]
+    assert first_per_voxel(points, 0.0).tolist() == [0, 1, 2, 3]
+    with pytest.raises(GeometryError, match='voxel size'):
+        first_per_voxel(points, -1.0)
+
+
+def test_depth_error_is_zero_for_a_scaled_truth_and_counts_known_pixels() -> None:
+    truth = np.array([[1, 2], [4, np.nan]], np.float32)
+    error = depth_error(truth / 3, truth, align_scale=True)
+    assert error.abs_rel == pytest.approx(0, abs=1e-6)
+    assert error.scale == pytest.approx(3, rel=1e-6)
+    assert error.pixels == 3
+    raw = depth_error(np.array([[1.1, 2.2], [6, 1]], np.float32), truth, align_scale=False)
+    assert raw.abs_rel == pytest.approx((0.1 + 0.1 + 0.5) / 3, rel=1e-6)
+    assert raw.delta1 == pytest.approx(2 / 3)
+    with pytest.raises(GeometryError, match='no pixel'):
+        depth_error(truth * np.nan, truth, align_scale=True)
+
+
+def test_trajectory_error_measures_a_known_offset_and_ignores_a_similarity() -> None:
+    rng = np.random.default_rng(0)
+    rotations = Rotation.random(20, random_state=1).as_matrix()
+    truth = rigid(rotations, rng.normal(size=(20, 3)))
+    offset = truth.copy()
+    offset[:, :3, 3] += (0.3, 0, 0.4)
+    assert trajectory_error(offset, truth, align=False).rmse == pytest.approx(0.5)
+    moved = TRUE.apply_to_pose(truth)
+    error = trajectory_error(moved, truth, align=True)
+    assert error.rmse == pytest.approx(0, abs=1e-9)
+    assert error.rotation_rmse_rad == pytest.approx(0, abs=1e-6)
+    assert error.scale == pytest.approx(1 / TRUE.scale)
+    standing = np.tile(np.eye(4), (5, 1, 1))
+    assert not trajectory_error(standing, standing, align=True).aligned
