@@ -111,8 +111,13 @@ class StreamOptions:
         minimum=0.0,
         maximum=60.0,
     )
-    window: int = _option(3, 'Sets that one forward pass sees.', minimum=1, maximum=256)
-    stride: int = _option(1, 'New sets per window.', minimum=1, maximum=256)
+    window: int = _option(3, 'Frame sets that one forward pass sees.', minimum=1, maximum=256)
+    stride: int = _option(
+        1,
+        'New sets per window; window minus stride sets are shared with the window before.',
+        minimum=1,
+        maximum=256,
+    )
     scene_sets: int = _option(
         100, 'Newest sets kept for export and for the path.', minimum=1, maximum=100000
     )
@@ -130,7 +135,7 @@ class OutputOptions:
         'QoS of the image subscriptions; best_effort receives from both kinds of publisher.',
         choices=('best_effort', 'reliable'),
     )
-    queue_depth: int = _option(10, 'Depth of every topic queue.', minimum=1, maximum=1000)
+    queue_depth: int = _option(10, 'Depth of the queues of all topics.', minimum=1, maximum=1000)
     odom_frame: str = _option('odom', 'World frame of poses and merged points.')
     base_frame: str = _option('base_link', 'Body frame that the rig is calibrated to.')
     map_frame: str = _option('map', 'Frame above odom_frame, used by publish_map_tf.')

@@ -1,0 +1,50 @@
+# make demo | test | lint | format | env | clean
+#
+#   ROS=jazzy|kilted     which ROS 2 wheels (default jazzy); each has its own folder in .build
+#   PYTHON=python3.12    which Python makes the environment (3.10 to 3.13)
+#   TESTS="test/stream"  for make test: which tests, and any other argument of pytest
+#   BAG= VIDEO= MODEL= OUT=   for make demo: input, checkpoint, folder of the results
+
+ROS ?= jazzy
+PYTHON ?= python3
+TESTS ?=
+BAG ?=
+VIDEO ?=
+MODEL ?=
+OUT ?=
+export BAG VIDEO MODEL OUT
+
+SHELL := /bin/sh
+ENTER := . ./.build/$(ROS)/env.sh &&
+
+.PHONY: help env demo test lint format clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile
+
+env:
+	@command -v "$(PYTHON)" >/dev/null 2>&1 || { \
+		echo 'There is no $(PYTHON) on this machine: install Python 3.10 to 3.13 or name one with PYTHON=.' >&2; \
+		exit 2; }
+	@"$(PYTHON)" tools/check_python.py
+	@"$(PYTHON)" -m tools.build_env --ros "$(ROS)"
+
+demo: env
+	@$(ENTER) set -- demo && \
+	if [ -n "$$BAG" ]; then set -- "$$@" --bag "$$BAG"; fi && \
+	if [ -n "$$VIDEO" ]; then set -- "$$@" --video "$$VIDEO"; fi && \
+	if [ -n "$$MODEL" ]; then set -- "$$@" --model "$$MODEL"; fi && \
+	if [ -n "$$OUT" ]; then set -- "$$@" --out "$$OUT"; fi && \
+	da3 "$$@"
+
+test: lint
+	@$(ENTER) python -m pytest $(TESTS)
+
+lint: env
+	@$(ENTER) ruff check . && ruff format --check . && mypy
+
+format: env
+	@$(ENTER) ruff check --fix . && ruff format .
+
+clean:
+	rm -rf "./.build/$(ROS)" .mypy_cache .pytest_cache .ruff_cache

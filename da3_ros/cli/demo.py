@@ -1,0 +1,203 @@
+"""`da3 demo`: a recording through the running node over real DDS, and a picture of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+import shutil
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from da3_ros.cli.child_process import ChildProcess
+    from da3_ros.cli.demo_input import DemoInput
+    from da3_ros.ros.client import NodeClient
+
+_NODE_NAME = 'da3_node'
+_DA3 = 'da3_ros.cli.main'
+# Without a report for so long after the last image, the node has worked off what it kept.
+_IDLE_S = 8.0
+_START_LIMIT_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """What the node is asked to run."""
+
+    parameter: str
+    title: str
+    """In words, for the picture."""
+
+
+def demo(
+    bag: Annotated[
+        Path | None, typer.Option(help='ROS 2 bag with camera topics as the input.')
+    ] = None,
+    video: Annotated[Path | None, typer.Option(help='Video as the input of one camera.')] = None,
+    model: Annotated[
+        str,
+        typer.Option(help='Preset, hub repository, checkpoint folder, or truth (no network).'),
+    ] = 'da3-small',
+    out: Annotated[Path, typer.Option(help='Folder of everything written; replaced.')] = Path(
+        'demo_output'
+    ),
+    seconds: Annotated[float, typer.Option(min=1.0, help='Length of the input played.')] = 20.0,
+    rate: Annotated[float, typer.Option(min=0.05, help='Speed; 1 is real time.')] = 1.0,
+    process_res: Annotated[
+        int,
+        typer.Option(min=0, help='Longest side in the network, px; 0: 224 on CPU, 504 on GPU.'),
+    ] = 0,
+    window: Annotated[int, typer.Option(min=1, help='Frame sets per window.')] = 2,
+) -> None:
+    """Play a recording into the node, export the scene, and draw what came out.
+
+    Without --bag and --video the input is a synthetic room with exact truth. Ends by itself.
+    """
+    from da3_ros.cli.demo_input import prepare_input
+    from da3_ros.cli.demo_report import report
+    from da3_ros.cli.process import import_ros
+
+    if bag is not None and video is not None:
+        raise typer.BadParameter('give --bag or --video, not both')
+    import_ros('da3_ros.ros.client', 'demo')
+    log = _fresh_folder(out)
+    source = prepare_input(bag, video, out, seconds)
+    chosen = _choose_model(model)
+    print(f'input: {source.description}\nmodel: {chosen.title}')
+    parameters = {
+        'model': chosen.parameter,
+        'cameras': list(source.cameras),
+        'image_transport': source.transport,
+        'process_res': process_res or _default_process_res(),
+        'window': window,
+        'export_dir': str((out / 'exports').resolve()),
+        'use_sim_time': True,
+    }
+    exported = _run(parameters, source, out / 'output.mcap', log, seconds, rate)
+    report(out, source, chosen.title, exported, played_s=seconds / rate)
+
+
+def _fresh_folder(out: Path) -> Path:
+    """Remove what an earlier run left in `out` and return the folder for logs."""
+    for name in ('input.mcap', 'output.mcap', 'sheet.png'):
+        (out / name).unlink(missing_ok=True)
+    for name in ('exports', 'log'):
+        shutil.rmtree(out / name, ignore_errors=True)
+    log = out / 'log'
+    log.mkdir(parents=True)
+    return log
+
+
+def _choose_model(model: str) -> _Model:
+    """Return the model, or seeded random weights where its weights cannot be had."""
+    from da3_ros.assembly import RANDOM_PREFIX, TRUTH_MODEL
+    from da3_ros.errors import CheckpointError
+    from da3_ros.inference.hub import PUBLISHED, find_checkpoint
+
+    if model == TRUTH_MODEL:
+        return _Model(model, 'truth: exact geometry of the synthetic room, no network')
+    try:
+        if not model.startswith(RANDOM_PREFIX):
+            find_checkpoint(model)
+            return _Model(model, model)
+    except CheckpointError as error:
+        # A folder or a name that is wrong is the user's to mend; only missing weights fall back.
+        if model not in PUBLISHED:
+            raise
+        print(f'no weights for {model}, going on with random ones: {error}')
+        model = f'{RANDOM_PREFIX}{model}'
+    title = f'{model.removeprefix(RANDOM_PREFIX)} with RANDOM WEIGHTS (shows the data path only)'
+    return _Model(model, title)
+
+
+def _default_process_res() -> int:
+    import torch
+
+    return 504 if torch.cuda.is_available() else 224
+
+
+def _run(
+    parameters: dict[str, object],
+    source: DemoInput,
+    recording: Path,
+    log: Path,
+    seconds: float,
+    rate: float,
+) -> tuple[Path, ...]:
+    """Run node, recorder and player to the end; return the files of the exported scene."""
+    import yaml
+
+    from da3_ros.cli.child_process import ChildProcess
+    from da3_ros.ros.client import NodeClient
+
+    file = log / 'parameters.yaml'
+    file.write_text(yaml.safe_dump({'/**': {'ros__parameters': parameters}}), encoding='utf-8')
+    node_command = ['da3_ros.ros.main', '--ros-args', '--params-file', str(file)]
+    for there, used in source.remappings:
+        node_command += ['-r', f'{used}:={there}']
+    record_command = [_DA3, 'record', str(recording), *_recorded_topics(source.cameras)]
+    play_command = [_DA3, 'play', str(source.path), '--clock', '--rate', str(rate)]
+    play_command += ['--duration', str(seconds), '--wait-subscribers', '5']
+    for topic in _played_topics(source):
+        play_command += ['--topics', topic]
+    print('starting the node')
+    with ExitStack() as stack:
+        recorder = stack.enter_context(
+            ChildProcess('recorder', record_command, log / 'record.log')
+        )
+        node = stack.enter_context(ChildProcess('node', node_command, log / 'node.log'))
+        recorder.wait_ready(_START_LIMIT_S)
+        node.wait_ready(_START_LIMIT_S)
+        client = stack.enter_context(NodeClient(_NODE_NAME))
+        client.wait_for_node(_START_LIMIT_S)
+        player = stack.enter_context(ChildProcess('player', play_command, log / 'play.log'))
+        _follow(client, player, node, seconds / rate)
+        return client.export('npz-glb')
+
+
+def _recorded_topics(cameras: Sequence[str]) -> list[str]:
+    names = ('color/image', 'depth/image', 'depth/camera_info', 'depth/confidence')
+    per_camera = [f'/{camera}/{name}' for camera in cameras for name in names]
+    return [*per_camera, '/points', '/odometry', '/path', '/window', '/tf', '/diagnostics']
+
+
+def _played_topics(source: DemoInput) -> list[str]:
+    """Return the topics of the bag that the node has use for: not the truth, not other sensors."""
+    from da3_ros.sources.bag import BagReader
+
+    suffix = 'image_raw' if source.transport == 'raw' else 'image_raw/compressed'
+    there = {used: topic for topic, used in source.remappings}
+    wanted = {
+        there.get(topic, topic)
+        for camera in source.cameras
+        for topic in (f'/{camera}/{suffix}', f'/{camera}/camera_info')
+    }
+    wanted.add('/tf_static')
+    with BagReader(source.path) as reader:
+        return [info.name for info in reader.topics if info.name in wanted]
+
+
+def _follow(client: NodeClient, player: ChildProcess, node: ChildProcess, length_s: float) -> None:
+    """Show progress until the bag is over and the node has worked off what it kept.
+
+    Raises:
+        NodeError: the node ended, or gave not a single window.
+    """
+    from tqdm import tqdm
+
+    from da3_ros.errors import NodeError
+
+    with tqdm(unit='s', desc=f'playing {length_s:.0f} s', disable=None) as bar:
+        while player.is_running:
+            player.wait(1.0)
+            bar.update()
+            bar.set_postfix(windows=client.windows)
+            if not node.is_running:
+                raise NodeError('the node ended while the bag was played; see log/node.log')
+    while client.wait_window(_IDLE_S if client.windows else _START_LIMIT_S):
+        pass
+    if not client.windows:
+        raise NodeError('the node gave no window; see log/node.log and log/play.log')

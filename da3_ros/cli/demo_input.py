@@ -1,0 +1,91 @@
+"""What the demo plays: a rendered room, a video turned into a bag, or a bag as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+import re
+
+from da3_ros.errors import SourceError
+
+_RAW = 'sensor_msgs/msg/Image'
+_COMPRESSED = 'sensor_msgs/msg/CompressedImage'
+_MAX_CAMERAS = 6
+_IMAGES_PER_S = 5.0
+_VIDEO_SIDE_PX = 640
+
+
+@dataclass(frozen=True, slots=True)
+class DemoInput:
+    """A bag and how its topics become the node's cameras."""
+
+    path: Path
+    cameras: tuple[str, ...]
+    transport: str
+    """raw or compressed."""
+    remappings: tuple[tuple[str, str], ...] = ()
+    """(topic in the bag, topic that the node would subscribe to), where they differ."""
+    description: str = ''
+    """What it is, in words."""
+
+
+def prepare_input(bag: Path | None, video: Path | None, out: Path, seconds: float) -> DemoInput:
+    """Return the input, rendering or converting it into `out/input.mcap` when need be.
+
+    Raises:
+        SourceError: the bag or the video cannot be read, or has no camera images.
+    """
+    if bag is not None:
+        return _from_bag(bag)
+    path = out / 'input.mcap'
+    if video is not None:
+        from da3_ros.cli.bag_from_video import bag_from_video
+
+        bag_from_video(video, path, rate=_IMAGES_PER_S, max_side=_VIDEO_SIDE_PX, seconds=seconds)
+        return DemoInput(path, ('camera',), 'raw', description=f'video {video.name}')
+    from da3_ros.cli.synthesize import synthesize
+
+    synthesize(path, seconds=seconds, rate=_IMAGES_PER_S)
+    text = 'synthetic room, three cameras'
+    return DemoInput(path, ('front', 'left', 'right'), 'raw', description=text)
+
+
+def _from_bag(path: Path) -> DemoInput:
+    from da3_ros.sources.bag import BagReader
+
+    with BagReader(path) as reader:
+        topics = [t for t in reader.topics if t.count and not t.name.startswith('/truth/')]
+    raw = [t.name for t in topics if t.msgtype == _RAW and 'depth' not in t.name]
+    compressed = [t.name for t in topics if t.msgtype == _COMPRESSED and 'depth' not in t.name]
+    if not raw and not compressed:
+        raise SourceError(
+            f'bag {path}: expected colour images on a topic of type {_RAW} or {_COMPRESSED}; it '
+            f'has {", ".join(t.name for t in topics) or "no messages"}'
+        )
+    images, transport = (raw, 'raw') if raw else (compressed, 'compressed')
+    cameras: list[str] = []
+    remappings: list[tuple[str, str]] = []
+    known = {t.name for t in topics}
+    for topic in images[:_MAX_CAMERAS]:
+        camera = _camera_name(topic, cameras)
+        cameras.append(camera)
+        suffix = 'image_raw' if transport == 'raw' else 'image_raw/compressed'
+        info = f'{_namespace(topic)}/camera_info'
+        for used, there in ((f'/{camera}/{suffix}', topic), (f'/{camera}/camera_info', info)):
+            if used != there and there in known:
+                remappings.append((there, used))
+    return DemoInput(path, tuple(cameras), transport, tuple(remappings), f'bag {path.name}')
+
+
+def _namespace(topic: str) -> str:
+    """Return the topic without the image's own name: /a/image_raw/compressed becomes /a."""
+    return topic.removesuffix('/compressed').rpartition('/')[0]
+
+
+def _camera_name(topic: str, taken: list[str]) -> str:
+    """Return a name for the camera of a topic that no other camera has."""
+    words = re.sub(r'[^A-Za-z0-9]+', '_', _namespace(topic)).strip('_') or 'camera'
+    name = words if not words[0].isdigit() else f'camera_{words}'
+    while name in taken:
+        name += '_2'
+    return name

@@ -1,0 +1,112 @@
+"""Figures of a demo run in words, and its sheet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from da3_ros.cli.demo_input import DemoInput
+from da3_ros.cli.demo_results import (
+    DemoResults,
+    DemoTruth,
+    compare_depth,
+    compare_trajectory,
+    read_results,
+    read_truth,
+)
+from da3_ros.cli.demo_sheet import ScenePoints, write_sheet
+from da3_ros.errors import NodeError
+from da3_ros.geometry.se3 import homogeneous, invert, transform_points
+
+_MAX_DRAWN_POINTS = 2_000_000
+
+
+def report(
+    out: Path, source: DemoInput, title: str, exported: tuple[Path, ...], played_s: float
+) -> None:
+    """Read what was recorded, print its figures and write `out/sheet.png`.
+
+    Raises:
+        NodeError: the recording holds no window report.
+    """
+    results = read_results(out / 'output.mcap', source.cameras)
+    truth = read_truth(source.path, source.cameras)
+    if not results.windows:
+        raise NodeError(f'{out / "output.mcap"}: no window was recorded; see {out / "log"}')
+    lines = [
+        *_flow(results, played_s),
+        *_errors(results, truth),
+        f'exported: {", ".join(str(file) for file in exported)}',
+    ]
+    arrays = next(out / 'exports' / file for file in exported if file.suffix == '.npz')
+    write_sheet(
+        out / 'sheet.png',
+        results,
+        truth,
+        scene_points(arrays),
+        f'{source.description}; {title}',
+        lines,
+    )
+    for line in lines:
+        print(line)
+    print(f'look at {out / "sheet.png"}; recorded topics: {out / "output.mcap"}')
+
+
+def scene_points(npz: Path) -> ScenePoints:
+    """Return the coloured world points of an exported scene, thinned by a fixed step."""
+    clouds, colours = [], []
+    with np.load(npz, allow_pickle=False) as data:
+        keys = [key.removeprefix('depth') for key in data.files if key.startswith('depth')]
+        for key in keys:
+            depths, images = data[f'depth{key}'], data[f'image{key}']
+            poses = invert(homogeneous(data[f'extrinsics{key}']))
+            step = max(1, depths.size // _MAX_DRAWN_POINTS)
+            for depth, image, pose, matrix in zip(
+                depths, images, poses, data[f'intrinsics{key}'], strict=True
+            ):
+                v, u = np.indices(depth.shape)
+                pixels = np.stack([u, v, np.ones_like(u)], -1)[::step, ::step]
+                z = depth[::step, ::step]
+                known = np.isfinite(z)
+                rays = pixels[known] @ np.linalg.inv(matrix).T
+                clouds.append(transform_points(pose, rays * z[known][:, None]))
+                colours.append(image[::step, ::step][known])
+    return ScenePoints(np.concatenate(clouds).astype(np.float32), np.concatenate(colours))
+
+
+def _flow(results: DemoResults, played_s: float) -> list[str]:
+    windows = results.windows
+    latency = np.array([w.latency_s for w in windows])
+    estimate = np.array([w.estimate_s for w in windows])
+    last = windows[-1]
+    p50, p95 = np.percentile(latency, [50, 95])
+    lines = [
+        f'{len(windows)} windows of up to {max(w.sets for w in windows)} sets in {played_s:.0f} s '
+        f'({len(windows) / played_s:.2f} Hz), estimator {np.median(estimate) * 1e3:.0f} ms each',
+        f'image stamp to publishing: p50 {p50 * 1e3:.0f} ms, p95 {p95 * 1e3:.0f} ms; dropped: '
+        f'{last.dropped_sets} sets (newest wins), {last.dropped_frames} single images',
+        f'scale from {last.scale_source}, {"metric" if last.is_metric else "not metric"}',
+    ]
+    notes = list(dict.fromkeys(w.note for w in windows if w.note))
+    return lines + [f'note: {note}' for note in notes[:2]]
+
+
+def _errors(results: DemoResults, truth: DemoTruth) -> list[str]:
+    lines = []
+    for align in (False, True):
+        how = 'after fitting one scale' if align else 'as published'
+        depth = compare_depth(results, truth, align=align)
+        if depth is not None:
+            lines.append(
+                f'depth error {how}: AbsRel {depth.abs_rel:.2g}, delta1 {depth.delta1:.3f} '
+                f'({depth.pixels} pixels)'
+            )
+        path = compare_trajectory(results, truth, align=align)
+        if path is not None:
+            fit = 'after fitting a similarity' if path.aligned else 'from the first pose on'
+            lines.append(
+                f'trajectory error {fit}: {path.rmse:.2g} m, '
+                f'{np.degrees(path.rotation_rmse_rad):.2g} deg (RMS)'
+            )
+    return lines

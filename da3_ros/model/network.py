@@ -1,0 +1,261 @@
+"""The any-view network: three stages and their composition."""
+
+from collections.abc import Collection, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from da3_ros.errors import ModelError
+from da3_ros.model.camera_decoder import CameraDecoder
+from da3_ros.model.camera_encoder import CameraEncoder
+from da3_ros.model.config import NetworkConfig
+from da3_ros.model.heads import DenseMaps, DualDpt, RayMaps
+from da3_ros.model.outputs import EncodedViews, FusedViews, NetworkOutput
+from da3_ros.model.patch_embed import patch_grid
+from da3_ros.model.pose_encoding import decode_cameras
+from da3_ros.model.ray_pose import RaySampler, cameras_from_rays
+from da3_ros.model.vit import VisionTransformer
+
+HEAD_CHUNK = 8
+"""Views decoded at once; limits memory, never changes values."""
+
+
+class Backbone(nn.Module):
+    """Holder that gives the transformer its name in the checkpoint."""
+
+    def __init__(self, pretrained: VisionTransformer) -> None:
+        """Wrap a transformer."""
+        super().__init__()
+        self.pretrained = pretrained
+
+
+class AnyViewNetwork(nn.Module):
+    """Depth, confidence and cameras of any number of views.
+
+    `forward` is `decode(fuse(encode(images)))`. The stages can be called apart: `encode` sees one
+    view at a time, so its result may be kept while a view stays in overlapping windows; `decode`
+    runs the dense head only for the views asked for.
+
+    Source: Lin et al., "Depth Anything 3: Recovering the Visual Space from Any Views" (2025),
+    section 3. Behaviour matched to the published implementation in float32.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        """Create the modules; see `build.build_network` for building without memory."""
+        super().__init__()
+        self.config = config
+        backbone = config.backbone
+        self.backbone = Backbone(VisionTransformer(backbone))
+        self.head = DualDpt(backbone.feature_dim, config.head)
+        self.cam_enc = CameraEncoder(backbone.embed_dim, config.camera)
+        self.cam_dec = CameraDecoder(backbone.feature_dim)
+
+    def forward(
+        self,
+        images: Tensor,
+        extrinsics: Tensor | None = None,
+        intrinsics: Tensor | None = None,
+        *,
+        export_layers: Collection[int] = (),
+        use_ray_pose: bool = False,
+        strategy: str = 'saddle_balanced',
+        sampler: RaySampler | None = None,
+    ) -> NetworkOutput:
+        """Run all three stages; arguments as in `encode`, `fuse` and `decode`."""
+        encoded = self.encode(images, export_layers)
+        fused = self.fuse(
+            encoded, extrinsics, intrinsics, strategy=strategy, export_layers=export_layers
+        )
+        return self.decode(fused, use_ray_pose=use_ray_pose, sampler=sampler)
+
+    def encode(self, images: Tensor, export_layers: Collection[int] = ()) -> EncodedViews:
+        """Encode every view alone.
+
+        Args:
+            images: (B, V, 3, H, W) ImageNet-normalised, sides multiples of 14.
+            export_layers: 0-based blocks whose features are wanted.
+
+        Returns:
+            Encoded views; any views of equal size may be concatenated along V.
+
+        Raises:
+            ModelError: The images have the wrong shape or a layer does not exist.
+        """
+        if images.ndim != 5 or images.shape[1] < 1 or images.shape[2] != 3:
+            raise ModelError(
+                f'images must have shape (B, V, 3, H, W) with V >= 1, got {tuple(images.shape)}'
+            )
+        self._check_layers(export_layers)
+        try:
+            return self.backbone.pretrained.encode(images, export_layers)
+        except ValueError as error:
+            raise ModelError(str(error)) from error
+
+    def fuse(
+        self,
+        views: EncodedViews,
+        extrinsics: Tensor | None = None,
+        intrinsics: Tensor | None = None,
+        *,
+        strategy: str = 'saddle_balanced',
+        export_layers: Collection[int] = (),
+    ) -> FusedViews:
+        """Let the views of a window see one another.
+
+        Args:
+            views: Encoded views.
+            extrinsics: (B, V, 4, 4) known camera_from_world; None if unknown. Known cameras
+                replace the choice of a reference view.
+            intrinsics: (B, V, 3, 3) known intrinsics in pixels, with the extrinsics.
+            strategy: How the reference view is chosen among three views or more.
+            export_layers: 0-based blocks whose features are wanted.
+
+        Returns:
+            Fused views, in the caller's view order.
+
+        Raises:
+            ModelError: Only one of extrinsics and intrinsics is given, the strategy or a layer
+                does not exist, or the shapes do not fit the views.
+        """
+        self._check_layers(export_layers)
+        camera_tokens = None
+        if extrinsics is not None:
+            camera_tokens = self._camera_tokens(views, extrinsics, intrinsics)
+        try:
+            return self.backbone.pretrained.fuse(views, camera_tokens, strategy, export_layers)
+        except ValueError as error:
+            raise ModelError(str(error)) from error
+
+    def decode(
+        self,
+        fused: FusedViews,
+        views: Sequence[int] | None = None,
+        *,
+        use_ray_pose: bool = False,
+        sampler: RaySampler | None = None,
+    ) -> NetworkOutput:
+        """Decode maps of chosen views and the cameras of all views.
+
+        Args:
+            fused: Fused views.
+            views: Indices of the views whose maps are wanted; None for all.
+            use_ray_pose: Take the cameras from predicted rays instead of the camera decoder;
+                slower, because the ray branch then runs for all views.
+            sampler: Random choices of the ray fit; freshly seeded ones when None.
+
+        Returns:
+            Maps, cameras and exported features.
+        """
+        if use_ray_pose:
+            dense = self.dense_maps(fused, with_rays=True)
+            assert dense.rays is not None
+            extrinsics, intrinsics = cameras_from_rays(
+                dense.rays.rays, dense.rays.confidence, fused.image_size, sampler
+            )
+            if views is not None:
+                dense = DenseMaps(dense.depth[:, views], dense.confidence[:, views], None)
+        else:
+            extrinsics, intrinsics = decode_cameras(self.pose_encoding(fused), fused.image_size)
+            dense = self.dense_maps(fused, views)
+        return NetworkOutput(
+            depth=dense.depth,
+            depth_conf=dense.confidence,
+            sky=None,
+            extrinsics=extrinsics,
+            intrinsics=intrinsics,
+            gaussians=None,
+            aux=self._exported(fused),
+        )
+
+    def pose_encoding(self, fused: FusedViews) -> Tensor:
+        """Return the predicted camera encodings (B, V, 9), see `pose_encoding`."""
+        last = fused.levels[-1]
+        features = torch.cat((last.within_view[:, :, 0], last.across_views[:, :, 0]), dim=-1)
+        encoding: Tensor = self.cam_dec(features)
+        return encoding
+
+    def dense_maps(
+        self,
+        fused: FusedViews,
+        views: Sequence[int] | None = None,
+        *,
+        with_rays: bool = False,
+        chunk: int = HEAD_CHUNK,
+    ) -> DenseMaps:
+        """Run the dense head.
+
+        Args:
+            fused: Fused views.
+            views: Indices of the views wanted; None for all.
+            with_rays: Compute the ray branch too.
+            chunk: Views decoded at once.
+
+        Returns:
+            Maps with shapes (B, N, ...), N wanted views.
+        """
+        B, V = fused.levels[0].within_view.shape[:2]
+        wanted = range(V) if views is None else views
+        rows = [(scene, view) for scene in range(B) for view in wanted]
+        parts = [
+            self._decode_rows(fused, rows[start : start + chunk], with_rays)
+            for start in range(0, len(rows), chunk)
+        ]
+
+        def join(maps: list[Tensor]) -> Tensor:
+            return torch.unflatten(torch.cat(maps), 0, (B, len(wanted)))
+
+        rays = [part.rays for part in parts if part.rays is not None]
+        return DenseMaps(
+            depth=join([part.depth for part in parts]),
+            confidence=join([part.confidence for part in parts]),
+            rays=RayMaps(
+                rays=join([part.rays for part in rays]),
+                confidence=join([part.confidence for part in rays]),
+            )
+            if rays
+            else None,
+        )
+
+    def _decode_rows(
+        self, fused: FusedViews, rows: Sequence[tuple[int, int]], with_rays: bool
+    ) -> DenseMaps:
+        scenes, views = zip(*rows, strict=True)
+        norm = self.backbone.pretrained.norm
+        levels = []
+        for level in fused.levels:
+            # Token 0 is the camera's; only the cross-view half is normalised here.
+            within = level.within_view[scenes, views, 1:]
+            across = norm(level.across_views[scenes, views, 1:])
+            levels.append(torch.cat((within, across), dim=-1))
+        maps: DenseMaps = self.head(
+            levels, patch_grid(fused.image_size), fused.image_size, with_rays=with_rays
+        )
+        return maps
+
+    def _camera_tokens(
+        self, views: EncodedViews, extrinsics: Tensor, intrinsics: Tensor | None
+    ) -> Tensor:
+        if intrinsics is None:
+            raise ModelError('known extrinsics need known intrinsics, got none')
+        B, V = views.tokens.shape[:2]
+        if extrinsics.shape != (B, V, 4, 4) or intrinsics.shape != (B, V, 3, 3):
+            raise ModelError(
+                f'cameras must have shapes {(B, V, 4, 4)} and {(B, V, 3, 3)}, '
+                f'got {tuple(extrinsics.shape)} and {tuple(intrinsics.shape)}'
+            )
+        tokens: Tensor = self.cam_enc(extrinsics, intrinsics, views.image_size)
+        return tokens
+
+    def _exported(self, fused: FusedViews) -> dict[str, Tensor]:
+        norm = self.backbone.pretrained.norm
+        grid = patch_grid(fused.image_size)
+        return {
+            f'feat_layer_{index}': torch.unflatten(norm(tokens)[:, :, 1:], 2, grid)
+            for index, tokens in sorted(fused.exported.items())
+        }
+
+    def _check_layers(self, layers: Collection[int]) -> None:
+        depth = self.config.backbone.depth
+        unknown = sorted(layer for layer in layers if not 0 <= layer < depth)
+        if unknown:
+            raise ModelError(f'layers {unknown} do not exist, the network has 0..{depth - 1}')

@@ -1,0 +1,95 @@
+"""Choice of the view that defines the window's frame, and the reordering that follows."""
+
+from collections.abc import Callable
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from da3_ros.model.outputs import ReferenceStrategy
+
+STRATEGIES: tuple[str, ...] = get_args(ReferenceStrategy)
+
+MIN_VIEWS_TO_REORDER = 3
+"""With fewer views the first one is always the reference."""
+
+
+def select_reference(class_tokens: Tensor, strategy: str) -> Tensor:
+    """Choose one reference view per scene.
+
+    Args:
+        class_tokens: (B, V, C) class tokens of the views.
+        strategy: One of `STRATEGIES`.
+
+    Returns:
+        (B,) int64 view indices.
+
+    Raises:
+        ValueError: The strategy is not known.
+    """
+    if strategy not in _RULES:
+        raise ValueError(f'unknown reference view strategy {strategy!r}, expected {STRATEGIES}')
+    if class_tokens.shape[1] <= 1:
+        return _first(class_tokens)
+    return _RULES[strategy](class_tokens)
+
+
+def _first(tokens: Tensor) -> Tensor:
+    return torch.zeros(tokens.shape[0], dtype=torch.int64, device=tokens.device)
+
+
+def _middle(tokens: Tensor) -> Tensor:
+    return torch.full_like(_first(tokens), tokens.shape[1] // 2)
+
+
+def _similarity(tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """Return unit tokens (B, V, C) and their cosine similarities (B, V, V), minus identity."""
+    unit = tokens / tokens.norm(dim=-1, keepdim=True)
+    identity = torch.eye(tokens.shape[1], dtype=torch.float32, device=tokens.device)
+    return unit, unit @ unit.transpose(1, 2) - identity
+
+
+def _saddle_balanced(tokens: Tensor) -> Tensor:
+    """Prefer the view that is average in similarity, token length and channel spread."""
+    unit, similarity = _similarity(tokens)
+    views = tokens.shape[1]
+    measures = torch.stack(
+        (similarity.sum(dim=-1) / (views - 1), tokens.norm(dim=-1), unit.var(dim=-1)), dim=-1
+    )
+    low = measures.amin(dim=1, keepdim=True)
+    high = measures.amax(dim=1, keepdim=True)
+    relative = (measures - low) / (high - low + 1e-8)
+    return (relative - 0.5).abs().sum(dim=-1).argmin(dim=1)
+
+
+def _saddle_sim_range(tokens: Tensor) -> Tensor:
+    """Prefer the view whose similarities spread most.
+
+    The lowered diagonal takes part in the minimum, as in the reference behaviour, so the two most
+    similar views tie and rounding decides between them.
+    """
+    _, similarity = _similarity(tokens)
+    return (similarity.amax(dim=-1) - similarity.amin(dim=-1)).argmax(dim=1)
+
+
+_RULES: dict[str, Callable[[Tensor], Tensor]] = {
+    'saddle_balanced': _saddle_balanced,
+    'saddle_sim_range': _saddle_sim_range,
+    'first': _first,
+    'middle': _middle,
+}
+
+
+def reference_first(reference: Tensor, views: int) -> Tensor:
+    """Return the order (B, V) that puts the reference first and keeps the others' order."""
+    position = torch.arange(views, device=reference.device)[None]
+    chosen = reference[:, None]
+    # Position 0 takes the reference, positions 1..r take views 0..r-1, the rest stay.
+    order = torch.where(position <= chosen, position - 1, position)
+    return torch.where(position == 0, chosen, order)
+
+
+def reorder_views(x: Tensor, order: Tensor) -> Tensor:
+    """Take views of x (B, V, ...) in the given order (B, V)."""
+    batch = torch.arange(x.shape[0], device=x.device)[:, None]
+    return x[batch, order]

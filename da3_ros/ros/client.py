@@ -1,0 +1,138 @@
+"""A client of a running node: follows its window reports and asks it for exports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+import threading
+import time
+from types import TracebackType
+from typing import Any
+
+import rclpy
+from rclpy.action import ActionClient
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+
+from da3_ros.action import ExportScene
+from da3_ros.errors import ExportError, NodeError
+from da3_ros.msg import WindowReport
+
+_SERVER_WAIT_S = 30.0
+
+
+class NodeClient:
+    """Another process's view of the node; a context manager with a thread of its own."""
+
+    def __init__(self, node_name: str) -> None:
+        """Join the ROS graph.
+
+        Args:
+            node_name: of the node to talk to, in the root namespace.
+        """
+        self._changed = threading.Condition()
+        self._windows = 0
+        self._last: WindowReport | None = None
+        self._context = rclpy.Context()
+        # The command that uses this decides what a signal means.
+        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        self._node = rclpy.create_node(f'{node_name}_client', context=self._context)
+        self._node.create_subscription(WindowReport, '/window', self._on_window, 100)
+        self._action = f'/{node_name}/export_scene'
+        self._exporter = ActionClient(self._node, ExportScene, self._action)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> NodeClient:
+        """Return the client, which leaves the graph with the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the graph."""
+        self._executor.shutdown()
+        self._thread.join(5.0)
+        self._exporter.destroy()
+        self._node.destroy_node()
+        self._context.try_shutdown()
+
+    @property
+    def windows(self) -> int:
+        """Window reports received so far."""
+        return self._windows
+
+    @property
+    def last_window(self) -> Any:
+        """The newest window report, None before the first."""
+        return self._last
+
+    def wait_for_node(self, timeout_s: float) -> None:
+        """Wait until the node's action answers and its reports reach this client.
+
+        Raises:
+            NodeError: not within the time.
+        """
+        if not self._exporter.wait_for_server(timeout_sec=timeout_s):
+            raise NodeError(f'no node offers {self._action} within {timeout_s} s')
+
+    def wait_window(self, timeout_s: float) -> bool:
+        """Wait for one more window report; return whether it came in time."""
+        with self._changed:
+            before = self._windows
+            return self._changed.wait_for(lambda: self._windows > before, timeout_s)
+
+    def export(
+        self,
+        formats: str,
+        path: str = '',
+        *,
+        on_progress: Callable[[float, str], None] = lambda share, stage: None,
+        timeout_s: float = 300.0,
+    ) -> tuple[Path, ...]:
+        """Ask the node to export its scene and return the files, relative to its export folder.
+
+        Raises:
+            NodeError: the node offers no export, or did not answer in time.
+            ExportError: it answered that it could not; with its reason.
+        """
+        self.wait_for_node(_SERVER_WAIT_S)
+        deadline = time.monotonic() + timeout_s
+        goal = ExportScene.Goal(format=formats, path=path, overwrite=False)
+        handle = self._await(
+            self._exporter.send_goal_async(
+                goal,
+                feedback_callback=lambda m: on_progress(m.feedback.progress, m.feedback.stage),
+            ),
+            deadline,
+        )
+        if not handle.accepted:
+            raise ExportError(f'the node refused to export {formats!r}')
+        result = self._await(handle.get_result_async(), deadline).result
+        if not result.success:
+            raise ExportError(result.message)
+        return tuple(Path(file) for file in result.files)
+
+    def _await(self, future: Any, deadline: float) -> Any:
+        done = threading.Event()
+        future.add_done_callback(lambda _: done.set())
+        if not done.wait(max(0.0, deadline - time.monotonic())):
+            raise NodeError('the node did not answer the export in time')
+        return future.result()
+
+    def _on_window(self, report: WindowReport) -> None:
+        with self._changed:
+            self._windows += 1
+            self._last = report
+            self._changed.notify_all()
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            return

@@ -1,0 +1,142 @@
+"""Stamps, intrinsics and poses as messages, and back; pixels are in `conversions`."""
+
+from __future__ import annotations
+
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Pose, Transform, TransformStamped
+import numpy as np
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
+
+from da3_ros.errors import GeometryError
+from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw, quaternion_xyzw_from_matrix
+from da3_ros.geometry.se3 import rigid
+from da3_ros.ros.conversions import FieldError
+
+_NS_PER_S = 1_000_000_000
+
+
+def ns_from_stamp(stamp: Time) -> int:
+    """Return a stamp as integer nanoseconds, exactly."""
+    return int(stamp.sec) * _NS_PER_S + int(stamp.nanosec)
+
+
+def stamp_from_ns(stamp_ns: int) -> Time:
+    """Return integer nanoseconds as a stamp, exactly; also before 1970."""
+    return Time(sec=stamp_ns // _NS_PER_S, nanosec=stamp_ns % _NS_PER_S)
+
+
+def header(stamp_ns: int, frame_id: str) -> Header:
+    """Return a header."""
+    return Header(stamp=stamp_from_ns(stamp_ns), frame_id=frame_id)
+
+
+def camera_from_info(info: CameraInfo, size: ImageSize, source: str) -> PinholeCamera:
+    """Return the intrinsics that a CameraInfo gives for an image of `size`.
+
+    K of the message is for the full image at calibration; region of interest, then binning, lead
+    to the size of the image that is sent. Distortion is not undone here (`has_distortion`).
+
+    Args:
+        info: sensor_msgs/CameraInfo of the unrectified image.
+        size: the image's size.
+        source: who sent it, for error messages.
+
+    Raises:
+        FieldError: zero size, zeros in K (the camera is not calibrated), no pinhole K, or a size
+            that is not the image's.
+
+    Source: definition of sensor_msgs/CameraInfo.
+    """
+    height, width = int(info.height), int(info.width)
+    for field, side in (('height', height), ('width', width)):
+        if side < 1:
+            raise FieldError(source, field, f'expected at least 1, got {side}')
+    matrix = np.array(info.k, dtype=np.float64).reshape(3, 3)
+    if matrix[0, 0] == 0 or matrix[1, 1] == 0:
+        raise FieldError(
+            source, 'k', 'focal length 0: the camera is not calibrated; calibrate the driver'
+        )
+    try:
+        camera = PinholeCamera(matrix, ImageSize(height, width))
+    except GeometryError as error:
+        raise FieldError(source, 'k', str(error)) from error
+    camera = _region_and_binning(camera, info)
+    if camera.size != size:
+        raise FieldError(
+            source,
+            'width, height',
+            f'calibration (after region of interest and binning) is for {camera.size.width}x'
+            f'{camera.size.height} pixels, but the image has {size.width}x{size.height}',
+        )
+    return camera
+
+
+def _region_and_binning(camera: PinholeCamera, info: CameraInfo) -> PinholeCamera:
+    roi = info.roi
+    if roi.width and roi.height:
+        region = ImageSize(int(roi.height), int(roi.width))
+        camera = camera.cropped(int(roi.x_offset), int(roi.y_offset), region)
+    # Both 0 and 1 mean that there is no binning.
+    across, down = max(int(info.binning_x), 1), max(int(info.binning_y), 1)
+    if (across, down) != (1, 1):
+        binned = ImageSize(max(camera.size.height // down, 1), max(camera.size.width // across, 1))
+        camera = camera.resized(binned)
+    return camera
+
+
+def has_distortion(info: CameraInfo) -> bool:
+    """Return whether a CameraInfo says that straight lines are not straight in the image."""
+    return any(coefficient != 0 for coefficient in info.d)
+
+
+def info_from_camera(camera: PinholeCamera, info_header: Header) -> CameraInfo:
+    """Return the CameraInfo of an ideal camera: R identity, no distortion, P = [K | 0]."""
+    info = CameraInfo(header=info_header, distortion_model='plumb_bob')
+    info.height, info.width = camera.size.height, camera.size.width
+    info.d = [0.0] * 5
+    info.k = camera.K.reshape(-1)
+    info.r = np.eye(3).reshape(-1)
+    info.p = np.hstack([camera.K, np.zeros((3, 1))]).reshape(-1)
+    return info
+
+
+def pose_message(a_from_b: FloatArray) -> Pose:
+    """Return a rigid transform (4, 4) as the pose of frame b in frame a."""
+    pose = Pose()
+    x, y, z = (float(value) for value in a_from_b[:3, 3])
+    pose.position.x, pose.position.y, pose.position.z = x, y, z
+    _fill_quaternion(pose.orientation, a_from_b)
+    return pose
+
+
+def transform_message(a_from_b: FloatArray, stamp_ns: int, a: str, b: str) -> TransformStamped:
+    """Return a rigid transform (4, 4) as TF from parent a to child b.
+
+    TF's transform is the pose of the child in the parent: it takes points of b to a, so it is
+    a_from_b and not its inverse.
+    """
+    message = TransformStamped(header=header(stamp_ns, a), child_frame_id=b)
+    x, y, z = (float(value) for value in a_from_b[:3, 3])
+    translation = message.transform.translation
+    translation.x, translation.y, translation.z = x, y, z
+    _fill_quaternion(message.transform.rotation, a_from_b)
+    return message
+
+
+def _fill_quaternion(target: object, a_from_b: FloatArray) -> None:
+    quaternion_xyzw = quaternion_xyzw_from_matrix(a_from_b[:3, :3])
+    for name, value in zip('xyzw', quaternion_xyzw, strict=True):
+        setattr(target, name, float(value))
+
+
+def rigid_from_transform(transform: Transform) -> FloatArray:
+    """Return geometry_msgs/Transform as (4, 4).
+
+    Raises:
+        GeometryError: the quaternion is zero or not finite.
+    """
+    q, t = transform.rotation, transform.translation
+    return rigid(matrix_from_quaternion_xyzw([q.x, q.y, q.z, q.w]), [t.x, t.y, t.z])

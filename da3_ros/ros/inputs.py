@@ -1,0 +1,236 @@
+"""Subscriptions of the cameras: messages become `CameraFrame`, faults are named and counted.
+
+A callback makes a view of the message's bytes (or decodes a compressed image) and hands it on;
+nothing here waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+import time
+
+from rclpy.callback_groups import CallbackGroup
+from rclpy.exceptions import InvalidTopicNameException
+from rclpy.node import Node
+from rclpy.qos import ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from da3_ros.config import OutputOptions
+from da3_ros.errors import NodeError
+from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.ros.conversions import FieldError, compressed_to_rgb, image_to_rgb
+from da3_ros.ros.faults import FaultLog
+from da3_ros.ros.geometry_messages import camera_from_info, has_distortion, ns_from_stamp
+from da3_ros.ros.qos import image_input, overridable
+from da3_ros.types import CameraFrame
+
+SILENT_AFTER_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class InputStatus:
+    """What came from one camera so far."""
+
+    camera: str
+    topic: str
+    images: int
+    """Images that were understood."""
+    calibrated: bool
+    """Whether the last of them had a calibration."""
+    silent_s: float
+    """Time since the last message, good or bad; since the start when there was none."""
+    problem: str
+    """Why nothing comes, as far as can be told; empty while images come."""
+
+
+class CameraInput:
+    """The image and camera_info subscriptions of one camera.
+
+    Args:
+        node: owns the subscriptions.
+        camera: name and topic prefix.
+        options: transport, QoS.
+        group: callback group; callbacks of one group never run at the same time.
+        deliver: takes every frame.
+        faults: takes every fault.
+        clock: monotonic seconds.
+
+    Raises:
+        NodeError: the camera's name makes no topic name.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        camera: str,
+        options: OutputOptions,
+        group: CallbackGroup,
+        deliver: Callable[[CameraFrame], None],
+        faults: FaultLog,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._node = node
+        self._camera = camera
+        self._deliver = deliver
+        self._faults = faults
+        self._clock = clock
+        self._info: CameraInfo | None = None
+        self._calibrations: dict[ImageSize, PinholeCamera | None] = {}
+        self._images = 0
+        self._calibrated = False
+        self._last_s = clock()
+        self._said_silent = False
+        self._wants_reliable = options.image_reliability == 'reliable'
+        raw = options.image_transport == 'raw'
+        profile = image_input(options.image_reliability, options.queue_depth)
+        try:
+            # First, so that it is served first when both wait: an image finds its calibration.
+            # Reliability is the images': drivers that send those best effort do so here too.
+            self._info_subscription = node.create_subscription(
+                CameraInfo,
+                f'{camera}/camera_info',
+                self._take_info,
+                profile,
+                callback_group=group,
+                qos_overriding_options=overridable(),
+            )
+            self._image_subscription = node.create_subscription(
+                Image if raw else CompressedImage,
+                f'{camera}/image_raw' if raw else f'{camera}/image_raw/compressed',
+                self._take_image,
+                profile,
+                callback_group=group,
+                qos_overriding_options=overridable(),
+            )
+        except (InvalidTopicNameException, ValueError) as error:
+            raise NodeError(
+                f'parameter cameras: {camera!r} makes no topic name ({error}); '
+                'use letters, digits and _'
+            ) from error
+        self.topic = str(self._image_subscription.topic_name)
+        self._info_topic = str(self._info_subscription.topic_name)
+
+    def _take_info(self, info: CameraInfo) -> None:
+        last = self._info
+        self._info = info
+        if last is None or _differ(last, info):
+            self._calibrations.clear()
+            if has_distortion(info):
+                self._node.get_logger().warning(
+                    f'camera {self._camera}, topic {self._info_topic}: lens distortion is not '
+                    'undone here; depth near the borders is off by it. Rectify upstream '
+                    '(image_proc) and remap image_raw to image_rect.'
+                )
+
+    def _take_image(self, message: Image | CompressedImage) -> None:
+        self._last_s = self._clock()
+        self._said_silent = False
+        try:
+            frame = self._frame(message)
+        except FieldError as error:
+            self._faults.report(self._camera, error.field, str(error))
+            return
+        self._images += 1
+        self._calibrated = frame.calibration is not None
+        self._deliver(frame)
+
+    def _frame(self, message: Image | CompressedImage) -> CameraFrame:
+        source = f'camera {self._camera}, topic {self.topic}'
+        convert = image_to_rgb if isinstance(message, Image) else compressed_to_rgb
+        pixels = convert(message, source)
+        stamp_ns = ns_from_stamp(message.header.stamp)
+        if stamp_ns == 0:
+            raise FieldError(
+                source, 'header.stamp', 'it is zero: the driver does not set it; dropped'
+            )
+        if not message.header.frame_id:
+            self._faults.report(
+                self._camera,
+                'header.frame_id',
+                f'{source}, field header.frame_id: it is empty, so that there is no TF for this '
+                'camera and its clouds have no frame; set it in the driver',
+            )
+        size = ImageSize(int(pixels.shape[0]), int(pixels.shape[1]))
+        return CameraFrame(
+            camera=self._camera,
+            stamp_ns=stamp_ns,
+            frame_id=str(message.header.frame_id),
+            image=pixels,
+            calibration=self._calibration(size),
+        )
+
+    def _calibration(self, size: ImageSize) -> PinholeCamera | None:
+        """Return the intrinsics for an image size; None when the camera says it has none.
+
+        Raises:
+            FieldError: the calibration is for another image size. Guessed intrinsics must not
+                take its place unseen, so the image is not used.
+        """
+        info = self._info
+        if info is None:
+            return None
+        if size not in self._calibrations:
+            source = f'camera {self._camera}, topic {self._info_topic}'
+            try:
+                self._calibrations[size] = camera_from_info(info, size, source)
+            except FieldError as error:
+                if error.field == 'width, height':
+                    raise
+                # Zeros mean "not calibrated" in ROS: the network's own intrinsics are used.
+                self._calibrations[size] = None
+                self._faults.report(
+                    self._camera,
+                    f'camera_info.{error.field}',
+                    f"{error}; the network's own intrinsics are used",
+                )
+        return self._calibrations[size]
+
+    def status(self) -> InputStatus:
+        """Return what came so far and, when nothing comes, why."""
+        silent_s = self._clock() - self._last_s
+        problem = self._silence() if silent_s > SILENT_AFTER_S else ''
+        if problem and not self._said_silent:
+            self._said_silent = True
+            self._node.get_logger().error(problem)
+        return InputStatus(
+            camera=self._camera,
+            topic=self.topic,
+            images=self._images,
+            calibrated=self._calibrated,
+            silent_s=silent_s,
+            problem=problem,
+        )
+
+    def _silence(self) -> str:
+        start = f'camera {self._camera}: no images on {self.topic} for {SILENT_AFTER_S:g} s'
+        publishers = self._node.get_publishers_info_by_topic(self.topic)
+        if not publishers:
+            return f'{start}; nobody publishes it. Check the parameter cameras and remappings.'
+        best_effort = [
+            p.node_name
+            for p in publishers
+            if p.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+        ]
+        if self._wants_reliable and best_effort:
+            return (
+                f'{start}; incompatible QoS: {", ".join(best_effort)} publishes best effort, '
+                'image_reliability is reliable. Set it to best_effort.'
+            )
+        return (
+            f'{start}, though {publishers[0].node_name} publishes it. Large best-effort images '
+            "need a tuned transport in the publisher's process, see config/fastdds.xml."
+        )
+
+
+def _differ(a: CameraInfo, b: CameraInfo) -> bool:
+    """Return whether two messages describe different cameras; stamps do not count."""
+    return any(
+        [
+            (a.height, a.width, a.binning_x, a.binning_y)
+            != (b.height, b.width, b.binning_x, b.binning_y),
+            list(a.k) != list(b.k),
+            list(a.d) != list(b.d),
+            a.roi != b.roi,
+        ]
+    )

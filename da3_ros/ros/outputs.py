@@ -1,0 +1,148 @@
+"""Everything the node publishes of a window, in the order consumers need it: TF first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rclpy.node import Node
+from sensor_msgs.msg import PointCloud2
+
+from da3_ros.config import NodeOptions
+from da3_ros.msg import ViewReport, WindowReport
+from da3_ros.ros.camera_outputs import CameraOutputs, published_depth
+from da3_ros.ros.geometry_messages import header, pose_message, stamp_from_ns
+from da3_ros.ros.odometry import OdometryPublisher
+from da3_ros.ros.params import OptionsHolder
+from da3_ros.ros.point_cloud import CloudView, merged_cloud
+from da3_ros.ros.qos import data_output, overridable
+from da3_ros.ros.transforms import TransformPublisher
+from da3_ros.types import PosedView, RigCalibration, WindowResult
+
+_SCALE_SOURCES = {
+    'none': WindowReport.SCALE_NONE,
+    'estimator': WindowReport.SCALE_METRIC_MODEL,
+    'rig': WindowReport.SCALE_RIG,
+    'chain': WindowReport.SCALE_CHAIN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What was lost on the way, counted since the start."""
+
+    dropped_sets: int
+    """Sets never given to the estimator."""
+    dropped_frames: int
+    """Images that reached no set."""
+    late_cameras: tuple[str, ...]
+    """Cameras that a new set of this window misses."""
+
+
+class Outputs:
+    """All publishers of results.
+
+    Args:
+        node: owns the publishers.
+        holder: options; those that may change are read for every window.
+    """
+
+    def __init__(self, node: Node, holder: OptionsHolder) -> None:
+        options = holder.current
+        self._node = node
+        self._holder = holder
+        self._cameras = {
+            camera: CameraOutputs(node, camera, options.output)
+            for camera in options.stream.cameras
+        }
+        self._transforms = TransformPublisher(node, options.output)
+        self._odometry = OdometryPublisher(node, options.output, options.stream.scene_sets)
+        profile = data_output(options.output.queue_depth)
+        self._points = node.create_publisher(
+            PointCloud2, 'points', profile, qos_overriding_options=overridable()
+        )
+        self._window = node.create_publisher(
+            WindowReport, 'window', profile, qos_overriding_options=overridable()
+        )
+
+    def restart(self) -> None:
+        """Forget the way so far: the world starts anew."""
+        self._odometry.restart()
+
+    def publish_rig(self, rig: RigCalibration, frame_ids: Mapping[str, str]) -> None:
+        """Publish where cameras sit that only the parameters know."""
+        self._transforms.publish_rig(rig, frame_ids)
+
+    def publish(self, result: WindowResult, losses: Losses, rig: RigCalibration) -> float:
+        """Publish a window's new sets and return the time from stamp to publishing, seconds.
+
+        The time is the node's: with use_sim_time it is that of /clock.
+        """
+        options = self._holder.current
+        self._odometry.add_window(result.alignment)
+        for posed in result.new_sets:
+            self._transforms.publish(posed, rig)
+            self._odometry.publish(posed, result.alignment)
+            for view in posed.views:
+                self._cameras[view.frame.camera].publish(view, options.output)
+        if self._points.get_subscription_count():
+            self._points.publish(self._cloud(result, options))
+        latest_ns = result.new_sets[-1].stamp_ns
+        latency_s = (int(self._node.get_clock().now().nanoseconds) - latest_ns) / 1e9
+        if self._window.get_subscription_count():
+            self._window.publish(self._report(result, losses, latency_s, options))
+        return latency_s
+
+    def _cloud(self, result: WindowResult, options: NodeOptions) -> PointCloud2:
+        views = [CloudView(view, published_depth(view, options.output)) for view in _views(result)]
+        head = header(result.new_sets[-1].stamp_ns, options.output.odom_frame)
+        return merged_cloud(head, views, options.output.voxel_size_m)
+
+    def _report(
+        self, result: WindowResult, losses: Losses, latency_s: float, options: NodeOptions
+    ) -> WindowReport:
+        a = result.alignment
+        return WindowReport(
+            header=header(result.new_sets[-1].stamp_ns, options.output.odom_frame),
+            window_index=result.window_index,
+            sets=result.sets,
+            new_sets=len(result.new_sets),
+            views=[_view_report(view) for view in _views(result)],
+            is_metric=a.is_metric,
+            scale=float(a.scale),
+            scale_source=_SCALE_SOURCES[a.scale_source],
+            scale_log_sigma=float(a.scale_log_sigma),
+            alignment_method=a.method,
+            shared_views=a.shared_views,
+            rotation_residual_rad=float(a.rotation_residual_rad),
+            translation_residual=float(a.translation_residual),
+            depth_residual=float(a.depth_residual),
+            estimate_s=float(result.estimate_s),
+            stamp_to_publish_s=latency_s,
+            dropped_sets=losses.dropped_sets,
+            dropped_frames=losses.dropped_frames,
+            late_cameras=list(losses.late_cameras),
+            note=a.note,
+        )
+
+
+def _views(result: WindowResult) -> Sequence[PosedView]:
+    return [view for posed in result.new_sets for view in posed.views]
+
+
+def _view_report(view: PosedView) -> ViewReport:
+    known = np.isfinite(view.depth)
+    count = int(np.count_nonzero(known))
+    return ViewReport(
+        camera=view.frame.camera,
+        stamp=stamp_from_ns(view.frame.stamp_ns),
+        frame_id=view.frame.frame_id,
+        world_from_camera=pose_message(view.world_from_camera),
+        k=view.camera.K.reshape(-1),
+        height=view.camera.size.height,
+        width=view.camera.size.width,
+        k_source=ViewReport.K_CALIBRATED if view.is_calibrated else ViewReport.K_PREDICTED,
+        valid_fraction=count / known.size,
+        median_depth=float(np.median(view.depth[known])) if count else float('nan'),
+    )

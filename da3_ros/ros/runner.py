@@ -1,0 +1,258 @@
+"""The worker: takes sets from the callbacks, runs windows on a thread of its own, hands on.
+
+Callbacks only push frames through the synchroniser. Everything slow happens on one thread; when
+it falls behind, the newest sets win and the others are counted. A window that fails is logged and
+left out, the next one goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+import logging
+import threading
+import time
+
+from rclpy.impl.rcutils_logger import RcutilsLogger
+
+from da3_ros.assembly import Pipeline, build_pipeline
+from da3_ros.config import NodeOptions
+from da3_ros.export.scene import ExportScene
+from da3_ros.ros.faults import FaultLog
+from da3_ros.ros.outputs import Losses, Outputs
+from da3_ros.ros.transforms import RigSource
+from da3_ros.stream.reconstructor import Reconstructor
+from da3_ros.stream.stats import StreamStats
+from da3_ros.stream.sync import SyncReport
+from da3_ros.types import CameraFrame, Estimator, RigCalibration, Window, WindowResult
+
+_log = logging.getLogger(__name__)
+
+_POLL_S = 0.25
+# How long the first set waits for /tf_static, which is latched and so usually there already.
+_RIG_WAIT_S = 1.0
+
+
+class PipelineRunner:
+    """Owns the pipeline and its thread.
+
+    Args:
+        options: of the stream; read once.
+        estimator: turns windows into geometry; used by the worker thread only.
+        rig_source: where the cameras sit, as far as it is known.
+        outputs: publishes results; used by the worker thread only.
+        faults: takes failed windows.
+        stats: takes counts, rates and latencies.
+        logger: the node's.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        options: NodeOptions,
+        estimator: Estimator,
+        rig_source: RigSource,
+        outputs: Outputs,
+        faults: FaultLog,
+        stats: StreamStats,
+        logger: RcutilsLogger,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._options = options
+        self._estimator = estimator
+        self._rig_source = rig_source
+        self._outputs = outputs
+        self._faults = faults
+        self._stats = stats
+        self._logger = logger
+        self._clock = clock
+        self._rig: RigCalibration | None = None
+        self._frame_ids: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._pipeline = self._build(RigCalibration())
+        self._dropped_before = 0
+        self._last_set_ns: int | None = None
+        self._last_result: WindowResult | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name='da3_worker', daemon=True)
+
+    def _build(self, rig: RigCalibration) -> Pipeline:
+        return build_pipeline(self._options, rig, self._estimator, self._clock)
+
+    # ---- called from the node's callbacks
+
+    def start(self) -> None:
+        """Start the worker."""
+        self._thread.start()
+
+    def push(self, frame: CameraFrame) -> None:
+        """Take a frame; returns at once."""
+        with self._lock:
+            self._frame_ids[frame.camera] = frame.frame_id
+            for frame_set in self._pipeline.synchronizer.push(frame):
+                self._stats.event('sets', self._clock())
+                last_ns = self._last_set_ns
+                if last_ns is not None and frame_set.stamp_ns <= last_ns:
+                    back_s = (last_ns - frame_set.stamp_ns) / 1e9
+                    self._logger.warning(
+                        f'stamps jumped back by {back_s:.3f} s (a bag that starts again, or a '
+                        'clock that was set): the world starts anew'
+                    )
+                    self._restart()
+                self._last_set_ns = frame_set.stamp_ns
+                self._pipeline.slot.put(frame_set)
+
+    def reset(self) -> None:
+        """Forget the world and everything pending; counters go on."""
+        with self._lock:
+            self._pipeline.synchronizer.reset()
+            self._last_set_ns = None
+            self._restart()
+
+    def _restart(self) -> None:
+        """Replace the pipeline by a new one around the same synchroniser; hold the lock."""
+        old = self._pipeline
+        new = self._build(self._rig or RigCalibration())
+        self._pipeline = replace(new, synchronizer=old.synchronizer)
+        old.slot.clear()
+        old.slot.close()
+        self._dropped_before += old.slot.dropped
+        self._last_result = None
+
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping.is_set()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Ask the worker to end and return whether it did within the time.
+
+        An estimator cannot be interrupted: one that is in the middle of a window goes on, on a
+        daemon thread, and its result is not used.
+        """
+        self._stopping.set()
+        self._pipeline.slot.close()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def scene(self) -> ExportScene:
+        """Return a snapshot of the scene, to be written beside the worker."""
+        result = self._last_result
+        is_metric = result is not None and result.alignment.is_metric
+        return ExportScene.from_sets(self._pipeline.scene.snapshot(), is_metric=is_metric)
+
+    def sync_report(self) -> SyncReport:
+        """Return the synchroniser's counters."""
+        with self._lock:
+            return self._pipeline.synchronizer.report()
+
+    @property
+    def dropped_sets(self) -> int:
+        """Sets never given to the estimator since the start."""
+        return self._dropped_before + self._pipeline.slot.dropped
+
+    @property
+    def last_result(self) -> WindowResult | None:
+        """The newest window's result, None before the first and after a restart."""
+        return self._last_result
+
+    @property
+    def rig(self) -> RigCalibration:
+        """The rig in use."""
+        return self._rig or RigCalibration()
+
+    # ---- the worker's thread
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            pipeline = self._pipeline
+            frame_set = pipeline.slot.get(_POLL_S)
+            if frame_set is None:
+                continue
+            window: Window | None = None
+            try:
+                self._adopt_rig()
+                # The rig may have made a new pipeline, which this set then starts.
+                pipeline = self._pipeline
+                window = pipeline.windower.push(frame_set)
+                if window is not None:
+                    self._process(pipeline, window)
+            except Exception as error:
+                # Whatever goes wrong with one window must not end the node.
+                if not self._stopping.is_set():
+                    self._report_failure(window, error)
+
+    def _process(self, pipeline: Pipeline, window: Window) -> None:
+        result = pipeline.reconstructor.process(window)
+        if self._stopping.is_set() or pipeline is not self._pipeline:
+            return
+        if not result.new_sets:
+            self._stats.count('refused_windows')
+            note = result.alignment.note
+            self._faults.report('worker', 'refused', f'window {window.index}: {note}')
+            return
+        if result.alignment.method == 'first':
+            self._outputs.restart()
+        for posed in result.new_sets:
+            pipeline.scene.add(posed)
+        self._last_result = result
+        latency_s = self._outputs.publish(result, self._losses(result), self.rig)
+        self._stats.event('windows', self._clock())
+        self._stats.latency('estimate', result.estimate_s)
+        self._stats.latency('stamp_to_publish', latency_s)
+
+    def _losses(self, result: WindowResult) -> Losses:
+        missing = dict.fromkeys(
+            camera
+            for posed in result.new_sets
+            for camera in self._options.stream.cameras
+            if camera not in {view.frame.camera for view in posed.views}
+        )
+        frames = sum(drop.count for drop in self.sync_report().dropped)
+        return Losses(self.dropped_sets, frames, tuple(missing))
+
+    def _report_failure(self, window: Window | None, error: Exception) -> None:
+        self._stats.count('failed_windows')
+        what = 'a frame set'
+        if window is not None:
+            cameras = dict.fromkeys(frame.camera for frame in window.views)
+            what = f'window {window.index} (cameras {", ".join(cameras)})'
+        kind = type(error).__name__
+        self._faults.report('worker', kind, f'{what} failed and is left out: {kind}: {error}')
+        _log.debug('%s failed', what, exc_info=error)
+
+    def _adopt_rig(self) -> None:
+        """Use what is known of the rig; a rig that became larger starts the world anew."""
+        frame_ids = dict(self._frame_ids)
+        if self._rig is None:
+            rig = self._rig_source.wait_for_rig(frame_ids, _RIG_WAIT_S)
+            self._say_missing(rig, frame_ids)
+        else:
+            rig = self._rig_source.rig(frame_ids)
+            if set(rig.base_from_camera) <= set(self._rig.base_from_camera):
+                return
+            new = sorted(set(rig.base_from_camera) - set(self._rig.base_from_camera))
+            self._logger.warning(
+                f'/tf_static now connects {", ".join(new)} to the base frame: '
+                'the world starts anew with the rig'
+            )
+        with self._lock:
+            is_first = self._rig is None
+            self._rig = rig
+            if is_first:
+                reconstructor = Reconstructor(self._estimator, rig, self._clock)
+                self._pipeline = replace(self._pipeline, reconstructor=reconstructor)
+            else:
+                self._restart()
+        self._outputs.publish_rig(self._rig_source.only_given(frame_ids), frame_ids)
+
+    def _say_missing(self, rig: RigCalibration, frame_ids: dict[str, str]) -> None:
+        missing = [camera for camera in frame_ids if camera not in rig.base_from_camera]
+        if missing:
+            self._logger.warning(
+                f'where on the robot these cameras sit is not known: {", ".join(missing)}. '
+                'Poses are in the unit and frame of the first window for as long as no camera is '
+                'known; set rig.<camera>.base_from_camera or publish base frame to optical frame '
+                'on /tf_static.'
+            )

@@ -1,0 +1,206 @@
+"""From what a network says about a window to posed sets: checks, base poses, world depth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from da3_ros.errors import GeometryError, StreamError
+from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.camera import ImageSize
+from da3_ros.geometry.frames import BODY_FROM_OPTICAL
+from da3_ros.geometry.rotation import nearest_rotation
+from da3_ros.geometry.se3 import invert, require_rigid, rigid
+from da3_ros.geometry.sim3 import Sim3
+from da3_ros.stream.alignment import Anchor, PlacedView, ViewKey
+from da3_ros.stream.rig import BasePose, Poses, base_pose
+from da3_ros.types import (
+    FloatImage,
+    FrameSet,
+    PosedSet,
+    PosedView,
+    ViewPrediction,
+    Window,
+    WindowPrediction,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WindowSet:
+    """One set of a window with the views that were estimated for it."""
+
+    frames: FrameSet
+    views: tuple[PlacedView, ...]
+    """In the order of the set's frames."""
+
+    @property
+    def window_from_camera(self) -> dict[str, FloatArray]:
+        """Pose (4, 4) by camera name, in the window's unit."""
+        return {view.key[0]: view.window_from_camera for view in self.views}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """Where cameras sit in the base frame."""
+
+    rig: Poses
+    """Calibrated ones, metres."""
+    seen: Poses
+    """All others, where they were seen last, world units; the one seen first comes first."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlacedSet:
+    """A set in the world and what it teaches."""
+
+    posed: PosedSet
+    anchors: Mapping[ViewKey, Anchor]
+    layout: Layout
+    """The layout before with what this set showed of cameras that are not calibrated."""
+    base: BasePose
+    """The base pose with the disagreement of the calibrated cameras."""
+
+
+def refusal(window: Window, prediction: WindowPrediction) -> str:
+    """Return why a prediction cannot be used, empty when it can.
+
+    Raises:
+        StreamError: the number of views is not the window's.
+    """
+    frames = window.views
+    if len(prediction.views) != len(frames):
+        raise StreamError(
+            f'window {window.index}: the estimator returned {len(prediction.views)} views, '
+            f'the window has {len(frames)}'
+        )
+    for index, (frame, view) in enumerate(zip(frames, prediction.views, strict=True)):
+        for problem in _problems(view):
+            return f'view {index} (camera {frame.camera}, stamp {frame.stamp_ns}): {problem}'
+    return ''
+
+
+def window_sets(window: Window, prediction: WindowPrediction) -> tuple[WindowSet, ...]:
+    """Return the sets of a window with their predictions, poses made exactly rigid.
+
+    A network's float32 rotations are off by rounding; left so, the error would grow with every
+    window that is placed by the one before.
+    """
+    predictions = iter(prediction.views)
+    return tuple(
+        WindowSet(
+            frame_set,
+            tuple(
+                _placed_view((frame.camera, frame.stamp_ns), next(predictions))
+                for frame in frame_set.frames
+            ),
+        )
+        for frame_set in window.sets
+    )
+
+
+def base_of(poses: Poses, layout: Layout) -> BasePose:
+    """Return the base pose of one set from its cameras' poses (frame_from_camera, rig's unit).
+
+    Calibrated cameras decide together; without any, the camera that defined the base frame, or
+    one that was seen beside it; without these, the body axes of the first camera.
+    """
+    calibrated = base_pose(poses, layout.rig)
+    if calibrated is not None:
+        return calibrated
+    for camera, base_from_camera in layout.seen.items():
+        if camera in poses:
+            return BasePose(poses[camera] @ invert(base_from_camera), 0.0, 0.0)
+    first = next(iter(poses.values()))
+    return BasePose(first @ invert(BODY_FROM_OPTICAL), 0.0, 0.0)
+
+
+def scaled_base(window_set: WindowSet, scale: float, layout: Layout) -> FloatArray:
+    """Return the pose (4, 4) of a set's base in the window's frame, in world units."""
+    stretch = Sim3(scale, np.eye(3), np.zeros(3))
+    poses = {
+        camera: stretch.apply_to_pose(pose)
+        for camera, pose in window_set.window_from_camera.items()
+    }
+    return base_of(poses, layout).frame_from_base
+
+
+def place_set(window_set: WindowSet, world_from_window: Sim3, layout: Layout) -> PlacedSet:
+    """Return one set in the world, calibrated cameras where the rig has them."""
+    raw = {
+        camera: world_from_window.apply_to_pose(pose)
+        for camera, pose in window_set.window_from_camera.items()
+    }
+    base = base_of(raw, layout)
+    world_from_base = base.frame_from_base
+    poses = {
+        camera: world_from_base @ layout.rig[camera] if camera in layout.rig else pose
+        for camera, pose in raw.items()
+    }
+    views: list[PosedView] = []
+    anchors: dict[ViewKey, Anchor] = {}
+    for frame, view in zip(window_set.frames.frames, window_set.views, strict=True):
+        said = view.prediction
+        pose = poses[frame.camera]
+        depth = _world_depth(said, world_from_window.scale)
+        anchors[view.key] = Anchor(pose, depth, said.confidence)
+        views.append(
+            PosedView(
+                frame=frame,
+                depth=depth,
+                image=said.image,
+                camera=said.calibrated_camera or said.camera,
+                is_calibrated=said.calibrated_camera is not None,
+                world_from_camera=pose,
+                confidence=said.confidence,
+                sky=said.sky,
+            )
+        )
+    base_from_world = invert(world_from_base)
+    seen = {
+        camera: base_from_world @ pose for camera, pose in raw.items() if camera not in layout.rig
+    }
+    return PlacedSet(
+        posed=PosedSet(window_set.frames.stamp_ns, tuple(views), world_from_base),
+        anchors=anchors,
+        layout=Layout(layout.rig, {**layout.seen, **seen}),
+        base=base,
+    )
+
+
+def _placed_view(key: ViewKey, view: ViewPrediction) -> PlacedView:
+    pose = np.asarray(view.window_from_camera, dtype=np.float64)
+    return PlacedView(key, rigid(nearest_rotation(pose[:3, :3]), pose[:3, 3]), view)
+
+
+def _problems(view: ViewPrediction) -> Iterator[str]:
+    try:
+        require_rigid('pose', view.window_from_camera)
+    except GeometryError as error:
+        yield str(error)
+    if view.depth.ndim != 2 or 0 in view.depth.shape:
+        yield f'expected a depth image (h, w), got shape {view.depth.shape}'
+        return
+    size = ImageSize(*view.depth.shape)
+    shapes: Sequence[tuple[str, tuple[int, ...] | None]] = (
+        ('image', view.image.shape[:2]),
+        ('confidence', None if view.confidence is None else view.confidence.shape),
+        ('sky mask', None if view.sky is None else view.sky.shape),
+    )
+    for name, shape in shapes:
+        if shape is not None and shape != view.depth.shape:
+            yield f'depth is {view.depth.shape}, its {name} {shape}'
+    for camera in (view.camera, view.calibrated_camera):
+        if camera is not None and camera.size != size:
+            yield f'depth is {size}, its camera is of {camera.size}'
+
+
+def _world_depth(view: ViewPrediction, scale: float) -> FloatImage:
+    """Return depth in world units, NaN where it is unknown, not positive, or sky."""
+    # In float64, since a scale rounded to float32 would bias all pixels alike.
+    depth = view.depth.astype(np.float64)
+    unknown = ~(np.isfinite(depth) & (depth > 0))
+    if view.sky is not None:
+        unknown |= view.sky
+    return np.where(unknown, np.nan, depth * scale).astype(np.float32)

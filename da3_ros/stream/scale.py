@@ -1,0 +1,337 @@
+"""The scale of a window: what measures it, and how measurements become one.
+
+Everything happens in log(scale), where errors of lengths add and variances may be compared.
+Scale means world units per unit of the window. A measurement that cannot be made is None, never
+an exception: standing robots, single views and empty depth are daily business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+import math
+
+import numpy as np
+
+from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.robust import median_and_sigma
+from da3_ros.stream.rig import Poses
+from da3_ros.stream.robust_mean import mean_rotation, weighted_mean
+from da3_ros.types import FloatImage, ScaleSource
+
+POSITION_NOISE = 0.002
+"""Assumed error of camera positions that residuals do not show, as a share of the depth."""
+METRIC_SIGMA = 0.05
+"""Assumed standard deviation of log(scale) of a network that says its output is metric."""
+
+_LOST_SIGMA = 0.7
+_USELESS_SIGMA = 0.5
+_MAX_LOG = 25.0
+_DEPTH_FLOOR = 1e-3
+_FUSED_FLOOR = 5e-4
+_OUTLIER_FLOOR = 3e-3
+_MIN_PIXELS = 32
+_SAMPLES = 4096
+# Errors of neighbouring pixels go together: this many count as one independent measurement.
+_PIXELS_PER_SAMPLE = 100
+_MAX_INDEPENDENT = 50
+_GATE_SIGMAS = 3.0
+_MIN_BASELINE_M = 1e-3
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class LogScale:
+    """A measurement of log(scale)."""
+
+    value: float
+    sigma: float
+    """Standard deviation; > 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class DepthScale:
+    """A measurement by depth ratios."""
+
+    measured: LogScale
+    spread: float
+    """Robust standard deviation of the log ratios of all pixels."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DepthPair:
+    """Depth of the same pixels in the world and in the window."""
+
+    world: FloatImage
+    window: FloatImage
+    confidence: FloatImage | None
+    """The lower one of both; None when either is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorldScale:
+    """The scale of the newest window and how well the world's unit is known."""
+
+    log_scale: float
+    variance: float
+    """Of the logarithm of the world's unit: against the metre when metric, else against the
+    first window."""
+    is_metric: bool
+    source: ScaleSource
+    has_jumped: bool = False
+    """Whether the world's unit changed, so that older geometry is in another one."""
+    note: str = ''
+
+    @property
+    def scale(self) -> float:
+        """World units per unit of the window."""
+        return math.exp(self.log_scale)
+
+    @property
+    def log_sigma(self) -> float:
+        """Standard deviation of the logarithm; NaN when it was set rather than measured."""
+        return math.sqrt(self.variance) if self.source != 'none' else math.nan
+
+
+def typical_depth(depths: Sequence[FloatImage]) -> float:
+    """Return the median of the known depths, NaN when there is none."""
+    known = [sample[_is_known(sample)] for sample in map(_thin, depths)]
+    pooled = np.concatenate(known) if known else np.empty(0)
+    return float(np.median(pooled)) if len(pooled) else math.nan
+
+
+def scale_from_depths(pairs: Sequence[DepthPair]) -> DepthScale | None:
+    """Return the scale by the ratios of depth in views that the world knows already.
+
+    One view suffices, and it may stand still. Per view the median of the log ratios counts, with
+    far fewer independent samples than pixels; views are averaged without outliers.
+    """
+    ratios = [ratio for ratio in map(_log_ratios, pairs) if len(ratio) >= _MIN_PIXELS]
+    if not ratios:
+        return None
+    parts = [median_and_sigma(ratio) for ratio in ratios]
+    medians = np.array([middle for middle, _ in parts])
+    independent = np.clip([len(r) / _PIXELS_PER_SAMPLE for r in ratios], 1, _MAX_INDEPENDENT)
+    variances = np.array([sigma for _, sigma in parts]) ** 2 / independent + _DEPTH_FLOOR**2
+    value, inliers = weighted_mean(medians, 1 / variances, _OUTLIER_FLOOR)
+    count = int(inliers.sum())
+    scatter = float(np.std(medians[inliers])) / math.sqrt(count)
+    sigma = max(1 / math.sqrt(float((1 / variances[inliers]).sum())), scatter, _FUSED_FLOOR)
+    if not _is_usable(value, sigma):
+        return None
+    return DepthScale(LogScale(value, sigma), median_and_sigma(np.concatenate(ratios))[1])
+
+
+def scale_from_centres(
+    world: FloatArray, window: FloatArray, rotation: FloatArray, position_noise: float
+) -> LogScale | None:
+    """Return the scale by the spread of camera centres (N, 3) known in both frames.
+
+    The ratio of the two spreads is used rather than a regression: both sides carry noise, and a
+    regression on noisy values would shrink the scale from window to window.
+
+    Args:
+        world: centres in the world.
+        window: the same in the window.
+        rotation: (3, 3) world from window.
+        position_noise: error of a centre that is assumed at least, window units.
+
+    Returns:
+        None when the centres do not spread far enough to say anything.
+    """
+    keep = np.ones(len(world), dtype=bool)
+    first = _centre_fit(world, window, rotation)
+    if first is None:
+        return None
+    if len(world) > 3:
+        error = np.linalg.norm(first[1], axis=1)
+        keep = error <= 4.5 * float(np.median(error)) + position_noise * first[0]
+    fit = _centre_fit(world[keep], window[keep], rotation)
+    if fit is None:
+        return None
+    scale, residual, spread = fit
+    freedom = max(3 * int(keep.sum()) - 4, 1)
+    variance = float((residual**2).sum()) / freedom + (position_noise * scale) ** 2
+    sigma = max(math.sqrt(variance) / spread, _FUSED_FLOOR)
+    value = math.log(scale)
+    return LogScale(value, sigma) if _is_usable(value, sigma) else None
+
+
+def scale_from_rig(
+    sets: Sequence[Poses], base_from_camera: Poses, position_noise: float
+) -> LogScale | None:
+    """Return the scale (metres per unit of the window) by the known places of cameras.
+
+    Per set the predicted centres are regressed on the rig's, which carry no noise; all sets
+    count, with the square root of their number as the effective one, for they come from one
+    forward pass.
+
+    Args:
+        sets: per set the predicted poses window_from_camera.
+        base_from_camera: the rig, metres.
+        position_noise: error of a centre that is assumed at least, window units.
+
+    Returns:
+        None without a set that has two calibrated cameras apart from each other.
+    """
+    fits = [fit for poses in sets if (fit := _rig_fit(poses, base_from_camera)) is not None]
+    if not fits:
+        return None
+    units_per_m, weight, squares, freedom = np.array(fits).T
+    floor = 1e-6 * float(np.abs(units_per_m).max())
+    mean, inliers = weighted_mean(units_per_m, weight, floor)
+    if not (np.isfinite(mean) and mean > 0):
+        return None
+    noise = float(squares[inliers].sum() / freedom[inliers].sum()) + position_noise**2
+    effective = float(weight[inliers].sum()) / math.sqrt(int(inliers.sum()))
+    sigma = max(math.sqrt(noise / effective) / mean, _FUSED_FLOOR)
+    value = -math.log(mean)
+    return LogScale(value, sigma) if _is_usable(value, sigma) else None
+
+
+def fuse(parts: Sequence[LogScale | None]) -> LogScale | None:
+    """Return the mean weighted by inverse variance; its sigma grows when the parts disagree."""
+    known = [part for part in parts if part is not None]
+    if not known:
+        return None
+    values = np.array([part.value for part in known])
+    weights = 1 / np.array([part.sigma for part in known]) ** 2
+    mean = float(np.average(values, weights=weights))
+    disagreement = float((weights * (values - mean) ** 2).sum()) / max(len(known) - 1, 1)
+    return LogScale(mean, math.sqrt(max(disagreement, 1.0) / float(weights.sum())))
+
+
+def next_scale(
+    world: WorldScale | None, chain: LogScale | None, rig: LogScale | None, *, is_metric: bool
+) -> WorldScale:
+    """Return the scale of a window from the world before it and what could be measured.
+
+    A Kalman filter of one number, the logarithm of the world's unit in metres: the chain carries
+    it from window to window and adds its variance; rig or metric network bound the drift.
+
+    Args:
+        world: the scale after the window before; None for the first window.
+        chain: measured against shared views.
+        rig: measured by the rig.
+        is_metric: whether the network says that its unit is the metre.
+    """
+    metric = rig or (LogScale(0.0, METRIC_SIGMA) if is_metric else None)
+    source: ScaleSource = 'rig' if rig else 'estimator'
+    if world is None:
+        if metric is None:
+            note = 'no metric source: the world has the unit of the first window'
+            return WorldScale(0.0, 0.0, is_metric=False, source='none', note=note)
+        return WorldScale(metric.value, metric.sigma**2, is_metric=True, source=source)
+    if metric is None:
+        return _carried(world, chain)
+    if chain is not None and world.is_metric:
+        prior = LogScale(chain.value, math.hypot(math.sqrt(world.variance), chain.sigma))
+        return _filtered(prior, metric, source)
+    note = ''
+    if not world.is_metric:
+        before = world.log_scale if chain is None else chain.value
+        factor = math.exp(metric.value - before)
+        note = f'the world became metric: its unit changed by a factor of {factor:.4g}'
+    return WorldScale(
+        metric.value, metric.sigma**2, is_metric=True, source=source, has_jumped=True, note=note
+    )
+
+
+def _carried(world: WorldScale, chain: LogScale | None) -> WorldScale:
+    """Return the scale where nothing says what a metre is."""
+    if chain is not None:
+        variance = world.variance + chain.sigma**2
+        return WorldScale(chain.value, variance, world.is_metric, source='chain')
+    return WorldScale(
+        world.log_scale,
+        world.variance + _LOST_SIGMA**2,
+        is_metric=False,
+        source='chain',
+        note='the scale could not be measured: that of the window before was kept',
+    )
+
+
+def _filtered(prior: LogScale, metric: LogScale, source: ScaleSource) -> WorldScale:
+    difference = metric.value - prior.value
+    expected = math.hypot(prior.sigma, metric.sigma)
+    # A measurement beyond the gate pulls, but with a variance that makes it plausible.
+    excess = max(abs(difference) / (_GATE_SIGMAS * expected), 1.0)
+    note = ''
+    if excess > 1.0:
+        note = (
+            f'{source} says a scale {math.expm1(difference):+.1%} off the shared views, '
+            f'which is {abs(difference) / expected:.1f} sigma'
+        )
+    variance = (metric.sigma * excess) ** 2
+    gain = prior.sigma**2 / (prior.sigma**2 + variance)
+    return WorldScale(
+        log_scale=prior.value + gain * difference,
+        variance=max(gain * variance, _FUSED_FLOOR**2),
+        is_metric=True,
+        source=source,
+        note=note,
+    )
+
+
+def _is_usable(value: float, sigma: float) -> bool:
+    return math.isfinite(value) and abs(value) < _MAX_LOG and sigma < _USELESS_SIGMA
+
+
+def _is_known(depth: FloatImage) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    return np.asarray(np.isfinite(depth) & (depth > 0))
+
+
+def _thin(image: FloatImage) -> FloatImage:
+    """Return a regular grid of at most about `_SAMPLES` pixels."""
+    step = max(1, math.ceil(math.sqrt(image.size / _SAMPLES)))
+    return image[::step, ::step]
+
+
+def _log_ratios(pair: DepthPair) -> FloatArray:
+    """Return log(world / window) of known pixels, of the more confident half where told."""
+    if pair.world.shape != pair.window.shape:
+        return np.empty(0)
+    world, window = _thin(pair.world), _thin(pair.window)
+    use = _is_known(world) & _is_known(window)
+    if pair.confidence is not None and use.any():
+        confidence = _thin(pair.confidence)
+        trusted = np.isfinite(confidence) & use
+        if trusted.any():
+            use = trusted & (confidence >= np.median(confidence[trusted]))
+    ratio = np.log(world[use].astype(np.float64)) - np.log(window[use].astype(np.float64))
+    return np.asarray(ratio)
+
+
+def _centre_fit(
+    world: FloatArray, window: FloatArray, rotation: FloatArray
+) -> tuple[float, FloatArray, float] | None:
+    """Return scale, residuals (N, 3) and root of the sum of squares of centred positions."""
+    if len(world) < 2:
+        return None
+    target = world - world.mean(axis=0)
+    source = (window - window.mean(axis=0)) @ rotation.T
+    world_spread, window_spread = float(np.linalg.norm(target)), float(np.linalg.norm(source))
+    # Rounding of far-away positions is no spread.
+    is_apart = world_spread > _ROUNDING * (1.0 + float(np.abs(world).max()))
+    if not (is_apart and window_spread > _ROUNDING * float(np.abs(window).max())):
+        return None
+    scale = world_spread / window_spread
+    return scale, target - scale * source, world_spread
+
+
+def _rig_fit(poses: Poses, base_from_camera: Poses) -> tuple[float, float, float, float] | None:
+    """Return units per metre, its weight, squared residuals and their degrees of freedom."""
+    names = [name for name in poses if name in base_from_camera]
+    if len(names) < 2:
+        return None
+    window = np.array([poses[name] for name in names])
+    base = np.array([base_from_camera[name] for name in names])
+    rotation, _ = mean_rotation(window[:, :3, :3] @ np.swapaxes(base[:, :3, :3], 1, 2))
+    template = (base[:, :3, 3] - base[:, :3, 3].mean(axis=0)) @ rotation.T
+    centres = window[:, :3, 3] - window[:, :3, 3].mean(axis=0)
+    weight = float((template**2).sum())
+    if weight < _MIN_BASELINE_M**2:
+        return None
+    units_per_m = float((template * centres).sum()) / weight
+    squares = float(((centres - units_per_m * template) ** 2).sum())
+    return units_per_m, weight, squares, 3.0 * (len(names) - 1) - 1.0

@@ -1,0 +1,57 @@
+"""Sliding windows of frame sets."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from da3_ros.errors import StreamError
+from da3_ros.types import FrameSet, Window
+
+
+class SlidingWindow:
+    """Makes windows of up to `window` sets, one after every `stride` new sets.
+
+    The first window goes out after `stride` sets, and windows grow until they are full: a robot
+    has its first depth after one stride. Overlap comes from the sets kept here, so sets that were
+    dropped before they came here cost no overlap: two windows in a row share `window - stride`
+    sets once the first is full, and at least one as long as stride < window.
+
+    Args:
+        window: most sets per window.
+        stride: new sets per window, at most `window`.
+
+    Raises:
+        StreamError: the numbers are out of range.
+    """
+
+    def __init__(self, window: int, stride: int) -> None:
+        if not 1 <= stride <= window:
+            raise StreamError(
+                f'window: expected 1 <= stride <= window, got stride {stride}, window {window}; '
+                'a larger stride would leave sets without a result'
+            )
+        self._stride = stride
+        self._sets: deque[FrameSet] = deque(maxlen=window)
+        self._new = 0
+        self._index = 0
+
+    def push(self, frame_set: FrameSet) -> Window | None:
+        """Take the next set; return the window it completes, or None."""
+        self._sets.append(frame_set)
+        self._new += 1
+        return self.flush() if self._new == self._stride else None
+
+    def flush(self) -> Window | None:
+        """Return a window with the new sets that no window had (end of the input), or None."""
+        if not self._new:
+            return None
+        window = Window(self._index, tuple(self._sets), self._new)
+        self._index += 1
+        self._new = 0
+        return window
+
+    def reset(self) -> None:
+        """Forget all sets; the count of windows starts at 0 again."""
+        self._sets.clear()
+        self._new = 0
+        self._index = 0

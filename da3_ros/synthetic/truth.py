@@ -1,0 +1,155 @@
+"""An estimator that knows the truth, and can be told to hide some of it.
+
+It takes the network's place: what it says about a window is exact up to a gauge and a scale that
+change from window to window, plus the noise asked for. What the pipeline then gets wrong is the
+pipeline's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import time
+
+import numpy as np
+
+from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.camera import ImageSize
+from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw
+from da3_ros.geometry.se3 import rigid
+from da3_ros.geometry.sim3 import Sim3
+from da3_ros.synthetic.world import SyntheticWorld
+from da3_ros.types import (
+    CameraFrame,
+    ColourImage,
+    FloatImage,
+    ViewPrediction,
+    Window,
+    WindowPrediction,
+)
+
+# Confidence falls to half of its excess over 1 at this depth.
+_CONFIDENCE_DEPTH_M = 5.0
+_CONFIDENCE_GAIN = 8.0
+# Neighbours whose depths differ by more than this share straddle the edge of an object.
+_EDGE_RATIO = 0.05
+
+
+class TruthEstimator:
+    """Answers windows of a synthetic world exactly, or as badly as asked.
+
+    Equal arguments and equal windows give equal answers, whatever was asked before.
+
+    Args:
+        world: the world the frames come from; frames are looked up by camera and stamp.
+        size: of the depth images; None for half of every input image.
+        seed: of gauges, scales and noise.
+        random_gauge: give every window a random rotation, translation and scale of its own. False
+            answers in the world's frame and in metres, and says so (`is_metric`).
+        position_noise_m: standard deviation of camera positions, each axis, before the gauge.
+        rotation_noise_rad: standard deviation of the rotation vector of camera orientations.
+        depth_noise_rel: standard deviation of the logarithm of depth, independent for each pixel.
+        delay_s: how long every answer takes.
+        sleep: what to call for the delay.
+    """
+
+    def __init__(
+        self,
+        world: SyntheticWorld,
+        *,
+        size: ImageSize | None = None,
+        seed: int = 0,
+        random_gauge: bool = True,
+        position_noise_m: float = 0.0,
+        rotation_noise_rad: float = 0.0,
+        depth_noise_rel: float = 0.0,
+        delay_s: float = 0.0,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._world = world
+        self._size = size
+        self._seed = seed
+        self._random_gauge = random_gauge
+        self._position_noise_m = position_noise_m
+        self._rotation_noise_rad = rotation_noise_rad
+        self._depth_noise_rel = depth_noise_rel
+        self._delay_s = delay_s
+        self._sleep = sleep
+
+    def window_from_world(self, window_index: int) -> Sim3:
+        """Return the gauge of a window: what a test must undo to compare with the truth."""
+        if not self._random_gauge:
+            return Sim3.identity()
+        rng = np.random.default_rng((self._seed, window_index, 0))
+        rotation = matrix_from_quaternion_xyzw(rng.standard_normal(4))
+        scale = float(np.exp(rng.uniform(-1.0, 1.0)))
+        return Sim3(scale, rotation, rng.uniform(-5.0, 5.0, 3))
+
+    def estimate(self, window: Window) -> WindowPrediction:
+        """Return one prediction per view of the window, in the order of its views.
+
+        Raises:
+            StreamError: a frame's camera is not in the world; names the camera.
+        """
+        gauge = self.window_from_world(window.index)
+        rng = np.random.default_rng((self._seed, window.index, 1))
+        views = tuple(self._view(frame, gauge, rng) for frame in window.views)
+        if self._delay_s > 0:
+            self._sleep(self._delay_s)
+        return WindowPrediction(views, is_metric=not self._random_gauge)
+
+    def _view(self, frame: CameraFrame, gauge: Sim3, rng: np.random.Generator) -> ViewPrediction:
+        size = self._size or ImageSize(
+            max(1, frame.size.height // 2), max(1, frame.size.width // 2)
+        )
+        depth = self._world.depth(frame.camera, frame.stamp_ns, size)
+        confidence = _confidence(depth)
+        if self._depth_noise_rel > 0:
+            noise = rng.standard_normal(depth.shape, dtype=np.float32)
+            depth = depth * np.exp(np.float32(self._depth_noise_rel) * noise)
+        pose = self._world.world_from_camera(frame.camera, frame.stamp_ns)
+        calibration = frame.calibration
+        return ViewPrediction(
+            depth=depth * np.float32(gauge.scale),
+            image=_resized(frame.image, size),
+            window_from_camera=gauge.apply_to_pose(pose @ self._pose_noise(rng)),
+            camera=self._world.intrinsics(frame.camera, size),
+            calibrated_camera=None if calibration is None else calibration.resized(size),
+            confidence=confidence,
+        )
+
+    def _pose_noise(self, rng: np.random.Generator) -> FloatArray:
+        """Return a small random motion (4, 4) in the camera's own frame."""
+        shift = self._position_noise_m * rng.standard_normal(3)
+        half = 0.5 * self._rotation_noise_rad * rng.standard_normal(3)
+        angle = float(np.linalg.norm(half))
+        xyz = half * np.sinc(angle / np.pi)
+        return rigid(matrix_from_quaternion_xyzw([*xyz, np.cos(angle)]), shift)
+
+
+def _confidence(depth: FloatImage) -> FloatImage:
+    """Return a confidence (H, W) >= 1 in DA3's manner: high when near, low at edges."""
+    edge = np.zeros(depth.shape, bool)
+    across = np.abs(np.diff(np.log(depth), axis=1)) > _EDGE_RATIO
+    down = np.abs(np.diff(np.log(depth), axis=0)) > _EDGE_RATIO
+    edge[:, 1:] |= across
+    edge[:, :-1] |= across
+    edge[1:] |= down
+    edge[:-1] |= down
+    excess = _CONFIDENCE_GAIN / (1.0 + (depth / _CONFIDENCE_DEPTH_M) ** 2)
+    return np.asarray(1.0 + np.where(edge, 0.1, 1.0) * excess, dtype=np.float32)
+
+
+def _resized(image: ColourImage, size: ImageSize) -> ColourImage:
+    """Return the image at another size, borders on borders: block means or nearest pixels."""
+    height, width = image.shape[:2]
+    if (height, width) == (size.height, size.width):
+        return image
+    if height % size.height == 0 and width % size.width == 0:
+        blocks = image.reshape(
+            size.height, height // size.height, size.width, width // size.width, 3
+        )
+        mean = blocks.mean(axis=(1, 3), dtype=np.float32)
+        return np.asarray(mean + np.float32(0.5)).astype(np.uint8)
+    rows = ((np.arange(size.height) + 0.5) * height / size.height).astype(int)
+    columns = ((np.arange(size.width) + 0.5) * width / size.width).astype(int)
+    return np.ascontiguousarray(image[rows[:, None], columns[None, :]])

@@ -1,0 +1,184 @@
+"""The networks agree with the published implementation, case by case."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from da3_ros.model.heads import RayMaps
+from da3_ros.model.network import AnyViewNetwork
+from da3_ros.model.outputs import FusedViews, NetworkOutput
+from helpers.golden import (
+    GOLDEN_DIR,
+    NOISE_FACTOR,
+    Array,
+    Golden,
+    load_golden,
+    max_error_to_peak,
+    max_relative_error,
+    max_rotation_error_rad,
+)
+from helpers.samplers import RecordedSampler
+
+BOUND = 1e-4
+FOCAL_AND_CENTRE = ((0, 1, 0, 1), (0, 1, 2, 2))
+CASES = sorted(
+    path.stem
+    for path in GOLDEN_DIR.glob('da3-*.npz')
+    if '__api_' not in path.stem and 'saddle_sim_range' not in path.stem
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    golden: Golden
+    fused: FusedViews
+    output: NetworkOutput
+    rays: RayMaps | None
+    encoding: Array
+
+
+def run(network: AnyViewNetwork, golden: Golden) -> Run:
+    options = golden.meta['opts']
+    layers = options.get('export_feat_layers', ())
+    use_ray_pose = options.get('use_ray_pose', False)
+    cameras = [
+        torch.from_numpy(golden[key]).float()[None] if key in golden else None
+        for key in ('extrinsics_in', 'intrinsics_in')
+    ]
+    with torch.inference_mode():
+        fused = network.fuse(
+            network.encode(golden.pixels(), layers),
+            *cameras,
+            strategy=options.get('ref_view_strategy', 'saddle_balanced'),
+            export_layers=layers,
+        )
+        output = network.decode(
+            fused,
+            use_ray_pose=use_ray_pose,
+            sampler=RecordedSampler(golden) if use_ray_pose else None,
+        )
+        rays = network.dense_maps(fused, with_rays=True).rays if 'ray' in golden else None
+        encoding = network.pose_encoding(fused).numpy()
+    return Run(golden, fused, output, rays, encoding)
+
+
+@pytest.fixture(scope='module')
+def runs(request: pytest.FixtureRequest) -> dict[str, Run]:
+    """Keep the result of each case for the several tests that look at it."""
+    return {}
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest, runs: dict[str, Run]) -> Run:
+    name: str = request.param
+    if name not in runs:
+        preset = name.split('__')[0].removeprefix('da3-')
+        runs[name] = run(request.getfixturevalue(preset), load_golden(name))
+    return runs[name]
+
+
+def stored(golden: Golden, field: str, values: Array) -> Array:
+    step = golden.stride(field)
+    return values[..., ::step, ::step, :] if field == 'ray' else values[..., ::step, ::step]
+
+
+def check_outputs(run: Run) -> None:
+    golden, output = run.golden, run.output
+    assert output.depth_conf is not None
+    assert output.extrinsics is not None
+    assert output.intrinsics is not None
+    for field, values in (('depth', output.depth), ('depth_conf', output.depth_conf)):
+        error = max_relative_error(stored(golden, field, values.numpy()), golden[field])
+        assert error <= BOUND, field
+        assert error <= NOISE_FACTOR * golden.noise(field), field
+    extrinsics, intrinsics = output.extrinsics.numpy(), output.intrinsics.numpy()
+    rotation = max_rotation_error_rad(extrinsics[..., :3], golden['extrinsics'][..., :3])
+    assert rotation <= BOUND
+    assert max_error_to_peak(extrinsics[..., 3], golden['extrinsics'][..., 3]) <= BOUND
+    rows, columns = FOCAL_AND_CENTRE
+    matrices = golden['intrinsics']
+    assert (
+        max_relative_error(intrinsics[..., rows, columns], matrices[..., rows, columns]) <= BOUND
+    )
+
+
+def test_depth_confidence_and_cameras(case: Run) -> None:
+    check_outputs(case)
+
+
+def test_inner_results_that_were_recorded(case: Run) -> None:
+    golden = case.golden
+    if 'pose_enc' in golden:
+        assert max_error_to_peak(case.encoding, golden['pose_enc']) <= BOUND / 10
+    if case.rays is not None:
+        rays, confidence = case.rays.rays.numpy(), case.rays.confidence.numpy()
+        assert max_error_to_peak(stored(golden, 'ray', rays), golden['ray']) <= BOUND / 10
+        step = golden.stride('ray')
+        expected = golden['ray_conf']
+        assert max_relative_error(confidence[..., ::step, ::step], expected) <= BOUND / 10
+
+
+def test_reference_view(case: Run) -> None:
+    expected = case.golden.meta.get('ref_view', {}).get('b_idx')
+    if expected is None:
+        assert not case.fused.reference.any()
+    else:
+        assert case.fused.reference.tolist() == expected
+
+
+@pytest.mark.parametrize('name', ['da3-small__feat_v3', 'da3-base__feat_v3'])
+def test_exported_features_come_in_the_callers_order(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    golden = load_golden(name)
+    network = request.getfixturevalue(name.split('__')[0].removeprefix('da3-'))
+    features = run(network, golden).output.aux
+    reference = golden.meta['ref_view']['b_idx'][0]
+    order = [reference, *(view for view in range(golden.meta['S']) if view != reference)]
+    layers = golden.meta['opts']['export_feat_layers']
+    assert list(features) == [f'feat_layer_{layer}' for layer in layers]
+    for layer in layers:
+        values = features[f'feat_layer_{layer}'].numpy()
+        if layer >= network.config.backbone.alt_start:
+            # The reference keeps these in the order the network used, reference view first.
+            values = values[:, order]
+        key = f'aux__feat_layer_{layer}__'
+        assert values.shape == tuple(golden[f'{key}shape'])
+        samples = values.reshape(-1)[golden[f'{key}idx']]
+        assert max_error_to_peak(samples, golden[f'{key}val']) <= BOUND / 10
+
+
+@pytest.mark.parametrize('preset', ['small', 'base'])
+def test_sim_range_takes_either_of_two_tied_views(
+    preset: str, request: pytest.FixtureRequest
+) -> None:
+    golden = load_golden(f'da3-{preset}__v4_saddle_sim_range')
+    result = run(request.getfixturevalue(preset), golden)
+    [chosen] = result.fused.reference.tolist()
+    if [chosen] == golden.meta['ref_view']['b_idx']:
+        check_outputs(result)
+        return
+    assert chosen == golden.meta['ref_view']['tie_alternative_b_idx']
+    assert result.output.extrinsics is not None
+    depth = result.output.depth.numpy()[..., ::2, ::2]
+    assert max_relative_error(depth, golden['altref_depth']) <= BOUND
+    extrinsics = result.output.extrinsics.numpy()
+    assert (
+        max_rotation_error_rad(extrinsics[..., :3], golden['altref_extrinsics'][..., :3]) <= BOUND
+    )
+
+
+@pytest.mark.parametrize('preset', ['small', 'base'])
+@pytest.mark.parametrize('strategy', ['saddle_balanced', 'first', 'middle'])
+def test_strategies_choose_as_recorded(
+    preset: str, strategy: str, request: pytest.FixtureRequest
+) -> None:
+    golden = load_golden(f'da3-{preset}__v4_{strategy}')
+    network: AnyViewNetwork = request.getfixturevalue(preset)
+    with torch.inference_mode():
+        encoded = network.encode(golden.pixels())
+        chosen = network.fuse(encoded, strategy=strategy).reference.tolist()
+    assert chosen == golden.meta['ref_view']['all_strategies_would_choose'][strategy]
+    assert np.isin(chosen, range(golden.meta['S'])).all()

@@ -1,0 +1,96 @@
+"""`pip install .` gives the Python package and its commands, without ROS."""
+
+from configparser import ConfigParser
+import os
+from pathlib import Path
+import shutil
+import subprocess
+import sys
+import venv
+from zipfile import ZipFile
+
+import pytest
+
+from helpers.ros_process import ROOT
+
+_SOURCES = ('da3_ros', 'setup.py', 'setup.cfg', 'pyproject.toml', 'README.md', 'LICENSE', 'NOTICE')
+
+
+@pytest.fixture(scope='module')
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel from a copy, so that no build folder appears in the checkout."""
+    source = tmp_path_factory.mktemp('source')
+    target = tmp_path_factory.mktemp('wheel')
+    for name in _SOURCES:
+        if (ROOT / name).is_dir():
+            ignored = shutil.ignore_patterns('__pycache__')
+            shutil.copytree(ROOT / name, source / name, ignore=ignored)
+        else:
+            shutil.copy2(ROOT / name, source / name)
+    pip = [sys.executable, '-m', 'pip', 'wheel', '--quiet', '--no-deps', '--no-build-isolation']
+    subprocess.run([*pip, '--wheel-dir', str(target), str(source)], check=True, timeout=100)
+    return next(target.glob('da3_ros-*.whl'))
+
+
+def test_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+
+    expected = {
+        str(file.relative_to(ROOT))
+        for file in (ROOT / 'da3_ros').rglob('*')
+        if file.is_file() and '__pycache__' not in file.parts
+    }
+    assert expected <= names
+    assert not {name for name in names if name.startswith(('test/', 'tools/', 'helpers/'))}
+
+
+def test_wheel_carries_licence_and_commands(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        names = archive.namelist()
+        entry = next(name for name in names if name.endswith('.dist-info/entry_points.txt'))
+        parser = ConfigParser()
+        parser.read_string(archive.read(entry).decode())
+
+    assert dict(parser['console_scripts']) == {
+        'da3': 'da3_ros.cli.main:run',
+        'da3_node': 'da3_ros.ros.main:main',
+    }
+    assert any(name.endswith('/LICENSE') for name in names)
+
+
+def test_installed_command_answers_without_ros(wheel: Path, tmp_path: Path) -> None:
+    """The libraries are borrowed from the running environment; ROS and the checkout are not."""
+    bare = tmp_path / 'bare'
+    venv.create(bare, with_pip=False, symlinks=True)
+    pip = [sys.executable, '-m', 'pip', '--python', str(bare / 'bin/python')]
+    install = [*pip, 'install', '--quiet', '--no-deps', '--no-index', str(wheel)]
+    variables = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
+    subprocess.run(install, check=True, timeout=100, env=variables)
+    borrowed = tmp_path / 'borrowed'
+    _borrow_libraries(borrowed)
+
+    answer = subprocess.run(
+        [str(bare / 'bin/da3'), '--help'],
+        env={'PYTHONPATH': str(borrowed), 'PATH': '/usr/bin:/bin', 'HOME': str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+    assert answer.returncode == 0, answer.stderr
+    assert 'demo' in answer.stdout
+
+
+def _borrow_libraries(folder: Path) -> None:
+    """Link everything of the running environment's site-packages except ROS packages."""
+    folder.mkdir()
+    for path in map(Path, sys.path):
+        if path.name != 'site-packages' or not (path / 'torch').is_dir():
+            continue
+        for item in path.iterdir():
+            ros = item.name.startswith(('rclpy', 'rcl', 'ros_', 'rosidl', 'rmw', 'da3_ros'))
+            if not ros and not item.name.endswith('_msgs') and not (folder / item.name).exists():
+                (folder / item.name).symlink_to(item)

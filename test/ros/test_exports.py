@@ -1,0 +1,214 @@
+"""Export service and action over real DDS, with a scene that waits for the test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+import threading
+from typing import Any
+
+from action_msgs.msg import GoalStatus
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+pytest.importorskip('da3_ros.action')
+import rclpy
+from rclpy.action import ActionClient
+from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.node import Node
+
+from da3_ros.action import ExportScene as ExportSceneAction
+from da3_ros.export.scene import ExportScene
+from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.ros.exports import Exports
+from da3_ros.srv import ExportScene as ExportSceneService
+from da3_ros.types import CameraFrame, PosedView
+from helpers.ros_process import reserved_domain_id
+
+pytestmark = pytest.mark.ros
+TIMEOUT_S = 20.0
+
+
+def small_scene() -> ExportScene:
+    size = ImageSize(6, 8)
+    image = np.full((6, 8, 3), 120, np.uint8)
+    view = PosedView(
+        frame=CameraFrame('front', 5, 'optical', image),
+        depth=np.full((6, 8), 2.0, np.float32),
+        image=image,
+        camera=PinholeCamera.from_focal(6.0, 6.0, 3.5, 2.5, size),
+        is_calibrated=True,
+        world_from_camera=np.eye(4),
+        confidence=np.full((6, 8), 2.0, np.float32),
+        sky=None,
+    )
+    return ExportScene((view,), True)
+
+
+class Server:
+    """A node with exports whose scene can be held back."""
+
+    def __init__(self, context: Context, export_dir: Path) -> None:
+        self.asked = threading.Event()
+        self.may_go = threading.Event()
+        self.may_go.set()
+        self.is_stopping = False
+        self.node = Node('da3_node', context=context)
+        self.exports = Exports(self.node, export_dir, self._scene, lambda: self.is_stopping)
+
+    def _scene(self) -> ExportScene:
+        self.asked.set()
+        assert self.may_go.wait(TIMEOUT_S)
+        return small_scene()
+
+    def hold(self) -> None:
+        self.asked.clear()
+        self.may_go.clear()
+
+
+@pytest.fixture(scope='module', name='export_dir')
+def export_dir_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp('exports')
+
+
+@pytest.fixture(scope='module', name='pair')
+def pair_fixture(export_dir: Path) -> Iterator[tuple[Server, Node]]:
+    with reserved_domain_id() as domain_id:
+        context = Context()
+        rclpy.init(context=context, domain_id=domain_id)
+        server = Server(context, export_dir)
+        client = Node('asker', context=context)
+        executor = MultiThreadedExecutor(4, context=context)
+        executor.add_node(server.node)
+        executor.add_node(client)
+
+        def spin() -> None:
+            try:
+                executor.spin()
+            except ExternalShutdownException:
+                return
+
+        thread = threading.Thread(target=spin, daemon=True)
+        thread.start()
+        yield server, client
+        server.exports.destroy()
+        executor.shutdown(5.0)
+        thread.join(5.0)
+        server.node.destroy_node()
+        client.destroy_node()
+        rclpy.shutdown(context=context)
+
+
+def result_of(future: Any) -> Any:
+    done = threading.Event()
+    future.add_done_callback(lambda _: done.set())
+    assert done.wait(TIMEOUT_S), 'no answer'
+    return future.result()
+
+
+class Goal:
+    """A goal sent to the action, with the feedback that came."""
+
+    def __init__(self, client: ActionClient, **request: Any) -> None:
+        self.feedback: list[tuple[float, str]] = []
+        assert client.wait_for_server(TIMEOUT_S)
+        goal = ExportSceneAction.Goal(**request)
+        self.handle = result_of(client.send_goal_async(goal, self._take))
+        assert self.handle.accepted
+
+    def _take(self, message: Any) -> None:
+        self.feedback.append((message.feedback.progress, message.feedback.stage))
+
+    def result(self) -> tuple[int, Any]:
+        answer = result_of(self.handle.get_result_async())
+        return answer.status, answer.result
+
+
+@pytest.fixture(name='action')
+def action_fixture(pair: tuple[Server, Node]) -> Iterator[ActionClient]:
+    client = ActionClient(pair[1], ExportSceneAction, '/da3_node/export_scene')
+    yield client
+    client.destroy()
+
+
+def test_action_writes_files_and_tells_its_progress(
+    action: ActionClient, export_dir: Path
+) -> None:
+    goal = Goal(action, format='npz-glb', path='a/b')
+    status, result = goal.result()
+    assert status == GoalStatus.STATUS_SUCCEEDED
+    assert result.success
+    assert sorted(result.files) == sorted(
+        str(p.relative_to(export_dir)) for p in (export_dir / 'a' / 'b').iterdir()
+    )
+    assert (result.views, result.points) == (1, 48)
+    shares = [share for share, _ in goal.feedback]
+    assert shares == sorted(shares)
+    assert all(0 <= share <= 1 for share in shares)
+
+
+def test_a_cancelled_goal_leaves_no_file(
+    action: ActionClient, pair: tuple[Server, Node], export_dir: Path
+) -> None:
+    server, _ = pair
+    server.hold()
+    goal = Goal(action, format='npz', path='cancelled')
+    assert server.asked.wait(TIMEOUT_S)
+    answer = result_of(goal.handle.cancel_goal_async())
+    assert len(answer.goals_canceling) == 1
+    server.may_go.set()
+    status, result = goal.result()
+    assert status == GoalStatus.STATUS_CANCELED
+    assert not result.success
+    assert 'cancel' in result.message
+    assert not (export_dir / 'cancelled').exists()
+
+
+def test_an_export_ends_when_the_node_stops(
+    action: ActionClient, pair: tuple[Server, Node], export_dir: Path
+) -> None:
+    server, _ = pair
+    server.hold()
+    goal = Goal(action, format='npz', path='stopped')
+    assert server.asked.wait(TIMEOUT_S)
+    server.is_stopping = True
+    server.may_go.set()
+    status, result = goal.result()
+    server.is_stopping = False
+    assert status == GoalStatus.STATUS_ABORTED
+    assert not result.success
+    assert not (export_dir / 'stopped').exists()
+
+
+@pytest.mark.parametrize(
+    ('request_', 'reason'),
+    [
+        ({'format': 'npz', 'path': '../out'}, 'inside'),
+        ({'format': 'npz', 'path': '/out'}, 'inside'),
+        ({'format': 'dwg', 'path': 'x'}, 'npz'),
+        ({'format': '', 'path': 'x'}, 'npz'),
+    ],
+)
+def test_service_and_action_refuse_alike_and_say_why(
+    action: ActionClient, pair: tuple[Server, Node], request_: dict[str, str], reason: str
+) -> None:
+    status, result = Goal(action, **request_).result()
+    assert status == GoalStatus.STATUS_ABORTED
+    client = pair[1].create_client(ExportSceneService, '/da3_node/export_scene')
+    assert client.wait_for_service(TIMEOUT_S)
+    response = result_of(client.call_async(ExportSceneService.Request(**request_)))
+    pair[1].destroy_client(client)
+    assert not response.success
+    assert not result.success
+    assert response.message == result.message
+    assert reason in result.message
+
+
+def test_without_a_path_every_export_gets_a_folder_of_its_own(action: ActionClient) -> None:
+    first = Goal(action, format='npz').result()[1]
+    second = Goal(action, format='npz').result()[1]
+    assert first.success
+    assert second.success
+    assert first.files != second.files

@@ -1,0 +1,145 @@
+"""Parameters of the node against their declarations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+import rclpy
+from rclpy.context import Context
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from da3_ros.config import NodeOptions, option_specs, to_flat
+from da3_ros.errors import NodeError
+from da3_ros.ros.params import OptionsHolder, declare_rig, undeclared
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.fixture(scope='module', name='context')
+def context_fixture() -> Iterator[Context]:
+    context = Context()
+    rclpy.init(context=context)
+    yield context
+    rclpy.shutdown(context=context)
+
+
+@pytest.fixture(name='make')
+def make_fixture(context: Context) -> Iterator[Any]:
+    nodes = []
+
+    def make(**values: Any) -> Node:
+        overrides = [Parameter(name.replace('__', '.'), value=v) for name, v in values.items()]
+        node = Node(
+            'test_node',
+            context=context,
+            parameter_overrides=overrides,
+            start_parameter_services=False,
+        )
+        nodes.append(node)
+        return node
+
+    yield make
+    for node in nodes:
+        node.destroy_node()
+
+
+def test_defaults_are_those_of_the_declaration(make: Any) -> None:
+    assert OptionsHolder(make()).current == NodeOptions()
+
+
+def test_every_option_shows_its_help_bounds_and_whether_it_may_change(make: Any) -> None:
+    node = make()
+    OptionsHolder(node)
+    for spec in option_specs():
+        found = node.describe_parameter(spec.name)
+        assert found.description == spec.help
+        assert found.read_only is not spec.dynamic
+        ranges = list(found.integer_range) + list(found.floating_point_range)
+        bounds = [(r.from_value, r.to_value) for r in ranges]
+        assert bounds == ([] if spec.minimum is None else [(spec.minimum, spec.maximum)])
+        assert all(choice in found.additional_constraints for choice in spec.choices)
+
+
+def test_values_given_at_start_arrive(make: Any) -> None:
+    node = make(cameras=['left', 'right'], window=5, max_depth_m=7.5, publish_tf=False)
+    values = to_flat(OptionsHolder(node).current)
+    assert values['cameras'] == ('left', 'right')
+    assert (values['window'], values['max_depth_m'], values['publish_tf']) == (5, 7.5, False)
+
+
+@pytest.mark.parametrize(
+    ('values', 'name'),
+    [
+        ({'window': 0}, 'window'),
+        ({'window': 'three'}, 'window'),
+        ({'max_depth_m': 1}, 'max_depth_m'),
+        ({'max_depth_m': -1.0}, 'max_depth_m'),
+        ({'depth_encoding': '8UC1'}, 'depth_encoding'),
+        ({'cameras': 'front'}, 'cameras'),
+        ({'cameras': ['front', 'front']}, 'cameras'),
+        ({'cameras': ['front'], 'min_cameras': 2}, 'min_cameras'),
+        ({'window': 2, 'stride': 3}, 'stride'),
+    ],
+)
+def test_a_wrong_value_at_start_is_named(make: Any, values: dict[str, Any], name: str) -> None:
+    with pytest.raises(NodeError, match=f'parameter {name}'):
+        OptionsHolder(make(**values))
+
+
+def test_a_change_is_taken_whole_or_not_at_all(make: Any) -> None:
+    node = make()
+    holder = OptionsHolder(node)
+    before = holder.current
+    good = Parameter('max_depth_m', value=3.0)
+    bad = Parameter('voxel_size_m', value=-1.0)
+    assert not node.set_parameters_atomically([good, bad]).successful
+    assert holder.current is before
+    assert node.get_parameter('max_depth_m').value == before.output.max_depth_m
+    result = node.set_parameters([good])[0]
+    assert result.successful
+    assert holder.current.output.max_depth_m == 3.0
+    assert before.output.max_depth_m == 100.0
+
+
+def test_read_only_options_do_not_change(make: Any) -> None:
+    node = make()
+    holder = OptionsHolder(node)
+    result = node.set_parameters([Parameter('window', value=4)])[0]
+    assert not result.successful
+    assert 'read' in result.reason
+    assert holder.current == NodeOptions()
+
+
+@pytest.mark.parametrize('pose', [[1.0, 2.0, 3.0, 0.0, 0.0, 1.0, 0.0], [1, 2, 3, 0, 0, 1, 0]])
+def test_the_rig_is_read_where_given(make: Any, pose: list[float]) -> None:
+    node = make(
+        cameras=['left', 'right', 'back'],
+        rig__left__base_from_camera=pose,
+        rig__right__base_from_camera=[],
+    )
+    rig = declare_rig(node, OptionsHolder(node).current)
+    assert list(rig.base_from_camera) == ['left']
+    half_turn = [[-1, 0, 0, 1], [0, -1, 0, 2], [0, 0, 1, 3], [0, 0, 0, 1]]
+    np.testing.assert_allclose(rig.base_from_camera['left'], half_turn, atol=1e-12)
+
+
+@pytest.mark.parametrize('pose', [[1.0, 2.0], [0.0] * 7, [float('nan')] * 7, 'left'])
+def test_a_wrong_rig_is_named(make: Any, pose: Any) -> None:
+    node = make(cameras=['left'], rig__left__base_from_camera=pose)
+    with pytest.raises(NodeError, match='rig.left.base_from_camera: expected seven numbers'):
+        declare_rig(node, OptionsHolder(node).current)
+
+
+def test_names_that_are_no_parameters_are_found(make: Any) -> None:
+    node = make()
+    options = OptionsHolder(node).current
+    declare_rig(node, options)
+    given = ['window', 'windw', 'rig.camera.base_from_camera', 'rig.nose.base_from_camera']
+    given += ['use_sim_time', 'qos_overrides./a.subscription.depth']
+    assert undeclared(node, dict.fromkeys(given)) == ('rig.nose.base_from_camera', 'windw')

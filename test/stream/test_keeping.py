@@ -1,0 +1,143 @@
+"""The hand-over between threads, the scene store, the trajectory, the numbers."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from scipy.linalg import expm
+
+from da3_ros.errors import StreamError
+from da3_ros.stream.latest_slot import LatestSlot
+from da3_ros.stream.scene_store import SceneStore
+from da3_ros.stream.stats import StreamStats
+from da3_ros.stream.trajectory import Trajectory
+from da3_ros.types import PosedSet
+from helpers.stream_builders import PERIOD_NS, drive
+
+
+def test_the_newest_items_win() -> None:
+    slot: LatestSlot[int] = LatestSlot(2)
+    assert [slot.put(i) for i in range(5)] == [0, 0, 1, 1, 1]
+    assert [slot.get(0.0), slot.get(0.0), slot.get(0.0)] == [3, 4, None]
+    assert slot.dropped == 3
+
+
+def test_every_item_is_taken_or_counted_as_dropped() -> None:
+    slot: LatestSlot[int] = LatestSlot(3)
+    taken: list[int] = []
+
+    def work() -> None:
+        while (item := slot.get(None)) is not None:
+            taken.append(item)
+
+    workers = [threading.Thread(target=work) for _ in range(2)]
+    givers = [
+        threading.Thread(target=lambda k=k: [slot.put(k * 2000 + i) for i in range(2000)])
+        for k in range(3)
+    ]
+    for thread in workers + givers:
+        thread.start()
+    for thread in givers:
+        thread.join(10)
+    slot.close()
+    for thread in workers:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert len(taken) == len(set(taken))
+    assert len(taken) + slot.dropped == 6000
+
+
+def test_closing_wakes_who_waits_and_refuses_new_items() -> None:
+    slot: LatestSlot[int] = LatestSlot()
+    got: list[int | None] = []
+    waiting = threading.Thread(target=lambda: got.append(slot.get(None)))
+    waiting.start()
+    slot.close()
+    waiting.join(10)
+    assert got == [None]
+    assert slot.is_closed
+    assert slot.put(1) == 1
+    assert slot.get(0.0) is None
+
+
+def test_clear_drops_what_is_kept() -> None:
+    slot: LatestSlot[int] = LatestSlot(3)
+    slot.put(1)
+    slot.put(2)
+    assert slot.clear() == 2
+    assert slot.get(0.0) is None
+    assert slot.dropped == 2
+
+
+def test_the_store_keeps_the_newest_and_snapshots_stay_as_they_are() -> None:
+    store = SceneStore(3)
+    for i in range(5):
+        store.add(PosedSet(i, (), np.eye(4)))
+    before = store.snapshot()
+    store.add(PosedSet(9, (), np.eye(4)))
+    assert [item.stamp_ns for item in before] == [2, 3, 4]
+    assert [item.stamp_ns for item in store.snapshot()] == [3, 4, 9]
+    store.clear()
+    assert len(store) == 0
+
+
+def test_a_trajectory_is_bounded_and_goes_forward_only() -> None:
+    trajectory = Trajectory(4)
+    assert trajectory.latest is None
+    assert all(trajectory.append(i * PERIOD_NS, drive(i * PERIOD_NS)) for i in range(9))
+    assert not trajectory.append(8 * PERIOD_NS, np.eye(4))
+    assert not trajectory.append(0, np.eye(4))
+    assert [pose.stamp_ns // PERIOD_NS for pose in trajectory.poses()] == [5, 6, 7, 8]
+    trajectory.clear()
+    assert trajectory.motion() is None
+
+
+def test_motion_is_the_twist_that_carries_one_pose_into_the_next() -> None:
+    linear, angular = np.array([0.5, -0.2, 0.1]), np.array([0.02, -0.01, 0.3])
+    twist = np.zeros((4, 4))
+    twist[:3, :3] = np.cross(np.eye(3), angular)
+    twist[:3, 3] = linear
+    start = drive(3 * PERIOD_NS)
+    trajectory = Trajectory(2)
+    trajectory.append(0, start)
+    trajectory.append(10_000_000, start @ expm(0.01 * twist))
+    motion = trajectory.motion()
+    assert motion is not None
+    np.testing.assert_allclose(motion.angular_rad_per_s, angular, atol=1e-9)
+    np.testing.assert_allclose(motion.linear_per_s, linear, atol=2e-3)
+    np.testing.assert_allclose(
+        start @ motion.previous_from_latest, trajectory.poses()[-1].world_from_base, atol=1e-12
+    )
+
+
+def test_stats_give_counters_rates_and_percentiles() -> None:
+    stats = StreamStats(100)
+    for i in range(1000):
+        stats.event('set', 0.05 * i)
+        stats.latency('estimate', i / 1000)
+    stats.count('drop', 3)
+    snapshot = stats.snapshot(0.05 * 999)
+    assert snapshot.counters == {'set': 1000, 'drop': 3}
+    assert snapshot.rates_hz['set'] == pytest.approx(20.0)
+    latency = snapshot.latencies['estimate']
+    assert latency.count == 100
+    assert latency.p50_s == pytest.approx(np.percentile(np.arange(900, 1000) / 1000, 50))
+    assert latency.p95_s == pytest.approx(np.percentile(np.arange(900, 1000) / 1000, 95))
+    assert latency.max_s == 0.999
+    # A source that stopped falls towards zero.
+    assert stats.snapshot(0.05 * 999 + 100).rates_hz['set'] < 1.0
+    stats.clear()
+    assert stats.snapshot(0.0).counters == {}
+
+
+def test_impossible_capacities_are_refused() -> None:
+    for make in (
+        LatestSlot,
+        SceneStore,
+        lambda n: Trajectory(n + 1),
+        lambda n: StreamStats(n + 1),
+    ):
+        with pytest.raises(StreamError, match='capacity'):
+            make(0)

@@ -1,0 +1,58 @@
+"""Windows: sizes, overlap, growing start."""
+
+import pytest
+
+from da3_ros.errors import StreamError
+from da3_ros.stream.window import SlidingWindow
+from helpers.stream_builders import sets_of, windows_of
+
+
+@pytest.mark.parametrize(('window', 'stride'), [(1, 1), (2, 1), (3, 1), (3, 2), (5, 3), (4, 4)])
+def test_every_set_is_new_exactly_once_and_windows_overlap(window: int, stride: int) -> None:
+    sets = sets_of(['a'], 23)
+    windows = windows_of(sets, window, stride)
+    new = [s.stamp_ns for w in windows for s in w.sets[-w.new_sets :]]
+    assert new == [s.stamp_ns for s in sets[: len(windows) * stride]]
+    assert [w.index for w in windows] == list(range(len(windows)))
+    for before, after in zip(windows, windows[1:], strict=False):
+        shared = set(map(id, before.sets)) & set(map(id, after.sets))
+        assert len(shared) == min(len(before.sets), window - stride)
+        assert len(after.sets) <= window
+    assert len(windows[-1].sets) == window
+
+
+def test_the_first_window_does_not_wait_for_a_full_one() -> None:
+    assert [len(w.sets) for w in windows_of(sets_of(['a'], 6), 4, 1)] == [1, 2, 3, 4, 4, 4]
+
+
+def test_sets_dropped_upstream_cost_no_overlap() -> None:
+    kept = sets_of(['a'], 40)[::7]
+    windows = windows_of(kept, 3, 1)
+    assert windows[-1].sets == tuple(kept[-3:])
+    assert windows[-2].sets[1:] == windows[-1].sets[:-1]
+
+
+def test_the_end_of_the_input_gives_the_rest() -> None:
+    sliding = SlidingWindow(3, 2)
+    for item in sets_of(['a'], 5):
+        sliding.push(item)
+    last = sliding.flush()
+    assert last is not None
+    assert (last.new_sets, len(last.sets)) == (1, 3)
+    assert sliding.flush() is None
+
+
+def test_reset_starts_from_nothing() -> None:
+    sliding = SlidingWindow(2, 1)
+    for item in sets_of(['a'], 3):
+        sliding.push(item)
+    sliding.reset()
+    window = sliding.push(sets_of(['a'], 1)[0])
+    assert window is not None
+    assert (window.index, len(window.sets)) == (0, 1)
+
+
+@pytest.mark.parametrize(('window', 'stride'), [(0, 1), (2, 3), (2, 0)])
+def test_impossible_settings_are_refused(window: int, stride: int) -> None:
+    with pytest.raises(StreamError, match='stride'):
+        SlidingWindow(window, stride)
