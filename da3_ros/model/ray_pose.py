@@ -115,6 +115,10 @@ def poses_from_rays(
         from the image's corner.
     """
     pixels = _cell_centres(rays)
+    # Overflown rays get no weight instead of spoiling the whole fit.
+    finite = torch.isfinite(rays).all(dim=-1) & torch.isfinite(confidence)
+    rays = torch.where(finite[..., None], rays, 0.0)
+    confidence = torch.where(finite, confidence, 0.0)
     directions, origins = rays[..., :3].flatten(1, 2), rays[..., 3:].flatten(1, 2)
     depth = directions[..., 2:]
     valid = depth.abs() > MIN_DEPTH

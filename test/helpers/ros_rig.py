@@ -9,13 +9,14 @@ from types import TracebackType
 from typing import Any
 
 from geometry_msgs.msg import TransformStamped
+from nav_msgs.msg import Path
 import numpy as np
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.geometry.camera import ImageSize
@@ -42,9 +43,10 @@ class RosRobot:
     Args:
         domain_id: ROS_DOMAIN_ID.
         cameras: names; their images are published reliably, so that none is lost.
+        compressed: name of a camera with compressed images only, sent by `compressed`.
     """
 
-    def __init__(self, domain_id: int, cameras: Sequence[str]) -> None:
+    def __init__(self, domain_id: int, cameras: Sequence[str], compressed: str = '') -> None:
         self.world: SyntheticWorld = make_world()
         self.cameras = tuple(cameras)
         self._context = Context()
@@ -56,6 +58,9 @@ class RosRobot:
         self._messages: dict[str, list[Any]] = {}
         self.images = {c: self._publisher(Image, f'{c}/image_raw') for c in cameras}
         self.infos = {c: self._publisher(CameraInfo, f'{c}/camera_info') for c in cameras}
+        if compressed:
+            topic = f'{compressed}/image_raw/compressed'
+            self.compressed = self._publisher(CompressedImage, topic)
         self._tf_static = self.node.create_publisher(TFMessage, '/tf_static', LATCHED)
         self._stamp_ns = START_NS
         self.start_ns = START_NS
@@ -155,6 +160,23 @@ class RosRobot:
             transforms.append(_joint('base_link', f'{camera}_mount', mount))
             transforms.append(_joint(f'{camera}_mount', self.frame_id(camera), below))
         self._tf_static.publish(TFMessage(transforms=transforms))
+
+    def prime(self, send: Callable[[], object]) -> None:
+        """Send instants until every topic listened to has brought something, then note the start.
+
+        Publishers and readers find each other one by one; until both sides of every topic have,
+        single messages go missing.
+        """
+        path = self.listen(Path, 'path', LATCHED, key='path of prime')
+        deadline = time.monotonic() + 20.0
+        with self._changed:
+            while not all(self._messages.values()):
+                silent = [key for key, messages in self._messages.items() if not messages]
+                assert time.monotonic() < deadline, f'nothing came on {silent}'
+                send()
+                self._changed.wait_for(lambda: all(self._messages.values()), 0.5)
+        first = self.wait_for(path).poses[0]
+        self.start_ns = ns_from_stamp(first.header.stamp)
 
     def frame_id(self, camera: str) -> str:
         """Return the id of a camera's optical frame."""

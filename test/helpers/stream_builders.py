@@ -21,7 +21,6 @@ from da3_ros.geometry.sim3 import Sim3
 from da3_ros.stream.window import SlidingWindow
 from da3_ros.types import (
     CameraFrame,
-    FloatImage,
     FrameSet,
     RigCalibration,
     ViewPrediction,

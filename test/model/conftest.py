@@ -1,6 +1,9 @@
 """Networks shared by the tests of the model, one per session."""
 
+from collections.abc import Iterator
+
 import pytest
+import torch
 
 from da3_ros.model.config import PRESETS
 from da3_ros.model.network import AnyViewNetwork
@@ -17,3 +20,12 @@ def small() -> AnyViewNetwork:
 def base() -> AnyViewNetwork:
     """Return da3-base with synthetic weights."""
     return synthetic_network(PRESETS['da3-base'])
+
+
+@pytest.fixture(scope='package', autouse=True)
+def one_thread() -> Iterator[None]:
+    """Compute with one thread: many small operations only wait for one another with more."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

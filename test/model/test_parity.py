@@ -1,5 +1,6 @@
 """The networks agree with the published implementation, case by case."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from da3_ros.model.heads import RayMaps
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.outputs import FusedViews, NetworkOutput
+from da3_ros.model.ray_pose import cameras_from_rays
 from helpers.golden import (
     GOLDEN_DIR,
     NOISE_FACTOR,
@@ -93,15 +95,36 @@ def check_outputs(run: Run) -> None:
         error = max_relative_error(stored(golden, field, values.numpy()), golden[field])
         assert error <= BOUND, field
         assert error <= NOISE_FACTOR * golden.noise(field), field
-    extrinsics, intrinsics = output.extrinsics.numpy(), output.intrinsics.numpy()
-    rotation = max_rotation_error_rad(extrinsics[..., :3], golden['extrinsics'][..., :3])
-    assert rotation <= BOUND
-    assert max_error_to_peak(extrinsics[..., 3], golden['extrinsics'][..., 3]) <= BOUND
+    # Zero unless the cameras come from a random fit, see the README of the data.
+    spread = {field: golden.spread_over_seeds(field) for field in ('extrinsics', 'intrinsics')}
+    check_cameras(golden, output.extrinsics.numpy(), output.intrinsics.numpy(), spread)
+
+
+def check_cameras(
+    golden: Golden, extrinsics: Array, intrinsics: Array, spread: Mapping[str, float]
+) -> None:
+    expected = golden['extrinsics']
+    rotation = max_rotation_error_rad(extrinsics[..., :3], expected[..., :3])
+    assert rotation <= max(BOUND, 2 * spread['extrinsics'])
+    position = np.abs(extrinsics[..., 3] - expected[..., 3]).max()
+    assert position <= max(BOUND * np.abs(expected[..., 3]).max(), spread['extrinsics'])
     rows, columns = FOCAL_AND_CENTRE
-    matrices = golden['intrinsics']
-    assert (
-        max_relative_error(intrinsics[..., rows, columns], matrices[..., rows, columns]) <= BOUND
-    )
+    actual = intrinsics[..., rows, columns]
+    matrices = golden['intrinsics'][..., rows, columns]
+    if spread['intrinsics']:
+        assert np.abs(actual - matrices).max() <= spread['intrinsics']
+    else:
+        assert max_relative_error(actual, matrices) <= BOUND
+
+
+@pytest.mark.parametrize('name', [name for name in CASES if '__raypose' in name])
+def test_ray_fit_on_the_references_own_rays(name: str) -> None:
+    golden = load_golden(name)
+    rays, confidence = torch.from_numpy(golden['ray']), torch.from_numpy(golden['ray_conf'])
+    size = (golden.meta['H'], golden.meta['W'])
+    extrinsics, intrinsics = cameras_from_rays(rays, confidence, size, RecordedSampler(golden))
+    exactly = {'extrinsics': 0.0, 'intrinsics': 0.0}
+    check_cameras(golden, extrinsics.numpy(), intrinsics.numpy(), exactly)
 
 
 def test_depth_confidence_and_cameras(case: Run) -> None:

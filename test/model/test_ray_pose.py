@@ -79,6 +79,22 @@ def test_rays_without_depth_have_no_weight() -> None:
     np.testing.assert_allclose(world_from_camera[0, :, 3], position, atol=1e-4)
 
 
+def test_overflown_rays_have_no_weight() -> None:
+    rotation, position = camera(2)
+    rays, confidence = exact_rays(rotation, position, (1.7, 2.1)), torch.ones(GRID)
+    rays[0, :, 4] = torch.nan
+    confidence[1] = torch.inf
+    world_from_camera, _, _ = poses_from_rays(rays[None], confidence[None], SeededSampler())
+    np.testing.assert_allclose(world_from_camera[0, :, :3], rotation, atol=1e-5)
+    np.testing.assert_allclose(world_from_camera[0, :, 3], position, atol=1e-4)
+
+
+def test_rays_that_are_all_overflown_give_no_pose_and_no_crash() -> None:
+    rays = torch.full((1, *GRID, 6), torch.nan)
+    world_from_camera, _, _ = poses_from_rays(rays, torch.ones(1, *GRID), SeededSampler())
+    assert not torch.isfinite(world_from_camera).all()
+
+
 def test_sampler_draws_distinct_indices_from_the_pool() -> None:
     sets = SeededSampler(3).minimal_sets(20)
     assert sets.shape == (100, 8)
