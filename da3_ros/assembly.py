@@ -59,8 +59,8 @@ def build_estimator(options: EstimatorOptions) -> Estimator:
 def _build_network(options: EstimatorOptions) -> Estimator:
     import torch
 
-    from da3_ros.inference.api import DepthAnything3
-    from da3_ros.inference.engine import Da3Estimator, random_model
+    from da3_ros.inference.api import DepthAnything3, random_model
+    from da3_ros.inference.engine import Da3Estimator
 
     device = options.device
     if device == 'auto':

@@ -182,7 +182,8 @@ class PosedSet:
     views: tuple[PosedView, ...]
     world_from_base: FloatArray
     """(4, 4) pose of the rig: base frame when the rig's calibration is known, else the body axes
-    (x forward, z up) of the first camera of the rig that is present."""
+    (x forward, z up) of the camera that was first when the world began; while that one is missing
+    they follow the cameras seen beside it."""
 
 
 ScaleSource = Literal['none', 'estimator', 'rig', 'chain']

@@ -125,7 +125,7 @@ def _top_view(results: DemoResults, truth: DemoTruth, points: ScenePoints, side:
     order = np.argsort(xyz[:, 2])
     at = pixel(xyz[order])
     for right, below in ((0, 0), (1, 0), (0, 1), (1, 1)):
-        corner = at + (right, below)
+        corner = at + np.array([right, below])
         inside = ((corner >= 0) & (corner < side)).all(axis=1)
         picture[corner[inside, 1], corner[inside, 0]] = rgb[order][inside]
     # The truth is drawn wider below the estimate, so that it shows where the two agree, too.

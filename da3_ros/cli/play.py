@@ -5,9 +5,12 @@ from __future__ import annotations
 from enum import Enum
 from pathlib import Path
 import signal
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from da3_ros.ros.player import PlaySummary
 
 
 class Reliability(str, Enum):
@@ -69,11 +72,15 @@ def play(
         total = None if loop else player.total
         with tqdm(total=total, unit='msg', desc='playing', disable=None) as bar:
             summary = player.play(on_message=bar.update)
+    _print_summary(summary, wait_subscribers > 0)
+    if stop.number == signal.SIGINT:
+        raise KeyboardInterrupt
+
+
+def _print_summary(summary: PlaySummary, has_waited: bool) -> None:
     took = f'in {summary.seconds:.2f} s'
     print(f'played {summary.messages} messages on {summary.topics} topics {took}', flush=True)
     if summary.skipped_topics:
         print(f'left out (type not installed): {", ".join(summary.skipped_topics)}')
-    if wait_subscribers > 0 and summary.unheard_topics:
+    if has_waited and summary.unheard_topics:
         print(f'started without a subscriber: {", ".join(summary.unheard_topics)}')
-    if stop.number == signal.SIGINT:
-        raise KeyboardInterrupt

@@ -129,10 +129,15 @@ def align_pose(world_from_body: FloatArray, window_from_body: FloatArray, scale:
     return Sim3(scale, placed[:3, :3], placed[:3, 3])
 
 
+def known_depth(view: ViewPrediction) -> FloatImage:
+    """Return the depth (h, w) with NaN where the network sees sky."""
+    if view.sky is None:
+        return view.depth
+    return np.where(view.sky, np.float32(np.nan), view.depth)
+
+
 def _depth_pair(view: PlacedView, anchor: Anchor) -> DepthPair:
-    depth = view.prediction.depth
-    if view.prediction.sky is not None:
-        depth = np.where(view.prediction.sky, np.float32(np.nan), depth)
+    depth = known_depth(view.prediction)
     now, before = view.prediction.confidence, anchor.confidence
     if now is None or before is None or now.shape != before.shape:
         return DepthPair(anchor.depth, depth, None)

@@ -14,7 +14,7 @@ from da3_ros.geometry.frames import BODY_FROM_OPTICAL
 from da3_ros.geometry.rotation import nearest_rotation
 from da3_ros.geometry.se3 import invert, require_rigid, rigid
 from da3_ros.geometry.sim3 import Sim3
-from da3_ros.stream.alignment import Anchor, PlacedView, ViewKey
+from da3_ros.stream.alignment import Anchor, PlacedView, ViewKey, known_depth
 from da3_ros.stream.rig import BasePose, Poses, base_pose
 from da3_ros.types import (
     FloatImage,
@@ -199,8 +199,6 @@ def _problems(view: ViewPrediction) -> Iterator[str]:
 def _world_depth(view: ViewPrediction, scale: float) -> FloatImage:
     """Return depth in world units, NaN where it is unknown, not positive, or sky."""
     # In float64, since a scale rounded to float32 would bias all pixels alike.
-    depth = view.depth.astype(np.float64)
-    unknown = ~(np.isfinite(depth) & (depth > 0))
-    if view.sky is not None:
-        unknown |= view.sky
-    return np.where(unknown, np.nan, depth * scale).astype(np.float32)
+    depth = known_depth(view).astype(np.float64)
+    is_known = np.isfinite(depth) & (depth > 0)
+    return np.where(is_known, depth * scale, np.nan).astype(np.float32)

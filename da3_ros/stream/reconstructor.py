@@ -17,6 +17,7 @@ from da3_ros.stream.alignment import (
     align,
     align_pose,
     compare_shared,
+    known_depth,
 )
 from da3_ros.stream.placing import (
     Layout,
@@ -220,7 +221,7 @@ def _refused(scale: WorldScale | None, reason: str) -> AlignmentReport:
 
 def _position_noise(prediction: WindowPrediction) -> float:
     """Return the error of a camera centre that is assumed at least, window units."""
-    depth = typical_depth([view.depth for view in prediction.views])
+    depth = typical_depth([known_depth(view) for view in prediction.views])
     if math.isfinite(depth):
         return POSITION_NOISE * depth
     centres = np.array([view.window_from_camera[:3, 3] for view in prediction.views])

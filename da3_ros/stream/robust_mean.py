@@ -19,6 +19,8 @@ def mean_rotation(rotations: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]
 
     The central rotation is the one with the smallest sum of distances to the others; those
     further from it than three robust standard deviations are left out of the mean.
+
+    Source: Hartley et al. 2013, Rotation Averaging (chordal L2 mean).
     """
     flat = rotations.reshape(len(rotations), 9)
     # Chordal distance over sqrt(2) is the angle to second order.

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.robust import median_and_sigma
+from da3_ros.geometry.robust import MAD_TO_SIGMA, median_and_sigma
 from da3_ros.stream.rig import Poses
 from da3_ros.stream.robust_mean import mean_rotation, weighted_mean
 from da3_ros.types import FloatImage, ScaleSource
+
+BoolArray = NDArray[np.bool_]
 
 POSITION_NOISE = 0.002
 """Assumed error of camera positions that residuals do not show, as a share of the depth."""
@@ -139,13 +142,7 @@ def scale_from_centres(
     Returns:
         None when the centres do not spread far enough to say anything.
     """
-    keep = np.ones(len(world), dtype=bool)
-    first = _centre_fit(world, window, rotation)
-    if first is None:
-        return None
-    if len(world) > 3:
-        error = np.linalg.norm(first[1], axis=1)
-        keep = error <= 4.5 * float(np.median(error)) + position_noise * first[0]
+    keep = _agreeing(world, window @ rotation.T, position_noise)
     fit = _centre_fit(world[keep], window[keep], rotation)
     if fit is None:
         return None
@@ -214,6 +211,8 @@ def next_scale(
         chain: measured against shared views.
         rig: measured by the rig.
         is_metric: whether the network says that its unit is the metre.
+
+    Source: Kalman 1960, in one dimension.
     """
     metric = rig or (LogScale(0.0, METRIC_SIGMA) if is_metric else None)
     source: ScaleSource = 'rig' if rig else 'estimator'
@@ -277,7 +276,7 @@ def _is_usable(value: float, sigma: float) -> bool:
     return math.isfinite(value) and abs(value) < _MAX_LOG and sigma < _USELESS_SIGMA
 
 
-def _is_known(depth: FloatImage) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+def _is_known(depth: FloatImage) -> BoolArray:
     return np.asarray(np.isfinite(depth) & (depth > 0))
 
 
@@ -300,6 +299,21 @@ def _log_ratios(pair: DepthPair) -> FloatArray:
             use = trusted & (confidence >= np.median(confidence[trusted]))
     ratio = np.log(world[use].astype(np.float64)) - np.log(window[use].astype(np.float64))
     return np.asarray(ratio)
+
+
+def _agreeing(world: FloatArray, turned: FloatArray, position_noise: float) -> BoolArray:
+    """Return which centres (N, 3) fit the similarity that most pairs of them agree on."""
+    first, second = np.triu_indices(len(world), 1)
+    distances = np.linalg.norm(turned[first] - turned[second], axis=1)
+    apart = distances > _ROUNDING * (1.0 + float(np.abs(turned).max(initial=0.0)))
+    if len(world) < 4 or not apart.any():
+        return np.ones(len(world), dtype=np.bool_)
+    world_distances = np.linalg.norm(world[first] - world[second], axis=1)
+    scale = float(np.median(world_distances[apart] / distances[apart]))
+    offsets = world - scale * turned
+    error = np.linalg.norm(offsets - np.median(offsets, axis=0), axis=1)
+    bound = _GATE_SIGMAS * MAD_TO_SIGMA * float(np.median(error)) + position_noise * scale
+    return np.asarray(error <= bound * (1 + _ROUNDING) + _ROUNDING)
 
 
 def _centre_fit(

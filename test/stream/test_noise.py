@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from da3_ros.geometry.frames import BODY_FROM_OPTICAL
 from da3_ros.geometry.rotation import rotation_angle_rad
 from da3_ros.geometry.se3 import invert
 from da3_ros.stream.reconstructor import Reconstructor
@@ -31,7 +30,7 @@ from helpers.stream_builders import (
 
 NO_RIG = RigCalibration()
 CAMERAS = tuple(THREE_CAMERAS.base_from_camera)
-STEPS = 30
+STEPS = 20
 SEEDS = range(20)
 # Standard deviation of the median of n normal values, times sqrt(n).
 MEDIAN_SPREAD = math.sqrt(math.pi / 2)
@@ -47,7 +46,7 @@ def run(
 def assert_explained(squares: Sequence[float], expected: float, freedom: int) -> None:
     """The mean of squared errors agrees with its expectation, as chi-squared allows."""
     ratio = float(np.mean(squares)) / expected
-    low, high = chi2.ppf([0.001, 0.999], freedom) / freedom
+    low, high = (float(chi2.ppf(p, freedom)) / freedom for p in (0.001, 0.999))
     assert low < ratio < high
 
 
@@ -61,7 +60,8 @@ def test_scale_by_depth_alone_walks_as_pixel_noise_says() -> None:
     noise = 0.05
     world = BoxWorld(THREE_CAMERAS, stand)
     step = MEDIAN_SPREAD * math.sqrt(2) * noise / math.sqrt(24 * 32)
-    squares, claimed = [], []
+    squares: list[float] = []
+    claimed: list[float] = []
     for seed in SEEDS:
         estimator = BoxEstimator(world, seed, depth_noise=noise)
         results = run(estimator, NO_RIG, ['front'], STEPS + 1)
@@ -69,16 +69,17 @@ def test_scale_by_depth_alone_walks_as_pixel_noise_says() -> None:
         squares.append((errors[-1] - errors[0]) ** 2)
         claimed.append(results[-1].alignment.scale_log_sigma)
     assert_explained(squares, step**2 * STEPS, len(SEEDS))
-    # What is reported is no smaller than what happens, and not absurdly larger.
+    # What is reported counts a hundred pixels as one, since a network's pixels err together;
+    # here they do not, so it is too large, by at most the root of a hundred.
     assert step * math.sqrt(STEPS) < min(claimed)
-    assert max(claimed) < 5 * step * math.sqrt(STEPS)
+    assert max(claimed) < math.sqrt(100) * step * math.sqrt(STEPS)
 
 
 def test_position_walks_as_position_noise_says() -> None:
     # Each step adds the difference of two noisy centres of one window: variance 2 per axis.
     noise = 0.01
     world = BoxWorld(THREE_CAMERAS, stand)
-    squares = []
+    squares: list[float] = []
     for seed in SEEDS:
         estimator = BoxEstimator(world, seed, position_noise_m=noise, is_metric=True)
         results = run(estimator, NO_RIG, ['front'], STEPS + 1)
@@ -89,7 +90,7 @@ def test_position_walks_as_position_noise_says() -> None:
 def test_orientation_walks_as_rotation_noise_says() -> None:
     noise = 0.005
     world = BoxWorld(THREE_CAMERAS, stand)
-    squares = []
+    squares: list[float] = []
     for seed in SEEDS:
         estimator = BoxEstimator(world, seed, rotation_noise_rad=noise)
         results = run(estimator, NO_RIG, ['front'], STEPS + 1)
@@ -98,43 +99,34 @@ def test_orientation_walks_as_rotation_noise_says() -> None:
     assert_explained(squares, 6 * STEPS * noise**2, 3 * len(SEEDS))
 
 
-def test_the_rig_stops_the_drift_of_scale_and_knows_how_well() -> None:
+def test_the_rig_stops_the_drift_of_scale() -> None:
     # Each window sees the views of its new set a little too near: without an anchor the scale
-    # walks away steadily, by one bias per window.
-    bias, count, seeds = 0.01, 70, range(3)
+    # walks away by one bias per window; with the rig it settles where both pull equally.
+    bias, count = 0.01, 60
     world = BoxWorld(THREE_CAMERAS)
-    chain, anchored, normalised = [], [], []
-    for seed in seeds:
-        for rig, ends in ((NO_RIG, chain), (THREE_CAMERAS, anchored)):
-            estimator = BoxEstimator(
-                world, seed, position_noise_m=0.005, depth_noise=0.05, new_set_bias=bias
-            )
-            cameras = ['front'] if rig is NO_RIG else CAMERAS
-            results = run(estimator, rig, cameras, count)
-            errors = log_scale_errors(results, estimator)
-            ends.append(errors[-1] - (errors[0] if rig is NO_RIG else 0.0))
-            if rig is not NO_RIG:
-                normalised += [
-                    e / r.alignment.scale_log_sigma for e, r in zip(errors, results, strict=True)
-                ]
-    print(chain, anchored, np.sqrt(np.mean(np.square(normalised))))
-    assert min(np.abs(chain)) > 0.2
-    assert max(np.abs(anchored)) < 0.1
+    for seed in range(3):
+        noisy = BoxEstimator(
+            world, seed, position_noise_m=0.005, depth_noise=0.05, new_set_bias=bias
+        )
+        chain = log_scale_errors(run(noisy, NO_RIG, ['front'], count), noisy)
+        anchored = log_scale_errors(run(noisy, THREE_CAMERAS, CAMERAS, count), noisy)
+        assert abs(chain[-1] - chain[0]) > 0.9 * bias * (count - 1)
+        assert max(map(abs, anchored)) < 6 * bias
+        # No trend is left in the second half.
+        assert abs(np.mean(anchored[-15:]) - np.mean(anchored[-30:-15])) < bias
 
 
-def test_white_noise_on_the_rig_stays_within_its_reported_sigma() -> None:
+def test_scale_on_a_noisy_rig_stays_within_its_reported_sigma() -> None:
     world = BoxWorld(THREE_CAMERAS)
-    ratios, errors_chain = [], []
-    for seed in range(6):
+    ratios: list[float] = []
+    for seed in range(4):
         estimator = BoxEstimator(
             world, seed, position_noise_m=0.01, rotation_noise_rad=0.003, depth_noise=0.1
         )
-        results = run(estimator, THREE_CAMERAS, CAMERAS, 60)
+        results = run(estimator, THREE_CAMERAS, CAMERAS, 40)
         errors = log_scale_errors(results, estimator)
         ratios += [e / r.alignment.scale_log_sigma for e, r in zip(errors, results, strict=True)]
-        errors_chain.append(errors[-1])
-    print(np.sqrt(np.mean(np.square(ratios))), errors_chain)
-    assert np.sqrt(np.mean(np.square(ratios))) < 1.5
+    assert 0.2 < np.sqrt(np.mean(np.square(ratios))) < 1.0
 
 
 @pytest.mark.parametrize('noise', [1e-4, 1e-3, 1e-2])
@@ -154,8 +146,3 @@ def test_errors_shrink_with_the_noise(noise: float) -> None:
     # over a path of at most 4 m. Five standard deviations of the end of the walk.
     walk = math.sqrt(6 / 3 * 40) * noise
     assert worst < 5 * walk * (1 + 4)
-    print(noise, worst, walk)
-
-
-def test_body_axes_are_forward_left_up() -> None:
-    np.testing.assert_array_equal(BODY_FROM_OPTICAL[:3, :3] @ [0, 0, 1], [1, 0, 0])

@@ -88,17 +88,17 @@ def test_random_faults_never_break_the_laws(seed: int) -> None:
             pushed += [item] * (2 if rng.random() < 0.05 else 1)
     tolerance = int(rng.integers(0, 40)) * MS
     sync = make(int(rng.integers(0, 4)), tolerance_ns=tolerance, queue_size=5)
-    sets = [ready for item in pushed for ready in sync.push(item)] + sync.flush()
+    sets = [made for item in pushed for made in sync.push(item)] + sync.flush()
 
     used = [id(f) for item in sets for f in item.frames]
     assert len(used) == len(set(used))
     starts = [item.stamp_ns for item in sets]
     assert starts == sorted(set(starts))
-    for item in sets:
-        stamps = [f.stamp_ns for f in item.frames]
+    for ready in sets:
+        stamps = [f.stamp_ns for f in ready.frames]
         assert max(stamps) - min(stamps) <= tolerance
-        assert min(stamps) == item.stamp_ns
-        assert {f.camera for f in item.frames} | set(item.missing) == set(CAMERAS)
+        assert min(stamps) == ready.stamp_ns
+        assert {f.camera for f in ready.frames} | set(ready.missing) == set(CAMERAS)
     for camera in CAMERAS:
         own = [f.stamp_ns for item in sets for f in item.frames if f.camera == camera]
         assert own == sorted(set(own))

@@ -1,5 +1,7 @@
 """Windows: sizes, overlap, growing start."""
 
+from itertools import pairwise
+
 import pytest
 
 from da3_ros.errors import StreamError
@@ -14,7 +16,7 @@ def test_every_set_is_new_exactly_once_and_windows_overlap(window: int, stride: 
     new = [s.stamp_ns for w in windows for s in w.sets[-w.new_sets :]]
     assert new == [s.stamp_ns for s in sets[: len(windows) * stride]]
     assert [w.index for w in windows] == list(range(len(windows)))
-    for before, after in zip(windows, windows[1:], strict=False):
+    for before, after in pairwise(windows):
         shared = set(map(id, before.sets)) & set(map(id, after.sets))
         assert len(shared) == min(len(before.sets), window - stride)
         assert len(after.sets) <= window
