@@ -14,7 +14,7 @@ from launch import LaunchContext, LaunchDescription
 _ARGUMENTS = (
     ('params_file', '', 'YAML file of node parameters; empty: the defaults of the node'),
     ('namespace', '', 'namespace of the node; every topic is relative to it'),
-    ('name', 'da3', 'name of the node'),
+    ('name', 'da3_node', 'name of the node'),
     ('use_sim_time', 'false', 'take the time from /clock, as when a bag is played'),
     ('log_level', 'info', 'debug, info, warn, error or fatal'),
     ('model', '', 'checkpoint: a short name (da3-small), a hub repository or a folder'),

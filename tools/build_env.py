@@ -25,11 +25,9 @@ import time
 from tools.environment import DISTRIBUTIONS, Layout
 
 _REQUIREMENTS = ('base.txt', 'test.txt', 'build.txt')
-# What CMakeLists.txt reads, apart from the Python package itself.
-_BUILD_INPUTS = (
-    *('package.xml', 'CMakeLists.txt', 'setup.cfg', 'LICENSE', 'NOTICE'),
-    *('msg', 'srv', 'action', 'config', 'launch', 'rviz', 'resource'),
-)
+# What CMakeLists.txt reads: what it builds from, and what it only links into the install folder.
+_BUILD_INPUTS = ('package.xml', 'CMakeLists.txt', 'setup.cfg', 'resource', 'msg', 'srv', 'action')
+_LINKED_INPUTS = ('LICENSE', 'NOTICE', 'config', 'launch', 'rviz', 'da3_ros')
 # Raised when the way of building changes, so that older environments are built anew.
 _FORMAT = '1'
 
@@ -84,12 +82,18 @@ def digest(parts: Sequence[str | Path]) -> str:
         if isinstance(part, str):
             total.update(part.encode() + b'\0')
             continue
-        files = [part] if part.is_file() else sorted(part.rglob('*')) if part.is_dir() else []
-        for file in files:
-            if file.is_file() and '__pycache__' not in file.parts:
-                total.update(str(file.relative_to(part.parent)).encode() + b'\0')
-                total.update(hashlib.sha256(file.read_bytes()).digest())
+        for file in _files(part):
+            total.update(str(file.relative_to(part.parent)).encode() + b'\0')
+            total.update(hashlib.sha256(file.read_bytes()).digest())
     return total.hexdigest()
+
+
+def _files(place: Path) -> list[Path]:
+    """List a file itself, or the files below a folder in order; nothing where nothing is."""
+    if place.is_file():
+        return [place]
+    found = sorted(place.rglob('*'))
+    return [file for file in found if file.is_file() and '__pycache__' not in file.parts]
 
 
 def _run(
@@ -260,7 +264,7 @@ def link_sources(layout: Layout) -> Path:
     """
     folder = layout.base / 'source' / 'da3_ros'
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (*_BUILD_INPUTS, 'da3_ros'):
+    for name in (*_BUILD_INPUTS, *_LINKED_INPUTS):
         link, target = folder / name, layout.root / name
         if target.exists() and not (link.is_symlink() and link.readlink() == target):
             link.unlink(missing_ok=True)
@@ -269,7 +273,7 @@ def link_sources(layout: Layout) -> Path:
 
 
 def build_package(
-    layout: Layout, name: str, source: Path, prefix: Path, parts: list[str | Path]
+    layout: Layout, name: str, source: Path, prefix: Path, parts: Sequence[str | Path]
 ) -> str:
     """Build one ament_cmake package with colcon into an install folder of its own.
 
@@ -307,6 +311,12 @@ def build_package(
     return step.key
 
 
+def _linked(layout: Layout) -> list[str]:
+    """List the files outside the Python package that are linked: new names need a new link."""
+    folders = [layout.root / name for name in _LINKED_INPUTS if name != 'da3_ros']
+    return [str(file.relative_to(layout.root)) for folder in folders for file in _files(folder)]
+
+
 def _keys(layout: Layout) -> list[str]:
     return [file.read_text() for file in sorted(layout.base.glob('*.key'))]
 
@@ -330,9 +340,9 @@ def build(layout: Layout) -> None:
         venv = build_venv(layout)
         source = layout.root / 'tools' / 'tf2_msgs'
         underlay = build_package(layout, 'tf2_msgs', source, layout.underlay, [venv, source])
-        inputs = [layout.root / name for name in _BUILD_INPUTS]
-        source = link_sources(layout)
-        build_package(layout, 'da3_ros', source, layout.install, [underlay, *inputs])
+        read = [layout.root / name for name in _BUILD_INPUTS]
+        parts: list[str | Path] = [underlay, *read, *_linked(layout)]
+        build_package(layout, 'da3_ros', link_sources(layout), layout.install, parts)
         text = layout.env_sh_text()
         if not layout.env_sh.is_file() or layout.env_sh.read_text() != text:
             layout.env_sh.write_text(text)

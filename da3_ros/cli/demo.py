@@ -76,8 +76,9 @@ def demo(
         'export_dir': str((out / 'exports').resolve()),
         'use_sim_time': True,
     }
+    played_s = min(seconds, _length_s(source.path)) / rate
     exported = _run(parameters, source, out / 'output.mcap', log, seconds, rate)
-    report(out, source, chosen.title, exported, played_s=seconds / rate)
+    report(out, source, chosen.title, exported, played_s)
 
 
 def _fresh_folder(out: Path) -> Path:
@@ -111,6 +112,13 @@ def _choose_model(model: str) -> _Model:
         model = f'{RANDOM_PREFIX}{model}'
     title = f'{model.removeprefix(RANDOM_PREFIX)} with RANDOM WEIGHTS (shows the data path only)'
     return _Model(model, title)
+
+
+def _length_s(bag: Path) -> float:
+    from da3_ros.sources.bag import BagReader
+
+    with BagReader(bag) as reader:
+        return reader.duration_s
 
 
 def _default_process_res() -> int:

@@ -11,7 +11,8 @@ from da3_ros.errors import SourceError
 _RAW = 'sensor_msgs/msg/Image'
 _COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 _MAX_CAMERAS = 6
-_IMAGES_PER_S = 5.0
+_RENDERED_PER_S = 5.0
+_VIDEO_PER_S = 10.0
 _VIDEO_SIDE_PX = 640
 
 
@@ -41,11 +42,11 @@ def prepare_input(bag: Path | None, video: Path | None, out: Path, seconds: floa
     if video is not None:
         from da3_ros.cli.bag_from_video import bag_from_video
 
-        bag_from_video(video, path, rate=_IMAGES_PER_S, max_side=_VIDEO_SIDE_PX, seconds=seconds)
+        bag_from_video(video, path, rate=_VIDEO_PER_S, max_side=_VIDEO_SIDE_PX, seconds=seconds)
         return DemoInput(path, ('camera',), 'raw', description=f'video {video.name}')
     from da3_ros.cli.synthesize import synthesize
 
-    synthesize(path, seconds=seconds, rate=_IMAGES_PER_S)
+    synthesize(path, seconds=seconds, rate=_RENDERED_PER_S)
     text = 'synthetic room, three cameras'
     return DemoInput(path, ('front', 'left', 'right'), 'raw', description=text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import resource
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -14,6 +15,7 @@ from da3_ros.stream.sync import SyncReport
 from da3_ros.types import WindowResult
 
 _STALLED_AFTER_S = 10.0
+_KB_PER_MB = 1024
 
 
 def _pairs(values: dict[str, Any]) -> list[KeyValue]:
@@ -74,6 +76,7 @@ def pipeline_status(
         'failed windows': stats.counters.get('failed_windows', 0),
         'refused windows': stats.counters.get('refused_windows', 0),
         'late cameras': ', '.join(sync.late_cameras),
+        'peak memory (MB)': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _KB_PER_MB,
     }
     for name in ('stamp_to_publish', 'estimate'):
         if name in stats.latencies:

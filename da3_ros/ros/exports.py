@@ -14,7 +14,7 @@ from rclpy.node import Node
 from da3_ros.action import ExportScene as ExportSceneAction
 from da3_ros.errors import ExportCancelledError
 from da3_ros.export.files import resolve_inside
-from da3_ros.export.registry import ExportReport, export_scene
+from da3_ros.export.registry import export_scene
 from da3_ros.export.scene import ExportScene
 from da3_ros.srv import ExportScene as ExportSceneService
 
@@ -102,7 +102,15 @@ class Exports:
     ) -> None:
         """Export, and fill the fields that service response and action result share."""
         try:
-            report = self._export(wanted, progress, cancelled)
+            directory = resolve_inside(self._export_dir, wanted.path)
+            report = export_scene(
+                self._scene(),
+                wanted.formats,
+                directory,
+                overwrite=wanted.overwrite,
+                progress=progress,
+                cancelled=cancelled,
+            )
         except ExportCancelledError as error:
             answer.success, answer.message = False, str(error)
         except Exception as error:
@@ -114,21 +122,5 @@ class Exports:
             answer.success = True
             answer.files = [str(path.relative_to(root)) for path in report.files]
             answer.views, answer.points = report.views, report.points
-            answer.message = f'{report.views} views written to {report.files[0].parent}'
+            answer.message = f'{report.views} views written to {directory}'
             self._logger.info(f'export_scene: {answer.message}')
-
-    def _export(
-        self,
-        wanted: ExportRequest,
-        progress: Callable[[float, str], None],
-        cancelled: Callable[[], bool],
-    ) -> ExportReport:
-        directory = resolve_inside(self._export_dir, wanted.path)
-        return export_scene(
-            self._scene(),
-            wanted.formats,
-            directory,
-            overwrite=wanted.overwrite,
-            progress=progress,
-            cancelled=cancelled,
-        )

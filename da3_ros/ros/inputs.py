@@ -10,14 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 import time
 
+import numpy as np
 from rclpy.callback_groups import CallbackGroup
-from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from da3_ros.config import OutputOptions
-from da3_ros.errors import NodeError
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.ros.conversions import FieldError, compressed_to_rgb, image_to_rgb
 from da3_ros.ros.faults import FaultLog
@@ -26,6 +25,7 @@ from da3_ros.ros.qos import image_input, overridable
 from da3_ros.types import CameraFrame
 
 SILENT_AFTER_S = 3.0
+_WAIT_FOR_INFO_IMAGES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,6 @@ class CameraInput:
         deliver: takes every frame.
         faults: takes every fault.
         clock: monotonic seconds.
-
-    Raises:
-        NodeError: the camera's name makes no topic name.
     """
 
     def __init__(
@@ -81,59 +78,75 @@ class CameraInput:
         self._calibrated = False
         self._last_s = clock()
         self._said_silent = False
+        self._said_distorted = False
+        self._waited = 0
         self._wants_reliable = options.image_reliability == 'reliable'
         raw = options.image_transport == 'raw'
         profile = image_input(options.image_reliability, options.queue_depth)
-        try:
-            # First, so that it is served first when both wait: an image finds its calibration.
-            # Reliability is the images': drivers that send those best effort do so here too.
-            self._info_subscription = node.create_subscription(
-                CameraInfo,
-                f'{camera}/camera_info',
-                self._take_info,
-                profile,
-                callback_group=group,
-                qos_overriding_options=overridable(),
-            )
-            self._image_subscription = node.create_subscription(
-                Image if raw else CompressedImage,
-                f'{camera}/image_raw' if raw else f'{camera}/image_raw/compressed',
-                self._take_image,
-                profile,
-                callback_group=group,
-                qos_overriding_options=overridable(),
-            )
-        except (InvalidTopicNameException, ValueError) as error:
-            raise NodeError(
-                f'parameter cameras: {camera!r} makes no topic name ({error}); '
-                'use letters, digits and _'
-            ) from error
+        # First, so that it is served first when both wait: an image finds its calibration.
+        # Reliability is the images': drivers that send those best effort do so here too.
+        self._info_subscription = node.create_subscription(
+            CameraInfo,
+            f'{camera}/camera_info',
+            self._take_info,
+            profile,
+            callback_group=group,
+            qos_overriding_options=overridable(),
+        )
+        self._image_subscription = node.create_subscription(
+            Image if raw else CompressedImage,
+            f'{camera}/image_raw' if raw else f'{camera}/image_raw/compressed',
+            self._take_image,
+            profile,
+            callback_group=group,
+            qos_overriding_options=overridable(),
+        )
         self.topic = str(self._image_subscription.topic_name)
         self._info_topic = str(self._info_subscription.topic_name)
 
     def _take_info(self, info: CameraInfo) -> None:
         last = self._info
         self._info = info
-        if last is None or _differ(last, info):
-            self._calibrations.clear()
-            if has_distortion(info):
-                self._node.get_logger().warning(
-                    f'camera {self._camera}, topic {self._info_topic}: lens distortion is not '
-                    'undone here; depth near the borders is off by it. Rectify upstream '
-                    '(image_proc) and remap image_raw to image_rect.'
-                )
+        if last is not None and _content(last) == _content(info):
+            return
+        self._calibrations.clear()
+        if has_distortion(info) and not self._said_distorted:
+            self._said_distorted = True
+            self._node.get_logger().warning(
+                f'camera {self._camera}, topic {self._info_topic}: lens distortion is not undone '
+                'here; depth near the borders is off by it. Rectify upstream (image_proc) and '
+                'remap image_raw to image_rect.'
+            )
 
     def _take_image(self, message: Image | CompressedImage) -> None:
         self._last_s = self._clock()
         self._said_silent = False
+        if self._waits_for_info():
+            return
         try:
             frame = self._frame(message)
+            self._images += 1
+            self._calibrated = frame.calibration is not None
+            self._deliver(frame)
         except FieldError as error:
             self._faults.report(self._camera, error.field, str(error))
-            return
-        self._images += 1
-        self._calibrated = frame.calibration is not None
-        self._deliver(frame)
+        except Exception as error:
+            # An exception that left a callback would end the node.
+            kind = type(error).__name__
+            self._faults.report(self._camera, kind, f'camera {self._camera}: {kind}: {error}')
+
+    def _waits_for_info(self) -> bool:
+        """Return whether to pass over an image because its calibration is about to come.
+
+        Drivers publish an image before the camera_info of the same instant. Without this the
+        first image of a calibrated camera would go in uncalibrated.
+        """
+        if self._info is not None or self._waited >= _WAIT_FOR_INFO_IMAGES:
+            return False
+        if not self._node.count_publishers(self._info_topic):
+            return False
+        self._waited += 1
+        return True
 
     def _frame(self, message: Image | CompressedImage) -> CameraFrame:
         source = f'camera {self._camera}, topic {self.topic}'
@@ -223,14 +236,12 @@ class CameraInput:
         )
 
 
-def _differ(a: CameraInfo, b: CameraInfo) -> bool:
-    """Return whether two messages describe different cameras; stamps do not count."""
-    return any(
-        [
-            (a.height, a.width, a.binning_x, a.binning_y)
-            != (b.height, b.width, b.binning_x, b.binning_y),
-            list(a.k) != list(b.k),
-            list(a.d) != list(b.d),
-            a.roi != b.roi,
-        ]
+def _content(info: CameraInfo) -> tuple[object, ...]:
+    """Return what describes the camera, comparable also where there are NaN; no stamp."""
+    roi = info.roi
+    return (
+        (info.height, info.width, info.binning_x, info.binning_y),
+        (roi.x_offset, roi.y_offset, roi.height, roi.width),
+        np.asarray(info.k).tobytes(),
+        np.asarray(info.d).tobytes(),
     )

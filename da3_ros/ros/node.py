@@ -63,6 +63,7 @@ class Da3Node(Node):  # type: ignore[misc]  # rclpy has no types
             self._faults,
             self._stats,
             self.get_logger(),
+            is_alive=self.context.ok,
         )
         self._exports = Exports(
             self,

@@ -8,6 +8,7 @@ object in one assignment, or is rejected with the reason and changes nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+import re
 import sys
 
 import numpy as np
@@ -33,6 +34,8 @@ _RIG_HELP = (
     'Pose of the optical frame of camera {camera} in base_frame: x y z (m) qx qy qz qw. Not set '
     'or empty: taken from /tf_static if use_tf_static, else unknown.'
 )
+# One or more tokens of a topic name: https://design.ros2.org/articles/topic_and_service_names
+_TOPIC_PREFIX = re.compile(r'/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*')
 _INT64_MAX = 2**63 - 1
 
 
@@ -54,6 +57,8 @@ class OptionsHolder:
             self.current = from_flat(values)
         except ConfigError as error:
             raise NodeError(f'parameter {error}') from error
+        for camera in self.current.stream.cameras:
+            _check_camera_name(camera)
         self._specs = {spec.name: spec for spec in option_specs()}
         # The handle keeps the callback registered.
         self._handle = node.add_on_set_parameters_callback(self._change)
@@ -71,6 +76,14 @@ class OptionsHolder:
             return SetParametersResult(successful=False, reason=str(error))
         self.current = options
         return SetParametersResult(successful=True)
+
+
+def _check_camera_name(camera: str) -> None:
+    if not _TOPIC_PREFIX.fullmatch(camera):
+        raise NodeError(
+            f'parameter cameras: {camera!r} cannot begin a topic name; use letters, digits and _, '
+            'not a digit first, parts joined by /'
+        )
 
 
 def descriptor(spec: OptionSpec) -> ParameterDescriptor:

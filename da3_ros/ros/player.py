@@ -15,7 +15,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock as ClockMessage
 
-from da3_ros.errors import NodeError
+from da3_ros.errors import NodeError, SourceError
 from da3_ros.ros.message_types import message_class
 from da3_ros.sources.bag import BagReader, TopicInfo
 
@@ -23,6 +23,7 @@ _LOG = logging.getLogger(__name__)
 _CLOCK_TOPIC = '/clock'
 _CLOCK_PERIOD_S = 0.01
 _POLL_S = 0.05
+_SETTLE_S = 0.3
 _DEPTH = 50
 # How long the last reliable messages may take to be acknowledged, for all topics together.
 _FLUSH_S = 5.0
@@ -99,6 +100,12 @@ class BagPlayer:
         self._latched: set[str] = set()
         self._skipped: list[str] = []
         self._unheard: tuple[str, ...] = ()
+        missing = sorted(set(options.topics) - {info.name for info in bag.topics})
+        if missing:
+            raise SourceError(
+                f'bag {bag.path}: no topic {", ".join(missing)}; '
+                f'it has {", ".join(info.name for info in bag.topics) or "none"}'
+            )
         for info in bag.topics:
             if not options.topics or info.name in options.topics:
                 self._advertise(node, info)
@@ -129,6 +136,9 @@ class BagPlayer:
                 if publisher.get_subscription_count() == 0
             )
             if not self._unheard:
+                # The two sides of a match learn of it at slightly different times; what a
+                # best-effort publisher sends in between is lost.
+                self._stop.wait(_SETTLE_S)
                 return True
             if time.monotonic() >= deadline or self._stop.wait(_POLL_S):
                 return False
@@ -233,6 +243,9 @@ class BagPlayer:
     def _flush(self) -> None:
         """Wait for subscribers to acknowledge, so that leaving does not take messages back."""
         deadline = time.monotonic() + _FLUSH_S
+        moment = Duration(seconds=_POLL_S)
         for publisher in self._publishers.values():
-            left = max(0.0, deadline - time.monotonic())
-            publisher.wait_for_all_acked(Duration(seconds=left))
+            # In slices, because the call below does not notice signals.
+            while not publisher.wait_for_all_acked(moment):
+                if self._stop.is_set() or time.monotonic() >= deadline:
+                    return

@@ -53,20 +53,25 @@ def pack(
     shapes = [depth.shape, colours.shape[:2]] + ([] if confidence is None else [confidence.shape])
     if any(shape != size for shape in shapes):
         raise MessageError(f'point cloud: the camera is {size}, its images are {shapes}')
-    z = np.where(np.isfinite(depth), depth, np.float32(np.nan))
-    inverse = np.linalg.inv(camera.K)
-    across = (inverse[0, 0] * np.arange(size[1]) + inverse[0, 2]).astype(np.float32)
-    down = (inverse[1, 1] * np.arange(size[0]) + inverse[1, 2]).astype(np.float32)[:, None]
     packed = np.empty((*size, len(_NAMES)), np.float32)
-    np.multiply(z, across, out=packed[..., 0])
-    np.multiply(z, down, out=packed[..., 1])
-    packed[..., 2] = z
-    if inverse[0, 1] != 0:  # skew: x depends on the row too
-        rows = (inverse[0, 1] * np.arange(size[0])).astype(np.float32)[:, None]
-        packed[..., 0] += z * rows
+    _unproject_into(packed, depth, camera)
     packed[..., 3] = rgb_bits(colours)
     packed[..., 4] = np.nan if confidence is None else confidence
     return packed
+
+
+def _unproject_into(target: NDArray[np.float32], depth: FloatImage, camera: PinholeCamera) -> None:
+    """Write x, y, z of every pixel into the first three planes of `target` (H, W, 3 or more)."""
+    z = np.where(np.isfinite(depth), depth, np.float32(np.nan))
+    inverse = np.linalg.inv(camera.K)
+    columns, rows = np.arange(camera.size.width), np.arange(camera.size.height)
+    across = (inverse[0, 0] * columns + inverse[0, 2]).astype(np.float32)
+    down = (inverse[1, 1] * rows + inverse[1, 2]).astype(np.float32)[:, None]
+    np.multiply(z, across, out=target[..., 0])
+    np.multiply(z, down, out=target[..., 1])
+    target[..., 2] = z
+    if inverse[0, 1] != 0:  # skew: x depends on the row too
+        target[..., 0] += z * (inverse[0, 1] * rows).astype(np.float32)[:, None]
 
 
 def rgb_bits(colours: ColourImage) -> NDArray[np.float32]:
@@ -127,16 +132,34 @@ def merged_cloud(header: Header, views: Sequence[CloudView], voxel_size_m: float
         views: at least one.
         voxel_size_m: edge of the voxels; 0 keeps every point.
     """
-    packed = np.concatenate([_world_points(item) for item in views])
-    kept = packed[first_per_voxel(packed[:, :3], voxel_size_m)]
-    return cloud_message(header, kept[None], True)
+    parts = [_world_points(item) for item in views]
+    # Thinned before colours and confidence are put beside the points: few of them remain.
+    points = np.concatenate([part.points for part in parts])
+    kept = first_per_voxel(points, voxel_size_m)
+    packed = np.empty((1, len(kept), len(_NAMES)), np.float32)
+    packed[0, :, :3] = points[kept]
+    packed[0, :, 3] = np.concatenate([part.rgb for part in parts])[kept]
+    packed[0, :, 4] = np.concatenate([part.confidence for part in parts])[kept]
+    return cloud_message(header, packed, True)
 
 
-def _world_points(item: CloudView) -> PackedPoints:
-    """Return the finite points of one view in the world, (P, 5)."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _WorldPoints:
+    points: NDArray[np.float32]
+    """(P, 3)."""
+    rgb: NDArray[np.float32]
+    """(P,), bits as in `rgb_bits`."""
+    confidence: NDArray[np.float32]
+    """(P,)."""
+
+
+def _world_points(item: CloudView) -> _WorldPoints:
+    """Return the points with finite depth of one view in the world."""
     view = item.view
-    packed = pack(item.depth, view.camera, view.image, view.confidence)
-    known = packed[np.isfinite(item.depth)]
-    rotation = view.world_from_camera[:3, :3]
-    known[:, :3] = known[:, :3] @ rotation.T + view.world_from_camera[:3, 3]
-    return known
+    known = np.isfinite(item.depth)
+    organised = np.empty((*item.depth.shape, 3), np.float32)
+    _unproject_into(organised, item.depth, view.camera)
+    world = np.asarray(cv2.transform(organised, view.world_from_camera[:3]), np.float32)
+    nothing = np.full(item.depth.shape, np.nan, np.float32)
+    confidence = nothing if view.confidence is None else view.confidence
+    return _WorldPoints(world[known], rgb_bits(view.image)[known], confidence[known])

@@ -141,7 +141,12 @@ class BagRecorder:
         return options.seconds is not None and time.monotonic() - began >= options.seconds
 
     def _subscribe(self, topic: str, msgtypes: list[str]) -> None:
-        offers = self._node.get_publishers_info_by_topic(topic)
+        own = (self._node.get_name(), self._node.get_namespace())
+        offers = [
+            offer
+            for offer in self._node.get_publishers_info_by_topic(topic)
+            if (offer.node_name, offer.node_namespace) != own
+        ]
         if not offers:
             return
         if len(msgtypes) != 1:

@@ -44,6 +44,7 @@ class PipelineRunner:
         faults: takes failed windows.
         stats: takes counts, rates and latencies.
         logger: the node's.
+        is_alive: whether the middleware still runs.
         clock: monotonic seconds.
     """
 
@@ -56,6 +57,7 @@ class PipelineRunner:
         faults: FaultLog,
         stats: StreamStats,
         logger: RcutilsLogger,
+        is_alive: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._options = options
@@ -65,6 +67,7 @@ class PipelineRunner:
         self._faults = faults
         self._stats = stats
         self._logger = logger
+        self._is_alive = is_alive
         self._clock = clock
         self._rig: RigCalibration | None = None
         self._frame_ids: dict[str, str] = {}
@@ -179,8 +182,9 @@ class PipelineRunner:
                 if window is not None:
                     self._process(pipeline, window)
             except Exception as error:
-                # Whatever goes wrong with one window must not end the node.
-                if not self._stopping.is_set():
+                # Whatever goes wrong with one window must not end the node. Publishing fails
+                # when the middleware is shut down first, which is no fault of the window.
+                if self._is_alive() and not self._stopping.is_set():
                     self._report_failure(window, error)
 
     def _process(self, pipeline: Pipeline, window: Window) -> None:
@@ -194,6 +198,9 @@ class PipelineRunner:
             return
         if result.alignment.method == 'first':
             self._outputs.restart()
+            a = result.alignment
+            unit = 'metres' if a.is_metric else 'units of its own, not metres'
+            self._logger.info(f'the world starts, in {unit} (scale from {a.scale_source})')
         for posed in result.new_sets:
             pipeline.scene.add(posed)
         self._last_result = result
@@ -224,10 +231,13 @@ class PipelineRunner:
 
     def _adopt_rig(self) -> None:
         """Use what is known of the rig; a rig that became larger starts the world anew."""
-        frame_ids = dict(self._frame_ids)
+        with self._lock:
+            frame_ids = dict(self._frame_ids)
         if self._rig is None:
             rig = self._rig_source.wait_for_rig(frame_ids, _RIG_WAIT_S)
             self._say_missing(rig, frame_ids)
+        elif set(frame_ids) <= set(self._rig.base_from_camera):
+            return
         else:
             rig = self._rig_source.rig(frame_ids)
             if set(rig.base_from_camera) <= set(self._rig.base_from_camera):

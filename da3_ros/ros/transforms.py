@@ -97,10 +97,11 @@ class RigSource:
         self._reads_tf = options.use_tf_static
         if self._reads_tf:
             self._subscription = node.create_subscription(
-                TFMessage, '/tf_static', self._take, latched(_STATIC_DEPTH), callback_group=group
+                TFMessage, '/tf_static', self.take, latched(_STATIC_DEPTH), callback_group=group
             )
 
-    def _take(self, message: TFMessage) -> None:
+    def take(self, message: TFMessage) -> None:
+        """Take joints of /tf_static."""
         for transform in message.transforms:
             self._add(transform)
         with self._changed:

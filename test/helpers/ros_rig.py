@@ -161,13 +161,13 @@ class RosRobot:
             transforms.append(_joint(f'{camera}_mount', self.frame_id(camera), below))
         self._tf_static.publish(TFMessage(transforms=transforms))
 
-    def prime(self, send: Callable[[], object]) -> None:
+    def prime(self, send: Callable[[], object], path: str = 'path') -> None:
         """Send instants until every topic listened to has brought something, then note the start.
 
         Publishers and readers find each other one by one; until both sides of every topic have,
         single messages go missing.
         """
-        path = self.listen(Path, 'path', LATCHED, key='path of prime')
+        key = self.listen(Path, path, LATCHED, key='path of prime')
         deadline = time.monotonic() + 20.0
         with self._changed:
             while not all(self._messages.values()):
@@ -175,7 +175,7 @@ class RosRobot:
                 assert time.monotonic() < deadline, f'nothing came on {silent}'
                 send()
                 self._changed.wait_for(lambda: all(self._messages.values()), 0.5)
-        first = self.wait_for(path).poses[0]
+        first = self.wait_for(key).poses[0]
         self.start_ns = ns_from_stamp(first.header.stamp)
 
     def frame_id(self, camera: str) -> str:

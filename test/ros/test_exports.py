@@ -7,12 +7,12 @@ from pathlib import Path
 import threading
 from typing import Any
 
-from action_msgs.msg import GoalStatus
 import numpy as np
 import pytest
 
 pytest.importorskip('rclpy')
 pytest.importorskip('da3_ros.action')
+from action_msgs.msg import GoalStatus  # type: ignore[import-untyped]
 import rclpy
 from rclpy.action import ActionClient
 from rclpy.context import Context
@@ -141,7 +141,7 @@ def test_action_writes_files_and_tells_its_progress(
     assert status == GoalStatus.STATUS_SUCCEEDED
     assert result.success
     assert sorted(result.files) == sorted(
-        str(p.relative_to(export_dir)) for p in (export_dir / 'a' / 'b').iterdir()
+        str(p.relative_to(export_dir)) for p in (export_dir / 'a' / 'b').rglob('*.*')
     )
     assert (result.views, result.points) == (1, 48)
     shares = [share for share, _ in goal.feedback]

@@ -46,6 +46,7 @@ def pair_fixture() -> Iterator[tuple[RosProcess, RosRobot]]:
             robot.listen(Image, 'front/depth/image')
             robot.listen(Image, 'right/depth/image')
             robot.listen(DiagnosticArray, '/diagnostics')
+            robot.prime(robot.send)
             yield node, robot
 
 

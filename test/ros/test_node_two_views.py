@@ -18,7 +18,7 @@ from da3_ros.geometry.camera import ImageSize
 from da3_ros.msg import WindowReport
 from da3_ros.ros.geometry_messages import header, ns_from_stamp
 from helpers.ros_process import RosProcess, reserved_domain_id
-from helpers.ros_rig import RELIABLE, SIZE, RosRobot, matrix_of
+from helpers.ros_rig import SIZE, RosRobot, matrix_of
 
 pytestmark = pytest.mark.ros
 
@@ -39,23 +39,18 @@ def robot_fixture() -> Iterator[RosRobot]:
         RosProcess('da3_ros.ros.main', *arguments, domain_id=domain_id) as node,
     ):
         node.wait_for_line('ready')
-        with RosRobot(domain_id, []) as robot:
+        with RosRobot(domain_id, [], compressed='front') as robot:
             robot.listen(TFMessage, '/tf')
             robot.listen(WindowReport, 'window')
             robot.listen(Odometry, 'odometry')
             robot.listen(Image, 'front/depth/image')
-            robot.compressed = robot.node.create_publisher(
-                CompressedImage, 'front/image_raw/compressed', RELIABLE
-            )
-            robot.wait(
-                lambda: robot.compressed.get_subscription_count() > 0, 'the image subscription'
-            )
-            robot.start_ns = send(robot)
+            robot.prime(lambda: publish(robot))
             node.wait_for_line('these cameras sit is not known: front')
             yield robot
 
 
-def send(robot: RosRobot) -> int:
+def publish(robot: RosRobot) -> int:
+    """Publish the next image as PNG and return its stamp."""
     stamp_ns = robot.next_stamp()
     frame = robot.world.frame('front', stamp_ns, SIZE)
     ok, content = cv2.imencode('.png', frame.image[..., ::-1])
@@ -63,6 +58,12 @@ def send(robot: RosRobot) -> int:
     message = CompressedImage(header=header(stamp_ns, frame.frame_id), format='png')
     message.data.frombytes(content.tobytes())
     robot.compressed.publish(message)
+    return stamp_ns
+
+
+def send(robot: RosRobot) -> int:
+    """Publish the next image and wait until its window is out."""
+    stamp_ns = publish(robot)
     robot.wait_stamp('window', stamp_ns)
     return stamp_ns
 

@@ -83,6 +83,8 @@ def test_values_given_at_start_arrive(make: Any) -> None:
         ({'depth_encoding': '8UC1'}, 'depth_encoding'),
         ({'cameras': 'front'}, 'cameras'),
         ({'cameras': ['front', 'front']}, 'cameras'),
+        ({'cameras': ['no name']}, "cameras: 'no name'"),
+        ({'cameras': ['front//left']}, "cameras: 'front//left'"),
         ({'cameras': ['front'], 'min_cameras': 2}, 'min_cameras'),
         ({'window': 2, 'stride': 3}, 'stride'),
     ],
@@ -132,7 +134,7 @@ def test_the_rig_is_read_where_given(make: Any, pose: list[float]) -> None:
 @pytest.mark.parametrize('pose', [[1.0, 2.0], [0.0] * 7, [float('nan')] * 7, 'left'])
 def test_a_wrong_rig_is_named(make: Any, pose: Any) -> None:
     node = make(cameras=['left'], rig__left__base_from_camera=pose)
-    with pytest.raises(NodeError, match='rig.left.base_from_camera: expected seven numbers'):
+    with pytest.raises(NodeError, match=r'rig\.left\.base_from_camera: expected seven numbers'):
         declare_rig(node, OptionsHolder(node).current)
 
 

@@ -31,9 +31,10 @@ def make_bag(path: Path, count: int = 12, period_ns: int = 50_000_000) -> list[S
 
 
 def payloads(messages: list[StampedMessage] | list[RawMessage]) -> dict[str, list[bytes]]:
+    """Group by topic, padded as on the wire: a serialized payload is a multiple of four bytes."""
     grouped = defaultdict(list)
     for message in messages:
-        grouped[message.topic].append(message.data)
+        grouped[message.topic].append(message.data + bytes(-len(message.data) % 4))
     return dict(grouped)
 
 
@@ -53,6 +54,16 @@ def recording(path: Path, *arguments: str, domain_id: int) -> Iterator[RosProces
     assert path.exists()
 
 
+def transfer(bag: Path, out: Path, *arguments: str, messages: int, domain_id: int) -> None:
+    """Play a bag to a recorder that ends by itself after a number of messages."""
+    limit = ('--max-messages', str(messages))
+    with RosProcess(DA3, 'record', out, *TOPICS, *limit, domain_id=domain_id) as recorder:
+        recorder.wait_for_line('^ready$')
+        patience = ('--wait-subscribers', '20')
+        with RosProcess(DA3, 'play', bag, *patience, *arguments, domain_id=domain_id) as player:
+            assert recorder.wait(60) == 0, player.output
+
+
 def play(bag: Path, *arguments: str, domain_id: int) -> str:
     with RosProcess(
         DA3, 'play', bag, '--wait-subscribers', '20', *arguments, domain_id=domain_id
@@ -61,72 +72,65 @@ def play(bag: Path, *arguments: str, domain_id: int) -> str:
         return process.output
 
 
-@pytest.mark.parametrize('arguments', [(), ('--qos', 'best_effort', '--rate', '1')])
-def test_what_is_played_is_recorded_to_the_byte(
-    tmp_path: Path, ros_domain_id: int, arguments: tuple[str, ...]
-) -> None:
-    sent = make_bag(tmp_path / 'in.mcap')
-    with recording(tmp_path / 'out.mcap', *TOPICS, domain_id=ros_domain_id):
-        output = play(tmp_path / 'in.mcap', *arguments, domain_id=ros_domain_id)
-    assert 'played 25 messages on 3 topics' in output
-    assert payloads(read(tmp_path / 'out.mcap')) == payloads(sent)
-
-
-def test_fast_and_repeated_playing_loses_nothing_reliable(
+def test_what_is_played_is_recorded_to_the_byte_at_its_pace_with_a_clock(
     tmp_path: Path, ros_domain_id: int
 ) -> None:
-    sent = make_bag(tmp_path / 'in.db3', count=100)
-    with recording(tmp_path / 'out', '--all', domain_id=ros_domain_id) as recorder:
-        for _ in range(2):
-            play(tmp_path / 'in.db3', '--rate', '10', domain_id=ros_domain_id)
-        recorder.send(signal.SIGINT)
-        recorder.wait_for_line('recorded 402 messages')
-    received = payloads(read(tmp_path / 'out'))
-    assert {t: data * 2 for t, data in payloads(sent).items()} == received
-
-
-def test_receive_times_keep_the_recorded_pace(tmp_path: Path, ros_domain_id: int) -> None:
-    make_bag(tmp_path / 'in.mcap', count=11, period_ns=200_000_000)
-    with recording(tmp_path / 'out.mcap', '/note', domain_id=ros_domain_id):
-        play(tmp_path / 'in.mcap', '--topics', '/note', '--rate', '2', domain_id=ros_domain_id)
-    stamps = [m.stamp_ns for m in read(tmp_path / 'out.mcap')]
-    assert len(stamps) == 11
-    # Two recorded seconds take one; what a busy machine delays, it does not delay for good.
-    assert (stamps[-1] - stamps[0]) / 1e9 == pytest.approx(1.0, abs=0.25)
-
-
-def test_the_clock_runs_with_the_bag_and_never_back(tmp_path: Path, ros_domain_id: int) -> None:
     from rclpy.serialization import deserialize_message
     from rosgraph_msgs.msg import Clock
 
-    sent = make_bag(tmp_path / 'in.mcap', count=3, period_ns=200_000_000)
-    # The latched text comes first: its subscriber is a sign that the recorder has found us.
+    sent = make_bag(tmp_path / 'in.mcap', count=11, period_ns=200_000_000)
     with recording(tmp_path / 'out.mcap', '/clock', *TOPICS, domain_id=ros_domain_id):
-        play(tmp_path / 'in.mcap', '--clock', domain_id=ros_domain_id)
-    ticks = []
-    for message in read(tmp_path / 'out.mcap'):
-        if message.topic == '/clock':
-            clock = deserialize_message(message.data, Clock).clock
-            ticks.append(clock.sec * 10**9 + clock.nanosec)
+        output = play(tmp_path / 'in.mcap', '--clock', '--rate', '2', domain_id=ros_domain_id)
+    assert 'played 23 messages on 3 topics' in output
+    messages = read(tmp_path / 'out.mcap')
+    received = payloads(messages)
+    clock = [deserialize_message(data, Clock).clock for data in received.pop('/clock')]
+    assert received == payloads(sent)
+    # Two recorded seconds take one; what a busy machine delays, it does not delay for good.
+    notes = [m.stamp_ns for m in messages if m.topic == '/note']
+    assert (notes[-1] - notes[0]) / 1e9 == pytest.approx(1.0, abs=0.25)
+    ticks = [tick.sec * 10**9 + tick.nanosec for tick in clock]
     assert ticks == sorted(ticks)
     assert ticks[-1] == sent[-1].stamp_ns
-    assert len(ticks) > 20
+    assert len(ticks) > 40
     assert {m.stamp_ns for m in sent[1:]} <= set(ticks)
+
+
+def test_best_effort_publishers_are_recorded_too(tmp_path: Path, ros_domain_id: int) -> None:
+    sent = make_bag(tmp_path / 'in.mcap')
+    with recording(tmp_path / 'out.mcap', *TOPICS, domain_id=ros_domain_id):
+        play(tmp_path / 'in.mcap', '--qos', 'best_effort', domain_id=ros_domain_id)
+    received = payloads(read(tmp_path / 'out.mcap'))
+    for topic, data in payloads(sent).items():
+        # Nothing is promised; a little may be lost on a busy machine, nothing is altered.
+        remaining = iter(data)
+        assert all(payload in remaining for payload in received[topic])
+        assert len(received[topic]) >= 0.75 * len(data)
+
+
+def test_fast_playing_loses_nothing_reliable(tmp_path: Path, ros_domain_id: int) -> None:
+    sent = make_bag(tmp_path / 'in.db3', count=100)
+    transfer(
+        *(tmp_path / 'in.db3', tmp_path / 'out', '--rate', '10'),
+        messages=len(sent),
+        domain_id=ros_domain_id,
+    )
+    assert payloads(read(tmp_path / 'out')) == payloads(sent)
 
 
 def test_parts_of_a_bag_and_latched_messages(tmp_path: Path, ros_domain_id: int) -> None:
     sent = make_bag(tmp_path / 'in.mcap', count=10, period_ns=100_000_000)
-    with recording(tmp_path / 'out.mcap', *TOPICS, domain_id=ros_domain_id):
-        play(
-            tmp_path / 'in.mcap',
-            *('--start', '0.301', '--duration', '0.4', '--rate', '4'),
-            domain_id=ros_domain_id,
-        )
-    received = payloads(read(tmp_path / 'out.mcap'))
-    expected = payloads(sent)
+    transfer(
+        *(tmp_path / 'in.mcap', tmp_path / 'out.mcap'),
+        *('--start', '0.301', '--duration', '0.4', '--rate', '4'),
+        messages=1 + 2 * 4,
+        domain_id=ros_domain_id,
+    )
     # The bag begins with the latched text, one millisecond before the first image.
-    assert received['/cam/image_raw'] == expected['/cam/image_raw'][3:7]
-    assert received['/latched'] == expected['/latched']
+    expected = {
+        topic: data if topic == '/latched' else data[3:7] for topic, data in payloads(sent).items()
+    }
+    assert payloads(read(tmp_path / 'out.mcap')) == expected
 
 
 def test_who_comes_late_gets_the_latched_message(tmp_path: Path, ros_domain_id: int) -> None:
@@ -185,15 +189,16 @@ def test_types_that_are_not_installed_are_left_out_by_name(
 
 def test_errors_are_one_line_and_status_one(tmp_path: Path, ros_domain_id: int) -> None:
     write_bag(tmp_path / 'in.mcap', mixed_messages(2))
-    for arguments, expected in (
+    cases: list[tuple[tuple[str | Path, ...], str]] = [
         (('play', tmp_path / 'missing.mcap'), 'there is nothing'),
         (('play', tmp_path / 'in.mcap', '--topics', '/absent'), 'no topic /absent'),
         (('record', tmp_path / 'out.mcap'), 'either names of topics or all'),
         (('record', tmp_path / 'in.mcap', '/note'), 'exists already'),
-    ):
-        with RosProcess(DA3, *arguments, domain_id=ros_domain_id) as process:
+    ]
+    processes = [RosProcess(DA3, *arguments, domain_id=ros_domain_id) for arguments, _ in cases]
+    for process, (_, expected) in zip(processes, cases, strict=True):
+        with process:
             assert process.wait(30) == 1
-            lines = [line for line in process.lines if line != 'ready']
-            assert len(lines) == 1, process.output
-            assert lines[0].startswith('da3: ')
-            assert expected in lines[0]
+            assert len(process.lines) == 1, process.output
+            assert process.lines[0].startswith('da3: ')
+            assert expected in process.lines[0]

@@ -1,0 +1,125 @@
+"""The demo as a user runs it, with exact geometry in place of the network."""
+
+from pathlib import Path
+import re
+
+import cv2
+import numpy as np
+import pytest
+
+from da3_ros.cli.demo_input import prepare_input
+from da3_ros.cli.demo_report import scene_points
+from da3_ros.errors import SourceError
+from da3_ros.export.registry import export_scene
+from da3_ros.export.scene import ExportScene, world_points
+from da3_ros.geometry.camera import ImageSize
+from da3_ros.sinks.bag import BagWriter
+from da3_ros.sinks.camera_bag import CameraBagWriter
+from da3_ros.sources.bag import BagReader
+from da3_ros.synthetic.trajectory import START_NS
+from da3_ros.synthetic.world import make_world
+from da3_ros.types import CameraFrame, PosedView
+from helpers.ros_process import RosProcess
+
+
+@pytest.mark.ros
+@pytest.mark.timeout(240)
+def test_demo_carries_exact_geometry_to_the_end_unharmed(
+    tmp_path: Path, ros_domain_id: int
+) -> None:
+    out = tmp_path / 'demo output'
+    arguments = ['demo', '--model', 'truth', '--seconds', '3', '--out', str(out)]
+    with RosProcess('da3_ros.cli.main', *arguments, domain_id=ros_domain_id) as demo:
+        assert demo.wait(200.0) == 0, demo.output
+        text = demo.output
+    depth = re.search(r'depth error as published: AbsRel (\S+), delta1 1\.000', text)
+    path = re.search(r'trajectory error from the first pose on: (\S+) m', text)
+    assert depth, text
+    assert path, text
+    assert float(depth[1]) < 1e-6
+    assert float(path[1]) < 1e-6
+    assert 'scale from rig, metric' in text
+    sheet = cv2.imread(str(out / 'sheet.png'))
+    assert sheet is not None
+    assert sheet.shape[0] > 600
+    # Colour, depth and the scene from above are drawn: many colours, not an empty page.
+    assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 5000
+    with BagReader(out / 'output.mcap') as bag:
+        counts = {info.name: info.count for info in bag.topics}
+    windows = counts['/window']
+    assert windows >= 2
+    for camera in ('front', 'left', 'right'):
+        assert counts[f'/{camera}/depth/image'] == counts[f'/{camera}/color/image'] >= windows
+    assert counts['/odometry'] >= windows
+    assert {p.name for p in (out / 'exports' / 'scene_0000').iterdir()} == {'exports', 'scene.glb'}
+
+
+@pytest.mark.ros
+def test_a_wrong_checkpoint_folder_is_one_clear_line(tmp_path: Path, ros_domain_id: int) -> None:
+    arguments = ['demo', '--model', str(tmp_path / 'nowhere'), '--seconds', '1']
+    arguments += ['--out', str(tmp_path / 'out')]
+    with RosProcess('da3_ros.cli.main', *arguments, domain_id=ros_domain_id) as demo:
+        assert demo.wait(60.0) == 1
+        assert 'no such folder' in demo.output
+        assert 'Traceback' not in demo.output
+
+
+def _write_bag(path: Path, camera: str, *, is_compressed: bool) -> None:
+    world = make_world(size=ImageSize(24, 32))
+    with CameraBagWriter(path, is_compressed=is_compressed) as bag:
+        frame = world.frame('front', START_NS)
+        bag.write_frame(CameraFrame(camera, START_NS, 'optical', frame.image, frame.calibration))
+
+
+@pytest.mark.parametrize('is_compressed', [False, True])
+def test_topics_of_a_recording_become_cameras(tmp_path: Path, is_compressed: bool) -> None:
+    path = tmp_path / 'drive.mcap'
+    _write_bag(path, 'robot/color', is_compressed=is_compressed)
+    found = prepare_input(path, None, tmp_path, 1.0)
+    assert found.cameras == ('robot_color',)
+    assert found.transport == ('compressed' if is_compressed else 'raw')
+    name = 'image_raw/compressed' if is_compressed else 'image_raw'
+    assert dict(found.remappings) == {
+        f'/robot/color/{name}': f'/robot_color/{name}',
+        '/robot/color/camera_info': '/robot_color/camera_info',
+    }
+
+
+def test_topics_that_fit_already_are_left_alone(tmp_path: Path) -> None:
+    _write_bag(tmp_path / 'drive.mcap', 'front', is_compressed=False)
+    found = prepare_input(tmp_path / 'drive.mcap', None, tmp_path, 1.0)
+    assert found.cameras == ('front',)
+    assert found.remappings == ()
+
+
+def test_a_recording_without_images_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / 'empty.mcap'
+    with BagWriter(path) as bag:
+        bag.add_topic('/chatter', 'std_msgs/msg/String')
+        bag.write('/chatter', 1, b'\x00\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00')
+    with pytest.raises(SourceError, match=r'expected colour images.*/chatter'):
+        prepare_input(path, None, tmp_path, 1.0)
+
+
+def test_points_read_from_the_npz_are_the_points_of_the_scene(tmp_path: Path) -> None:
+    world = make_world(size=ImageSize(24, 32))
+    views = []
+    for camera in world.rig.cameras:
+        view = world.render(camera, START_NS)
+        frame = CameraFrame(camera, START_NS, 'optical', view.image, view.camera)
+        views.append(
+            PosedView(
+                frame,
+                view.depth,
+                view.image,
+                view.camera,
+                True,
+                view.world_from_camera,
+                None,
+                None,
+            )
+        )
+    scene = ExportScene(tuple(views), is_metric=True)
+    files = export_scene(scene, 'npz', tmp_path).files
+    expected = np.concatenate([world_points(view, 0.0).xyz for view in views])
+    np.testing.assert_allclose(scene_points(files[0]).xyz, expected, atol=1e-4)
