@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from da3_ros.cli.demo_sheet import ScenePoints, write_sheet
 from da3_ros.errors import NodeError
 from da3_ros.geometry.se3 import homogeneous, invert, transform_points
 
-_MAX_DRAWN_POINTS = 2_000_000
+_MAX_DRAWN_POINTS = 4_000_000
 
 
 def report(
@@ -63,7 +64,7 @@ def scene_points(npz: Path) -> ScenePoints:
         for key in keys:
             depths, images = data[f'depth{key}'], data[f'image{key}']
             poses = invert(homogeneous(data[f'extrinsics{key}']))
-            step = max(1, depths.size // _MAX_DRAWN_POINTS)
+            step = math.ceil(math.sqrt(depths.size / _MAX_DRAWN_POINTS))
             for depth, image, pose, matrix in zip(
                 depths, images, poses, data[f'intrinsics{key}'], strict=True
             ):
