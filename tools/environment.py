@@ -38,6 +38,8 @@ export RMW_IMPLEMENTATION=rmw_fastrtps_cpp
 # Nodes find each other on this machine only; set ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET after
 # sourcing to reach robots, and read config/fastdds.xml.
 export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
+# Fast DDS 3 warns of the variable of Fast DDS 2, and reads both files.
+unset FASTRTPS_DEFAULT_PROFILES_FILE FASTDDS_DEFAULT_PROFILES_FILE
 export {profile_variable}={root}/config/fastdds.xml
 """
 

@@ -88,7 +88,7 @@ class CameraInput:
         self._info_subscription = node.create_subscription(
             CameraInfo,
             f'{camera}/camera_info',
-            self._take_info,
+            self.take_info,
             profile,
             callback_group=group,
             qos_overriding_options=overridable(),
@@ -96,7 +96,7 @@ class CameraInput:
         self._image_subscription = node.create_subscription(
             Image if raw else CompressedImage,
             f'{camera}/image_raw' if raw else f'{camera}/image_raw/compressed',
-            self._take_image,
+            self.take_image,
             profile,
             callback_group=group,
             qos_overriding_options=overridable(),
@@ -104,7 +104,8 @@ class CameraInput:
         self.topic = str(self._image_subscription.topic_name)
         self._info_topic = str(self._info_subscription.topic_name)
 
-    def _take_info(self, info: CameraInfo) -> None:
+    def take_info(self, info: CameraInfo) -> None:
+        """Take a calibration; it holds for the images that follow."""
         last = self._info
         self._info = info
         if last is not None and _content(last) == _content(info):
@@ -118,7 +119,8 @@ class CameraInput:
                 'remap image_raw to image_rect.'
             )
 
-    def _take_image(self, message: Image | CompressedImage) -> None:
+    def take_image(self, message: Image | CompressedImage) -> None:
+        """Take an image: deliver its frame, or report what is wrong with it."""
         self._last_s = self._clock()
         self._said_silent = False
         if self._waits_for_info():
@@ -205,7 +207,13 @@ class CameraInput:
         problem = self._silence() if silent_s > SILENT_AFTER_S else ''
         if problem and not self._said_silent:
             self._said_silent = True
-            self._node.get_logger().error(problem)
+            # A camera that gave images before has paused or died; one that never did is
+            # most likely set up wrongly.
+            logger = self._node.get_logger()
+            if self._images:
+                logger.warning(problem)
+            else:
+                logger.error(problem)
         return InputStatus(
             camera=self._camera,
             topic=self.topic,
@@ -230,6 +238,8 @@ class CameraInput:
                 f'{start}; incompatible QoS: {", ".join(best_effort)} publishes best effort, '
                 'image_reliability is reliable. Set it to best_effort.'
             )
+        if self._images:
+            return f'{start}; {self._images} came before. The driver is there, but sends nothing.'
         return (
             f'{start}, though {publishers[0].node_name} publishes it. Large best-effort images '
             "need a tuned transport in the publisher's process, see config/fastdds.xml."

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-pytest.importorskip('sensor_msgs')
+pytest.importorskip('rclpy')
+import rclpy
+from rclpy.context import Context
+from rclpy.node import Node
+
 from da3_ros.config import OutputOptions
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.ros.camera_outputs import depth_in_mm, published_depth
+from da3_ros.ros import camera_outputs
+from da3_ros.ros.camera_outputs import CameraOutputs, depth_in_mm, published_depth
 from da3_ros.types import CameraFrame, PosedView
+from helpers.ros_process import reserved_domain_id
 
 pytestmark = pytest.mark.ros
 NAN, INF = float('nan'), float('inf')
@@ -59,3 +66,18 @@ def test_millimetres_are_rounded_and_zero_where_there_is_no_number() -> None:
     depth = np.array([[1.2344, 1.2346, NAN, INF, 65.535, 65.6]], np.float32)
     np.testing.assert_array_equal(depth_in_mm(depth), [[1234, 1235, 0, 0, 65535, 0]])
     assert depth_in_mm(depth).dtype == np.uint16
+
+
+def test_nothing_is_computed_that_nobody_subscribes_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any) -> None:
+        raise AssertionError('computed for nobody')
+
+    for name in ('published_depth', 'image_message', 'organised_cloud', 'info_from_camera'):
+        monkeypatch.setattr(camera_outputs, name, refuse)
+    with reserved_domain_id() as domain_id:
+        context = Context()
+        rclpy.init(context=context, domain_id=domain_id)
+        node = Node('test_node', context=context)
+        CameraOutputs(node, 'front', OutputOptions()).publish(view(), OutputOptions())
+        node.destroy_node()
+        rclpy.shutdown(context=context)

@@ -63,8 +63,9 @@ def test_a_wrong_parameter_ends_the_start_with_one_line_and_status_1(ros_domain_
     arguments = ['--ros-args', '-p', 'model:=truth', '-p', 'window:=0']
     with RosProcess(NODE, *arguments, domain_id=ros_domain_id) as node:
         assert node.wait(30.0) == 1
-        (line,) = node.lines
+        (line,) = [line for line in node.lines if '[da3_node]' in line]
         assert 'parameter window: expected int from 1 to 256' in line
+        assert 'Traceback' not in node.output, node.output
 
 
 def test_a_model_that_is_not_there_ends_the_start_with_status_1(

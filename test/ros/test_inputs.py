@@ -1,0 +1,177 @@
+"""One camera's input, fed by hand: calibration before images, silence explained, no escape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+import rclpy
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.context import Context
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image
+
+from da3_ros.config import OutputOptions
+from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.ros.conversions import image_message
+from da3_ros.ros.faults import FaultLog
+from da3_ros.ros.geometry_messages import header, info_from_camera
+from da3_ros.ros.inputs import SILENT_AFTER_S, CameraInput
+from da3_ros.types import CameraFrame
+from helpers.ros_process import reserved_domain_id
+
+pytestmark = pytest.mark.ros
+SIZE = ImageSize(6, 8)
+CAMERA = PinholeCamera.from_focal(6.0, 6.0, 3.5, 2.5, SIZE)
+
+
+class Given:
+    """An input and all it gives: frames, log lines of faults."""
+
+    def __init__(
+        self,
+        node: Node,
+        options: OutputOptions,
+        deliver: Callable[[CameraFrame], None] | None = None,
+    ) -> None:
+        self.now_s = 100.0
+        self.frames: list[CameraFrame] = []
+        self.lines: list[str] = []
+        self.faults = FaultLog(self.lines.append, period_s=0.0)
+        self.input = CameraInput(
+            node,
+            'front',
+            options,
+            MutuallyExclusiveCallbackGroup(),
+            deliver or self.frames.append,
+            self.faults,
+            clock=lambda: self.now_s,
+        )
+
+    def image(self, stamp_ns: int = 5, frame_id: str = 'optical') -> None:
+        pixels = np.zeros((6, 8, 3), np.uint8)
+        self.input.take_image(image_message(header(stamp_ns, frame_id), pixels, 'rgb8'))
+
+    def info(self, **fields: Any) -> None:
+        message = info_from_camera(CAMERA, header(5, 'optical'))
+        for name, value in fields.items():
+            setattr(message, name, value)
+        self.input.take_info(message)
+
+
+@pytest.fixture(scope='module', name='context')
+def context_fixture() -> Iterator[Context]:
+    with reserved_domain_id() as domain_id:
+        context = Context()
+        rclpy.init(context=context, domain_id=domain_id)
+        yield context
+        rclpy.shutdown(context=context)
+
+
+@pytest.fixture(name='node')
+def node_fixture(context: Context) -> Iterator[Node]:
+    node = Node('test_node', context=context)
+    yield node
+    node.destroy_node()
+
+
+def test_frames_carry_stamp_frame_id_and_calibration(node: Node) -> None:
+    given = Given(node, OutputOptions())
+    given.info()
+    given.image(stamp_ns=1_700_000_000_123_456_789)
+    (frame,) = given.frames
+    assert (frame.camera, frame.frame_id) == ('front', 'optical')
+    assert frame.stamp_ns == 1_700_000_000_123_456_789
+    assert frame.calibration is not None
+    np.testing.assert_array_equal(frame.calibration.K, CAMERA.K)
+
+
+def test_images_go_uncalibrated_where_nobody_publishes_camera_info(node: Node) -> None:
+    given = Given(node, OutputOptions())
+    given.image()
+    assert [frame.calibration for frame in given.frames] == [None]
+
+
+def test_the_first_image_waits_for_a_calibration_that_is_about_to_come(node: Node) -> None:
+    node.create_publisher(CameraInfo, 'front/camera_info', 5)
+    given = Given(node, OutputOptions())
+    given.image()
+    given.info()
+    given.image()
+    assert [frame.calibration is None for frame in given.frames] == [False]
+    # But not for ever.
+    forgotten = Given(node, OutputOptions())
+    for _ in range(5):
+        forgotten.image()
+    assert len(forgotten.frames) == 2
+
+
+def test_zeros_in_k_are_reported_and_the_image_is_used(node: Node) -> None:
+    given = Given(node, OutputOptions())
+    given.info(k=[0.0] * 9)
+    given.image()
+    assert [frame.calibration for frame in given.frames] == [None]
+    assert 'camera front, topic /front/camera_info, field k' in given.lines[0]
+    # Once, and again only when the calibration changes.
+    given.info(k=[0.0] * 9)
+    given.image()
+    assert len(given.lines) == 1
+    given.info()
+    given.image()
+    assert given.frames[-1].calibration is not None
+
+
+def test_a_calibration_that_is_no_number_does_not_repeat_itself(node: Node) -> None:
+    given = Given(node, OutputOptions())
+    for _ in range(3):
+        given.info(k=[float('nan')] * 9)
+        given.image()
+    assert len(given.lines) == 1
+    assert len(given.frames) == 3
+
+
+def test_a_calibration_of_another_size_drops_the_image(node: Node) -> None:
+    given = Given(node, OutputOptions())
+    given.info(width=16)
+    given.image()
+    assert given.frames == []
+    assert 'is for 16x6 pixels, but the image has 8x6' in given.lines[0]
+
+
+def test_missing_stamps_drop_the_image_and_missing_frame_ids_do_not(node: Node) -> None:
+    given = Given(node, OutputOptions())
+    given.image(stamp_ns=0)
+    assert given.frames == []
+    assert 'header.stamp' in given.lines[-1]
+    given.image(frame_id='')
+    assert len(given.frames) == 1
+    assert 'header.frame_id' in given.lines[-1]
+    assert given.faults.counts('front') == {'header.stamp': 1, 'header.frame_id': 1}
+
+
+def test_no_exception_leaves_the_callback(node: Node) -> None:
+    def fail(frame: CameraFrame) -> None:
+        raise RuntimeError(f'cannot take {frame.camera}')
+
+    given = Given(node, OutputOptions(), deliver=fail)
+    given.image()
+    assert given.lines == ['camera front: RuntimeError: cannot take front']
+
+
+def test_silence_is_explained(node: Node) -> None:
+    given = Given(node, OutputOptions(image_reliability='reliable'))
+    assert given.input.status().problem == ''
+    given.now_s += SILENT_AFTER_S + 1
+    assert 'nobody publishes it' in given.input.status().problem
+    best_effort = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+    node.create_publisher(Image, 'front/image_raw', best_effort)
+    problem = given.input.status().problem
+    assert 'incompatible QoS: test_node publishes best effort' in problem
+    given.image()
+    status = given.input.status()
+    assert (status.images, status.problem, status.silent_s) == (1, '', 0.0)
