@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from da3_ros import __version__
-from da3_ros.cli import bag_from_video, demo, play, record, synthesize
+from da3_ros.cli import bag_from_video, demo, models, play, record, synthesize
 from da3_ros.errors import Da3Error
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command('record')(record.record)
 app.command('bag-from-video')(bag_from_video.bag_from_video)
 app.command('synthesize')(synthesize.synthesize)
 app.command('demo')(demo.demo)
+app.command('models')(models.models)
 
 EXIT_KNOWN_ERROR = 1
 EXIT_INTERRUPTED = 130

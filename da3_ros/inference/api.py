@@ -1,37 +1,59 @@
 """The public Python API: images in, depth and cameras out."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+import logging
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 import torch
 from torch import Tensor, nn
 
-from da3_ros.errors import PreprocessError
-from da3_ros.inference.checkpoint import load_network, save_checkpoint
+from da3_ros.errors import ModelError, PreprocessError
+from da3_ros.inference.checkpoint import load_network, load_weights, save_checkpoint
+from da3_ros.inference.given_cameras import GivenCameras, read_cameras
 from da3_ros.inference.hub import HubOptions
-from da3_ros.inference.pose_alignment import PoseAlignment, normalise_extrinsics
+from da3_ros.inference.metric import metric_depth
+from da3_ros.inference.network_file import read_network_config
+from da3_ros.inference.pose_alignment import PoseAlignment
 from da3_ros.inference.postprocess import Prediction, align_to_cameras, to_prediction
-from da3_ros.inference.preprocess import ImageLike, ProcessedImages, preprocess
+from da3_ros.inference.preprocess import ImageLike, preprocess
 from da3_ros.inference.random_weights import random_network
-from da3_ros.model.build import preset
-from da3_ros.model.network import AnyViewNetwork
+from da3_ros.model.abilities import Abilities, abilities
+from da3_ros.model.build import Network, build_network
+from da3_ros.model.config import NetworkConfig, SingleViewConfig
+from da3_ros.model.nested import NestedNetwork
 from da3_ros.model.outputs import NetworkOutput
+from da3_ros.model.presets import preset
 from da3_ros.model.ray_pose import RaySampler
+from da3_ros.model.sampling import PixelSampler
+from da3_ros.model.single_view import SingleViewNetwork
 
 __all__ = ['DepthAnything3', 'PoseAlignment', 'Prediction', 'random_model']
 
 DEFAULT_PROCESS_RES = 504
 RANDOM_WEIGHTS = 'random weights'
 
+UNUSED_INTRINSICS = (
+    'intrinsics were given without extrinsics: the network takes no intrinsics alone, so they '
+    'were not used'
+)
+UNUSED_CAMERAS = (
+    'this network sees each image alone: the given extrinsics were not used, and depth was not '
+    'brought to their scale'
+)
+NO_RAYS = 'this network predicts no cameras: use_ray_pose has no effect'
+
+_logger = logging.getLogger(__name__)
+
 
 class DepthAnything3(nn.Module):
-    """Depth, confidence and cameras of any number of images.
+    """Depth, confidence, cameras, sky and Gaussians of any number of images.
 
-    `from_pretrained` loads a checkpoint; the constructor alone gives seeded random weights, whose
-    predictions mean nothing. Computes in float32.
+    What a model gives depends on its network, see `abilities`. `from_pretrained` loads a
+    checkpoint; the constructor alone gives seeded random weights, whose predictions mean nothing.
+    Computes in float32.
 
     Source: Lin et al., "Depth Anything 3: Recovering the Visual Space from Any Views" (2025).
     """
@@ -41,12 +63,12 @@ class DepthAnything3(nn.Module):
         model_name: str = 'da3-large',
         *,
         seed: int = 0,
-        network: AnyViewNetwork | None = None,
+        network: Network | None = None,
     ) -> None:
         """Create a model.
 
         Args:
-            model_name: Name of a preset, e.g. `da3-small`.
+            model_name: Name of a preset, e.g. `da3-small` or `da3-large-1.1`.
             seed: Seed of the random weights.
             network: A ready network to wrap instead; gives the name then.
 
@@ -55,7 +77,9 @@ class DepthAnything3(nn.Module):
         """
         super().__init__()
         self.weights = f'{RANDOM_WEIGHTS} (seed {seed})' if network is None else 'given network'
-        self.model = random_network(preset(model_name), seed) if network is None else network
+        self.model: Network = (
+            random_network(preset(model_name), seed) if network is None else network
+        )
         self.model_name = self.model.config.name
         self.eval()
 
@@ -94,6 +118,42 @@ class DepthAnything3(nn.Module):
         model.weights = str(source)
         return model.to(map_location)
 
+    @classmethod
+    def from_config(
+        cls,
+        config: NetworkConfig | str | Path,
+        *,
+        weights: str | Path | None = None,
+        seed: int = 0,
+    ) -> 'DepthAnything3':
+        """Build a network of one's own.
+
+        Args:
+            config: Configuration, or a YAML or JSON file that holds one, see
+                `network_file.read_network_config`.
+            weights: Safetensors file; seeded random weights when None.
+            seed: Seed of the random weights.
+
+        Returns:
+            The model on the CPU in evaluation mode.
+
+        Raises:
+            CheckpointError: The file cannot be read or names what is not known, or the weights
+                do not fit.
+            ModelError: The configuration contradicts itself.
+        """
+        if isinstance(config, (str, Path)):
+            config = read_network_config(Path(config))
+        if weights is None:
+            model = cls(network=random_network(config, seed))
+            model.weights = f'{RANDOM_WEIGHTS} (seed {seed})'
+            return model
+        network = build_network(config)
+        load_weights(network, Path(weights))
+        model = cls(network=network)
+        model.weights = str(weights)
+        return model
+
     def save_pretrained(self, folder: str | Path) -> None:
         """Write `config.json` and `model.safetensors` into a folder."""
         save_checkpoint(self.model, folder)
@@ -108,6 +168,11 @@ class DepthAnything3(nn.Module):
         """Whether the weights are random, so that predictions mean nothing."""
         return self.weights.startswith(RANDOM_WEIGHTS)
 
+    @property
+    def abilities(self) -> Abilities:
+        """What the network gives beyond depth, and takes beyond images."""
+        return abilities(self.model.config)
+
     @torch.inference_mode()
     def forward(
         self,
@@ -115,9 +180,12 @@ class DepthAnything3(nn.Module):
         extrinsics: Tensor | None = None,
         intrinsics: Tensor | None = None,
         export_feat_layers: Sequence[int] | None = None,
+        infer_gs: bool = False,
         use_ray_pose: bool = False,
         ref_view_strategy: str = 'saddle_balanced',
+        *,
         ray_sampler: RaySampler | None = None,
+        pixel_sampler: PixelSampler | None = None,
     ) -> NetworkOutput:
         """Run the network on preprocessed images.
 
@@ -125,29 +193,51 @@ class DepthAnything3(nn.Module):
             image: (B, N, 3, H, W) ImageNet-normalised, sides multiples of 14.
             extrinsics: (B, N, 4, 4) known camera_from_world, normalised as in
                 `pose_alignment.normalise_extrinsics`; None if unknown.
-            intrinsics: (B, N, 3, 3) known intrinsics in pixels of (H, W), with the extrinsics;
-                unused without them.
+            intrinsics: (B, N, 3, 3) known intrinsics in pixels of (H, W); None if unknown.
             export_feat_layers: Blocks whose features are returned in `aux`.
+            infer_gs: Predict Gaussians.
             use_ray_pose: Take cameras from predicted rays instead of the camera decoder.
             ref_view_strategy: How the reference view is chosen when cameras are unknown.
             ray_sampler: Random choices of the ray fit; freshly seeded ones when None.
+            pixel_sampler: Random pixels for quantiles over large images; freshly seeded ones
+                when None.
 
         Returns:
-            Depth, confidence, cameras and features.
+            What the network gives. Where it cannot use what was given, `notes` says so.
 
         Raises:
-            ModelError: Shapes, strategy or layers do not fit.
+            ModelError: Shapes, strategy or layers do not fit, or Gaussians are wanted of a
+                network without them.
         """
-        output: NetworkOutput = self.model(
-            image,
-            extrinsics,
-            intrinsics,
-            export_layers=tuple(export_feat_layers or ()),
-            use_ray_pose=use_ray_pose,
-            strategy=ref_view_strategy,
-            sampler=ray_sampler,
-        )
-        return output
+        layers = tuple(export_feat_layers or ())
+        notes = self._unused(extrinsics is not None, intrinsics is not None, use_ray_pose)
+        output: NetworkOutput
+        if isinstance(self.model, SingleViewNetwork):
+            if infer_gs:
+                raise ModelError(
+                    f'{self.model_name} predicts no Gaussians; da3-giant and '
+                    'da3nested-giant-large do'
+                )
+            output = self.model(image, export_layers=layers, sampler=pixel_sampler)
+            return replace(output, notes=notes + output.notes)
+        options = {
+            'export_layers': layers,
+            'infer_gs': infer_gs,
+            'use_ray_pose': use_ray_pose,
+            'strategy': ref_view_strategy,
+            'sampler': ray_sampler,
+        }
+        if isinstance(self.model, NestedNetwork):
+            options['pixel_sampler'] = pixel_sampler
+        output = self.model(image, extrinsics, intrinsics, **options)
+        return replace(output, notes=notes + output.notes)
+
+    def _unused(self, extrinsics: bool, intrinsics: bool, use_ray_pose: bool) -> tuple[str, ...]:
+        """Return notes on what was given and has no effect."""
+        if not isinstance(self.model, SingleViewNetwork):
+            return (UNUSED_INTRINSICS,) if intrinsics and not extrinsics else ()
+        notes = (UNUSED_CAMERAS,) if extrinsics else ()
+        return (*notes, NO_RAYS) if use_ray_pose else notes
 
     def inference(
         self,
@@ -155,55 +245,84 @@ class DepthAnything3(nn.Module):
         extrinsics: ArrayLike | None = None,
         intrinsics: ArrayLike | None = None,
         align_to_input_ext_scale: bool = True,
+        infer_gs: bool = False,
         use_ray_pose: bool = False,
         ref_view_strategy: str = 'saddle_balanced',
         process_res: int = DEFAULT_PROCESS_RES,
         process_res_method: str = 'upper_bound_resize',
         export_feat_layers: Sequence[int] | None = None,
+        *,
+        to_metric: bool = False,
     ) -> Prediction:
         """Predict depth and cameras of images of one scene.
 
+        Known cameras never make it fail: where they cannot be used as they are, something less is
+        done, and `Prediction.notes` and `Prediction.alignment` say what. With extrinsics alone
+        the network first predicts the intrinsics; intrinsics alone are not used (but serve
+        `to_metric`); a network that sees each image alone passes cameras through.
+
         Args:
             image: uint8 RGB arrays (H, W, 3), PIL images or paths; sizes may differ.
-            extrinsics: (N, 4, 4) or (N, 3, 4) known camera_from_world, OpenCV axes, any unit;
-                need intrinsics.
+            extrinsics: (N, 4, 4) or (N, 3, 4) known camera_from_world, OpenCV axes, any unit.
             intrinsics: (N, 3, 3) known intrinsics in pixels of the images as given, first pixel
-                centre at (0.5, 0.5). Without extrinsics they are checked and otherwise unused.
+                centre at (0.5, 0.5).
             align_to_input_ext_scale: With known cameras, bring depth to their scale and return
                 them; otherwise keep the network's scale and return the known cameras moved into
                 its world (see `Prediction.extrinsics`).
+            infer_gs: Predict Gaussians, in the world and the unit of the result's cameras.
             use_ray_pose: Take cameras from predicted rays instead of the camera decoder.
             ref_view_strategy: `saddle_balanced`, `saddle_sim_range`, `first` or `middle`.
             process_res: Length of the bounded image side for the network, in pixels.
             process_res_method: See `preprocess.RESIZE_METHODS`.
             export_feat_layers: Blocks whose features are returned in `aux`.
+            to_metric: Turn the output of da3metric-large into metres; needs intrinsics. The
+                nested network's output is in metres anyway.
 
         Returns:
             The prediction, in the order of the images.
 
         Raises:
             PreprocessError: Images or cameras cannot be used; the message gives the index.
-            ModelError: The strategy or a layer does not exist.
+            ModelError: The strategy or a layer does not exist, or the network has no Gaussians or
+                no metres.
         """
+        if to_metric:
+            self._check_metric(has_intrinsics=intrinsics is not None)
         processed = preprocess(image, process_res, process_res_method)
-        cameras = _given_cameras(processed, extrinsics, intrinsics)
+        given = read_cameras(processed, extrinsics, intrinsics)
         output: NetworkOutput = self(
             processed.pixels(self.device),
-            *(self._network_cameras(*cameras) if cameras else (None, None)),
+            *given.network_input(self.device),
             export_feat_layers=export_feat_layers,
+            infer_gs=infer_gs,
             use_ray_pose=use_ray_pose,
             ref_view_strategy=ref_view_strategy,
         )
         prediction = to_prediction(output, processed.images)
-        if cameras is None:
-            return prediction
-        return align_to_cameras(prediction, *cameras, to_input_scale=align_to_input_ext_scale)
+        if isinstance(self.model, SingleViewNetwork):
+            prediction = _with_cameras(prediction, given)
+            if to_metric:
+                prediction = _in_metres(prediction, self.model.config)
+        elif given.extrinsics is not None:
+            unit = 1.0 if output.gaussian_scale is None else float(output.gaussian_scale[0])
+            prediction = align_to_cameras(
+                prediction, given, to_input_scale=align_to_input_ext_scale, gaussian_scale=unit
+            )
+        for note in prediction.notes:
+            _logger.warning('%s: %s', self.model_name, note)
+        return prediction
 
-    def _network_cameras(
-        self, extrinsics: NDArray[np.float32], intrinsics: NDArray[np.float32]
-    ) -> tuple[Tensor, Tensor]:
-        normalised = normalise_extrinsics(torch.from_numpy(extrinsics)[None])
-        return normalised.to(self.device), torch.from_numpy(intrinsics)[None].to(self.device)
+    def _check_metric(self, *, has_intrinsics: bool) -> None:
+        if not self.abilities.metric:
+            raise ModelError(
+                f'{self.model_name} knows no metres; use da3metric-large with intrinsics, or '
+                'da3nested-giant-large'
+            )
+        if isinstance(self.model, SingleViewNetwork) and not has_intrinsics:
+            raise PreprocessError(
+                f'to_metric: {self.model_name} needs intrinsics, the depth of an image depends on '
+                'its focal length; got none'
+            )
 
 
 def random_model(name: str, seed: int = 0) -> DepthAnything3:
@@ -218,39 +337,18 @@ def random_model(name: str, seed: int = 0) -> DepthAnything3:
     return DepthAnything3(name, seed=seed)
 
 
-def _given_cameras(
-    processed: ProcessedImages, extrinsics: ArrayLike | None, intrinsics: ArrayLike | None
-) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-    """Return known extrinsics (N, 4, 4) and intrinsics of the processed images (N, 3, 3)."""
-    count = len(processed.placements)
-    matrices = None
-    if intrinsics is not None:
-        given = _numbers('intrinsics', intrinsics, (count, 3, 3))
-        if not (given[:, (0, 1), (0, 1)] > 0).all():
-            index = int((given[:, (0, 1), (0, 1)] > 0).all(axis=1).argmin())
-            raise PreprocessError(f'intrinsics of image {index}: focal lengths must be positive')
-        pairs = zip(processed.placements, given, strict=True)
-        matrices = np.stack([placement.matrix(K) for placement, K in pairs])
-    if extrinsics is None:
-        return None
-    if matrices is None:
-        raise PreprocessError('known extrinsics need known intrinsics, got none')
-    poses = np.asarray(extrinsics)
-    rows = 3 if poses.shape[-2:] == (3, 4) else 4
-    poses = _numbers('extrinsics', poses, (count, rows, 4))
-    full = np.broadcast_to(np.eye(4), (count, 4, 4)).copy()
-    full[:, :rows] = poses
-    return full.astype(np.float32), matrices
+def _with_cameras(prediction: Prediction, given: GivenCameras) -> Prediction:
+    """Pass known cameras through a network that knows none."""
+    poses = given.extrinsics
+    return replace(
+        prediction,
+        extrinsics=None if poses is None else poses[:, :3],
+        intrinsics=given.intrinsics,
+    )
 
 
-def _numbers(name: str, values: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise PreprocessError(f'{name}: expected numbers of shape {shape}: {error}') from error
-    if array.shape != shape:
-        raise PreprocessError(f'{name}: expected shape {shape}, got {array.shape}')
-    if not np.isfinite(array).all():
-        index = int(np.argwhere(~np.isfinite(array))[0][0])
-        raise PreprocessError(f'{name} of image {index}: expected finite numbers')
-    return array
+def _in_metres(prediction: Prediction, config: SingleViewConfig) -> Prediction:
+    assert prediction.intrinsics is not None
+    assert config.canonical_focal_px is not None
+    depth = metric_depth(prediction.depth, prediction.intrinsics, config.canonical_focal_px)
+    return replace(prediction, depth=depth, is_metric=True)

@@ -2,7 +2,7 @@
 
 Tensor names in a file are the network's own with `model.` in front, as the official checkpoints
 have them. The layer norm shared by the four ray levels is stored once; files that also hold its
-aliases are read too.
+aliases are read too, and so are files with the names of raw training checkpoints.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,20 +25,16 @@ from da3_ros.inference.hub import (
     HubOptions,
     find_checkpoint,
 )
-from da3_ros.model.build import build_network
-from da3_ros.model.config import PRESETS, NetworkConfig
-from da3_ros.model.network import AnyViewNetwork
-
-PREFIX = 'model.'
-UNUSED_PREFIXES = ('model.gs_head.',)
-"""Parts of official files that these networks do not have; passed over without complaint."""
+from da3_ros.inference.network_file import config_content, read_network_config
+from da3_ros.inference.old_names import PREFIX, current_names
+from da3_ros.model.build import Network, build_network
 
 MAX_NAMES_IN_MESSAGE = 8
 
 _logger = logging.getLogger(__name__)
 
 
-def load_network(source: str | Path, options: HubOptions | None = None) -> AnyViewNetwork:
+def load_network(source: str | Path, options: HubOptions | None = None) -> Network:
     """Load a network from a folder or the hub.
 
     Args:
@@ -52,7 +48,7 @@ def load_network(source: str | Path, options: HubOptions | None = None) -> AnyVi
         CheckpointError: The checkpoint cannot be found or read, or does not fit its network.
     """
     files = find_checkpoint(source, options)
-    config = read_config(files.config)
+    config = read_network_config(files.config)
     network = build_network(config)
     load_weights(network, files.weights)
     licence = PUBLISHED[config.name].licence if config.name in PUBLISHED else 'unknown'
@@ -62,25 +58,7 @@ def load_network(source: str | Path, options: HubOptions | None = None) -> AnyVi
     return network
 
 
-def read_config(path: Path) -> NetworkConfig:
-    """Return the preset that a `config.json` names.
-
-    Raises:
-        CheckpointError: The file is no JSON object or names no known preset.
-    """
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f'{path}: cannot read the configuration: {error}') from error
-    name = content.get('model_name') if isinstance(content, dict) else None
-    if not isinstance(name, str) or name not in PRESETS:
-        raise CheckpointError(
-            f'{path}: expected model_name to be one of {", ".join(PRESETS)}, got {name!r}'
-        )
-    return PRESETS[name]
-
-
-def load_weights(network: AnyViewNetwork, path: Path) -> None:
+def load_weights(network: Network, path: Path) -> None:
     """Give a network, built on the meta device, the tensors of a file.
 
     Args:
@@ -109,7 +87,7 @@ def load_weights(network: AnyViewNetwork, path: Path) -> None:
     network.requires_grad_(False).eval()
 
 
-def tied_aliases(network: AnyViewNetwork) -> dict[str, str]:
+def tied_aliases(network: Network) -> dict[str, str]:
     """Return names in a file that stand for a tensor stored under another name."""
     first = {id(value): name for name, value in network.named_parameters()}
     return {
@@ -119,7 +97,7 @@ def tied_aliases(network: AnyViewNetwork) -> dict[str, str]:
     }
 
 
-def save_checkpoint(network: AnyViewNetwork, folder: str | Path) -> CheckpointFiles:
+def save_checkpoint(network: Network, folder: str | Path) -> CheckpointFiles:
     """Write a network in the hub's layout.
 
     Args:
@@ -139,7 +117,7 @@ def save_checkpoint(network: AnyViewNetwork, folder: str | Path) -> CheckpointFi
     with tempfile.TemporaryDirectory(dir=folder, prefix='.writing-') as scratch:
         weights, config = Path(scratch) / WEIGHTS_NAME, Path(scratch) / CONFIG_NAME
         save_file(tensors, weights)
-        config.write_text(json.dumps({'model_name': network.config.name}), encoding='utf-8')
+        config.write_text(json.dumps(config_content(network.config)), encoding='utf-8')
         weights.replace(files.weights)
         config.replace(files.config)
     return files
@@ -148,11 +126,8 @@ def save_checkpoint(network: AnyViewNetwork, folder: str | Path) -> CheckpointFi
 def _read(path: Path) -> dict[str, Tensor]:
     try:
         with safe_open(path, framework='pt') as file:
-            return {
-                name: file.get_tensor(name)
-                for name in file.keys()  # noqa: SIM118 (not a mapping)
-                if not name.startswith(UNUSED_PREFIXES)
-            }
+            names = current_names(list(file.keys()))
+            return {name: file.get_tensor(stored) for name, stored in names.items()}
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f'{path}: cannot read the weights: {error}') from error
 

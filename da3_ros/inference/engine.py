@@ -4,6 +4,8 @@ This is the boundary between two pixel rules: the network's intrinsics put the c
 pixel at (0.5, 0.5), everything beyond this module puts it at (0, 0).
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 import logging
 
 import numpy as np
@@ -15,8 +17,12 @@ from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.rotation import nearest_rotation
 from da3_ros.geometry.se3 import homogeneous, invert
 from da3_ros.inference.api import DEFAULT_PROCESS_RES, DepthAnything3
+from da3_ros.inference.metric import metric_depth
 from da3_ros.inference.postprocess import Prediction, to_prediction
-from da3_ros.inference.preprocess import Placement, preprocess
+from da3_ros.inference.preprocess import Placement, ProcessedImages, preprocess
+from da3_ros.model.config import SingleViewConfig
+from da3_ros.model.outputs import NetworkOutput
+from da3_ros.model.sky import SKY_SCORE
 from da3_ros.types import CameraFrame, ViewPrediction, Window, WindowPrediction
 
 _logger = logging.getLogger(__name__)
@@ -28,6 +34,15 @@ class Da3Estimator:
     All views of a window go through the network together. Views whose processed sizes differ lose
     their margins to a common centre crop; views of equal aspect keep their full field of view
     whatever their sizes. Calibrations follow every resize and crop.
+
+    The nested network answers in metres. The single-view networks (da3mono-large,
+    da3metric-large) predict no poses, so nothing could relate two views of a window: they take
+    windows of one view, that is one camera and windows of one set, and need its calibration. The
+    view then stands at the window's origin, which is all that is known; depth is in metres for
+    da3metric-large. What is lost is motion, not depth: poses have to come from elsewhere.
+
+    A view's sky mask covers all pixels whose depth was filled in (score >= 0.3), not only those
+    that the public API marks.
     """
 
     def __init__(
@@ -65,16 +80,24 @@ class Da3Estimator:
 
         Raises:
             PreprocessError: An image is too small; the index counts the window's views.
-            ModelError: The network predicted no usable camera for a view.
+            ModelError: The network predicted no usable camera for a view, or cannot take the
+                window at all because it predicts no cameras.
         """
         frames = window.views
+        config = self.model.model.config
+        if isinstance(config, SingleViewConfig):
+            _check_single_view(config, frames)
         processed = preprocess([frame.image for frame in frames], self._process_res, self._method)
         output = self.model(
             processed.pixels(self.model.device),
-            use_ray_pose=self._use_ray_pose,
+            use_ray_pose=self._use_ray_pose and self.model.abilities.poses,
             ref_view_strategy=self._strategy,
         )
-        prediction = to_prediction(output, processed.images)
+        for note in output.notes:
+            _logger.warning('window %d: %s', window.index, note)
+        prediction = _with_filled_sky(to_prediction(output, processed.images), output)
+        if isinstance(config, SingleViewConfig):
+            prediction = _with_known_camera(prediction, frames[0], processed, config)
         views = tuple(
             _view(prediction, index, frame, placement)
             for index, (frame, placement) in enumerate(
@@ -82,6 +105,45 @@ class Da3Estimator:
             )
         )
         return WindowPrediction(views, is_metric=prediction.is_metric, conditioning='none')
+
+
+def _check_single_view(config: SingleViewConfig, frames: Sequence[CameraFrame]) -> None:
+    if len(frames) != 1:
+        raise ModelError(
+            f'{config.name} predicts no poses and takes windows of one view only, got '
+            f'{len(frames)}; use one camera and windows of one set, or a network that predicts '
+            'poses'
+        )
+    if frames[0].calibration is None:
+        raise ModelError(
+            f'camera {frames[0].camera}: {config.name} predicts no intrinsics and the frame has '
+            'no calibration; provide its CameraInfo, or use a network that predicts intrinsics'
+        )
+
+
+def _with_known_camera(
+    prediction: Prediction,
+    frame: CameraFrame,
+    processed: ProcessedImages,
+    config: SingleViewConfig,
+) -> Prediction:
+    """Give the one view its calibration and the window's origin, and metres where there are."""
+    assert frame.calibration is not None
+    [placement] = processed.placements
+    intrinsics = placement.camera(frame.calibration).to_corner_origin()[None].astype(np.float32)
+    prediction = replace(
+        prediction, extrinsics=np.eye(4, dtype=np.float32)[None, :3], intrinsics=intrinsics
+    )
+    if config.canonical_focal_px is None:
+        return prediction
+    depth = metric_depth(prediction.depth, intrinsics, config.canonical_focal_px)
+    return replace(prediction, depth=depth, is_metric=True)
+
+
+def _with_filled_sky(prediction: Prediction, output: NetworkOutput) -> Prediction:
+    if output.sky is None:
+        return prediction
+    return replace(prediction, sky=(output.sky[0] >= SKY_SCORE).cpu().numpy())
 
 
 def _view(

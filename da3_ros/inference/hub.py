@@ -19,6 +19,7 @@ from huggingface_hub import errors as hub_errors
 from huggingface_hub import hf_hub_download
 
 from da3_ros.errors import CheckpointError
+from da3_ros.model.presets import preset_name
 
 CONFIG_NAME = 'config.json'
 WEIGHTS_NAME = 'model.safetensors'
@@ -46,7 +47,14 @@ PUBLISHED: dict[str, PublishedModel] = {
     'da3-base': PublishedModel('depth-anything/DA3-BASE', APACHE),
     'da3-large': PublishedModel('depth-anything/DA3-LARGE-1.1', NON_COMMERCIAL),
     'da3-giant': PublishedModel('depth-anything/DA3-GIANT-1.1', NON_COMMERCIAL),
+    'da3mono-large': PublishedModel('depth-anything/DA3MONO-LARGE', APACHE),
+    'da3metric-large': PublishedModel('depth-anything/DA3METRIC-LARGE', APACHE),
+    'da3nested-giant-large': PublishedModel(
+        'depth-anything/DA3NESTED-GIANT-LARGE-1.1', NON_COMMERCIAL
+    ),
 }
+"""Official checkpoints by preset. The older trainings are reached by their repositories, e.g.
+`depth-anything/DA3-LARGE`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +104,37 @@ def find_checkpoint(source: str | Path, options: HubOptions | None = None) -> Ch
             f'{source}: expected a folder with {CONFIG_NAME} and {WEIGHTS_NAME}, '
             'but there is no such folder'
         )
-    if name in PUBLISHED:
-        repository = PUBLISHED[name].repository
-    elif '/' in name:
-        repository = name
-    else:
-        raise CheckpointError(
-            f'{name!r} is neither a folder, nor a hub repository (owner/name), '
-            f'nor one of {", ".join(PUBLISHED)}'
-        )
+    repository = repository_of(name)
     options = options or HubOptions()
     config = _from_hub(repository, CONFIG_NAME, options)
     return CheckpointFiles(config, _from_hub(repository, WEIGHTS_NAME, options))
+
+
+def repository_of(name: str) -> str:
+    """Return the hub repository of a short name (`-1.1` names included) or of itself.
+
+    Raises:
+        CheckpointError: It is neither.
+    """
+    plain = preset_name(name)
+    if plain is not None:
+        return PUBLISHED[plain].repository
+    if '/' in name:
+        return name
+    raise CheckpointError(
+        f'{name!r} is neither a folder, nor a hub repository (owner/name), '
+        f'nor one of {", ".join(PUBLISHED)}'
+    )
+
+
+def is_cached(name: str, cache_dir: str | Path | None = None) -> bool:
+    """Return whether a checkpoint is in the hub's cache, so that it loads without a network."""
+    options = HubOptions(cache_dir=cache_dir, local_files_only=True)
+    try:
+        find_checkpoint(name, options)
+    except CheckpointError:
+        return False
+    return True
 
 
 def _in_folder(folder: Path) -> CheckpointFiles:

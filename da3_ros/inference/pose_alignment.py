@@ -46,6 +46,15 @@ class PoseAlignment:
     predicted_extrinsics: NDArray[np.float32]
     """(N, 3, 4) camera_from_world as the network predicted them."""
 
+    residual: float
+    """Root mean square distance of the given cameras, moved, from the predicted ones, in units of
+    the predicted world."""
+
+    @property
+    def scale(self) -> float:
+        """Length in the predicted world of one unit of the given cameras' world."""
+        return self.predicted_from_input.scale
+
 
 def normalise_extrinsics(extrinsics: Tensor) -> Tensor:
     """Bring known cameras into the frame and scale the network was trained with.
@@ -87,8 +96,9 @@ def align_poses(predicted: NDArray[np.float32], given: NDArray[np.float32]) -> P
     method, similarity = _closed_form(sources, targets)
     if similarity is None:
         method, similarity = _by_orientations(world_from_given, world_from_predicted)
-    aligned = invert(similarity.apply_to_pose(world_from_given))
-    return PoseAlignment(method, similarity, aligned, predicted)
+    moved = similarity.apply_to_pose(world_from_given)
+    residual = float(np.sqrt(((moved[:, :3, 3] - targets) ** 2).sum(axis=1).mean()))
+    return PoseAlignment(method, similarity, invert(moved), predicted, residual)
 
 
 def _closed_form(sources: FloatArray, targets: FloatArray) -> tuple[AlignmentMethod, Sim3 | None]:

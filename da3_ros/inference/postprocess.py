@@ -6,13 +6,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+import torch
 from torch import Tensor
 
 from da3_ros.errors import ModelError
+from da3_ros.inference.given_cameras import GivenCameras
 from da3_ros.inference.pose_alignment import PoseAlignment, align_poses
-from da3_ros.model.outputs import NetworkOutput
+from da3_ros.model.gaussian_adapter import transform_gaussians
+from da3_ros.model.outputs import Gaussians, NetworkOutput
 
 SKY_THRESHOLD = 0.5
+"""Score from which `Prediction.sky` says sky, as in the published API. Depth is filled in from a
+lower score on (`model.sky.SKY_SCORE`, 0.3): between the two, pixels carry the depth of the sky
+without being marked."""
 
 FloatImages = NDArray[np.float32]
 
@@ -25,10 +31,12 @@ class Prediction:
     """(N, H, W) z along the optical axis; scene units, metres when `is_metric`."""
 
     is_metric: bool
-    """Whether depth and camera positions are in metres by the network's own account."""
+    """Whether depth and camera positions are in metres by the network's own account. With given
+    cameras, and depth brought to their scale, the unit is theirs."""
 
     sky: NDArray[np.bool_] | None = None
-    """(N, H, W) True where there is sky; None when the network does not segment it."""
+    """(N, H, W) True where there is sky (score >= 0.5); None when the network does not segment
+    it."""
 
     conf: FloatImages | None = None
     """(N, H, W) raw confidence, > 1; None when the network gives none."""
@@ -37,27 +45,34 @@ class Prediction:
     """(N, 3, 4) camera_from_world, OpenCV axes. The network's when no cameras were given. Else
     the given ones: untouched, with depth brought to their scale (the default), or moved into the
     network's world (`align_to_input_ext_scale=False`); the network's own then stand in
-    `alignment.predicted_extrinsics`. None when the network has no cameras."""
+    `alignment.predicted_extrinsics`. A network without cameras passes the given ones through;
+    None when none were given either."""
 
     intrinsics: FloatImages | None = None
     """(N, 3, 3) in pixels of (H, W), first pixel centre at (0.5, 0.5); the given ones when
-    cameras were given. None when the network has no cameras."""
+    cameras were given with intrinsics, or the network has none of its own; else None."""
 
     processed_images: NDArray[np.uint8] | None = None
     """(N, H, W, 3) uint8 RGB, the pixels the network saw, exactly. (The published code recovers
     them from floats and truncates, so that its values may be one level lower.)"""
 
-    gaussians: None = None
-    """Always None: these networks carry no Gaussian head."""
+    gaussians: Gaussians | None = None
+    """Torch tensors of one scene (B = 1) on the model's device, in the world and the unit of
+    `extrinsics`; None unless asked for."""
 
     aux: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-    """`feat_layer_<i>` -> (N, h, w, C) features of block i, in the order of the images."""
+    """`feat_layer_<i>` -> (N, h, w, C) features of block i, in the order of the images; layers
+    in the order asked for."""
 
     scale_factor: float | None = None
-    """Metres per network unit; None unless the network estimates it."""
+    """Metres per network unit, already applied; None unless the network found it."""
 
     alignment: PoseAlignment | None = None
-    """How given cameras were laid over the predicted ones; None when none were given."""
+    """How given cameras were laid over the predicted ones; None when none were given or the
+    network predicts none."""
+
+    notes: tuple[str, ...] = ()
+    """What was done otherwise than asked, and what the network could not find."""
 
 
 def to_prediction(output: NetworkOutput, images: NDArray[np.uint8]) -> Prediction:
@@ -76,50 +91,77 @@ def to_prediction(output: NetworkOutput, images: NDArray[np.uint8]) -> Predictio
     if output.depth.shape[0] != 1:
         raise ModelError(f'expected the output of one scene, got {output.depth.shape[0]}')
     sky = _scene(output.sky)
+    is_metric = bool(output.is_metric[0])
     return Prediction(
         depth=output.depth[0].float().cpu().numpy(),
-        is_metric=False,
+        is_metric=is_metric,
         sky=None if sky is None else sky >= SKY_THRESHOLD,
         conf=_scene(output.depth_conf),
         extrinsics=_scene(output.extrinsics),
         intrinsics=_scene(output.intrinsics),
         processed_images=images,
+        gaussians=output.gaussians,
+        scale_factor=float(output.scale_factor[0])
+        if is_metric and output.scale_factor is not None
+        else None,
+        notes=output.notes,
         aux={name: tensor[0].float().cpu().numpy() for name, tensor in output.aux.items()},
     )
 
 
 def align_to_cameras(
     prediction: Prediction,
-    extrinsics: NDArray[Any],
-    intrinsics: NDArray[np.float32],
+    given: GivenCameras,
     *,
     to_input_scale: bool,
+    gaussian_scale: float = 1.0,
 ) -> Prediction:
     """Express a prediction with the cameras that were given.
 
     Args:
         prediction: Prediction in the network's own world.
-        extrinsics: (N, 4, 4) given camera_from_world.
-        intrinsics: (N, 3, 3) given intrinsics, in pixels of the processed images.
+        given: Known cameras; the extrinsics at least.
         to_input_scale: Bring depth to the given cameras' scale and return them as they are;
             otherwise move them into the network's world and leave depth alone.
+        gaussian_scale: Length of a unit of the prediction among its Gaussians.
 
     Returns:
         The prediction with given cameras.
     """
     assert prediction.extrinsics is not None
-    alignment = align_poses(prediction.extrinsics, extrinsics)
+    assert given.extrinsics is not None
+    alignment = align_poses(prediction.extrinsics, given.extrinsics)
+    cameras: NDArray[Any]
     if to_input_scale:
-        scale = np.float32(alignment.predicted_from_input.scale)
-        depth, cameras = prediction.depth / scale, extrinsics
+        depth, cameras = prediction.depth / np.float32(alignment.scale), given.extrinsics
     else:
         depth, cameras = prediction.depth, alignment.aligned_extrinsics
+    intrinsics = prediction.intrinsics if given.intrinsics is None else given.intrinsics
+    gaussians = prediction.gaussians
+    if gaussians is not None:
+        gaussians = _aligned_gaussians(gaussians, gaussian_scale, alignment, to_input_scale)
     return replace(
         prediction,
         depth=depth,
         extrinsics=cameras[:, :3].astype(np.float32),
         intrinsics=intrinsics,
+        gaussians=gaussians,
         alignment=alignment,
+    )
+
+
+def _aligned_gaussians(
+    gaussians: Gaussians, unit: float, alignment: PoseAlignment, to_input_scale: bool
+) -> Gaussians:
+    """Bring Gaussians to the world that the prediction's cameras then stand in."""
+    if not to_input_scale:
+        return transform_gaussians(gaussians, 1 / unit, torch.eye(3), torch.zeros(3))
+    input_from_predicted = alignment.predicted_from_input.inverse()
+    return transform_gaussians(
+        gaussians,
+        input_from_predicted.scale / unit,
+        torch.from_numpy(input_from_predicted.rotation.copy()),
+        torch.from_numpy(input_from_predicted.translation.copy()),
     )
 
 

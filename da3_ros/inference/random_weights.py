@@ -11,9 +11,8 @@ import re
 import torch
 from torch import Tensor
 
-from da3_ros.model.build import build_network
+from da3_ros.model.build import Network, build_network
 from da3_ros.model.config import NetworkConfig
-from da3_ros.model.network import AnyViewNetwork
 
 FOV_BIAS_RAD = 1.0
 LAYER_SCALE = 0.2
@@ -21,7 +20,7 @@ LAYER_SCALE = 0.2
 _TRANSPOSED = re.compile(r'resize_layers\.[01]\.weight$')
 
 
-def random_network(config: NetworkConfig, seed: int) -> AnyViewNetwork:
+def random_network(config: NetworkConfig, seed: int) -> Network:
     """Build a network with random weights; the same for the same seed.
 
     Args:
@@ -44,13 +43,13 @@ def _fill(name: str, parameter: Tensor, generator: torch.Generator) -> None:
         parameter.fill_(LAYER_SCALE)
     elif parameter.ndim == 1:
         parameter.fill_(1.0 if name.endswith('.weight') else 0.0)
-        if name == 'cam_dec.fc_fov.0.bias':
+        if name.endswith('cam_dec.fc_fov.0.bias'):
             parameter.fill_(FOV_BIAS_RAD)
-        elif name == 'cam_dec.fc_qvec.bias':
+        elif name.endswith('cam_dec.fc_qvec.bias'):
             parameter[3] = 1.0
     elif name.endswith(('_token', 'pos_embed')):
         parameter.normal_(0.0, 0.2, generator=generator)
     else:
         fan_in = parameter.shape[0] if _TRANSPOSED.search(name) else parameter[0].numel()
-        gain = 0.1 if name.startswith('cam_dec.fc_') else 1.0
+        gain = 0.1 if 'cam_dec.fc_' in name else 1.0
         parameter.normal_(0.0, gain / math.sqrt(fan_in), generator=generator)

@@ -1,13 +1,18 @@
-"""Typed, frozen descriptions of the networks and the named presets."""
+"""Typed, frozen descriptions of the networks."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
+
+from da3_ros.errors import ModelError
 
 PATCH_SIZE = 14
 """Side of a square image patch, in pixels; every preset uses it."""
 
 NATIVE_GRID = 37
 """Side of the patch grid for which the position table is stored (518 / 14)."""
+
+MAX_HARMONIC_DEGREE = 2
+"""Highest degree of spherical harmonics that Gaussians may carry."""
 
 FeedForward = Literal['mlp', 'swiglu']
 
@@ -32,23 +37,67 @@ class BackboneConfig:
     """0-based blocks whose outputs feed the dense head, ascending."""
 
     alt_start: int
-    """First block that knows of other views; query/key norms and rotary positions start here."""
+    """First block that knows of other views; query/key norms and rotary positions start here.
+    Equal to `depth` when no block does."""
+
+    def __post_init__(self) -> None:
+        """Check what the parts of the transformer need."""
+        if min(self.embed_dim, self.depth, self.num_heads) < 1:
+            raise ModelError('backbone: embed_dim, depth and num_heads must be positive')
+        if self.embed_dim % self.num_heads or self.embed_dim // self.num_heads % 4:
+            raise ModelError(
+                'backbone: embed_dim must be a multiple of four times num_heads, '
+                f'got {self.embed_dim} and {self.num_heads}'
+            )
+        if self.feed_forward not in ('mlp', 'swiglu'):
+            raise ModelError(
+                f'backbone: feed_forward must be mlp or swiglu, got {self.feed_forward!r}'
+            )
+        if not 1 <= self.alt_start <= self.depth:
+            raise ModelError(
+                f'backbone: alt_start must lie in 1..{self.depth} (depth), got {self.alt_start}'
+            )
+        first = self.alt_start if self.sees_other_views else 0
+        layers = self.out_layers
+        is_ascending = list(layers) == sorted(set(layers))
+        if len(layers) != 4 or not is_ascending or layers[0] < first or layers[-1] >= self.depth:
+            raise ModelError(
+                f'backbone: out_layers must be four ascending blocks in {first}..{self.depth - 1},'
+                f' got {list(layers)}'
+            )
+
+    @property
+    def sees_other_views(self) -> bool:
+        """Whether any block attends across views."""
+        return self.alt_start < self.depth
 
     @property
     def feature_dim(self) -> int:
-        """Channels of an output feature: within-view and cross-view tokens side by side."""
-        return 2 * self.embed_dim
+        """Channels of an output feature.
+
+        Within-view and cross-view tokens stand side by side where there are both.
+        """
+        return 2 * self.embed_dim if self.sees_other_views else self.embed_dim
 
 
 @dataclass(frozen=True, slots=True)
-class DualDptConfig:
-    """Dense head with a depth branch and a ray branch over one shared pyramid."""
+class PyramidConfig:
+    """Widths of a dense head."""
 
     features: int
     """Channels of the fusion pyramid."""
 
     out_channels: tuple[int, int, int, int]
     """Channels of the four projected backbone features, finest first."""
+
+    def __post_init__(self) -> None:
+        """Check the widths; image positions need four channels per frequency."""
+        widths = (self.features // 2, *self.out_channels)
+        if len(self.out_channels) != 4 or any(w < 4 or w % 4 for w in widths) or self.features % 2:
+            raise ModelError(
+                'head: expected features to be a multiple of 8 and four out_channels that are '
+                f'multiples of 4, got {self.features} and {list(self.out_channels)}'
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,50 +112,106 @@ class CameraHeadConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkConfig:
-    """Everything needed to build one any-view network."""
+class GaussianConfig:
+    """Gaussian head and the ranges of what it predicts."""
+
+    pyramid: PyramidConfig
+
+    sh_degree: int = 2
+    """Degree of the spherical harmonics of a Gaussian's colour, 0 to 2."""
+
+    scale_min: float = 1e-5
+    """Smallest standard deviation, in tenths of a pixel's footprint at the Gaussian's depth."""
+
+    scale_max: float = 30.0
+    """Largest standard deviation, in the same unit."""
+
+    def __post_init__(self) -> None:
+        """Check degree and range."""
+        if not 0 <= self.sh_degree <= MAX_HARMONIC_DEGREE:
+            raise ModelError(
+                f'gaussian: sh_degree must lie in 0..{MAX_HARMONIC_DEGREE}, got {self.sh_degree}'
+            )
+        if not 0 < self.scale_min < self.scale_max:
+            raise ModelError(
+                'gaussian: expected 0 < scale_min < scale_max, '
+                f'got {self.scale_min} and {self.scale_max}'
+            )
+
+    @property
+    def harmonics(self) -> int:
+        """Coefficients per colour channel."""
+        return (self.sh_degree + 1) ** 2
+
+    @property
+    def raw_channels(self) -> int:
+        """Channels of a raw Gaussian: offset 2, scale 3, rotation 4, colour, depth offset 1."""
+        return 2 + 3 + 4 + 3 * self.harmonics + 1
+
+
+@dataclass(frozen=True, slots=True)
+class AnyViewConfig:
+    """A network for any number of views that see one another."""
 
     name: str
     """Preset name as in the hub's config.json (`model_name`)."""
 
     backbone: BackboneConfig
-    head: DualDptConfig
+    head: PyramidConfig
     camera: CameraHeadConfig
 
+    gaussian: GaussianConfig | None = None
+    """None for a network without Gaussian head."""
 
-def _preset(
-    name: str, backbone: BackboneConfig, features: int, channels: tuple[int, int, int, int]
-) -> NetworkConfig:
-    return NetworkConfig(name, backbone, DualDptConfig(features, channels), CameraHeadConfig())
+    def __post_init__(self) -> None:
+        """Check that the parts fit."""
+        if not self.backbone.sees_other_views:
+            raise ModelError(f'{self.name}: an any-view network needs alt_start below depth')
+        if self.backbone.embed_dim % self.camera.num_heads:
+            raise ModelError(
+                f'{self.name}: embed_dim {self.backbone.embed_dim} is no multiple of the camera '
+                f"encoder's {self.camera.num_heads} heads"
+            )
 
 
-PRESETS: dict[str, NetworkConfig] = {
-    config.name: config
-    for config in (
-        _preset(
-            'da3-small',
-            BackboneConfig(384, 12, 6, 'mlp', (5, 7, 9, 11), 4),
-            64,
-            (48, 96, 192, 384),
-        ),
-        _preset(
-            'da3-base',
-            BackboneConfig(768, 12, 12, 'mlp', (5, 7, 9, 11), 4),
-            128,
-            (96, 192, 384, 768),
-        ),
-        _preset(
-            'da3-large',
-            BackboneConfig(1024, 24, 16, 'mlp', (11, 15, 19, 23), 8),
-            256,
-            (256, 512, 1024, 1024),
-        ),
-        _preset(
-            'da3-giant',
-            BackboneConfig(1536, 40, 24, 'swiglu', (19, 27, 33, 39), 13),
-            256,
-            (256, 512, 1024, 1024),
-        ),
-    )
-}
-"""Published any-view presets by name (da3-giant without its Gaussian head)."""
+@dataclass(frozen=True, slots=True)
+class SingleViewConfig:
+    """A network that sees each view alone: depth and sky, no cameras."""
+
+    name: str
+    """Preset name as in the hub's config.json (`model_name`)."""
+
+    backbone: BackboneConfig
+    head: PyramidConfig
+
+    canonical_focal_px: float | None = None
+    """Focal length at which the output is in metres; at focal length f it must be multiplied by
+    f / canonical_focal_px. None for relative depth."""
+
+    def __post_init__(self) -> None:
+        """Check that no block looks at other views and the focal length is one."""
+        if self.backbone.sees_other_views:
+            raise ModelError(f'{self.name}: a single-view network needs alt_start equal to depth')
+        focal = self.canonical_focal_px
+        if focal is not None and not focal > 0:
+            raise ModelError(f'{self.name}: canonical_focal_px must be positive, got {focal}')
+
+
+@dataclass(frozen=True, slots=True)
+class NestedConfig:
+    """An any-view network whose scale a metric single-view network tells."""
+
+    name: str
+    """Preset name as in the hub's config.json (`model_name`)."""
+
+    any_view: AnyViewConfig
+    metric: SingleViewConfig
+
+    def __post_init__(self) -> None:
+        """Check that the second network is metric."""
+        if self.metric.canonical_focal_px is None:
+            raise ModelError(f'{self.name}: the metric network needs canonical_focal_px')
+
+
+NetworkConfig: TypeAlias = AnyViewConfig | SingleViewConfig | NestedConfig
+"""Everything needed to build one network."""

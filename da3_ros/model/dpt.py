@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from da3_ros.model.config import DualDptConfig
+from da3_ros.model.config import PyramidConfig
 
 POSITION_WEIGHT = 0.1
 POSITION_BASE = 100.0
@@ -103,7 +103,10 @@ class Fusion(nn.Module):
 class DptTrunk(nn.Module):
     """Base of dense heads: projection, resizing and fusion pyramids."""
 
-    def __init__(self, dim_in: int, config: DualDptConfig, branches: Sequence[str]) -> None:
+    has_positions = True
+    """Whether image positions are added to the projected features."""
+
+    def __init__(self, dim_in: int, config: PyramidConfig, branches: Sequence[str]) -> None:
         """Create the trunk.
 
         Args:
@@ -146,7 +149,9 @@ class DptTrunk(nn.Module):
         maps = []
         for index, level in enumerate(levels):
             x = self.projects[index](torch.unflatten(level.transpose(1, 2), 2, grid))
-            x = self.resize_layers[index](x + image_positions(x, image_size))
+            if self.has_positions:
+                x = x + image_positions(x, image_size)
+            x = self.resize_layers[index](x)
             maps.append(self.scratch[f'layer{index + 1}_rn'](x))
         return maps
 

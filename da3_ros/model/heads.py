@@ -1,4 +1,4 @@
-"""Dense heads on the shared trunk."""
+"""Dense heads for depth on the shared trunk."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from da3_ros.model.config import DualDptConfig
+from da3_ros.model.config import PyramidConfig
 from da3_ros.model.dpt import DptTrunk, image_positions, upsample
 
 NORM_EPS = 1e-5
@@ -28,8 +28,19 @@ class RayMaps:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class SkyMaps:
+    """Result of the single-view head for N views."""
+
+    depth: Tensor
+    """(N, H, W) z along the optical axis, in the network's unit."""
+
+    sky: Tensor
+    """(N, H, W) sky score, >= 0 and not bounded above."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class DenseMaps:
-    """Result of a dense head for N views."""
+    """Result of the any-view head for N views."""
 
     depth: Tensor
     """(N, H, W) z along the optical axis, scene units."""
@@ -55,16 +66,14 @@ class DualDpt(DptTrunk):
     Source: Lin et al., "Depth Anything 3" (2025), section 3 (Dual-DPT head).
     """
 
-    def __init__(self, dim_in: int, config: DualDptConfig) -> None:
+    def __init__(self, dim_in: int, config: PyramidConfig) -> None:
         """Create the head, including the ray levels that only exist to be loaded."""
         super().__init__(dim_in, config, ('', RAY_BRANCH))
         features = config.features
         half = features // 2
         self.norm = nn.LayerNorm(dim_in, eps=NORM_EPS)
         self.scratch['output_conv1'] = nn.Conv2d(features, half, 3, padding=1)
-        self.scratch['output_conv2'] = nn.Sequential(
-            nn.Conv2d(half, TAIL_WIDTH, 3, padding=1), nn.ReLU(), nn.Conv2d(TAIL_WIDTH, 2, 1)
-        )
+        self.scratch['output_conv2'] = pixel_tail(half, 2)
         # One norm serves all ray levels: the checkpoint stores it once.
         shared_norm = ChannelNorm(TAIL_WIDTH, eps=NORM_EPS)
         self.scratch['output_conv1_aux'] = nn.ModuleList(
@@ -109,6 +118,46 @@ class DualDpt(DptTrunk):
         x = stacks[-1](self.fuse(maps, RAY_BRANCH))
         logits = tails[-1](x + image_positions(x, image_size))
         return RayMaps(rays=logits[:, :6].movedim(1, -1), confidence=logits[:, 6].exp() + 1.0)
+
+
+class SingleViewDpt(DptTrunk):
+    """Depth and sky score of views that know nothing of one another."""
+
+    has_positions = False
+
+    def __init__(self, dim_in: int, config: PyramidConfig) -> None:
+        """Create the head."""
+        super().__init__(dim_in, config, ('',))
+        half = config.features // 2
+        self.scratch['output_conv1'] = nn.Conv2d(config.features, half, 3, padding=1)
+        self.scratch['output_conv2'] = pixel_tail(half, 1)
+        self.scratch['sky_output_conv2'] = pixel_tail(half, 1)
+
+    def forward(
+        self, levels: Sequence[Tensor], grid: tuple[int, int], image_size: tuple[int, int]
+    ) -> SkyMaps:
+        """Decode views.
+
+        Args:
+            levels: Four (N, h * w, dim_in) backbone features.
+            grid: (h, w) patches.
+            image_size: (H, W) of the images.
+
+        Returns:
+            Maps of N views.
+        """
+        maps = self.project(levels, grid, image_size)
+        x = upsample(self.scratch['output_conv1'](self.fuse(maps)), image_size)
+        depth = self.scratch['output_conv2'](x)[:, 0].exp()
+        sky = self.scratch['sky_output_conv2'](x)[:, 0].relu()
+        return SkyMaps(depth, sky)
+
+
+def pixel_tail(dim_in: int, dim_out: int) -> nn.Sequential:
+    """Return the last layers of a dense head: two convolutions with a ReLU between them."""
+    return nn.Sequential(
+        nn.Conv2d(dim_in, TAIL_WIDTH, 3, padding=1), nn.ReLU(), nn.Conv2d(TAIL_WIDTH, dim_out, 1)
+    )
 
 
 def _ray_stack(features: int) -> nn.Sequential:

@@ -1,36 +1,42 @@
 """The any-view network: three stages and their composition."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from da3_ros.errors import ModelError
+from da3_ros.model.backbone import Backbone
 from da3_ros.model.camera_decoder import CameraDecoder
 from da3_ros.model.camera_encoder import CameraEncoder
-from da3_ros.model.config import NetworkConfig
+from da3_ros.model.config import AnyViewConfig
+from da3_ros.model.gaussian_adapter import (
+    join_gaussians,
+    place_gaussians,
+    scale_to_given_cameras,
+)
+from da3_ros.model.gaussian_head import GaussianHead
 from da3_ros.model.heads import DenseMaps, DualDpt, RayMaps
-from da3_ros.model.outputs import EncodedViews, FusedViews, NetworkOutput
+from da3_ros.model.outputs import EncodedViews, FusedViews, Gaussians, NetworkOutput
 from da3_ros.model.patch_embed import patch_grid
-from da3_ros.model.pose_encoding import decode_cameras
+from da3_ros.model.pose_encoding import decode_cameras, invert_rigid
 from da3_ros.model.ray_pose import RaySampler, cameras_from_rays
-from da3_ros.model.vit import VisionTransformer
 
 HEAD_CHUNK = 8
 """Views decoded at once; limits memory, never changes values."""
 
+PREDICTED_INTRINSICS = (
+    'extrinsics were given without intrinsics: the network first predicted the intrinsics that '
+    'went in with them'
+)
 
-class Backbone(nn.Module):
-    """Holder that gives the transformer its name in the checkpoint."""
-
-    def __init__(self, pretrained: VisionTransformer) -> None:
-        """Wrap a transformer."""
-        super().__init__()
-        self.pretrained = pretrained
+Rows = Sequence[tuple[int, int]]
+"""Scene and view of each map that is decoded."""
 
 
 class AnyViewNetwork(nn.Module):
-    """Depth, confidence and cameras of any number of views.
+    """Depth, confidence, cameras and, where the network has them, Gaussians of any views.
 
     `forward` is `decode(fuse(encode(images)))`. The stages can be called apart: `encode` sees one
     view at a time, so its result may be kept while a view stays in overlapping windows; `decode`
@@ -40,15 +46,17 @@ class AnyViewNetwork(nn.Module):
     section 3. Behaviour matched to the published implementation in float32.
     """
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: AnyViewConfig) -> None:
         """Create the modules; see `build.build_network` for building without memory."""
         super().__init__()
         self.config = config
         backbone = config.backbone
-        self.backbone = Backbone(VisionTransformer(backbone))
+        self.backbone = Backbone(backbone)
         self.head = DualDpt(backbone.feature_dim, config.head)
         self.cam_enc = CameraEncoder(backbone.embed_dim, config.camera)
         self.cam_dec = CameraDecoder(backbone.feature_dim)
+        if config.gaussian is not None:
+            self.gs_head = GaussianHead(backbone.feature_dim, config.gaussian)
 
     def forward(
         self,
@@ -56,17 +64,53 @@ class AnyViewNetwork(nn.Module):
         extrinsics: Tensor | None = None,
         intrinsics: Tensor | None = None,
         *,
-        export_layers: Collection[int] = (),
+        export_layers: Sequence[int] = (),
+        infer_gs: bool = False,
         use_ray_pose: bool = False,
         strategy: str = 'saddle_balanced',
         sampler: RaySampler | None = None,
     ) -> NetworkOutput:
-        """Run all three stages; arguments as in `encode`, `fuse` and `decode`."""
+        """Run all stages.
+
+        Args:
+            images: (B, V, 3, H, W) ImageNet-normalised, sides multiples of 14.
+            extrinsics: (B, V, 4, 4) known camera_from_world; None if unknown.
+            intrinsics: (B, V, 3, 3) known intrinsics in pixels. Unused without extrinsics;
+                predicted first when only the extrinsics are known.
+            export_layers: 0-based blocks whose features are wanted.
+            infer_gs: Predict Gaussians too.
+            use_ray_pose: As in `decode`.
+            strategy: As in `fuse`.
+            sampler: As in `decode`.
+
+        Returns:
+            Everything asked for.
+
+        Raises:
+            ModelError: Shapes, strategy or layers do not fit, or there is no Gaussian head.
+        """
+        if infer_gs and self.config.gaussian is None:
+            raise ModelError(
+                f'{self.config.name} predicts no Gaussians; da3-giant and da3nested-giant-large do'
+            )
         encoded = self.encode(images, export_layers)
+        notes: tuple[str, ...] = ()
+        if extrinsics is not None and intrinsics is None:
+            # Only the cameras of this first pass are needed, so no dense head runs in it.
+            first = self.pose_encoding(self.fuse(encoded, strategy=strategy))
+            _, intrinsics = decode_cameras(first, encoded.image_size)
+            notes = (PREDICTED_INTRINSICS,)
         fused = self.fuse(
             encoded, extrinsics, intrinsics, strategy=strategy, export_layers=export_layers
         )
-        return self.decode(fused, use_ray_pose=use_ray_pose, sampler=sampler)
+        output = self.decode(fused, use_ray_pose=use_ray_pose, sampler=sampler)
+        aux = {name: output.aux[name] for name in map(feature_name, export_layers)}
+        gaussians = gaussian_scale = None
+        if infer_gs:
+            gaussians, gaussian_scale = self.gaussians(fused, images, output, extrinsics)
+        return replace(
+            output, aux=aux, gaussians=gaussians, gaussian_scale=gaussian_scale, notes=notes
+        )
 
     def encode(self, images: Tensor, export_layers: Collection[int] = ()) -> EncodedViews:
         """Encode every view alone.
@@ -81,15 +125,7 @@ class AnyViewNetwork(nn.Module):
         Raises:
             ModelError: The images have the wrong shape or a layer does not exist.
         """
-        if images.ndim != 5 or images.shape[1] < 1 or images.shape[2] != 3:
-            raise ModelError(
-                f'images must have shape (B, V, 3, H, W) with V >= 1, got {tuple(images.shape)}'
-            )
-        self._check_layers(export_layers)
-        try:
-            return self.backbone.pretrained.encode(images, export_layers)
-        except ValueError as error:
-            raise ModelError(str(error)) from error
+        return self.backbone.encode(images, export_layers)
 
     def fuse(
         self,
@@ -117,14 +153,10 @@ class AnyViewNetwork(nn.Module):
             ModelError: Only one of extrinsics and intrinsics is given, the strategy or a layer
                 does not exist, or the shapes do not fit the views.
         """
-        self._check_layers(export_layers)
         camera_tokens = None
         if extrinsics is not None:
             camera_tokens = self._camera_tokens(views, extrinsics, intrinsics)
-        try:
-            return self.backbone.pretrained.fuse(views, camera_tokens, strategy, export_layers)
-        except ValueError as error:
-            raise ModelError(str(error)) from error
+        return self.backbone.fuse(views, camera_tokens, strategy, export_layers)
 
     def decode(
         self,
@@ -163,8 +195,10 @@ class AnyViewNetwork(nn.Module):
             sky=None,
             extrinsics=extrinsics,
             intrinsics=intrinsics,
-            gaussians=None,
-            aux=self._exported(fused),
+            aux={
+                feature_name(index): self.backbone.features(tokens, fused.image_size)
+                for index, tokens in sorted(fused.exported.items())
+            },
         )
 
     def pose_encoding(self, fused: FusedViews) -> Tensor:
@@ -216,9 +250,66 @@ class AnyViewNetwork(nn.Module):
             else None,
         )
 
-    def _decode_rows(
-        self, fused: FusedViews, rows: Sequence[tuple[int, int]], with_rays: bool
-    ) -> DenseMaps:
+    def gaussians(
+        self,
+        fused: FusedViews,
+        images: Tensor,
+        output: NetworkOutput,
+        given_extrinsics: Tensor | None = None,
+        *,
+        chunk: int = HEAD_CHUNK,
+    ) -> tuple[Gaussians, Tensor]:
+        """Turn all views into Gaussians.
+
+        Args:
+            fused: Fused views.
+            images: (B, V, 3, H, W) the network's input.
+            output: Result of `decode` for all views.
+            given_extrinsics: (B, V, 4, 4) known camera_from_world, if there are any: lengths are
+                then brought to their scale, within a factor of three.
+            chunk: Views decoded at once.
+
+        Returns:
+            The Gaussians in the world of the predicted cameras, and how long a unit of depth is
+            among them (B,), one without known cameras.
+        """
+        config = self.config.gaussian
+        assert config is not None
+        assert output.extrinsics is not None
+        assert output.intrinsics is not None
+        B, V = images.shape[:2]
+        scale = scale_to_given_cameras(output.extrinsics, given_extrinsics)
+        poses = invert_rigid(output.extrinsics)
+        grid = patch_grid(fused.image_size)
+        rows = [(scene, view) for scene in range(B) for view in range(V)]
+        parts = []
+        for start in range(0, len(rows), chunk):
+            scenes, views = zip(*rows[start : start + chunk], strict=True)
+            levels = self._levels(fused, rows[start : start + chunk])
+            raw = self.gs_head(levels, images[scenes, views], grid, fused.image_size)
+            parts.append(
+                place_gaussians(
+                    raw,
+                    output.depth[scenes, views],
+                    poses[scenes, views],
+                    output.intrinsics[scenes, views],
+                    config,
+                    scale[list(scenes)],
+                )
+            )
+        return join_gaussians(parts, B), scale
+
+    def _decode_rows(self, fused: FusedViews, rows: Rows, with_rays: bool) -> DenseMaps:
+        maps: DenseMaps = self.head(
+            self._levels(fused, rows),
+            patch_grid(fused.image_size),
+            fused.image_size,
+            with_rays=with_rays,
+        )
+        return maps
+
+    def _levels(self, fused: FusedViews, rows: Rows) -> list[Tensor]:
+        """Return the features of views as the dense heads want them, (N, h * w, 2 C) each."""
         scenes, views = zip(*rows, strict=True)
         norm = self.backbone.pretrained.norm
         levels = []
@@ -227,10 +318,7 @@ class AnyViewNetwork(nn.Module):
             within = level.within_view[scenes, views, 1:]
             across = norm(level.across_views[scenes, views, 1:])
             levels.append(torch.cat((within, across), dim=-1))
-        maps: DenseMaps = self.head(
-            levels, patch_grid(fused.image_size), fused.image_size, with_rays=with_rays
-        )
-        return maps
+        return levels
 
     def _camera_tokens(
         self, views: EncodedViews, extrinsics: Tensor, intrinsics: Tensor | None
@@ -246,16 +334,7 @@ class AnyViewNetwork(nn.Module):
         tokens: Tensor = self.cam_enc(extrinsics, intrinsics, views.image_size)
         return tokens
 
-    def _exported(self, fused: FusedViews) -> dict[str, Tensor]:
-        norm = self.backbone.pretrained.norm
-        grid = patch_grid(fused.image_size)
-        return {
-            f'feat_layer_{index}': torch.unflatten(norm(tokens)[:, :, 1:], 2, grid)
-            for index, tokens in sorted(fused.exported.items())
-        }
 
-    def _check_layers(self, layers: Collection[int]) -> None:
-        depth = self.config.backbone.depth
-        unknown = sorted(layer for layer in layers if not 0 <= layer < depth)
-        if unknown:
-            raise ModelError(f'layers {unknown} do not exist, the network has 0..{depth - 1}')
+def feature_name(layer: int) -> str:
+    """Return the name under which a block's features are handed out."""
+    return f'feat_layer_{layer}'

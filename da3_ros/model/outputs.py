@@ -1,9 +1,10 @@
 """What travels between the stages of a network and what comes out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 ReferenceStrategy = Literal['saddle_balanced', 'saddle_sim_range', 'first', 'middle']
@@ -25,6 +26,10 @@ class EncodedViews:
 
     image_size: tuple[int, int]
     """(H, W) of the images in pixels."""
+
+    levels: tuple[Tensor, ...] = ()
+    """Tokens (B, V, 1 + h * w, C) of the output layers in this stage, ascending: all four in
+    single-view networks, none in any-view ones."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,17 +61,44 @@ class FusedViews:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Gaussians:
+    """A scene as Gaussians, one for every pixel of every view: G = V * H * W, view by view."""
+
+    means: Tensor
+    """(B, G, 3) centres in the world of the extrinsics."""
+
+    scales: Tensor
+    """(B, G, 3) standard deviations along the axes, in the unit of the means, > 0."""
+
+    rotations: Tensor
+    """(B, G, 4) unit quaternions wxyz, world from the Gaussian's axes."""
+
+    harmonics: Tensor
+    """(B, G, 3, D) spherical harmonics of red, green and blue in the world's axes; order and
+    signs as in 3D Gaussian Splatting."""
+
+    opacities: Tensor
+    """(B, G) in [0, 1]."""
+
+    def scaled(self, factor: Tensor) -> 'Gaussians':
+        """Return the scene with lengths multiplied by `factor` (B,)."""
+        by = factor[:, None, None].to(self.means)
+        return replace(self, means=self.means * by, scales=self.scales * by)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class NetworkOutput:
     """Result of a network; N counts the decoded views, V all views of the window."""
 
     depth: Tensor
-    """(B, N, H, W) float32, z along the optical axis, scene units."""
+    """(B, N, H, W) float32, z along the optical axis, scene units; metres where `is_metric`."""
 
     depth_conf: Tensor | None
     """(B, N, H, W) float32 confidence, > 1; None when the network has none."""
 
     sky: Tensor | None
-    """(B, N, H, W) float32 sky score, >= 0; None when the network has none."""
+    """(B, N, H, W) float32 sky score, >= 0; None when the network has none. From 0.3 on a pixel
+    counts as sky: its depth was filled in (see `sky`)."""
 
     extrinsics: Tensor | None
     """(B, V, 3, 4) camera_from_world, scene units; None when the network has no cameras."""
@@ -74,8 +106,28 @@ class NetworkOutput:
     intrinsics: Tensor | None
     """(B, V, 3, 3) pixels of (H, W), first pixel centre (0.5, 0.5); None as above."""
 
-    gaussians: None
-    """Always None: these networks carry no Gaussian head."""
+    gaussians: Gaussians | None = None
+    """None unless asked for. In metres where `is_metric`, other than in the published code, which
+    leaves them in the any-view network's unit: `gaussians.scaled(1 / scale_factor)`."""
 
-    aux: Mapping[str, Tensor]
-    """`feat_layer_<i>` -> (B, V, h, w, C) normalised features of block i, caller's order."""
+    aux: Mapping[str, Tensor] = field(default_factory=dict)
+    """`feat_layer_<i>` -> (B, V, h, w, C) normalised features of block i; views and layers in
+    the caller's order."""
+
+    gaussian_scale: Tensor | None = None
+    """(B,) length of a unit of `depth` among the Gaussians. Not one where given cameras are
+    larger or smaller than the predicted ones; None without Gaussians."""
+
+    scale_factor: Tensor | None = None
+    """(B,) float64, metres per unit of the any-view branch, already applied; NaN for scenes
+    where it could not be found. None for networks that do not estimate it."""
+
+    notes: tuple[str, ...] = ()
+    """What a user should know about how this came about; empty when nothing."""
+
+    @property
+    def is_metric(self) -> Tensor:
+        """Whether lengths of a scene are metres, (B,) bool."""
+        if self.scale_factor is None:
+            return torch.zeros(self.depth.shape[0], dtype=torch.bool)
+        return self.scale_factor.isfinite()

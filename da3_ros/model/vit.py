@@ -27,7 +27,7 @@ FINAL_NORM_EPS = 1e-5
 
 
 class VisionTransformer(nn.Module):
-    """Backbone of the any-view networks, in two stages."""
+    """Backbone of all networks, in two stages; the second is empty for single-view ones."""
 
     def __init__(self, config: BackboneConfig) -> None:
         """Create the parameters of a backbone."""
@@ -35,8 +35,9 @@ class VisionTransformer(nn.Module):
         self.config = config
         C = config.embed_dim
         self.cls_token = nn.Parameter(torch.zeros(1, 1, C))
-        # First entry for the reference view, second for every other view.
-        self.camera_token = nn.Parameter(torch.zeros(1, 2, C))
+        if config.sees_other_views:
+            # First entry for the reference view, second for every other view.
+            self.camera_token = nn.Parameter(torch.zeros(1, 2, C))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + NATIVE_GRID**2, C))
         self.patch_embed = PatchEmbed(C)
         self.blocks = nn.ModuleList(self._block(index) for index in range(config.depth))
@@ -68,11 +69,14 @@ class VisionTransformer(nn.Module):
         tokens = torch.cat((self.cls_token.expand(B * V, -1, -1), patches), dim=1)
         tokens = tokens + position_table(self.pos_embed, patch_grid(image_size))
         exported: dict[int, Tensor] = {}
+        levels: list[Tensor] = []
         reference_tokens = tokens[:, 0]
         for index in range(self.config.alt_start):
             # The reference is chosen by the class tokens that enter the last of these blocks.
             reference_tokens = tokens[:, 0]
             tokens = self.blocks[index](tokens)
+            if index in self.config.out_layers:
+                levels.append(torch.unflatten(tokens, 0, (B, V)))
             if index in export_layers:
                 exported[index] = torch.unflatten(tokens, 0, (B, V))
         return EncodedViews(
@@ -80,6 +84,7 @@ class VisionTransformer(nn.Module):
             reference_tokens=torch.unflatten(reference_tokens, 0, (B, V)),
             exported=exported,
             image_size=image_size,
+            levels=tuple(levels),
         )
 
     def fuse(

@@ -47,6 +47,7 @@ def run(*arguments: str, hidden: tuple[str, ...] = ()) -> tuple[int, str, str, s
         ('record', '--help'),
         ('synthesize', '--help'),
         ('bag-from-video', '--help'),
+        ('models', '--help'),
     ],
 )
 def test_help_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:

@@ -10,14 +10,18 @@ bit-identical: `test_weights.py` checks it against frozen checksums.
 from collections.abc import Iterable
 import math
 import re
+from typing import overload
 import zlib
 
 import numpy as np
 from numpy.typing import NDArray
 import torch
 
-from da3_ros.model.config import NetworkConfig
+from da3_ros.model.build import Network, build_network
+from da3_ros.model.config import AnyViewConfig, NestedConfig, NetworkConfig, SingleViewConfig
+from da3_ros.model.nested import NestedNetwork
 from da3_ros.model.network import AnyViewNetwork
+from da3_ros.model.single_view import SingleViewNetwork
 
 _TIED = re.compile(r'(output_conv2_aux\.)[123](\.2\.(?:weight|bias))$')
 
@@ -31,12 +35,15 @@ _VECTOR_RULES = (
     (r'[qk]_norm\.weight$', 0.1, 1.3),
     (r'weight$', 0.1, 1.0),
     (r'cam_dec\.fc_fov\.0\.bias$', 0.05, 1.0),
+    (r'da3_metric\.head\.scratch\.sky_output_conv2\.2\.bias$', 0.05, -0.3),
+    (r'sky_output_conv2\.2\.bias$', 0.05, -1.2),
     (r'', 0.05, 0.0),
 )
 # Pattern of the name -> gain of matrices and kernels, divided by the root of the fan-in.
 _GAINS = (
     (r'cam_dec\.backbone\.[02]\.weight$', 1.4),
     (r'scratch\.output_conv2\.2\.weight$', 0.6),
+    (r'scratch\.sky_output_conv2\.2\.weight$', 0.8),
     (r'output_conv1_aux\.3\.4\.weight$', 0.006),
     (r'output_conv2_aux\.3\.5\.weight$', 0.3),
     (r'cam_dec\.fc_fov\.0\.weight$', 0.1),
@@ -64,10 +71,19 @@ def synthetic_tensor(name: str, shape: Iterable[int]) -> Array:
     return values
 
 
-def synthetic_network(config: NetworkConfig) -> AnyViewNetwork:
+@overload
+def synthetic_network(config: AnyViewConfig) -> AnyViewNetwork: ...
+@overload
+def synthetic_network(config: SingleViewConfig) -> SingleViewNetwork: ...
+@overload
+def synthetic_network(config: NestedConfig) -> NestedNetwork: ...
+@overload
+def synthetic_network(config: NetworkConfig) -> Network: ...
+
+
+def synthetic_network(config: NetworkConfig) -> Network:
     """Build a network with synthetic weights."""
-    with torch.device('meta'):
-        network = AnyViewNetwork(config)
+    network = build_network(config)
     state = {
         name: torch.from_numpy(synthetic_tensor(f'model.{name}', tensor.shape))
         for name, tensor in network.state_dict().items()

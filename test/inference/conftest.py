@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from da3_ros.inference.api import DepthAnything3
-from da3_ros.model.config import PRESETS
+from da3_ros.model.presets import PRESETS
 from helpers.weights import synthetic_network
 
 

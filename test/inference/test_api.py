@@ -64,7 +64,8 @@ def test_alignment_is_absent_without_cameras(model: DepthAnything3) -> None:
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        ({'intrinsics': None}, 'need known intrinsics'),
+        ({'extrinsics': np.tile(2 * np.eye(4), (2, 1, 1))}, 'image 0: .* no rotation'),
+        ({'extrinsics': np.zeros((2, 4, 4))}, 'image 0: .* no rotation'),
         ({'extrinsics': np.eye(4)}, r'extrinsics: expected shape \(2, 4, 4\), got \(4, 4\)'),
         ({'intrinsics': np.zeros((2, 3, 3))}, 'image 0: focal lengths must be positive'),
         ({'extrinsics': np.full((2, 4, 4), np.nan)}, 'extrinsics of image 0: .* finite'),
@@ -88,7 +89,7 @@ def test_bad_options_are_refused(model: DepthAnything3) -> None:
 
 def test_forward_takes_the_contract_arguments(model: DepthAnything3) -> None:
     images = torch.zeros(1, 2, 3, 28, 42)
-    output = model.forward(images, None, None, [3], False, 'first')
+    output = model.forward(images, None, None, [3], False, False, 'first')
     assert output.depth.shape == (1, 2, 28, 42)
     assert output.depth.dtype == torch.float32
     assert output.depth.is_inference()

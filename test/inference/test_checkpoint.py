@@ -14,7 +14,7 @@ from torch import Tensor
 from da3_ros.errors import CheckpointError
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.checkpoint import load_network, save_checkpoint
-from da3_ros.inference.hub import PUBLISHED, HubOptions, find_checkpoint
+from da3_ros.inference.hub import PUBLISHED, HubOptions, find_checkpoint, repository_of
 from helpers.golden import read_manifest
 
 LEVEL = 'model.head.scratch.output_conv2_aux.{}.2.{}'
@@ -148,13 +148,6 @@ def test_missing_extra_and_misshaped_tensors_are_named(saved: Path, tmp_path: Pa
     assert 'not floating point: model.cam_dec.fc_fov.0.bias' in message
 
 
-def test_the_gaussian_head_of_official_files_is_passed_over(saved: Path, tmp_path: Path) -> None:
-    def change(tensors: Tensors) -> None:
-        tensors['model.gs_head.projects.0.weight'] = torch.zeros(2)
-
-    load_network(variant(saved, tmp_path, change))
-
-
 def test_truncated_files_are_refused(saved: Path, tmp_path: Path) -> None:
     folder = variant(saved, tmp_path, lambda tensors: None)
     weights = folder / 'model.safetensors'
@@ -175,7 +168,7 @@ def test_pickles_are_never_read(tmp_path: Path) -> None:
     [
         ('{"model_name": "da3-huge"}', "got 'da3-huge'"),
         ('{}', 'got None'),
-        ('[1]', 'got None'),
+        ('[1]', 'expected a mapping, got list'),
         ('{', 'cannot read the configuration'),
     ],
 )
@@ -252,8 +245,17 @@ def test_short_names_stand_for_the_newest_official_repositories() -> None:
         'da3-base': 'depth-anything/DA3-BASE',
         'da3-large': 'depth-anything/DA3-LARGE-1.1',
         'da3-giant': 'depth-anything/DA3-GIANT-1.1',
+        'da3mono-large': 'depth-anything/DA3MONO-LARGE',
+        'da3metric-large': 'depth-anything/DA3METRIC-LARGE',
+        'da3nested-giant-large': 'depth-anything/DA3NESTED-GIANT-LARGE-1.1',
     }
+    restricted = {'da3-large', 'da3-giant', 'da3nested-giant-large'}
     assert all(
-        ('NC' in model.licence) == (name in {'da3-large', 'da3-giant'})
-        for name, model in PUBLISHED.items()
+        ('NC' in model.licence) == (name in restricted) for name, model in PUBLISHED.items()
     )
+    for name in restricted:
+        assert repository_of(f'{name}-1.1') == PUBLISHED[name].repository
+    assert repository_of('depth-anything/DA3-LARGE') == 'depth-anything/DA3-LARGE'
+    for name in ('da3-small-1.1', 'da3-huge'):
+        with pytest.raises(CheckpointError, match=f"'{name}' is neither"):
+            repository_of(name)

@@ -5,21 +5,25 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from da3_ros.model.config import PRESETS
 from da3_ros.model.network import AnyViewNetwork
+from da3_ros.model.presets import PRESETS
 from helpers.weights import synthetic_network
 
 
 @pytest.fixture(scope='session')
 def small() -> AnyViewNetwork:
     """Return da3-small with synthetic weights."""
-    return synthetic_network(PRESETS['da3-small'])
+    network = synthetic_network(PRESETS['da3-small'])
+    assert isinstance(network, AnyViewNetwork)
+    return network
 
 
 @pytest.fixture(scope='session')
 def base() -> AnyViewNetwork:
     """Return da3-base with synthetic weights."""
-    return synthetic_network(PRESETS['da3-base'])
+    network = synthetic_network(PRESETS['da3-base'])
+    assert isinstance(network, AnyViewNetwork)
+    return network
 
 
 @pytest.fixture(scope='package', autouse=True)

@@ -38,7 +38,6 @@ def select(output: NetworkOutput, scenes: slice, views: list[int]) -> NetworkOut
         sky=None,
         extrinsics=output.extrinsics[scenes][:, views],
         intrinsics=output.intrinsics[scenes][:, views],
-        gaussians=None,
         aux={name: x[scenes][:, views] for name, x in output.aux.items()},
     )
 
@@ -165,6 +164,27 @@ def test_known_cameras_change_the_prediction(small: AnyViewNetwork, images: Tens
     assert not fused.reference.any()
 
 
+@torch.inference_mode()
+def test_with_poses_alone_the_intrinsics_are_predicted_first(
+    small: AnyViewNetwork, images: Tensor
+) -> None:
+    extrinsics = torch.eye(4).repeat(2, 4, 1, 1)
+    extrinsics[:, :, 0, 3] = torch.arange(4.0)
+    predicted = small(images).intrinsics
+    output = small(images, extrinsics)
+    assert_same(output, small(images, extrinsics, predicted))
+    [note] = output.notes
+    assert 'without intrinsics' in note
+
+
+@torch.inference_mode()
+def test_features_come_in_the_order_asked_for(small: AnyViewNetwork, images: Tensor) -> None:
+    sorted_layers = small(images, export_layers=(1, 6, 9)).aux
+    asked = small(images, export_layers=[9, 1, 9, 6, 1]).aux
+    assert list(asked) == ['feat_layer_9', 'feat_layer_1', 'feat_layer_6']
+    assert all(torch.equal(asked[name], sorted_layers[name]) for name in asked)
+
+
 def test_bad_requests_are_refused(small: AnyViewNetwork, images: Tensor) -> None:
     cameras = torch.eye(4).repeat(2, 4, 1, 1)
     matrices = torch.eye(3).repeat(2, 4, 1, 1)
@@ -177,6 +197,8 @@ def test_bad_requests_are_refused(small: AnyViewNetwork, images: Tensor) -> None
     with pytest.raises(ModelError, match=r'layers \[12\] do not exist'):
         small(images, export_layers=(3, 12))
     with pytest.raises(ModelError, match='need known intrinsics'):
-        small(images, cameras)
+        small.fuse(small.encode(images), cameras)
+    with pytest.raises(ModelError, match=r'da3-small predicts no Gaussians'):
+        small(images, infer_gs=True)
     with pytest.raises(ModelError, match='must have shapes'):
         small(images, cameras[:, :3], matrices)

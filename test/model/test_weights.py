@@ -20,6 +20,7 @@ RECORDED = [
     ('head.scratch.output_conv2_aux.3.5.weight', (7, 32, 1, 1), 4006400576, 0.20346540212631),
     ('head.scratch.output_conv2_aux.3.5.bias', (7,), 242514596, -0.011580768041312695),
     ('cam_dec.fc_fov.0.bias', (2,), 1144772653, 0.986255943775177),
+    ('da3_metric.head.scratch.sky_output_conv2.2.bias', (1,), 4086693915, -0.2501974105834961),
 ]
 
 

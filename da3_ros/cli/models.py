@@ -1,0 +1,70 @@
+"""`da3 models`: the published networks, what they can do and whether they are here."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from da3_ros.model.config import NetworkConfig
+
+
+def models(
+    as_json: Annotated[bool, typer.Option('--json', help='JSON instead of a table.')] = False,
+) -> None:
+    """List the published networks: size, abilities, licence, repository, whether cached."""
+    rows = [_describe(name) for name in _names()]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=SIMPLE, pad_edge=False)
+    table.add_column('preset', no_wrap=True)
+    table.add_column('params', justify='right', no_wrap=True)
+    table.add_column('gives, beyond depth')
+    table.add_column('repository, licence', overflow='fold')
+    table.add_column('cached', no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row['preset'],
+            f'{row["parameters"] / 1e6:,.0f} M',
+            ', '.join(row['abilities']),
+            f'{row["repository"]}\n{row["licence"]}',
+            'yes' if row['cached'] else 'no',
+        )
+    Console().print(table)
+
+
+def _names() -> list[str]:
+    from da3_ros.model.presets import PRESETS
+
+    return list(PRESETS)
+
+
+def _describe(name: str) -> dict[str, Any]:
+    from da3_ros.inference.hub import PUBLISHED, is_cached
+    from da3_ros.model.abilities import abilities
+    from da3_ros.model.presets import PRESETS
+
+    config = PRESETS[name]
+    published = PUBLISHED[name]
+    return {
+        'preset': name,
+        'parameters': _parameters(config),
+        'abilities': list(abilities(config).names()),
+        'licence': published.licence,
+        'repository': published.repository,
+        'cached': is_cached(name),
+    }
+
+
+def _parameters(config: NetworkConfig) -> int:
+    """Count parameters without making any."""
+    from da3_ros.model.build import build_network
+
+    return sum(value.numel() for value in build_network(config).parameters())

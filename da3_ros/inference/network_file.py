@@ -1,0 +1,191 @@
+"""Configurations of networks in files: YAML or JSON, in two styles, and never any code.
+
+Our style spells out the dataclasses of `model.config`, with `kind` to tell which:
+
+    kind: any_view                # or single_view, nested
+    name: my-network
+    backbone: {embed_dim: 384, depth: 12, num_heads: 6, feed_forward: mlp,
+               out_layers: [5, 7, 9, 11], alt_start: 4}
+    head: {features: 64, out_channels: [48, 96, 192, 384]}
+    camera: {trunk_depth: 4, num_heads: 16}
+
+The published style names Python classes (`__object__`) and parents (`__inherit__`); see
+`published_style`. The hub's `config.json` names a preset (`model_name`), which decides alone as
+it does in the published code; the configuration that may stand beside it (`config`) is only
+looked at where that name is none of the presets. Files that we save hold `model_name`, or for
+networks of one's own the configuration in our style under `network`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, asdict, fields, is_dataclass
+import json
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import yaml
+
+from da3_ros.errors import CheckpointError, ModelError
+from da3_ros.inference.published_style import (
+    INHERIT_KEY,
+    OBJECT_KEY,
+    config_from_published,
+    resolve_parents,
+)
+from da3_ros.model.config import AnyViewConfig, NestedConfig, NetworkConfig, SingleViewConfig
+from da3_ros.model.presets import PRESETS, preset_name
+
+KINDS: dict[str, type[AnyViewConfig] | type[SingleViewConfig] | type[NestedConfig]] = {
+    'any_view': AnyViewConfig,
+    'single_view': SingleViewConfig,
+    'nested': NestedConfig,
+}
+
+T = TypeVar('T')
+
+
+def read_network_config(path: Path) -> NetworkConfig:
+    """Read the configuration of a network.
+
+    Args:
+        path: YAML or JSON file in one of the styles of this module.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        CheckpointError: The file cannot be read, or something in it is not known; it is named.
+    """
+    content = read_mapping(path)
+    try:
+        return _network(content, path)
+    except (CheckpointError, ModelError) as error:
+        raise CheckpointError(f'{path}: {error}') from error
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML or JSON file.
+
+    Raises:
+        CheckpointError: The file cannot be read or holds no mapping.
+    """
+    try:
+        text = path.read_text(encoding='utf-8')
+        content = json.loads(text) if path.suffix == '.json' else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise CheckpointError(f'{path}: cannot read the configuration: {error}') from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f'{path}: expected a mapping, got {type(content).__name__}')
+    return content
+
+
+def config_content(config: NetworkConfig) -> dict[str, Any]:
+    """Return what a `config.json` says of a network."""
+    if PRESETS.get(config.name) == config:
+        return {'model_name': config.name}
+    kind = next(kind for kind, cls in KINDS.items() if isinstance(config, cls))
+    return {'model_name': config.name, 'network': {'kind': kind, **asdict(config)}}
+
+
+def _network(content: Mapping[str, Any], path: Path) -> NetworkConfig:
+    if 'network' in content:
+        network = content['network']
+        if not isinstance(network, Mapping):
+            raise CheckpointError(f'network: expected a mapping, got {network!r}')
+        return _own_style(network)
+    if 'kind' in content:
+        return _own_style(content)
+    name = content.get('model_name')
+    plain = preset_name(name) if isinstance(name, str) else None
+    if plain is not None:
+        return PRESETS[plain]
+    published = content.get('config', content)
+    is_published = isinstance(published, Mapping) and {OBJECT_KEY, INHERIT_KEY} & set(published)
+    if not is_published:
+        raise CheckpointError(
+            f'expected model_name to be one of {", ".join(PRESETS)}, got {name!r}'
+        )
+    own_name = name if isinstance(name, str) else path.stem
+    resolved = resolve_parents(published, path.parent, read_mapping)
+    return config_from_published(resolved, own_name)
+
+
+def _own_style(content: Mapping[str, Any]) -> NetworkConfig:
+    kind = content.get('kind')
+    if kind not in KINDS:
+        raise CheckpointError(f'kind: expected one of {", ".join(KINDS)}, got {kind!r}')
+    rest = {key: value for key, value in content.items() if key != 'kind'}
+    return _dataclass(KINDS[kind], rest, '')
+
+
+def _dataclass(cls: type[T], content: Any, where: str) -> T:
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f'{where or "network"}: expected a mapping, got {content!r}')
+    known = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]
+    prefix = f'{where}.' if where else ''
+    unknown = [f'{prefix}{key}' for key in content if key not in known]
+    if unknown:
+        raise CheckpointError(
+            f'unknown entries {", ".join(unknown)}; known are {", ".join(known)}'
+        )
+    missing = [
+        f'{prefix}{name}'
+        for name, field in known.items()
+        if name not in content and _is_required(field)
+    ]
+    if missing:
+        raise CheckpointError(f'missing entries {", ".join(missing)}')
+    hints = get_type_hints(cls)
+    values = {key: _value(hints[key], value, f'{prefix}{key}') for key, value in content.items()}
+    return cls(**values)
+
+
+def _is_required(field: Field[Any]) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is UnionType:
+        if value is None:
+            return None
+        [hint] = [argument for argument in arguments if argument is not NoneType]
+        return _value(hint, value, where)
+    if is_dataclass(hint):
+        assert isinstance(hint, type)
+        return _dataclass(hint, value, where)
+    if origin is tuple:
+        return _whole_numbers(value, where)
+    if origin is Literal:
+        if value not in arguments:
+            raise CheckpointError(f'{where}: expected one of {arguments}, got {value!r}')
+        return value
+    return _plain(hint, value, where)
+
+
+def _plain(hint: type[Any], value: Any, where: str) -> Any:
+    if hint is float:
+        return real_number(value, where)
+    if not isinstance(value, hint) or isinstance(value, bool):
+        raise CheckpointError(f'{where}: expected {hint.__name__}, got {value!r}')
+    return value
+
+
+def _whole_numbers(value: Any, where: str) -> tuple[int, ...]:
+    if not isinstance(value, (list, tuple)) or not all(type(item) is int for item in value):
+        raise CheckpointError(f'{where}: expected a list of whole numbers, got {value!r}')
+    return tuple(value)
+
+
+def real_number(value: Any, where: str) -> float:
+    """Return a number; YAML takes 1e-5, without a point, for text.
+
+    Raises:
+        CheckpointError: It is none.
+    """
+    try:
+        if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+            return float(value)
+    except ValueError:
+        pass
+    raise CheckpointError(f'{where}: expected a number, got {value!r}')

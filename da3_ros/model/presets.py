@@ -1,0 +1,77 @@
+"""The published networks by name."""
+
+from da3_ros.errors import ModelError
+from da3_ros.model.config import (
+    AnyViewConfig,
+    BackboneConfig,
+    CameraHeadConfig,
+    GaussianConfig,
+    NestedConfig,
+    NetworkConfig,
+    PyramidConfig,
+    SingleViewConfig,
+)
+
+METRIC_FOCAL_PX = 300.0
+"""Focal length for which the metric network's output is in metres."""
+
+RETRAINED_SUFFIX = '-1.1'
+RETRAINED = ('da3-large', 'da3-giant', 'da3nested-giant-large')
+"""Presets of which the hub has a second training, `<name>-1.1`: same network, other weights."""
+
+_LARGE_HEAD = PyramidConfig(256, (256, 512, 1024, 1024))
+
+_SMALL = AnyViewConfig(
+    'da3-small',
+    BackboneConfig(384, 12, 6, 'mlp', (5, 7, 9, 11), 4),
+    PyramidConfig(64, (48, 96, 192, 384)),
+    CameraHeadConfig(),
+)
+_BASE = AnyViewConfig(
+    'da3-base',
+    BackboneConfig(768, 12, 12, 'mlp', (5, 7, 9, 11), 4),
+    PyramidConfig(128, (96, 192, 384, 768)),
+    CameraHeadConfig(),
+)
+_LARGE = AnyViewConfig(
+    'da3-large',
+    BackboneConfig(1024, 24, 16, 'mlp', (11, 15, 19, 23), 8),
+    _LARGE_HEAD,
+    CameraHeadConfig(),
+)
+_GIANT = AnyViewConfig(
+    'da3-giant',
+    BackboneConfig(1536, 40, 24, 'swiglu', (19, 27, 33, 39), 13),
+    _LARGE_HEAD,
+    CameraHeadConfig(),
+    GaussianConfig(_LARGE_HEAD),
+)
+_SINGLE_VIEW_BACKBONE = BackboneConfig(1024, 24, 16, 'mlp', (4, 11, 17, 23), 24)
+_MONO = SingleViewConfig('da3mono-large', _SINGLE_VIEW_BACKBONE, _LARGE_HEAD)
+_METRIC = SingleViewConfig('da3metric-large', _SINGLE_VIEW_BACKBONE, _LARGE_HEAD, METRIC_FOCAL_PX)
+_NESTED = NestedConfig('da3nested-giant-large', _GIANT, _METRIC)
+
+PRESETS: dict[str, NetworkConfig] = {
+    config.name: config for config in (_SMALL, _BASE, _LARGE, _GIANT, _MONO, _METRIC, _NESTED)
+}
+"""The seven published networks."""
+
+
+def preset_name(name: str) -> str | None:
+    """Return the preset that a name stands for, `-1.1` names included; None for other names."""
+    plain = name.removesuffix(RETRAINED_SUFFIX)
+    if name != plain and plain not in RETRAINED:
+        return None
+    return plain if plain in PRESETS else None
+
+
+def preset(name: str) -> NetworkConfig:
+    """Return a named preset; `-1.1` names give the same network.
+
+    Raises:
+        ModelError: There is no such preset.
+    """
+    plain = preset_name(name)
+    if plain is None:
+        raise ModelError(f'unknown network {name!r}, expected one of {", ".join(PRESETS)}')
+    return PRESETS[plain]

@@ -1,0 +1,94 @@
+"""The single-view network: depth and sky of each view alone."""
+
+from collections.abc import Collection, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from da3_ros.model.backbone import Backbone
+from da3_ros.model.config import SingleViewConfig
+from da3_ros.model.heads import SingleViewDpt, SkyMaps
+from da3_ros.model.outputs import EncodedViews, NetworkOutput
+from da3_ros.model.patch_embed import patch_grid
+from da3_ros.model.sampling import PixelSampler
+from da3_ros.model.sky import fill_sky
+
+VIEW_CHUNK = 8
+"""Views computed at once; limits memory, never changes values."""
+
+
+class SingleViewNetwork(nn.Module):
+    """Depth and sky score of every view, without cameras.
+
+    Views of a scene share only the depth that is filled in where there is sky. Depth is relative,
+    or metres at a canonical focal length (`SingleViewConfig.canonical_focal_px`).
+
+    Source: Lin et al., "Depth Anything 3: Recovering the Visual Space from Any Views" (2025),
+    section 4 (teacher and metric models). Behaviour matched to the published implementation in
+    float32.
+    """
+
+    def __init__(self, config: SingleViewConfig) -> None:
+        """Create the modules; see `build.build_network` for building without memory."""
+        super().__init__()
+        self.config = config
+        self.backbone = Backbone(config.backbone)
+        self.head = SingleViewDpt(config.backbone.feature_dim, config.head)
+
+    def forward(
+        self,
+        images: Tensor,
+        *,
+        export_layers: Sequence[int] = (),
+        sampler: PixelSampler | None = None,
+        chunk: int = VIEW_CHUNK,
+    ) -> NetworkOutput:
+        """Predict depth and sky.
+
+        Args:
+            images: (B, V, 3, H, W) ImageNet-normalised, sides multiples of 14.
+            export_layers: 0-based blocks whose features are wanted.
+            sampler: Random pixels for the depth of the sky; freshly seeded when None.
+            chunk: Views computed at once.
+
+        Returns:
+            Depth with the sky filled in, sky score and features; no cameras.
+
+        Raises:
+            ModelError: The images have the wrong shape or a layer does not exist.
+        """
+        B, V = images.shape[:2]
+        parts = []
+        features: dict[int, list[Tensor]] = {layer: [] for layer in export_layers}
+        # As scenes of one view each; without any view the first call says what is wrong.
+        views = images.flatten(0, 1)[:, None] if images.ndim == 5 and V else images
+        for start in range(0, max(len(views), 1), chunk):
+            encoded = self.encode(views[start : start + chunk], export_layers)
+            parts.append(self.decode(encoded))
+            for layer, found in features.items():
+                tokens = encoded.exported[layer]
+                found.append(self.backbone.features(tokens, encoded.image_size)[:, 0])
+
+        def join(maps: list[Tensor]) -> Tensor:
+            return torch.unflatten(torch.cat(maps), 0, (B, V))
+
+        sky = join([part.sky for part in parts])
+        return NetworkOutput(
+            depth=fill_sky(join([part.depth for part in parts]), sky, sampler),
+            depth_conf=None,
+            sky=sky,
+            extrinsics=None,
+            intrinsics=None,
+            aux={f'feat_layer_{layer}': join(found) for layer, found in features.items()},
+        )
+
+    def encode(self, images: Tensor, export_layers: Collection[int] = ()) -> EncodedViews:
+        """Run the transformer on images (B, V, 3, H, W)."""
+        return self.backbone.encode(images, export_layers)
+
+    def decode(self, encoded: EncodedViews) -> SkyMaps:
+        """Return depth, before sky is filled in, and sky score of B * V views."""
+        norm = self.backbone.pretrained.norm
+        levels = [norm(level.flatten(0, 1)[:, 1:]) for level in encoded.levels]
+        maps: SkyMaps = self.head(levels, patch_grid(encoded.image_size), encoded.image_size)
+        return maps

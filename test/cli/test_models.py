@@ -1,0 +1,56 @@
+"""The list of published networks."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from da3_ros.cli.main import app
+from da3_ros.inference.hub import PUBLISHED
+
+# Parameters stored in the published files.
+PARAMETERS = {
+    'da3-small': 34_299_463,
+    'da3-base': 135_366_599,
+    'da3-large': 410_941_767,
+    'da3-giant': 1_355_674_125,
+    'da3mono-large': 334_171_394,
+    'da3metric-large': 334_171_394,
+    'da3nested-giant-large': 1_689_845_519,
+}
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        'huggingface_hub.constants.HF_HUB_CACHE', str(tmp_path_factory.mktemp('cache'))
+    )
+
+
+def test_json_says_everything_of_every_network() -> None:
+    result = CliRunner().invoke(app, ['models', '--json'])
+    assert result.exit_code == 0
+    rows = {row['preset']: row for row in json.loads(result.stdout)}
+    assert {name: row['parameters'] for name, row in rows.items()} == PARAMETERS
+    assert {name: row['repository'] for name, row in rows.items()} == {
+        name: model.repository for name, model in PUBLISHED.items()
+    }
+    assert rows['da3nested-giant-large']['abilities'] == [
+        'confidence',
+        'poses',
+        'conditioning',
+        'gaussians',
+        'sky',
+        'metric',
+    ]
+    assert rows['da3metric-large']['abilities'] == ['sky', 'metric']
+    assert rows['da3-small']['abilities'] == ['confidence', 'poses', 'conditioning']
+    assert not any(row['cached'] for row in rows.values())
+
+
+def test_the_table_names_licences(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('COLUMNS', '120')
+    result = CliRunner().invoke(app, ['models'])
+    assert result.exit_code == 0
+    assert all(name in result.stdout for name in PARAMETERS)
+    assert result.stdout.count('CC BY-NC 4.0') == 3
