@@ -41,22 +41,22 @@ class Pipeline:
     """Newest posed sets, for exports and the path."""
 
 
-def build_estimator(options: EstimatorOptions) -> Estimator:
-    """Return the estimator that `options.model` names.
+def build_estimator(options: NodeOptions) -> Estimator:
+    """Return the estimator that `options.estimator.model` names.
 
     Raises:
         CheckpointError: the weights cannot be found or do not fit; says what to do.
-        ConfigError: the device is not there.
+        ConfigError: the device is not there, or the network cannot take such windows.
     """
-    if options.model == TRUTH_MODEL:
+    if options.estimator.model == TRUTH_MODEL:
         from da3_ros.synthetic.truth import TruthEstimator
         from da3_ros.synthetic.world import make_world
 
         return TruthEstimator(make_world())
-    return _build_network(options)
+    return _build_network(options.estimator, options.stream)
 
 
-def _build_network(options: EstimatorOptions) -> Estimator:
+def _build_network(options: EstimatorOptions, stream: StreamOptions) -> Estimator:
     import torch
 
     from da3_ros.inference.api import DepthAnything3, random_model
@@ -71,6 +71,12 @@ def _build_network(options: EstimatorOptions) -> Estimator:
         model = random_model(options.model.removeprefix(RANDOM_PREFIX), seed=_RANDOM_SEED)
     else:
         model = DepthAnything3.from_pretrained(options.model, revision=options.revision or None)
+    views = stream.window * len(stream.cameras)
+    if views > 1 and not model.abilities.poses:
+        raise ConfigError(
+            f'model {options.model}: predicts no poses, so that it takes one camera and window 1; '
+            f'got {len(stream.cameras)} cameras and window {stream.window}'
+        )
     return Da3Estimator(
         model.to(device),
         process_res=options.process_res,

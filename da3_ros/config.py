@@ -64,9 +64,11 @@ class EstimatorOptions:
 
     model: str = _option(
         'da3-small',
-        'Network: a preset (da3-small, da3-base, da3-large, da3-giant), a hub repository, or a '
-        'folder with config.json and model.safetensors; "random:PRESET" for seeded random weights '
-        '(output means nothing), "truth" for exact geometry of the synthetic room.',
+        'Network: a preset (da3-small, da3-base, da3-large, da3-giant, da3nested-giant-large; '
+        'da3mono-large and da3metric-large for one camera with CameraInfo and window 1), a hub '
+        'repository, or a folder with config.json and model.safetensors; "random:PRESET" for '
+        'seeded random weights (output means nothing), "truth" for exact geometry of the '
+        'synthetic room.',
     )
     revision: str = _option('', 'Revision of the hub repository; empty for its default branch.')
     device: str = _option('auto', 'Torch device: auto, cpu, cuda or cuda:N.')

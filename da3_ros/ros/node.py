@@ -49,7 +49,7 @@ class Da3Node(Node):  # type: ignore[misc]  # rclpy has no types
         self._holder = OptionsHolder(self)
         options = self._holder.current
         given_rig = declare_rig(self, options)
-        estimator = estimator or build_estimator(options.estimator)
+        estimator = estimator or build_estimator(options)
         self._stats = StreamStats()
         self._faults = FaultLog(self.get_logger().error)
         inputs_group = MutuallyExclusiveCallbackGroup()
