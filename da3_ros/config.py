@@ -132,6 +132,11 @@ class OutputOptions:
     image_transport: str = _option(
         'raw', 'Image topics to subscribe to.', choices=('raw', 'compressed')
     )
+    rectify: bool = _option(
+        False,
+        'Undo the lens distortion that camera_info tells of (plumb_bob, rational_polynomial, '
+        'equidistant); what is published then belongs to the rectified image.',
+    )
     image_reliability: str = _option(
         'best_effort',
         'QoS of the image subscriptions; best_effort receives from both kinds of publisher.',
@@ -153,6 +158,20 @@ class OutputOptions:
         'Depth image in metres as float, or in millimetres as uint16 (0 unknown).',
         choices=('32FC1', '16UC1'),
     )
+    depth_size: str = _option(
+        'network',
+        "Size of depth, confidence, sky, colour and points of a camera: the network's, or that of "
+        'the input image (after crop_px), where nothing is mixed across edges of depth.',
+        choices=('network', 'input'),
+        dynamic=True,
+    )
+    min_depth_m: float = _option(
+        0.0,
+        'Depth nearer than this is unknown, m.',
+        minimum=0.0,
+        maximum=1e6,
+        dynamic=True,
+    )
     max_depth_m: float = _option(
         100.0,
         'Depth beyond this is +Inf and no point, m.',
@@ -165,6 +184,15 @@ class OutputOptions:
         "Depth whose confidence (DA3's raw, >= 1) is below is unknown.",
         minimum=1.0,
         maximum=1e6,
+        dynamic=True,
+    )
+    edge_filter: float = _option(
+        0.1,
+        'Points in the air between a near and a far surface are left out: smallest change of '
+        'depth from pixel to pixel that is an edge, as a share of the nearer one; 0 keeps them. '
+        'Depth images are not filtered.',
+        minimum=0.0,
+        maximum=10.0,
         dynamic=True,
     )
     voxel_size_m: float = _option(
@@ -207,6 +235,11 @@ class NodeOptions:
             raise ConfigError(
                 f'stride: {self.stream.stride} is more than window = {self.stream.window}, '
                 'so that sets would be skipped'
+            )
+        if self.output.min_depth_m >= self.output.max_depth_m:
+            raise ConfigError(
+                f'min_depth_m: {self.output.min_depth_m:g} is not less than max_depth_m = '
+                f'{self.output.max_depth_m:g}, so that no depth would be left'
             )
 
 

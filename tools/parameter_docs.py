@@ -40,6 +40,13 @@ _YAML_TAIL = """
     # rig:
     #   camera:
     #     base_from_camera: [0.1, 0.0, 0.3, -0.5, 0.5, -0.5, 0.5]
+
+    # Single cameras: the clockwise turn that makes the image upright for the network (0, 90, 180,
+    # 270 degrees), and the part of the image that is used: left, top, width, height in pixels.
+    # input:
+    #   camera:
+    #     rotation_deg: 180
+    #     crop_px: [0, 40, 640, 400]
 """
 _DOCS_HEAD = """\
 # Parameters of da3_node
@@ -61,6 +68,32 @@ With the rig of at least two cameras the world is metric, and TF goes from `odom
 `base_frame`. Optical frames that nobody publishes on `/tf_static` are published there by the node.
 Without it TF goes from `odom_frame` to the optical frames. Unless the network itself is metric,
 the unit is then that of the first window; `window` and `/diagnostics` say so.
+
+## Single cameras
+
+| parameter | default | meaning |
+| --- | --- | --- |
+| `input.<camera>.rotation_deg` | `0` | Clockwise turn (0, 90, 180 or 270 degrees) that makes the \
+camera's image upright for the network. |
+| `input.<camera>.crop_px` | not set | Part of the image that is used: left, top, width, height \
+in whole pixels. Not set or empty: all of it. |
+
+A turn is undone on the way out: depth, colour, K, points and poses belong to the image as the
+driver sends it and to its optical frame. Nothing in the rig or in TF has to know about the turn.
+A crop keeps the optical frame too; K follows it. All images of a window have one shape for the
+network: among cameras that stand upright one on its side loses its margins, and so do they.
+
+With `rectify` the crop is counted in the rectified image. Its K is that of P in `camera_info`, as
+with image_proc, or K where P is not set or belongs to a frame turned by R (stereo). Where the lens
+shows nothing of the rectified image it is black and depth is unknown. A camera without
+`camera_info` goes in as it is, which is reported; a distortion model that is not known stops the
+camera, with the reason.
+
+## Encodings of input images
+
+`rgb8`, `bgr8`, `rgba8`, `bgra8`, `mono8`, the same with 16 bits (the upper 8 are used),
+`bayer_{rggb,bggr,gbrg,grbg}{8,16}`, `uyvy` (`yuv422`), `yuyv` (`yuv422_yuy2`), `nv12`, `nv21`.
+Others go through cv_bridge where that is installed.
 
 ## QoS
 

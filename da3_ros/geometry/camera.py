@@ -86,6 +86,30 @@ class PinholeCamera:
         shifted[1, 2] -= top_px
         return PinholeCamera(shifted, size)
 
+    def turned(self, quarter_turns: int) -> PinholeCamera:
+        """Return the camera of the image turned clockwise by so many quarters.
+
+        Its optical frame is turned with the image: `turned_from_camera` says how.
+
+        Raises:
+            GeometryError: a camera with skew and an odd number of quarters, for which no K of
+                the usual form exists.
+        """
+        turns = quarter_turns % 4
+        (fx, skew, cx), (_, fy, cy), _ = self.K.tolist()
+        right, bottom = self.size.width - 1, self.size.height - 1
+        if turns == 0:
+            return self
+        if turns == 2:
+            K = np.array([[fx, skew, right - cx], [0, fy, bottom - cy], [0, 0, 1]])
+            return PinholeCamera(K, self.size)
+        if skew != 0:
+            raise GeometryError(f'K: an image with skew {skew} cannot be turned by a quarter')
+        size = ImageSize(self.size.width, self.size.height)
+        if turns == 1:
+            return PinholeCamera.from_focal(fy, fx, bottom - cy, cx, size)
+        return PinholeCamera.from_focal(fy, fx, cy, right - cx, size)
+
     def rays(self) -> FloatArray:
         """Return K^-1 [u v 1] of every pixel centre, (H, W, 3), with z = 1."""
         u, v = np.meshgrid(np.arange(self.size.width), np.arange(self.size.height))
@@ -107,3 +131,13 @@ class PinholeCamera:
         inside_u = (uv[..., 0] >= -0.5) & (uv[..., 0] <= self.size.width - 0.5)
         inside_v = (uv[..., 1] >= -0.5) & (uv[..., 1] <= self.size.height - 0.5)
         return np.asarray(inside_u & inside_v)
+
+
+def turned_from_camera(quarter_turns: int) -> FloatArray:
+    """Return the pose (4, 4) of a camera's optical frame in that of its image turned clockwise.
+
+    Both look along the same axis. After one quarter, what pointed right (x) points down (y), and
+    what pointed down points left.
+    """
+    quarter = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    return np.linalg.matrix_power(quarter, quarter_turns % 4)

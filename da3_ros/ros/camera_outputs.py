@@ -6,6 +6,7 @@ nobody subscribes to.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,12 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
-from da3_ros.config import OutputOptions
+from da3_ros.config import EstimatorOptions, OutputOptions
+from da3_ros.geometry.edges import flying_pixels
 from da3_ros.ros.conversions import image_message
+from da3_ros.ros.debug_image import coloured_depth
 from da3_ros.ros.geometry_messages import header, info_from_camera
+from da3_ros.ros.input_size import input_place, resampled
 from da3_ros.ros.point_cloud import organised_cloud
 from da3_ros.ros.qos import data_output, overridable
 from da3_ros.types import FloatImage, PosedView
@@ -29,10 +33,11 @@ _UINT16_MAX = 65535
 def published_depth(view: PosedView, options: OutputOptions) -> FloatImage:
     """Return the depth (H, W) as it goes out, world units.
 
-    NaN where unknown, in the sky and below `min_confidence`; +Inf beyond `max_depth_m` (REP 117).
+    NaN where unknown, in the sky, nearer than `min_depth_m` and below `min_confidence`; +Inf
+    beyond `max_depth_m` (REP 117).
     """
     depth = view.depth
-    unknown = ~(depth > 0)
+    unknown = ~((depth > 0) & (depth >= options.min_depth_m))
     if view.confidence is not None and options.min_confidence > 1:
         unknown |= ~(view.confidence >= options.min_confidence)
     if view.sky is not None:
@@ -41,10 +46,39 @@ def published_depth(view: PosedView, options: OutputOptions) -> FloatImage:
     return np.asarray(np.where(unknown, np.float32(np.nan), limited), dtype=np.float32)
 
 
+def points_depth(view: PosedView, depth: FloatImage, options: OutputOptions) -> FloatImage:
+    """Return the depth (H, W) that becomes points: NaN also where pixels fly behind an edge.
+
+    Args:
+        view: its own depth says where edges are, also where none is published.
+        depth: as it is published.
+        options: `edge_filter`.
+    """
+    if options.edge_filter == 0:
+        return depth
+    flying = flying_pixels(view.depth, options.edge_filter)
+    return np.where(flying, np.float32(np.nan), depth)
+
+
 def depth_in_mm(depth: FloatImage) -> NDArray[np.uint16]:
     """Return depth (H, W) in whole millimetres, 0 where it is unknown or not representable."""
     mm = np.rint(depth.astype(np.float64) * _MM_PER_M)
     return np.where(np.isfinite(mm) & (mm <= _UINT16_MAX), mm, 0).astype(np.uint16)
+
+
+_TOPICS: dict[str, type[Any]] = {
+    'depth/image': Image,
+    'depth/camera_info': CameraInfo,
+    'depth/confidence': Image,
+    'depth/sky_mask': Image,
+    'depth/debug': Image,
+    'color/image': Image,
+    'color/camera_info': CameraInfo,
+    'points': PointCloud2,
+}
+_INFOS = frozenset({'depth/camera_info', 'color/camera_info'})
+_OF_DEPTH = frozenset({'depth/image', 'depth/debug', 'points'})
+_RESAMPLED = _OF_DEPTH | {'depth/confidence', 'depth/sky_mask'}
 
 
 class CameraOutputs:
@@ -57,48 +91,69 @@ class CameraOutputs:
     """
 
     def __init__(self, node: Node, camera: str, options: OutputOptions) -> None:
-        def publisher(kind: type[Any], topic: str) -> Publisher:
-            return node.create_publisher(
+        self._publishers: dict[str, Publisher] = {
+            topic: node.create_publisher(
                 kind,
                 f'{camera}/{topic}',
                 data_output(options.queue_depth),
                 qos_overriding_options=overridable(),
             )
+            for topic, kind in _TOPICS.items()
+        }
 
-        self._depth = publisher(Image, 'depth/image')
-        self._depth_info = publisher(CameraInfo, 'depth/camera_info')
-        self._confidence = publisher(Image, 'depth/confidence')
-        self._sky = publisher(Image, 'depth/sky_mask')
-        self._colour = publisher(Image, 'color/image')
-        self._colour_info = publisher(CameraInfo, 'color/camera_info')
-        self._points = publisher(PointCloud2, 'points')
+    def publish(
+        self,
+        view: PosedView,
+        options: OutputOptions,
+        estimator: EstimatorOptions,
+    ) -> None:
+        """Publish what somebody subscribes to of one view.
 
-    def publish(self, view: PosedView, options: OutputOptions) -> None:
-        """Publish what somebody subscribes to of one view."""
-        head = header(view.frame.stamp_ns, view.frame.frame_id)
-        for publisher in (self._depth_info, self._colour_info):
-            if publisher.get_subscription_count():
-                publisher.publish(info_from_camera(view.camera, head))
-        self._publish_depth(view, options, head)
-        if self._colour.get_subscription_count():
-            self._colour.publish(image_message(head, view.image, 'rgb8'))
-        if view.confidence is not None and self._confidence.get_subscription_count():
-            confidence = view.confidence.astype(np.float32, copy=False)
-            self._confidence.publish(image_message(head, confidence, '32FC1'))
-        if view.sky is not None and self._sky.get_subscription_count():
-            mask = view.sky.astype(np.uint8) * np.uint8(255)
-            self._sky.publish(image_message(head, mask, 'mono8'))
-
-    def _publish_depth(self, view: PosedView, options: OutputOptions, head: Header) -> None:
-        wants_image = self._depth.get_subscription_count() > 0
-        wants_points = self._points.get_subscription_count() > 0
-        if not (wants_image or wants_points):
+        Args:
+            view: as the network sees it.
+            options: limits, encoding and size of what goes out.
+            estimator: how input images became the network's.
+        """
+        wanted = {t for t, p in self._publishers.items() if p.get_subscription_count()}
+        if not wanted:
             return
+        if options.depth_size == 'input':
+            place, camera = input_place(view, estimator)
+            if wanted & _RESAMPLED:
+                view = resampled(view, place, camera)
+            else:
+                view = replace(view, image=view.frame.image, camera=camera)
+        head = header(view.frame.stamp_ns, view.frame.frame_id)
+        for topic in wanted & _INFOS:
+            self._publishers[topic].publish(info_from_camera(view.camera, head))
+        if wanted & _OF_DEPTH:
+            self._publish_depth(view, options, head, wanted)
+        self._publish_images(view, head, wanted)
+
+    def _publish_images(self, view: PosedView, head: Header, wanted: set[str]) -> None:
+        if 'color/image' in wanted:
+            self._image('color/image', head, view.image, 'rgb8')
+        if view.confidence is not None and 'depth/confidence' in wanted:
+            confidence = view.confidence.astype(np.float32, copy=False)
+            self._image('depth/confidence', head, confidence, '32FC1')
+        if view.sky is not None and 'depth/sky_mask' in wanted:
+            mask = view.sky.astype(np.uint8) * np.uint8(255)
+            self._image('depth/sky_mask', head, mask, 'mono8')
+
+    def _publish_depth(
+        self, view: PosedView, options: OutputOptions, head: Header, wanted: set[str]
+    ) -> None:
         depth = published_depth(view, options)
-        if wants_image and options.depth_encoding == '16UC1':
-            self._depth.publish(image_message(head, depth_in_mm(depth), '16UC1'))
-        elif wants_image:
-            self._depth.publish(image_message(head, depth, '32FC1'))
-        if wants_points:
-            cloud = organised_cloud(head, depth, view.camera, view.image, view.confidence)
-            self._points.publish(cloud)
+        if 'depth/image' in wanted:
+            is_mm = options.depth_encoding == '16UC1'
+            pixels = depth_in_mm(depth) if is_mm else depth
+            self._image('depth/image', head, pixels, options.depth_encoding)
+        if 'depth/debug' in wanted:
+            self._image('depth/debug', head, coloured_depth(depth), 'rgb8')
+        if 'points' in wanted:
+            known = points_depth(view, depth, options)
+            cloud = organised_cloud(head, known, view.camera, view.image, view.confidence)
+            self._publishers['points'].publish(cloud)
+
+    def _image(self, topic: str, head: Header, pixels: NDArray[Any], encoding: str) -> None:
+        self._publishers[topic].publish(image_message(head, pixels, encoding))

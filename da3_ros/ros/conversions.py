@@ -11,6 +11,7 @@ Poses and intrinsics are in `geometry_messages`, clouds in `point_cloud`.
 from __future__ import annotations
 
 import array
+from dataclasses import dataclass
 import importlib
 from typing import Any
 
@@ -39,17 +40,64 @@ class FieldError(MessageError):
         self.field = field
 
 
-# Encoding to (channels, bytes of one channel, OpenCV's conversion to RGB or None for RGB itself).
-# Names: sensor_msgs/image_encodings.hpp.
-_TO_RGB: dict[str, tuple[int, int, int | None]] = {
-    'rgb8': (3, 1, None),
-    'bgr8': (3, 1, cv2.COLOR_BGR2RGB),
-    'rgba8': (4, 1, cv2.COLOR_RGBA2RGB),
-    'bgra8': (4, 1, cv2.COLOR_BGRA2RGB),
-    'mono8': (1, 1, cv2.COLOR_GRAY2RGB),
-    'rgb16': (3, 2, None),
-    'bgr16': (3, 2, cv2.COLOR_BGR2RGB),
-    'mono16': (1, 2, cv2.COLOR_GRAY2RGB),
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How the bytes of an encoding lie, and what makes RGB of them."""
+
+    channels: int
+    """Values per pixel in a row."""
+    code: int | None
+    """OpenCV's conversion to RGB; None for RGB itself."""
+    depth: int = 1
+    """Bytes of one value."""
+    block: tuple[int, int] = (1, 1)
+    """Height and width have to be multiples of these."""
+    least: int = 1
+    """Smallest height and width."""
+    has_chroma_rows: bool = False
+    """Whether half as many rows of colour follow the rows of brightness."""
+
+
+def _bayer(code: int) -> tuple[_Layout, _Layout]:
+    """Return the layouts of a mosaic with 8 and 16 bits; below 3 pixels has no colour."""
+    return _Layout(1, code, least=3), _Layout(1, code, depth=2, least=3)
+
+
+# ROS names a mosaic by its first two rows, OpenCV by the second and third pixel of the second
+# row on, which is why RGGB is BayerBG there.
+_RGGB, _RGGB16 = _bayer(cv2.COLOR_BayerBG2RGB)
+_BGGR, _BGGR16 = _bayer(cv2.COLOR_BayerRG2RGB)
+_GBRG, _GBRG16 = _bayer(cv2.COLOR_BayerGR2RGB)
+_GRBG, _GRBG16 = _bayer(cv2.COLOR_BayerGB2RGB)
+_UYVY = _Layout(2, cv2.COLOR_YUV2RGB_UYVY, block=(1, 2))
+_YUYV = _Layout(2, cv2.COLOR_YUV2RGB_YUY2, block=(1, 2))
+
+# Names: sensor_msgs/image_encodings.hpp. YUV is BT.601 with 16 to 235, as video cameras send it.
+_TO_RGB: dict[str, _Layout] = {
+    'rgb8': _Layout(3, None),
+    'bgr8': _Layout(3, cv2.COLOR_BGR2RGB),
+    'rgba8': _Layout(4, cv2.COLOR_RGBA2RGB),
+    'bgra8': _Layout(4, cv2.COLOR_BGRA2RGB),
+    'mono8': _Layout(1, cv2.COLOR_GRAY2RGB),
+    'rgb16': _Layout(3, None, depth=2),
+    'bgr16': _Layout(3, cv2.COLOR_BGR2RGB, depth=2),
+    'rgba16': _Layout(4, cv2.COLOR_RGBA2RGB, depth=2),
+    'bgra16': _Layout(4, cv2.COLOR_BGRA2RGB, depth=2),
+    'mono16': _Layout(1, cv2.COLOR_GRAY2RGB, depth=2),
+    'bayer_rggb8': _RGGB,
+    'bayer_bggr8': _BGGR,
+    'bayer_gbrg8': _GBRG,
+    'bayer_grbg8': _GRBG,
+    'bayer_rggb16': _RGGB16,
+    'bayer_bggr16': _BGGR16,
+    'bayer_gbrg16': _GBRG16,
+    'bayer_grbg16': _GRBG16,
+    'uyvy': _UYVY,
+    'yuv422': _UYVY,
+    'yuyv': _YUYV,
+    'yuv422_yuy2': _YUYV,
+    'nv12': _Layout(1, cv2.COLOR_YUV2RGB_NV12, block=(2, 2), has_chroma_rows=True),
+    'nv21': _Layout(1, cv2.COLOR_YUV2RGB_NV21, block=(2, 2), has_chroma_rows=True),
 }
 
 # Encoding to (dtype, channels) of the images this package publishes.
@@ -65,50 +113,69 @@ def image_to_rgb(message: Image, source: str) -> ColourImage:
     """Return the pixels of an Image as uint8 RGB (H, W, 3).
 
     rgb8 is a view onto the message's buffer (also with padded rows), other encodings are
-    converted; of 16-bit channels the upper byte is kept. Encodings that are not known here go
-    through cv_bridge where that is installed.
+    converted; of 16-bit channels the upper byte is kept. Mosaics (bayer) are interpolated
+    linearly. Encodings that are not known here go through cv_bridge where that is installed.
 
     Args:
-        message: sensor_msgs/Image.
+        message: sensor_msgs/Image; with nv12 and nv21 `height` counts the rows of the image, and
+            `data` holds half as many more.
         source: who sent it, for error messages.
 
     Raises:
-        FieldError: unknown encoding, zero size, rows shorter than the width, too few bytes.
+        FieldError: unknown encoding, zero size or one that the encoding cannot have, rows shorter
+            than the width, too few bytes.
     """
     if message.encoding not in _TO_RGB:
         return _by_cv_bridge(message, source)
-    channels, depth, code = _TO_RGB[message.encoding]
-    pixels = _rows(message, channels * depth, source)
-    if depth == 2:
+    layout = _TO_RGB[message.encoding]
+    _check_sides(message, layout, source)
+    pixels = _rows(message, layout, source)
+    if layout.depth == 2:
         pixels = _upper_bytes(pixels, bool(message.is_bigendian))
-    pixels = pixels.reshape(message.height, message.width, channels)
-    if code is None:
+    if layout.has_chroma_rows:
+        # OpenCV takes both planes as one image, and that without gaps.
+        pixels = np.ascontiguousarray(pixels)
+    else:
+        pixels = pixels.reshape(message.height, message.width, layout.channels)
+    if layout.code is None:
         return pixels
-    return np.asarray(cv2.cvtColor(pixels, code), dtype=np.uint8)
+    return np.asarray(cv2.cvtColor(pixels, layout.code), dtype=np.uint8)
 
 
-def _rows(message: Image, pixel_bytes: int, source: str) -> NDArray[np.uint8]:
-    """Return the image's bytes without row padding, (H, W * pixel_bytes), as a view."""
+def _check_sides(message: Image, layout: _Layout, source: str) -> None:
+    sides = (('height', int(message.height)), ('width', int(message.width)))
+    for (field, side), step in zip(sides, layout.block, strict=True):
+        if side < layout.least or side % step:
+            at_least = max(layout.least, step)
+            parts = f' and a multiple of {step}' if step > 1 else ''
+            raise FieldError(
+                source,
+                field,
+                f'expected at least {at_least}{parts} for {message.encoding}, got {side}; dropped',
+            )
+
+
+def _rows(message: Image, layout: _Layout, source: str) -> NDArray[np.uint8]:
+    """Return the image's bytes without row padding, (rows, W * pixel bytes), as a view."""
     height, width, step = int(message.height), int(message.width), int(message.step)
-    for field, side in (('height', height), ('width', width)):
-        if side < 1:
-            raise FieldError(source, field, f'expected at least 1, got {side}; dropped')
-    if step < width * pixel_bytes:
+    row_bytes = width * layout.channels * layout.depth
+    if step < row_bytes:
         raise FieldError(
             source,
             'step',
-            f'expected at least {width * pixel_bytes} bytes for a row of {width} '
+            f'expected at least {row_bytes} bytes for a row of {width} '
             f'{message.encoding} pixels, got {step}; dropped',
         )
+    rows = height + height // 2 if layout.has_chroma_rows else height
     data = np.frombuffer(message.data, dtype=np.uint8)
-    if data.size < height * step:
+    if data.size < rows * step:
         raise FieldError(
             source,
             'data',
-            f'expected {height * step} bytes ({height} rows of {step}), got {data.size}: '
+            f'expected {rows * step} bytes ({rows} rows of {step}), got {data.size}: '
             'the image is truncated; dropped',
         )
-    return data[: height * step].reshape(height, step)[:, : width * pixel_bytes]
+    return data[: rows * step].reshape(rows, step)[:, :row_bytes]
 
 
 def _upper_bytes(rows: NDArray[np.uint8], is_bigendian: bool) -> NDArray[np.uint8]:

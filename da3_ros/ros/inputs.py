@@ -10,18 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 import time
 
-import numpy as np
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from da3_ros.config import OutputOptions
-from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.ros.conversions import FieldError, compressed_to_rgb, image_to_rgb
 from da3_ros.ros.faults import FaultLog
-from da3_ros.ros.geometry_messages import camera_from_info, has_distortion, ns_from_stamp
+from da3_ros.ros.geometry_messages import has_distortion, ns_from_stamp
+from da3_ros.ros.preparation import BlindAreas, Preparation
 from da3_ros.ros.qos import image_input, overridable
+from da3_ros.ros.view_params import Crop
 from da3_ros.types import CameraFrame
 
 SILENT_AFTER_S = 3.0
@@ -55,6 +55,8 @@ class CameraInput:
         deliver: takes every frame.
         faults: takes every fault.
         clock: monotonic seconds.
+        crop: part of the image to use; None for all of it.
+        blind: told which pixels of rectified images show nothing.
     """
 
     def __init__(
@@ -66,14 +68,18 @@ class CameraInput:
         deliver: Callable[[CameraFrame], None],
         faults: FaultLog,
         clock: Callable[[], float] = time.monotonic,
+        crop: Crop | None = None,
+        blind: BlindAreas | None = None,
     ) -> None:
         self._node = node
         self._camera = camera
         self._deliver = deliver
         self._faults = faults
         self._clock = clock
-        self._info: CameraInfo | None = None
-        self._calibrations: dict[ImageSize, PinholeCamera | None] = {}
+        self._rectify = options.rectify
+        self._preparation = Preparation(
+            camera, crop, options.rectify, faults, blind or BlindAreas()
+        )
         self._images = 0
         self._calibrated = False
         self._last_s = clock()
@@ -106,17 +112,14 @@ class CameraInput:
 
     def take_info(self, info: CameraInfo) -> None:
         """Take a calibration; it holds for the images that follow."""
-        last = self._info
-        self._info = info
-        if last is not None and _content(last) == _content(info):
+        if not self._preparation.take_info(info):
             return
-        self._calibrations.clear()
-        if has_distortion(info) and not self._said_distorted:
+        if has_distortion(info) and not self._rectify and not self._said_distorted:
             self._said_distorted = True
             self._node.get_logger().warning(
                 f'camera {self._camera}, topic {self._info_topic}: lens distortion is not undone '
-                'here; depth near the borders is off by it. Rectify upstream (image_proc) and '
-                'remap image_raw to image_rect.'
+                'here; depth near the borders is off by it. Set rectify, or rectify upstream '
+                '(image_proc) and remap image_raw to image_rect.'
             )
 
     def take_image(self, message: Image | CompressedImage) -> None:
@@ -143,7 +146,7 @@ class CameraInput:
         Drivers publish an image before the camera_info of the same instant. Without this the
         first image of a calibrated camera would go in uncalibrated.
         """
-        if self._info is not None or self._waited >= _WAIT_FOR_INFO_IMAGES:
+        if self._preparation.info is not None or self._waited >= _WAIT_FOR_INFO_IMAGES:
             return False
         if not self._node.count_publishers(self._info_topic):
             return False
@@ -166,40 +169,15 @@ class CameraInput:
                 f'{source}, field header.frame_id: it is empty, so that there is no TF for this '
                 'camera and its clouds have no frame; set it in the driver',
             )
-        size = ImageSize(int(pixels.shape[0]), int(pixels.shape[1]))
+        info_source = f'camera {self._camera}, topic {self._info_topic}'
+        image, calibration = self._preparation.prepare(pixels, source, info_source)
         return CameraFrame(
             camera=self._camera,
             stamp_ns=stamp_ns,
             frame_id=str(message.header.frame_id),
-            image=pixels,
-            calibration=self._calibration(size),
+            image=image,
+            calibration=calibration,
         )
-
-    def _calibration(self, size: ImageSize) -> PinholeCamera | None:
-        """Return the intrinsics for an image size; None when the camera says it has none.
-
-        Raises:
-            FieldError: the calibration is for another image size. Guessed intrinsics must not
-                take its place unseen, so the image is not used.
-        """
-        info = self._info
-        if info is None:
-            return None
-        if size not in self._calibrations:
-            source = f'camera {self._camera}, topic {self._info_topic}'
-            try:
-                self._calibrations[size] = camera_from_info(info, size, source)
-            except FieldError as error:
-                if error.field == 'width, height':
-                    raise
-                # Zeros mean "not calibrated" in ROS: the network's own intrinsics are used.
-                self._calibrations[size] = None
-                self._faults.report(
-                    self._camera,
-                    f'camera_info.{error.field}',
-                    f"{error}; the network's own intrinsics are used",
-                )
-        return self._calibrations[size]
 
     def status(self) -> InputStatus:
         """Return what came so far and, when nothing comes, why."""
@@ -244,14 +222,3 @@ class CameraInput:
             f'{start}, though {publishers[0].node_name} publishes it. Large best-effort images '
             "need a tuned transport in the publisher's process, see config/fastdds.xml."
         )
-
-
-def _content(info: CameraInfo) -> tuple[object, ...]:
-    """Return what describes the camera, comparable also where there are NaN; no stamp."""
-    roi = info.roi
-    return (
-        (info.height, info.width, info.binning_x, info.binning_y),
-        (roi.x_offset, roi.y_offset, roi.height, roi.width),
-        np.asarray(info.k).tobytes(),
-        np.asarray(info.d).tobytes(),
-    )

@@ -15,15 +15,18 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
-from da3_ros.assembly import build_estimator
+from da3_ros.assembly import TRUTH_MODEL, build_estimator
 from da3_ros.ros.diagnostics import camera_status, diagnostic_array, pipeline_status
 from da3_ros.ros.exports import Exports
 from da3_ros.ros.faults import FaultLog
+from da3_ros.ros.input_views import InputViews
 from da3_ros.ros.inputs import CameraInput
 from da3_ros.ros.outputs import Outputs
 from da3_ros.ros.params import OptionsHolder, declare_rig, undeclared
+from da3_ros.ros.preparation import BlindAreas
 from da3_ros.ros.runner import PipelineRunner
 from da3_ros.ros.transforms import RigSource
+from da3_ros.ros.view_params import declare_views
 from da3_ros.stream.stats import StreamStats
 from da3_ros.types import Estimator
 
@@ -49,7 +52,12 @@ class Da3Node(Node):  # type: ignore[misc]  # rclpy has no types
         self._holder = OptionsHolder(self)
         options = self._holder.current
         given_rig = declare_rig(self, options)
-        estimator = estimator or build_estimator(options)
+        views = declare_views(self, options)
+        blind = BlindAreas()
+        # The truth is told by camera and stamp and looks at no image: it needs none upright.
+        is_truth = estimator is None and options.estimator.model == TRUTH_MODEL
+        turns = {} if is_truth else {c: view.quarter_turns for c, view in views.items()}
+        estimator = InputViews(estimator or build_estimator(options), turns, blind)
         self._stats = StreamStats()
         self._faults = FaultLog(self.get_logger().error)
         inputs_group = MutuallyExclusiveCallbackGroup()
@@ -73,7 +81,14 @@ class Da3Node(Node):  # type: ignore[misc]  # rclpy has no types
         )
         self._inputs = [
             CameraInput(
-                self, camera, options.output, inputs_group, self._runner.push, self._faults
+                self,
+                camera,
+                options.output,
+                inputs_group,
+                self._runner.push,
+                self._faults,
+                crop=views[camera].crop,
+                blind=blind,
             )
             for camera in options.stream.cameras
         ]
@@ -100,11 +115,15 @@ class Da3Node(Node):  # type: ignore[misc]  # rclpy has no types
     def _warn_of_unknown_parameters(self) -> None:
         # rclpy has no public way to see parameters that were given and never declared.
         given = getattr(self, '_parameter_overrides', {})
-        cameras = ', '.join(self._holder.current.stream.cameras)
+        cameras = self._holder.current.stream.cameras
         for name in undeclared(self, given):
-            if name.startswith('rig.'):
-                text = f'parameter {name}: no such camera; the parameter cameras names {cameras}'
-                self.get_logger().error(f'{text}; ignored')
+            group, _, rest = name.partition('.')
+            is_known = any(rest.startswith(f'{camera}.') for camera in cameras)
+            if group in ('rig', 'input') and not is_known:
+                self.get_logger().error(
+                    f'parameter {name}: no such camera; the parameter cameras names '
+                    f'{", ".join(cameras)}; ignored'
+                )
             else:
                 self.get_logger().warning(
                     f"parameter {name}: not one of this node's; ignored. See docs/parameters.md."

@@ -11,7 +11,7 @@ from sensor_msgs.msg import PointCloud2
 
 from da3_ros.config import NodeOptions
 from da3_ros.msg import ViewReport, WindowReport
-from da3_ros.ros.camera_outputs import CameraOutputs, published_depth
+from da3_ros.ros.camera_outputs import CameraOutputs, points_depth, published_depth
 from da3_ros.ros.geometry_messages import header, pose_message, stamp_from_ns
 from da3_ros.ros.odometry import OdometryPublisher
 from da3_ros.ros.params import OptionsHolder
@@ -85,7 +85,8 @@ class Outputs:
             self._transforms.publish(posed, rig)
             self._odometry.publish(posed, result.alignment)
             for view in posed.views:
-                self._cameras[view.frame.camera].publish(view, options.output)
+                outputs = self._cameras[view.frame.camera]
+                outputs.publish(view, options.output, options.estimator)
         if self._points.get_subscription_count():
             self._points.publish(self._cloud(result, options))
         latest_ns = result.new_sets[-1].stamp_ns
@@ -95,7 +96,11 @@ class Outputs:
         return latency_s
 
     def _cloud(self, result: WindowResult, options: NodeOptions) -> PointCloud2:
-        views = [CloudView(view, published_depth(view, options.output)) for view in _views(result)]
+        limits = options.output
+        views = [
+            CloudView(view, points_depth(view, published_depth(view, limits), limits))
+            for view in _views(result)
+        ]
         head = header(result.new_sets[-1].stamp_ns, options.output.odom_frame)
         return merged_cloud(head, views, options.output.voxel_size_m)
 

@@ -101,19 +101,21 @@ class TruthEstimator:
         size = self._size or ImageSize(
             max(1, frame.size.height // 2), max(1, frame.size.width // 2)
         )
-        depth = self._world.depth(frame.camera, frame.stamp_ns, size)
+        pose = self._world.world_from_camera(frame.camera, frame.stamp_ns)
+        # A cropped or rectified image is of another camera than the rig's; it says which.
+        full = frame.calibration or self._world.intrinsics(frame.camera, frame.size)
+        camera = full.resized(size)
+        depth = self._world.renderer.depth(camera, pose)
         confidence = _confidence(depth)
         if self._depth_noise_rel > 0:
             noise = rng.standard_normal(depth.shape, dtype=np.float32)
             depth = depth * np.exp(np.float32(self._depth_noise_rel) * noise)
-        pose = self._world.world_from_camera(frame.camera, frame.stamp_ns)
-        calibration = frame.calibration
         return ViewPrediction(
             depth=depth * np.float32(gauge.scale),
             image=_resized(frame.image, size),
             window_from_camera=gauge.apply_to_pose(pose @ self._pose_noise(rng)),
-            camera=self._world.intrinsics(frame.camera, size),
-            calibrated_camera=None if calibration is None else calibration.resized(size),
+            camera=camera,
+            calibrated_camera=None if frame.calibration is None else camera,
             confidence=confidence,
         )
 

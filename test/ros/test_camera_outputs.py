@@ -13,10 +13,10 @@ import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
 
-from da3_ros.config import OutputOptions
+from da3_ros.config import EstimatorOptions, OutputOptions
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.ros import camera_outputs
-from da3_ros.ros.camera_outputs import CameraOutputs, depth_in_mm, published_depth
+from da3_ros.ros.camera_outputs import CameraOutputs, depth_in_mm, points_depth, published_depth
 from da3_ros.types import CameraFrame, PosedView
 from helpers.ros_process import reserved_domain_id
 
@@ -42,6 +42,22 @@ def test_unknown_sky_and_zero_are_nan_and_far_is_infinite() -> None:
     depth = published_depth(view(), OutputOptions(max_depth_m=10.0))
     np.testing.assert_array_equal(depth, np.array([[1.0, 5.0, INF, NAN, NAN, NAN]], np.float32))
     assert depth.dtype == np.float32
+
+
+def test_what_is_too_near_is_unknown() -> None:
+    depth = published_depth(view(), OutputOptions(min_depth_m=5.0))
+    np.testing.assert_array_equal(depth, np.array([[NAN, 5.0, 20.0, NAN, NAN, NAN]], np.float32))
+
+
+def test_points_in_the_air_behind_an_edge_are_left_out_and_the_depth_image_keeps_them() -> None:
+    row = np.array([[2.0, 2.0, 3.0, 5.0, 5.0, 5.0]], np.float32)
+    item = replace(view(), depth=row, confidence=None, sky=None)
+    options = OutputOptions(max_depth_m=4.0)
+    depth = published_depth(item, options)
+    np.testing.assert_array_equal(depth, np.array([[2, 2, 3, INF, INF, INF]], np.float32))
+    known = points_depth(item, depth, options)
+    np.testing.assert_array_equal(known, np.array([[2, 2, NAN, INF, INF, INF]], np.float32))
+    assert points_depth(item, depth, OutputOptions(edge_filter=0.0)) is depth
 
 
 def test_low_confidence_is_nan_also_when_far() -> None:
@@ -72,12 +88,23 @@ def test_nothing_is_computed_that_nobody_subscribes_to(monkeypatch: pytest.Monke
     def refuse(*args: Any) -> None:
         raise AssertionError('computed for nobody')
 
-    for name in ('published_depth', 'image_message', 'organised_cloud', 'info_from_camera'):
+    for name in (
+        'published_depth',
+        'points_depth',
+        'image_message',
+        'organised_cloud',
+        'info_from_camera',
+        'coloured_depth',
+        'input_place',
+        'resampled',
+    ):
         monkeypatch.setattr(camera_outputs, name, refuse)
     with reserved_domain_id() as domain_id:
         context = Context()
         rclpy.init(context=context, domain_id=domain_id)
         node = Node('test_node', context=context)
-        CameraOutputs(node, 'front', OutputOptions()).publish(view(), OutputOptions())
+        outputs = CameraOutputs(node, 'front', OutputOptions())
+        for size in ('network', 'input'):
+            outputs.publish(view(), OutputOptions(depth_size=size), EstimatorOptions())
         node.destroy_node()
         rclpy.shutdown(context=context)

@@ -102,7 +102,7 @@ def test_unknown_encodings_go_through_cv_bridge_where_it_is(
 ) -> None:
     bridge = SimpleNamespace(imgmsg_to_cv2=lambda message, encoding: rgb)
     monkeypatch.setitem(sys.modules, 'cv_bridge', SimpleNamespace(CvBridge=lambda: bridge))
-    np.testing.assert_array_equal(image_to_rgb(image_of(rgb, 'bayer_gbrg8'), SOURCE), rgb)
+    np.testing.assert_array_equal(image_to_rgb(image_of(rgb, 'my_own'), SOURCE), rgb)
 
 
 def compressed(image: np.ndarray[Any, Any], suffix: str) -> CompressedImage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from da3_ros.ros.conversions import image_message
 from da3_ros.ros.faults import FaultLog
 from da3_ros.ros.geometry_messages import header, info_from_camera
 from da3_ros.ros.inputs import SILENT_AFTER_S, CameraInput
+from da3_ros.ros.view_params import Crop
 from da3_ros.types import CameraFrame
 from helpers.ros_process import reserved_domain_id
 
@@ -38,6 +40,7 @@ class Given:
         node: Node,
         options: OutputOptions,
         deliver: Callable[[CameraFrame], None] | None = None,
+        crop: Crop | None = None,
     ) -> None:
         self.now_s = 100.0
         self.frames: list[CameraFrame] = []
@@ -51,6 +54,7 @@ class Given:
             deliver or self.frames.append,
             self.faults,
             clock=lambda: self.now_s,
+            crop=crop,
         )
 
     def image(self, stamp_ns: int = 5, frame_id: str = 'optical') -> None:
@@ -141,6 +145,45 @@ def test_a_calibration_of_another_size_drops_the_image(node: Node) -> None:
     given.image()
     assert given.frames == []
     assert 'is for 16x6 pixels, but the image has 8x6' in given.lines[0]
+
+
+def test_a_crop_goes_into_image_and_calibration(node: Node) -> None:
+    given = Given(node, OutputOptions(), crop=Crop(2, 1, ImageSize(4, 5)))
+    given.info()
+    given.image()
+    (frame,) = given.frames
+    assert frame.size == ImageSize(4, 5)
+    assert frame.calibration is not None
+    np.testing.assert_array_equal(frame.calibration.K[:2, 2], [1.5, 1.5])
+
+
+@pytest.mark.parametrize('rectify', [False, True])
+def test_distortion_is_undone_or_warned_of(
+    node: Node, rectify: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings: list[str] = []
+    logger = SimpleNamespace(warning=warnings.append)
+    monkeypatch.setattr(node, 'get_logger', lambda: logger)
+    given = Given(node, OutputOptions(rectify=rectify))
+    ideal = [5.0, 0, 3.0, 0, 0, 5.5, 2.0, 0, 0, 0, 1, 0]
+    for _ in range(2):
+        given.info(d=[0.1, 0.0, 0.0, 0.0, 0.0], p=ideal)
+        given.image()
+    frame = given.frames[-1]
+    assert frame.calibration is not None
+    # Rectified it is the camera of P, else K stays and somebody is told.
+    assert frame.calibration.K[0, 0] == (5 if rectify else 6)
+    assert len(warnings) == (0 if rectify else 1)
+    assert all('lens distortion is not undone here' in text for text in warnings)
+
+
+def test_a_distortion_that_cannot_be_undone_is_reported(node: Node) -> None:
+    given = Given(node, OutputOptions(rectify=True))
+    given.info(d=[0.1], distortion_model='mine')
+    given.image()
+    assert given.frames == []
+    assert given.faults.counts('front') == {'distortion_model': 1}
+    assert 'camera front, topic /front/camera_info, field distortion_model' in given.lines[0]
 
 
 def test_missing_stamps_drop_the_image_and_missing_frame_ids_do_not(node: Node) -> None:

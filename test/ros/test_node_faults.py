@@ -32,6 +32,8 @@ def pair_fixture() -> Iterator[tuple[RosProcess, RosRobot]]:
         'window:=2',
         'windw:=7',
         'rig.nose.base_from_camera:=[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]',
+        'input.nose.rotation_deg:=90',
+        'input.front.crop:=[0, 0, 8, 8]',
     ]
     arguments = ['--ros-args', *(a for p in parameters for a in ('-p', p))]
     with (
@@ -147,6 +149,8 @@ def test_parameters_that_do_not_exist_are_named(pair: tuple[RosProcess, RosRobot
     node, _ = pair
     node.wait_for_line('parameter windw: not one of this node')
     node.wait_for_line('parameter rig.nose.base_from_camera: no such camera; .* front, left')
+    node.wait_for_line('parameter input.nose.rotation_deg: no such camera; .* front, left')
+    node.wait_for_line("parameter input.front.crop: not one of this node's")
 
 
 def test_faults_are_counted_in_diagnostics(pair: tuple[RosProcess, RosRobot]) -> None:

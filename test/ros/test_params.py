@@ -87,6 +87,8 @@ def test_values_given_at_start_arrive(make: Any) -> None:
         ({'cameras': ['front//left']}, "cameras: 'front//left'"),
         ({'cameras': ['front'], 'min_cameras': 2}, 'min_cameras'),
         ({'window': 2, 'stride': 3}, 'stride'),
+        ({'min_depth_m': 5.0, 'max_depth_m': 5.0}, 'min_depth_m'),
+        ({'depth_size': 'half'}, 'depth_size'),
     ],
 )
 def test_a_wrong_value_at_start_is_named(make: Any, values: dict[str, Any], name: str) -> None:

@@ -1,0 +1,159 @@
+"""Lens distortion undone: images of a real lens to images of an ideal pinhole camera."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo
+
+from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.ros.conversions import FieldError
+from da3_ros.ros.geometry_messages import camera_from_info
+from da3_ros.types import ColourImage, Mask
+
+# Names: sensor_msgs/distortion_models.hpp, with the numbers of coefficients OpenCV knows for them
+# (the 12 and 14 of a thin prism and a tilted sensor continue the rational polynomial).
+_COEFFICIENTS = {
+    'plumb_bob': (4, 5),
+    'rational_polynomial': (8, 12, 14),
+    'equidistant': (4,),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rectifier:
+    """Where every pixel of a rectified image comes from; made once per calibration."""
+
+    camera: PinholeCamera
+    """The ideal camera of the rectified image."""
+    valid: Mask | None
+    """(H, W), False where the source image shows nothing; None when it covers everything."""
+    _across: NDArray[np.int16]
+    _weights: NDArray[np.uint16]
+
+    def apply(self, image: ColourImage) -> ColourImage:
+        """Return the rectified image; black where the source shows nothing."""
+        done = cv2.remap(image, self._across, self._weights, cv2.INTER_LINEAR)
+        return np.asarray(done, dtype=np.uint8)
+
+
+def rectified_camera(info: CameraInfo, size: ImageSize, source: str) -> PinholeCamera:
+    """Return the ideal camera that a rectified image of `size` shall have.
+
+    It is that of P, as in image_proc, for a camera that is not turned by R. With R (stereo) P
+    belongs to another frame than the image's frame id, so K is kept, as it is where P is not set.
+
+    Args:
+        info: sensor_msgs/CameraInfo of the distorted image.
+        size: the image's size.
+        source: who sent it, for error messages.
+
+    Raises:
+        FieldError: see `camera_from_info`.
+
+    Source: definition of sensor_msgs/CameraInfo.
+    """
+    rotation = np.asarray(info.r, dtype=np.float64).reshape(3, 3)
+    projection = np.asarray(info.p, dtype=np.float64).reshape(3, 4)[:, :3]
+    is_turned = rotation.any() and not np.allclose(rotation, np.eye(3), atol=1e-9)
+    if not is_turned and projection[0, 0] > 0 and projection[1, 1] > 0:
+        ideal = CameraInfo(height=info.height, width=info.width, roi=info.roi)
+        ideal.binning_x, ideal.binning_y = info.binning_x, info.binning_y
+        ideal.k = projection.reshape(-1)
+        return camera_from_info(ideal, size, source)
+    return camera_from_info(info, size, source)
+
+
+def make_rectifier(
+    info: CameraInfo, raw: PinholeCamera, target: PinholeCamera, source: str
+) -> Rectifier:
+    """Return what takes images of `raw`, distorted as `info` says, to those of `target`.
+
+    Args:
+        info: model and coefficients of the distortion.
+        raw: K and size of the distorted image.
+        target: K and size of the rectified image; it may be a part of the view.
+        source: who sent it, for error messages.
+
+    Raises:
+        FieldError: a model that is not known, or coefficients that do not fit it.
+    """
+    model, coefficients = _model(info, source)
+    make = _fisheye_maps if model == 'equidistant' else _polynomial_maps
+    columns, rows = make(raw.K, coefficients, target)
+    valid = _shown(columns, rows, raw.size, raw.K, target)
+    across, weights = cv2.convertMaps(columns, rows, cv2.CV_16SC2)
+    return Rectifier(
+        camera=target,
+        valid=None if valid.all() else valid,
+        _across=np.asarray(across, dtype=np.int16),
+        _weights=np.asarray(weights, dtype=np.uint16),
+    )
+
+
+def _model(info: CameraInfo, source: str) -> tuple[str, FloatArray]:
+    """Return the name and the coefficients of the distortion, as many as OpenCV takes."""
+    model = str(info.distortion_model)
+    given = np.array(info.d, dtype=np.float64)
+    if model not in _COEFFICIENTS:
+        raise FieldError(
+            source,
+            'distortion_model',
+            f'rectify knows {", ".join(_COEFFICIENTS)}, got {model!r}; dropped. Rectify upstream, '
+            'or set rectify to false and take the error',
+        )
+    # Some drivers fill up with zeros: five numbers for a fisheye lens.
+    for count in sorted(_COEFFICIENTS[model], reverse=True):
+        if len(given) >= count and np.isfinite(given).all() and not given[count:].any():
+            return model, given[:count]
+    numbers = ' or '.join(map(str, _COEFFICIENTS[model]))
+    raise FieldError(
+        source, 'd', f'expected {numbers} numbers for {model}, got {list(info.d)}; dropped'
+    )
+
+
+_Map = NDArray[np.float32]
+
+
+def _polynomial_maps(
+    K: FloatArray, coefficients: FloatArray, target: PinholeCamera
+) -> tuple[_Map, _Map]:
+    size = (target.size.width, target.size.height)
+    columns, rows = cv2.initUndistortRectifyMap(
+        K, coefficients, np.eye(3), target.K, size, cv2.CV_32FC1
+    )
+    return np.asarray(columns, np.float32), np.asarray(rows, np.float32)
+
+
+def _fisheye_maps(
+    K: FloatArray, coefficients: FloatArray, target: PinholeCamera
+) -> tuple[_Map, _Map]:
+    size = (target.size.width, target.size.height)
+    columns, rows = cv2.fisheye.initUndistortRectifyMap(
+        K, coefficients, np.eye(3), target.K, size, cv2.CV_32FC1
+    )
+    return np.asarray(columns, np.float32), np.asarray(rows, np.float32)
+
+
+def _shown(
+    columns: _Map, rows: _Map, raw_size: ImageSize, K: FloatArray, target: PinholeCamera
+) -> Mask:
+    """Return for every target pixel (H, W) whether the source image shows it.
+
+    Far outside the calibrated part a polynomial turns back and would show a second, folded copy
+    of the image: there the map's orientation changes sign, or it leads across the centre.
+    """
+    inside = (columns >= 0) & (columns <= raw_size.width - 1)
+    inside &= (rows >= 0) & (rows <= raw_size.height - 1)
+    if min(columns.shape) < 2:
+        return np.asarray(inside)
+    across_v, across_u = np.gradient(columns)
+    down_v, down_u = np.gradient(rows)
+    unfolded = across_u * down_v - across_v * down_u > 0
+    rays = target.rays()
+    outward = rays[..., 0] * (columns - K[0, 2]) + rays[..., 1] * (rows - K[1, 2])
+    return np.asarray(inside & unfolded & (outward >= -1.0))
