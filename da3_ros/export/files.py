@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 import shutil
 import tempfile
 
 from da3_ros.errors import ExportError
+
+_SHOWN_NAMES = 3
 
 
 def resolve_inside(export_dir: Path, path: str) -> Path:
@@ -37,58 +39,94 @@ def resolve_inside(export_dir: Path, path: str) -> Path:
 
 
 @contextmanager
-def staged(directory: Path, names: Sequence[str], *, overwrite: bool) -> Iterator[Path]:
+def staged(
+    directory: Path, names: Sequence[str], *, overwrite: bool, owned: Sequence[str] = ()
+) -> Iterator[Path]:
     """Yield a temporary folder; move the named files from it into `directory` on success.
 
-    Nothing appears in `directory` when the body raises. The staging folder lies beside the
-    target, so that every move is a rename within one file system.
+    When the body or a move raises, `directory` is as it was before. The staging folder lies
+    beside the target, so that every move is a rename within one file system.
 
     Args:
         directory: where the files belong; made when missing.
         names: relative file names that the body will have written.
         overwrite: whether files already there may be replaced.
+        owned: globs of files that would be mistaken for part of this export if they stayed, for
+            example those of an earlier and larger one. They count as being in the way, and are
+            removed on `overwrite`.
 
     Raises:
         ExportError: a file is in the way, or the folder cannot be written (says why).
     """
-    present = [name for name in names if (directory / name).exists()]
-    if present and not overwrite:
-        raise ExportError(
-            f'{directory}: {", ".join(present)} already there; ask for overwrite or another path'
-        )
-    staging: Path | None = None
-    made: list[Path] = []
-    moved: list[Path] = []
     try:
-        made = _make_parents(directory)
-        staging = Path(tempfile.mkdtemp(prefix='.partial-', dir=directory))
-        yield staging
-        for name in names:
-            target = directory / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            is_new = not target.exists()
-            (staging / name).replace(target)
-            if is_new:
-                moved.append(target)
-        made, moved = [], []
+        present = _present(directory, names, owned)
+        if present and not overwrite:
+            shown = ', '.join(present[:_SHOWN_NAMES])
+            more = len(present) - _SHOWN_NAMES
+            raise ExportError(
+                f'{directory}: {shown}{f" and {more} more" if more > 0 else ""} already there; '
+                'ask for overwrite or another path'
+            )
+        with ExitStack() as undo:
+            _make_folder(directory, undo)
+            staging = Path(tempfile.mkdtemp(prefix='.partial-', dir=directory))
+            try:
+                yield staging
+                _move_all(staging, directory, names, present)
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
+            undo.pop_all()
     except OSError as error:
         raise ExportError(f'{directory}: cannot be written: {error}') from error
-    finally:
-        for target in moved:
-            target.unlink(missing_ok=True)
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
-        _remove_empty(made)
 
 
-def _make_parents(directory: Path) -> list[Path]:
-    """Make the folder and return the folders that were made, deepest first."""
-    missing = [p for p in (directory, *directory.parents) if not p.exists()]
-    directory.mkdir(parents=True, exist_ok=True)
-    return missing
+def _present(directory: Path, names: Sequence[str], owned: Sequence[str]) -> list[str]:
+    """Return the files in the way, relative to `directory`.
+
+    Raises:
+        ExportError: a folder is in the way of a file, or a link leads out of `directory`.
+    """
+    found = [name for name in names if (directory / name).exists()]
+    globbed = sorted(str(p.relative_to(directory)) for glob in owned for p in directory.glob(glob))
+    present = list(dict.fromkeys([*found, *globbed]))
+    for name in present:
+        if (directory / name).is_dir():
+            raise ExportError(f'{directory / name}: expected a file or nothing, it is a folder')
+    root = directory.resolve()
+    for parent in {(directory / name).parent for name in (*names, *present)}:
+        if not parent.resolve().is_relative_to(root):
+            raise ExportError(f'{parent}: expected a folder inside {root}, it is a link out of it')
+    return present
 
 
-def _remove_empty(folders: Sequence[Path]) -> None:
+def _move_all(
+    staging: Path, directory: Path, names: Sequence[str], present: Sequence[str]
+) -> None:
+    """Move the new files in and the old ones out; take everything back when one move fails."""
+    with ExitStack() as undo:
+        for name in present:
+            old, kept = directory / name, staging / '.replaced' / name
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            old.replace(kept)
+            undo.callback(kept.replace, old)
+        for name in names:
+            target = directory / name
+            _make_folder(target.parent, undo)
+            (staging / name).replace(target)
+            undo.callback(target.unlink)
+        undo.pop_all()
+
+
+def _make_folder(folder: Path, undo: ExitStack) -> None:
+    """Make a folder and its parents; `undo` removes those that were missing."""
+    missing = [p for p in (folder, *folder.parents) if not p.exists()]
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        undo.callback(_remove_empty, path)
+    # Raises when something else than a folder has the name.
+    folder.mkdir(exist_ok=True)
+
+
+def _remove_empty(folder: Path) -> None:
     with suppress(OSError):
-        for folder in folders:
-            folder.rmdir()
+        folder.rmdir()

@@ -14,42 +14,35 @@ import numpy as np
 from numpy.typing import NDArray
 import trimesh
 
-from da3_ros.errors import ExportError
-from da3_ros.export.scene import ExportScene, confidence_threshold, world_points
+from da3_ros.export.options import ExportOptions
+from da3_ros.export.scene import ExportScene, selected_points
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.frames import GLTF_FROM_BODY
 from da3_ros.geometry.se3 import transform_points
 from da3_ros.types import PosedView
 
-FILE_NAME = 'scene.glb'
+OWNED: tuple[str, ...] = ()
 
-MAX_POINTS = 1_000_000
-CONFIDENCE_PERCENTILE = 40.0
-# The sample of a scene with too many points is the same every time.
-_SAMPLE_SEED = 0
 # Frustum size relative to the extent of the points.
 _FRUSTUM_SHARE = 0.03
 
 
-def write(scene: ExportScene, path: Path, progress: Callable[[float], None]) -> int:
+def file_names(scene: ExportScene, options: ExportOptions) -> tuple[str, ...]:
+    """Return the one file of this format."""
+    return ('scene.glb',)
+
+
+def write(
+    scene: ExportScene, folder: Path, options: ExportOptions, progress: Callable[[float], None]
+) -> int:
     """Write the scene and return the number of points in the file.
 
     Raises:
         ExportError: no view has a single known pixel.
     """
-    threshold = confidence_threshold(scene, CONFIDENCE_PERCENTILE)
-    clouds = []
-    for index, view in enumerate(scene.views):
-        clouds.append(world_points(view, threshold))
-        progress(0.7 * (index + 1) / len(scene.views))
-    xyz = np.concatenate([c.xyz for c in clouds])
-    rgb = np.concatenate([c.rgb for c in clouds])
-    if len(xyz) == 0:
-        raise ExportError(f'glb: none of the {len(scene.views)} views has any known depth')
-    if len(xyz) > MAX_POINTS:
-        rng = np.random.default_rng(_SAMPLE_SEED)
-        chosen = np.sort(rng.choice(len(xyz), MAX_POINTS, replace=False))
-        xyz, rgb = xyz[chosen], rgb[chosen]
+    clouds = [(c.xyz.astype(np.float32), c.rgb) for c in selected_points(scene, options, progress)]
+    xyz = np.concatenate([xyz for xyz, _ in clouds])
+    rgb = np.concatenate([rgb for _, rgb in clouds])
     points = transform_points(GLTF_FROM_BODY, xyz).astype(np.float32)
     low, high = np.percentile(points, [5, 95], axis=0)
     size = _FRUSTUM_SHARE * float(np.linalg.norm(high - low)) or 1.0
@@ -61,8 +54,8 @@ def write(scene: ExportScene, path: Path, progress: Callable[[float], None]) -> 
             _frustum(view, size, _colour(index, len(scene.views))),
             geom_name=f'{view.frame.camera}_{view.frame.stamp_ns}',
         )
-    progress(0.9)
-    path.write_bytes(bytes(world.export(file_type='glb')))
+        progress(0.7 + 0.2 * (index + 1) / len(scene.views))
+    (folder / 'scene.glb').write_bytes(bytes(world.export(file_type='glb')))
     progress(1.0)
     return len(points)
 

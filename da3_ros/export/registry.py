@@ -10,20 +10,43 @@ from typing import Protocol, cast
 
 from da3_ros.errors import ExportCancelledError, ExportError
 from da3_ros.export.files import staged
+from da3_ros.export.options import ExportOptions
 from da3_ros.export.scene import ExportScene
 
-FORMATS: tuple[str, ...] = ('npz', 'glb')
+FORMATS: tuple[str, ...] = (
+    'npz', 'mini_npz', 'glb', 'ply', 'depth_png', 'depth_vis', 'colmap', 'tum',
+)  # fmt: skip
 """Names that may be joined by '-'; each is the module of the same name."""
+
+DEFAULT_OPTIONS = ExportOptions()
 
 
 class Exporter(Protocol):
-    """A format: a module with these two names."""
+    """A format: a module with these three names."""
 
-    FILE_NAME: str
-    """The file it writes, relative to the export folder."""
+    OWNED: tuple[str, ...]
+    """Globs of files that an export of this format may have left in the folder and that a reader
+    would take for part of the next one, beyond those that it writes anyway."""
 
-    def write(self, scene: ExportScene, path: Path, progress: Callable[[float], None]) -> int:
-        """Write the scene to `path` and return the number of points written."""
+    def file_names(self, scene: ExportScene, options: ExportOptions) -> tuple[str, ...]:
+        """Return the files that `write` will write, relative to the export folder."""
+        ...
+
+    def write(
+        self,
+        scene: ExportScene,
+        folder: Path,
+        options: ExportOptions,
+        progress: Callable[[float], None],
+    ) -> int:
+        """Write the files and return the number of points in them, 0 when it has none.
+
+        Args:
+            scene: what to write; not changed.
+            folder: the export folder; the folders of all files in it exist.
+            options: of all formats.
+            progress: to be called with the share done in 0..1; raises to stop the export.
+        """
         ...
 
 
@@ -53,12 +76,18 @@ def parse_formats(text: str) -> tuple[str, ...]:
     return names
 
 
+def exporter(name: str) -> Exporter:
+    """Return the format of a name out of `FORMATS`, importing its library now."""
+    return cast(Exporter, import_module(f'da3_ros.export.{name}'))
+
+
 def export_scene(
     scene: ExportScene,
     formats: str,
     directory: Path,
     *,
     overwrite: bool = False,
+    options: ExportOptions = DEFAULT_OPTIONS,
     progress: Callable[[float, str], None] = lambda fraction, stage: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> ExportReport:
@@ -68,21 +97,28 @@ def export_scene(
         scene: what to write; not changed.
         formats: names joined by '-', e.g. 'npz-glb'.
         directory: the folder of the files; made when missing.
-        overwrite: whether existing files of these names may be replaced.
+        overwrite: whether files of an earlier export of these formats may be replaced.
+        options: choices of the formats.
         progress: called with the share done in 0..1 and the format being written.
         cancelled: asked between steps; when it says True, nothing is left behind.
 
     Raises:
-        ExportError: unknown format, empty scene, file in the way, folder not writable.
+        ExportError: unknown format, empty scene, a view whose image, depth and intrinsics are
+            of different size, file in the way, folder not writable.
         ExportCancelledError: `cancelled` said so.
     """
     names = parse_formats(formats)
     if not scene.views:
         raise ExportError('the scene has no views yet; export after the first window')
-    exporters = [cast(Exporter, import_module(f'da3_ros.export.{name}')) for name in names]
+    _check_sizes(scene)
+    exporters = [exporter(name) for name in names]
+    files = [file for e in exporters for file in e.file_names(scene, options)]
+    owned = [glob for e in exporters for glob in e.OWNED]
     points = 0
-    with staged(directory, [e.FILE_NAME for e in exporters], overwrite=overwrite) as staging:
-        for index, (name, exporter) in enumerate(zip(names, exporters, strict=True)):
+    with staged(directory, files, overwrite=overwrite, owned=owned) as staging:
+        for folder in {(staging / file).parent for file in files}:
+            folder.mkdir(parents=True, exist_ok=True)
+        for index, (name, writer) in enumerate(zip(names, exporters, strict=True)):
 
             def step(share: float, index: int = index, name: str = name) -> None:
                 if cancelled():
@@ -90,6 +126,16 @@ def export_scene(
                 progress((index + share) / len(names), name)
 
             step(0.0)
-            points = max(points, exporter.write(scene, staging / exporter.FILE_NAME, step))
-    files = tuple((directory / e.FILE_NAME).resolve() for e in exporters)
-    return ExportReport(files=files, views=len(scene.views), points=points)
+            points = max(points, writer.write(scene, staging, options, step))
+    root = directory.resolve()
+    return ExportReport(tuple(root / file for file in files), len(scene.views), points)
+
+
+def _check_sizes(scene: ExportScene) -> None:
+    for view in scene.views:
+        size = (view.camera.size.height, view.camera.size.width)
+        if not size == view.depth.shape == view.image.shape[:2]:
+            raise ExportError(
+                f'camera {view.frame.camera} at {view.frame.stamp_ns}: expected one size, got '
+                f'depth {view.depth.shape}, image {view.image.shape[:2]}, intrinsics {size}'
+            )

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+import re
 
 import numpy as np
 from numpy.typing import NDArray
 
+from da3_ros.errors import ExportError
+from da3_ros.export.options import ExportOptions
+from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import transform_points
-from da3_ros.geometry.unproject import unproject
-from da3_ros.types import PosedSet, PosedView
+from da3_ros.types import Mask, PosedSet, PosedView
+
+# A thinned scene is the same every time.
+_SAMPLE_SEED = 0
+_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,17 +31,49 @@ class ScenePoints:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ViewPoints:
+    """Points of one view and the pixels they come from."""
+
+    xyz: FloatArray
+    """(P, 3), world units."""
+    rgb: NDArray[np.uint8]
+    """(P, 3)."""
+    pixel_uv: NDArray[np.int64]
+    """(P, 2) column and row of the pixel, row by row."""
+    confidence: NDArray[np.float32] | None
+    """(P,), raw; None when the view has none."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StampedPose:
+    """Where the robot was at one instant."""
+
+    stamp_ns: int
+    world_from_base: FloatArray
+    """(4, 4), world units; what the base is: `PosedSet.world_from_base`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ExportScene:
     """A set of posed views; world z up, metres when `is_metric`, else scene units."""
 
     views: tuple[PosedView, ...]
     """Oldest first, cameras in the rig's order."""
     is_metric: bool
+    base_path: tuple[StampedPose, ...] = ()
+    """Oldest first; empty when nobody knows where the base was."""
 
     @staticmethod
     def from_sets(sets: Sequence[PosedSet], *, is_metric: bool) -> ExportScene:
         """Return the scene of all views of the given sets."""
-        return ExportScene(tuple(view for s in sets for view in s.views), is_metric)
+        path = tuple(StampedPose(s.stamp_ns, s.world_from_base) for s in sets)
+        return ExportScene(tuple(view for s in sets for view in s.views), is_metric, path)
+
+
+def known_pixels(view: PosedView) -> Mask:
+    """Return where the view has a positive, finite depth that is not sky's, (h, w)."""
+    known = np.isfinite(view.depth) & (view.depth > 0)
+    return known if view.sky is None else known & ~view.sky
 
 
 def confidence_threshold(scene: ExportScene, percentile: float) -> float:
@@ -42,20 +81,91 @@ def confidence_threshold(scene: ExportScene, percentile: float) -> float:
 
     Views without confidence do not take part; 0 when no view has any.
     """
-    known = [
-        v.confidence[np.isfinite(v.depth)].ravel() for v in scene.views if v.confidence is not None
-    ]
-    values = np.concatenate(known) if known else np.empty(0, np.float32)
+    parts = [v.confidence[known_pixels(v)] for v in scene.views if v.confidence is not None]
+    values = np.concatenate(parts) if parts else np.empty(0, np.float32)
+    values = values[np.isfinite(values)]
     return float(np.percentile(values, percentile)) if values.size else 0.0
 
 
 def world_points(view: PosedView, min_confidence: float) -> ScenePoints:
     """Return the view's points with known depth, no sky and at least that confidence."""
-    keep = np.isfinite(view.depth) & (view.depth > 0)
-    if view.sky is not None:
-        keep &= ~view.sky
-    if view.confidence is not None:
-        keep &= view.confidence >= min_confidence
-    points = unproject(view.depth, view.camera)[keep]
-    world = transform_points(view.world_from_camera, points)
-    return ScenePoints(world.astype(np.float32), view.image[keep])
+    points = _points_at(view, np.flatnonzero(_kept(view, min_confidence)))
+    return ScenePoints(points.xyz.astype(np.float32), points.rgb)
+
+
+def selected_points(
+    scene: ExportScene, options: ExportOptions, progress: Callable[[float], None]
+) -> Iterator[ViewPoints]:
+    """Yield for every view its points, filtered and thinned as the options say.
+
+    Every view gives the same share of its points, chosen at random from a fixed seed, so that
+    memory holds one view at a time.
+
+    Raises:
+        ExportError: no view has a single point.
+    """
+    threshold = confidence_threshold(scene, options.confidence_percentile)
+    counts = []
+    for index, view in enumerate(scene.views):
+        counts.append(int(_kept(view, threshold).sum()))
+        progress(0.3 * (index + 1) / len(scene.views))
+    total = sum(counts)
+    if total == 0:
+        raise ExportError(f'none of the {len(scene.views)} views has any known depth')
+    wanted = min(total, options.max_points)
+    before = 0
+    for index, (view, count) in enumerate(zip(scene.views, counts, strict=True)):
+        share = (before + count) * wanted // total - before * wanted // total
+        before += count
+        kept = np.flatnonzero(_kept(view, threshold))
+        if share < count:
+            rng = np.random.default_rng((_SAMPLE_SEED, index))
+            kept = kept[np.sort(rng.choice(count, share, replace=False))]
+        yield _points_at(view, kept)
+        progress(0.3 + 0.4 * (index + 1) / len(scene.views))
+
+
+def safe_name(text: str) -> str:
+    """Return a name for files: letters, digits, '_', '.' and '-' only, not hidden, not empty."""
+    return re.sub(r'[^\w.-]+', '_', text)[:_LONGEST_NAME].lstrip('.') or '_'
+
+
+def distinct(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names with '_1', '_2', ... behind those that occurred before.
+
+    Names that differ in case only count as equal: not every file system tells them apart.
+    """
+    taken: set[str] = set()
+    result = []
+    for name in names:
+        candidate, number = name, 0
+        while candidate.casefold() in taken:
+            number += 1
+            candidate = f'{name}_{number}'
+        taken.add(candidate.casefold())
+        result.append(candidate)
+    return tuple(result)
+
+
+def view_names(scene: ExportScene) -> tuple[str, ...]:
+    """Return for every view a file name without suffix: its camera and its stamp."""
+    return distinct(f'{safe_name(v.frame.camera)}_{v.frame.stamp_ns}' for v in scene.views)
+
+
+def _kept(view: PosedView, min_confidence: float) -> Mask:
+    known = known_pixels(view)
+    return known if view.confidence is None else known & (view.confidence >= min_confidence)
+
+
+def _points_at(view: PosedView, flat: NDArray[np.intp]) -> ViewPoints:
+    """Return the points of the pixels with these indices into the flattened image."""
+    v, u = np.divmod(flat.astype(np.int64), view.depth.shape[1])
+    pixels = np.stack([u, v, np.ones_like(u)], axis=1).astype(np.float64)
+    depth = view.depth[v, u].astype(np.float64)
+    in_camera = pixels @ np.linalg.inv(view.camera.K).T * depth[:, None]
+    return ViewPoints(
+        xyz=transform_points(view.world_from_camera, in_camera),
+        rgb=view.image[v, u],
+        pixel_uv=np.stack([u, v], axis=1),
+        confidence=None if view.confidence is None else view.confidence[v, u],
+    )

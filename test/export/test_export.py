@@ -11,41 +11,25 @@ import pytest
 import trimesh
 
 from da3_ros.errors import ExportCancelledError, ExportError
-from da3_ros.export import glb
 from da3_ros.export.files import resolve_inside, staged
+from da3_ros.export.options import ExportOptions
 from da3_ros.export.registry import export_scene, parse_formats
 from da3_ros.export.scene import ExportScene, confidence_threshold, world_points
-from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.geometry.se3 import invert, rigid_from_xyz_xyzw
-from da3_ros.types import CameraFrame, PosedView
-
-HALF = np.sqrt(0.5)
-# Optical axes of a camera that looks along +x of a z-up world, at (1, 2, 3).
-WORLD_FROM_CAMERA = rigid_from_xyz_xyzw([1, 2, 3, -0.5, 0.5, -0.5, 0.5])
-
-
-def make_view(
-    stamp_ns: int = 10,
-    size: ImageSize | None = None,
-    world_from_camera: FloatArray = WORLD_FROM_CAMERA,
-) -> PosedView:
-    """A wall two units before the camera, one unknown pixel, confidence rising with u."""
-    size = size or ImageSize(12, 16)
-    shape = (size.height, size.width)
-    image = np.random.default_rng(stamp_ns).integers(0, 255, (*shape, 3), np.uint8)
-    depth = np.full(shape, 2.0, np.float32)
-    depth[0, 0] = np.nan
-    confidence = np.broadcast_to(np.linspace(1, 5, shape[1], dtype=np.float32), shape)
-    camera = PinholeCamera.from_focal(10, 10, shape[1] / 2, shape[0] / 2, size)
-    frame = CameraFrame('front', stamp_ns, 'front_optical_frame', image)
-    return PosedView(frame, depth, image, camera, True, world_from_camera, confidence, sky=None)
+from da3_ros.geometry.camera import ImageSize
+from da3_ros.geometry.se3 import invert
+from helpers.export_scenes import (
+    WORLD_FROM_CAMERA,
+    make_view,
+    synthetic_scene,
+    synthetic_world,
+    true_points,
+    two_walls,
+)
 
 
 @pytest.fixture
 def scene() -> ExportScene:
-    other = rigid_from_xyz_xyzw([0, 0, 0, 0, 0, HALF, HALF]) @ WORLD_FROM_CAMERA
-    return ExportScene((make_view(10), make_view(20, world_from_camera=other)), is_metric=True)
+    return two_walls()
 
 
 def _glb_json(path: Path) -> dict[str, object]:
@@ -79,6 +63,34 @@ def test_glb_holds_the_points_in_gltf_axes_and_a_frustum_per_view(
     assert second.any()
     tip = np.asarray(paths[0].vertices)
     assert np.isclose(tip, [-2, 3, -1], atol=1e-5).all(axis=1).any()
+
+
+def test_glb_points_are_those_of_the_synthetic_world_in_gltf_axes(tmp_path: Path) -> None:
+    world = synthetic_world()
+    scene = synthetic_scene(world)
+    options = ExportOptions(confidence_percentile=0.0)
+    path = export_scene(scene, 'glb', tmp_path, options=options).files[0]
+    clouds = [
+        g for g in trimesh.load_scene(path).geometry.values() if isinstance(g, trimesh.PointCloud)
+    ]
+    x, y, z = true_points(world, scene).T
+    np.testing.assert_allclose(clouds[0].vertices, np.stack([-y, z, -x], axis=1), atol=1e-5)
+
+
+@pytest.mark.parametrize('name', ['npz', 'mini_npz'])
+def test_arrays_give_back_the_points_of_the_synthetic_world(tmp_path: Path, name: str) -> None:
+    world = synthetic_world()
+    scene = synthetic_scene(world)
+    with np.load(export_scene(scene, name, tmp_path).files[0], allow_pickle=False) as data:
+        v, u = np.indices(data['depth'].shape[1:]) + float(data['pixel_centre'])
+        pixels = np.stack([u, v, np.ones_like(u)], axis=-1).reshape(-1, 3)
+        points = []
+        for depth, K, extrinsics in zip(
+            data['depth'], data['intrinsics'], data['extrinsics'], strict=True
+        ):
+            in_view = np.linalg.solve(K, pixels.T) * depth.ravel()
+            points.append((extrinsics[:, :3].T @ (in_view - extrinsics[:, 3:])).T)
+    np.testing.assert_allclose(np.concatenate(points), true_points(world, scene), atol=1e-5)
 
 
 def test_glb_declares_points_and_lines_as_the_specification_numbers_them(
@@ -127,7 +139,8 @@ def test_two_exports_are_the_same_bytes_and_leave_the_scene_unchanged(
     first = export_scene(scene, 'npz-glb', tmp_path / 'a')
     second = export_scene(scene, 'npz-glb', tmp_path / 'b')
     assert [f.name for f in first.files] == ['results.npz', 'scene.glb']
-    assert first.files[1].read_bytes() == second.files[1].read_bytes()
+    for one, other in zip(first.files, second.files, strict=True):
+        assert one.read_bytes() == other.read_bytes()
     with np.load(first.files[0]) as a, np.load(second.files[0]) as b:
         assert sorted(a.files) == sorted(b.files)
         for key in a.files:
@@ -149,10 +162,10 @@ def test_low_confidence_and_sky_become_no_points() -> None:
 
 
 def test_a_scene_with_too_many_points_is_thinned_the_same_way_twice(
-    scene: ExportScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scene: ExportScene, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(glb, 'MAX_POINTS', 50)
-    reports = [export_scene(scene, 'glb', tmp_path / name) for name in 'ab']
+    options = ExportOptions(max_points=50)
+    reports = [export_scene(scene, 'glb', tmp_path / name, options=options) for name in 'ab']
     assert [r.points for r in reports] == [50, 50]
     assert reports[0].files[0].read_bytes() == reports[1].files[0].read_bytes()
 

@@ -1,0 +1,70 @@
+"""For every view a picture to look at: colour on the left, coloured depth on the right.
+
+Near is red, far is violet, black is unknown or sky. As in the official exporter, colours are
+linear in 1 / depth between its 2nd and 98th percentile, for each view by itself, so that equal
+colours in two pictures are not equal depths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from da3_ros.export.images import write_colour
+from da3_ros.export.options import ExportOptions
+from da3_ros.export.scene import ExportScene, known_pixels
+from da3_ros.types import ColourImage, PosedView
+
+OWNED: tuple[str, ...] = (
+    'depth_vis/[0-9][0-9][0-9][0-9]*.jpg',
+    'depth_vis/[0-9][0-9][0-9][0-9]*.png',
+)
+
+_PERCENTILES = (2.0, 98.0)
+_LEVELS = 256
+# ColorBrewer's diverging scheme "Spectral" with eleven classes, (C. Brewer, colorbrewer2.org).
+_SPECTRAL = np.array([
+    (158, 1, 66), (213, 62, 79), (244, 109, 67), (253, 174, 97), (254, 224, 139), (255, 255, 191),
+    (230, 245, 152), (171, 221, 164), (102, 194, 165), (50, 136, 189), (94, 79, 162),
+])  # fmt: skip
+_TABLE = np.stack(
+    [
+        np.interp(np.linspace(0, 1, _LEVELS), np.linspace(0, 1, len(_SPECTRAL)), channel)
+        for channel in _SPECTRAL.T
+    ],
+    axis=1,
+).astype(np.uint8)
+
+
+def file_names(scene: ExportScene, options: ExportOptions) -> tuple[str, ...]:
+    """Return one file per view, numbered from 0 in the scene's order."""
+    suffix = options.depth_vis_suffix
+    return tuple(f'depth_vis/{index:04d}.{suffix}' for index in range(len(scene.views)))
+
+
+def write(
+    scene: ExportScene, folder: Path, options: ExportOptions, progress: Callable[[float], None]
+) -> int:
+    """Write the pictures; there are no points in them, so return 0."""
+    names = file_names(scene, options)
+    for index, (view, name) in enumerate(zip(scene.views, names, strict=True)):
+        sheet = np.concatenate([view.image, coloured_depth(view)], axis=1)
+        write_colour(folder / name, sheet)
+        progress((index + 1) / len(names))
+    return 0
+
+
+def coloured_depth(view: PosedView) -> ColourImage:
+    """Return the view's depth in colours, (h, w, 3)."""
+    known = known_pixels(view)
+    colours = np.zeros((*known.shape, 3), np.uint8)
+    if not known.any():
+        return colours
+    nearness = 1.0 / view.depth[known].astype(np.float64)
+    low, high = np.percentile(nearness, _PERCENTILES)
+    share = (nearness - low) / (high - low) if high > low else np.full_like(nearness, 0.5)
+    level = ((1.0 - np.clip(share, 0.0, 1.0)) * _LEVELS).astype(np.intp)
+    colours[known] = _TABLE[np.minimum(level, _LEVELS - 1)]
+    return colours

@@ -1,0 +1,67 @@
+"""Trajectories as text, one pose a line, as the TUM RGB-D benchmark writes them.
+
+A line is `timestamp tx ty tz qx qy qz qw`: stamp in seconds with all nine decimals, position and
+orientation of a frame in the world, sorted by stamp. `tum/base.txt` is the robot's base (absent
+when the scene does not know it); `tum/camera_<name>.txt` is the optical frame of each camera.
+
+Source: Sturm et al., "A Benchmark for the Evaluation of RGB-D SLAM Systems", 2012, file formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from da3_ros.export.options import ExportOptions
+from da3_ros.export.scene import ExportScene, StampedPose, distinct, safe_name
+from da3_ros.geometry.rotation import quaternion_xyzw_from_matrix
+
+OWNED: tuple[str, ...] = ('tum/base.txt', 'tum/camera_*.txt')
+
+_NS_PER_S = 1_000_000_000
+
+
+def file_names(scene: ExportScene, options: ExportOptions) -> tuple[str, ...]:
+    """Return one file for the base, when it is known, and one per camera."""
+    return tuple(_paths(scene))
+
+
+def write(
+    scene: ExportScene, folder: Path, options: ExportOptions, progress: Callable[[float], None]
+) -> int:
+    """Write the trajectories; there are no points in them, so return 0."""
+    paths = _paths(scene)
+    for index, (name, poses) in enumerate(paths.items()):
+        lines = [pose_line(p) for p in sorted(poses, key=lambda p: p.stamp_ns)]
+        unit = 'metres' if scene.is_metric else 'scene units'
+        header = ['# timestamp tx ty tz qx qy qz qw', f'# pose in the world (z up), {unit}']
+        text = '\n'.join([*header, *lines]) + '\n'
+        (folder / name).write_text(text, encoding='ascii', newline='\n')
+        progress((index + 1) / len(paths))
+    return 0
+
+
+def pose_line(pose: StampedPose) -> str:
+    """Return the line of one pose, without its end."""
+    position = pose.world_from_base[:3, 3]
+    quaternion_xyzw = quaternion_xyzw_from_matrix(pose.world_from_base[:3, :3])
+    numbers = ' '.join(f'{x:.12g}' for x in (*position, *quaternion_xyzw))
+    return f'{stamp_text(pose.stamp_ns)} {numbers}'
+
+
+def stamp_text(stamp_ns: int) -> str:
+    """Return nanoseconds as seconds with nine decimals, exactly."""
+    seconds, rest = divmod(abs(stamp_ns), _NS_PER_S)
+    return f'{"-" if stamp_ns < 0 else ""}{seconds}.{rest:09d}'
+
+
+def _paths(scene: ExportScene) -> dict[str, list[StampedPose]]:
+    """Return the poses by the name of their file."""
+    by_camera: dict[str, list[StampedPose]] = {}
+    for view in scene.views:
+        pose = StampedPose(view.frame.stamp_ns, view.world_from_camera)
+        by_camera.setdefault(view.frame.camera, []).append(pose)
+    names = distinct(f'tum/camera_{safe_name(camera)}' for camera in by_camera)
+    paths = {'tum/base.txt': list(scene.base_path)} if scene.base_path else {}
+    paths.update({f'{n}.txt': p for n, p in zip(names, by_camera.values(), strict=True)})
+    return paths

@@ -1,0 +1,308 @@
+"""COLMAP models, read by a parser that knows the documentation of the format and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+import struct
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from da3_ros.errors import ExportError
+from da3_ros.export.options import ColmapEncoding, ExportOptions
+from da3_ros.export.registry import ExportReport, export_scene
+from da3_ros.export.scene import ExportScene
+from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.camera import PinholeCamera
+from da3_ros.synthetic import SyntheticWorld
+from helpers.export_scenes import (
+    WORLD_SIZE,
+    WORLD_STAMPS_NS,
+    make_view,
+    synthetic_scene,
+    synthetic_world,
+)
+
+ENCODINGS: tuple[ColmapEncoding, ...] = ('binary', 'text')
+Pose = tuple[float, ...]
+
+
+@dataclass
+class Model:
+    """What the five files say, by id."""
+
+    rigs: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Rig to its number of sensors and its reference camera."""
+    cameras: dict[int, tuple[int, int, Pose]] = field(default_factory=dict)
+    """Camera to width, height, fx fy cx cy."""
+    frames: dict[int, tuple[int, Pose, tuple[int, int]]] = field(default_factory=dict)
+    """Frame to rig, pose, and camera and image of its only data."""
+    images: dict[int, tuple[Pose, int, str, list[tuple[float, float, int]]]] = field(
+        default_factory=dict
+    )
+    """Image to qw qx qy qz tx ty tz, camera, name and key points x, y, point."""
+    points: dict[int, tuple[Pose, tuple[int, ...], float, list[tuple[int, int]]]] = field(
+        default_factory=dict
+    )
+    """Point to position, colour, error and track of image and key point."""
+
+
+class Bytes:
+    """Little-endian values out of a file, one after the other."""
+
+    def __init__(self, path: Path) -> None:
+        self.data, self.at = path.read_bytes(), 0
+
+    def take(self, kinds: str) -> tuple[float, ...]:
+        values = struct.unpack_from('<' + kinds, self.data, self.at)
+        self.at += struct.calcsize('<' + kinds)
+        return values
+
+    def whole(self, kinds: str) -> tuple[int, ...]:
+        return tuple(int(value) for value in self.take(kinds))
+
+    def name(self) -> str:
+        end = self.data.index(b'\0', self.at)
+        text, self.at = self.data[self.at : end].decode(), end + 1
+        return text
+
+    def records(self) -> Iterator[None]:
+        (count,) = self.whole('Q')
+        for _ in range(count):
+            yield
+        assert self.at == len(self.data), 'bytes behind the last record'
+
+
+def read_binary(folder: Path) -> Model:
+    model = Model()
+    file = Bytes(folder / 'rigs.bin')
+    for _ in file.records():
+        rig, sensors, kind, camera = file.whole('IIiI')
+        assert kind == 0, 'sensor type CAMERA'
+        model.rigs[rig] = (sensors, camera)
+    file = Bytes(folder / 'cameras.bin')
+    for _ in file.records():
+        camera, kind, width, height = file.whole('IiQQ')
+        assert kind == 1, 'camera model PINHOLE'
+        model.cameras[camera] = (width, height, file.take('4d'))
+    file = Bytes(folder / 'frames.bin')
+    for _ in file.records():
+        frame, rig = file.whole('II')
+        pose = file.take('7d')
+        count, kind, camera, image = file.whole('IiIQ')
+        assert (count, kind) == (1, 0)
+        model.frames[frame] = (rig, pose, (camera, image))
+    file = Bytes(folder / 'images.bin')
+    for _ in file.records():
+        (image,) = file.whole('I')
+        pose, (camera,), name = file.take('7d'), file.whole('I'), file.name()
+        (count,) = file.whole('Q')
+        keys = [(*file.take('dd'), *file.whole('q')) for _ in range(count)]
+        model.images[image] = (pose, camera, name, keys)  # type: ignore[assignment]
+    file = Bytes(folder / 'points3D.bin')
+    for _ in file.records():
+        (point,) = file.whole('Q')
+        xyz, rgb, (error,), (length,) = (
+            file.take('3d'), file.whole('3B'), file.take('d'), file.whole('Q'),
+        )  # fmt: skip
+        track = [file.whole('II') for _ in range(length)]
+        model.points[point] = (xyz, rgb, error, track)  # type: ignore[assignment]
+    return model
+
+
+def _lines(path: Path) -> list[list[str]]:
+    lines = path.read_text(encoding='utf-8').split('\n')
+    assert lines.pop() == ''
+    return [line.split() for line in lines if not line.startswith('#')]
+
+
+def _floats(words: list[str]) -> Pose:
+    return tuple(map(float, words))
+
+
+def read_text(folder: Path) -> Model:
+    model = Model()
+    for rig, sensors, kind, camera in _lines(folder / 'rigs.txt'):
+        assert kind == 'CAMERA'
+        model.rigs[int(rig)] = (int(sensors), int(camera))
+    for camera, kind, width, height, *params in _lines(folder / 'cameras.txt'):
+        assert kind == 'PINHOLE'
+        model.cameras[int(camera)] = (int(width), int(height), _floats(params))
+    for frame, rig, *words in _lines(folder / 'frames.txt'):
+        assert words[7:9] == ['1', 'CAMERA']
+        data = (int(words[9]), int(words[10]))
+        model.frames[int(frame)] = (int(rig), _floats(words[:7]), data)
+    lines = _lines(folder / 'images.txt')
+    for (image, *words), keys in zip(lines[::2], lines[1::2], strict=True):
+        triples = zip(keys[::3], keys[1::3], keys[2::3], strict=True)
+        seen = [(float(x), float(y), int(point)) for x, y, point in triples]
+        model.images[int(image)] = (_floats(words[:7]), int(words[7]), words[8], seen)
+    for point, *words in _lines(folder / 'points3D.txt'):
+        track = [(int(i), int(k)) for i, k in zip(words[7::2], words[8::2], strict=True)]
+        rgb = tuple(map(int, words[3:6]))
+        model.points[int(point)] = (_floats(words[:3]), rgb, float(words[6]), track)
+    return model
+
+
+READERS = {'binary': read_binary, 'text': read_text}
+
+
+def rotation(pose: Pose) -> FloatArray:
+    """Return the matrix of Hamilton's unit quaternion w x y z."""
+    w, x, y, z = pose[:4]
+    return np.array([
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ])  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def world() -> SyntheticWorld:
+    return synthetic_world()
+
+
+@pytest.fixture(scope='module')
+def scene(world: SyntheticWorld) -> ExportScene:
+    return synthetic_scene(world)
+
+
+def export(
+    scene: ExportScene, folder: Path, encoding: ColmapEncoding = 'binary', **more: float
+) -> ExportReport:
+    options = ExportOptions(colmap_encoding=encoding, **more)  # type: ignore[arg-type]
+    return export_scene(scene, 'colmap', folder, options=options)
+
+
+@pytest.mark.parametrize('encoding', ENCODINGS)
+def test_every_key_point_is_the_image_of_its_point_in_the_synthetic_world(
+    world: SyntheticWorld, scene: ExportScene, tmp_path: Path, encoding: ColmapEncoding
+) -> None:
+    """The rig's cameras see 90 degrees, so that the image plane at depth 1 reaches from -1 to 1.
+
+    This says where every pixel looks, and the renderer how far, without any K.
+    """
+    report = export(scene, tmp_path, encoding, confidence_percentile=0.0)
+    model = READERS[encoding](tmp_path)
+    height, width = WORLD_SIZE.height, WORLD_SIZE.width
+    assert len(model.points) == report.points == 6 * height * width
+    for pose, camera, name, keys in model.images.values():
+        shown_by, stamp = name.removesuffix('.png').rsplit('_', 1)
+        x_px, y_px = np.array([key[:2] for key in keys]).T
+        xyz = np.array([model.points[key[2]][0] for key in keys])
+        in_camera = xyz @ rotation(pose).T + pose[4:]
+        fx, fy, cx, cy = model.cameras[camera][2]
+        assert model.cameras[camera][:2] == (width, height)
+        seen_x = fx * in_camera[:, 0] / in_camera[:, 2] + cx
+        seen_y = fy * in_camera[:, 1] / in_camera[:, 2] + cy
+        assert np.hypot(seen_x - x_px, seen_y - y_px).max() < 1e-9
+        # Truth: half the image's width is one unit of the plane at depth 1.
+        plane = np.stack([x_px - width / 2, y_px - height / 2, np.full_like(x_px, width / 2)], 1)
+        depth = world.depth(shown_by, int(stamp)).ravel()
+        true_pose = world.world_from_camera(shown_by, int(stamp))
+        in_view = plane / (width / 2) * depth[:, None]
+        truth = in_view @ true_pose[:3, :3].T + true_pose[:3, 3]
+        assert np.linalg.norm(truth - xyz, axis=1).max() < 1e-6
+        centre = -rotation(pose).T @ pose[4:]
+        np.testing.assert_allclose(centre, true_pose[:3, 3], atol=1e-12)
+
+
+@pytest.mark.parametrize('encoding', ENCODINGS)
+def test_tracks_colours_and_images_agree(
+    scene: ExportScene, tmp_path: Path, encoding: ColmapEncoding
+) -> None:
+    report = export(scene, tmp_path, encoding, max_points=500)
+    model = READERS[encoding](tmp_path)
+    assert report.points == len(model.points) == 500
+    seen = {}
+    for image_id, (_, _, name, keys) in model.images.items():
+        with Image.open(tmp_path / 'images' / name) as picture:
+            pixels = np.asarray(picture)
+        np.testing.assert_array_equal(pixels, scene.views[image_id - 1].image)
+        for index, (x, y, point) in enumerate(keys):
+            assert point not in seen
+            seen[point] = [(image_id, index)]
+            assert model.points[point][1] == tuple(pixels[int(y), int(x)].tolist())
+    assert seen == {point: track for point, (_, _, _, track) in model.points.items()}
+    assert {error for _, _, error, _ in model.points.values()} == {0.0}
+
+
+def test_cameras_rigs_and_frames_describe_the_robot(scene: ExportScene, tmp_path: Path) -> None:
+    export(scene, tmp_path)
+    model = read_binary(tmp_path)
+    names = [name for _, _, name, _ in model.images.values()]
+    stamps = [stamp for stamp in WORLD_STAMPS_NS for _ in range(3)]
+    cameras = ['front', 'left', 'right'] * 2
+    assert names == [f'{c}_{s}.png' for c, s in zip(cameras, stamps, strict=True)]
+    assert [camera for _, camera, _, _ in model.images.values()] == [1, 2, 3] * 2
+    assert model.rigs == {1: (1, 1), 2: (1, 2), 3: (1, 3)}
+    for image_id, (pose, camera, _, _) in model.images.items():
+        assert model.frames[image_id] == (camera, pose, (camera, image_id))
+
+
+def test_binary_and_text_say_the_same(scene: ExportScene, tmp_path: Path) -> None:
+    for encoding in ENCODINGS:
+        export(scene, tmp_path / encoding, encoding, max_points=300)
+    assert read_binary(tmp_path / 'binary') == read_text(tmp_path / 'text')
+
+
+def test_intrinsics_that_change_give_a_camera_each(scene: ExportScene, tmp_path: Path) -> None:
+    later = scene.views[3]
+    zoomed = replace(
+        later, camera=PinholeCamera(np.diag([2, 2, 1.0]) @ later.camera.K, WORLD_SIZE)
+    )
+    export(ExportScene((*scene.views[:3], zoomed), is_metric=True), tmp_path)
+    assert [camera for _, camera, _, _ in read_binary(tmp_path).images.values()] == [1, 2, 3, 4]
+
+
+def test_filters_take_out_low_confidence_sky_and_unknown_depth(tmp_path: Path) -> None:
+    view = make_view()
+    sky = np.zeros(view.depth.shape, np.bool_)
+    sky[:6] = True
+    report = export(
+        ExportScene((replace(view, sky=sky),), is_metric=True),
+        tmp_path,
+        confidence_percentile=50.0,
+    )
+    keys = read_binary(tmp_path).images[1][3]
+    assert report.points == len(keys) == 6 * 8
+    # Below row 6, and in the right half, where confidence is above its median.
+    assert min(y for _, y, _ in keys) == 6.5
+    assert min(x for x, _, _ in keys) == 8.5
+
+
+def test_a_view_without_points_is_still_an_image(tmp_path: Path) -> None:
+    view = make_view(10)
+    blind = replace(make_view(20), depth=np.full_like(view.depth, np.nan))
+    for encoding in ENCODINGS:
+        folder = tmp_path / encoding
+        export(ExportScene((view, blind, make_view(30)), is_metric=True), folder, encoding)
+        assert [len(i[3]) > 0 for i in READERS[encoding](folder).images.values()] == [
+            True, False, True,
+        ]  # fmt: skip
+
+
+def test_files_of_the_other_encoding_are_in_the_way(scene: ExportScene, tmp_path: Path) -> None:
+    """COLMAP would open the old binary model instead of the new text."""
+    export(scene, tmp_path, 'binary')
+    other = tmp_path / 'images' / 'not_ours.png'
+    other.write_text('keep')
+    small = ExportScene(scene.views[:1], is_metric=True)
+    options = ExportOptions(colmap_encoding='text')
+    with pytest.raises(ExportError, match=r'cameras\.bin'):
+        export_scene(ExportScene((make_view(),), True), 'colmap', tmp_path, options=options)
+    export_scene(small, 'colmap', tmp_path, options=options, overwrite=True)
+    assert list(tmp_path.glob('*.bin')) == []
+    assert len(read_text(tmp_path).images) == 1
+    assert other.read_text() == 'keep'
+
+
+def test_skew_is_refused_because_colmap_has_none(tmp_path: Path) -> None:
+    view = make_view()
+    skewed = PinholeCamera(view.camera.K + np.diag([0.5, 0], k=1), view.camera.size)
+    with pytest.raises(ExportError, match=r'camera front.*skew'):
+        export(ExportScene((replace(view, camera=skewed),), is_metric=True), tmp_path / 'x')
+    assert list(tmp_path.iterdir()) == []
