@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 import time
+from typing import cast
 
 from da3_ros.config import EstimatorOptions, NodeOptions, StreamOptions
 from da3_ros.errors import ConfigError
@@ -59,18 +60,31 @@ def build_estimator(options: NodeOptions) -> Estimator:
 def _build_network(options: EstimatorOptions, stream: StreamOptions) -> Estimator:
     import torch
 
-    from da3_ros.inference.api import DepthAnything3, random_model
+    from da3_ros.inference.api import DepthAnything3
     from da3_ros.inference.engine import Da3Estimator
+    from da3_ros.model.arithmetic import AttentionKind, Precision
 
     device = options.device
     if device == 'auto':
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
     if device.startswith('cuda') and not torch.cuda.is_available():
         raise ConfigError(f'device {device!r}: no CUDA device is there; use auto or cpu')
+    # The options' choices are those of these types; a test holds them together.
+    precision = cast(Precision, options.precision)
+    attention = cast(AttentionKind, options.attention)
     if options.model.startswith(RANDOM_PREFIX):
-        model = random_model(options.model.removeprefix(RANDOM_PREFIX), seed=_RANDOM_SEED)
+        name = options.model.removeprefix(RANDOM_PREFIX)
+        model = DepthAnything3(
+            name, seed=_RANDOM_SEED, precision=precision, attention=attention
+        ).to(device)
     else:
-        model = DepthAnything3.from_pretrained(options.model, revision=options.revision or None)
+        model = DepthAnything3.from_pretrained(
+            options.model,
+            revision=options.revision or None,
+            map_location=device,
+            precision=precision,
+            attention=attention,
+        )
     views = stream.window * len(stream.cameras)
     if views > 1 and not model.abilities.poses:
         raise ConfigError(
@@ -78,7 +92,7 @@ def _build_network(options: EstimatorOptions, stream: StreamOptions) -> Estimato
             f'got {len(stream.cameras)} cameras and window {stream.window}'
         )
     return Da3Estimator(
-        model.to(device),
+        model,
         process_res=options.process_res,
         process_res_method=options.process_res_method,
         ref_view_strategy=options.ref_view_strategy,

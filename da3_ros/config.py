@@ -55,6 +55,8 @@ RESIZE_METHODS = (
     'lower_bound_resize',
     'lower_bound_crop',
 )
+PRECISIONS = ('auto', 'fp32', 'bf16', 'fp16')
+ATTENTIONS = ('auto', 'sdpa', 'xformers')
 REFERENCE_STRATEGIES = ('saddle_balanced', 'saddle_sim_range', 'first', 'middle')
 
 
@@ -72,6 +74,17 @@ class EstimatorOptions:
     )
     revision: str = _option('', 'Revision of the hub repository; empty for its default branch.')
     device: str = _option('auto', 'Torch device: auto, cpu, cuda or cuda:N.')
+    precision: str = _option(
+        'auto',
+        'Arithmetic of the backbone: auto is 16 bit on a GPU that has it and fp32 on a CPU; '
+        'fp16 needs a GPU.',
+        choices=PRECISIONS,
+    )
+    attention: str = _option(
+        'auto',
+        'Attention kernels: auto is those of torch (sdpa); xformers needs its package.',
+        choices=ATTENTIONS,
+    )
     process_res: int = _option(
         504, 'Bound of the image side that the resize method names, px.', minimum=14, maximum=4096
     )

@@ -1,15 +1,18 @@
 """What the options build."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
 from da3_ros.assembly import build_estimator, build_pipeline
-from da3_ros.config import OptionValue, from_flat
-from da3_ros.errors import CheckpointError, ConfigError
+from da3_ros.config import ATTENTIONS, PRECISIONS, OptionValue, from_flat
+from da3_ros.errors import CheckpointError, ConfigError, ModelError
 from da3_ros.geometry.se3 import invert
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.engine import Da3Estimator
 from da3_ros.inference.random_weights import random_network
+from da3_ros.model.arithmetic import AttentionKind, Precision
 from da3_ros.synthetic.trajectory import START_NS
 from da3_ros.synthetic.truth import TruthEstimator
 from da3_ros.synthetic.world import make_world
@@ -67,6 +70,21 @@ def test_a_network_without_poses_refuses_windows_of_several_views(
 ) -> None:
     """Built from a tiny network: loading the real one to refuse it would take gigabytes."""
     single = DepthAnything3(network=random_network(SINGLE_VIEW, seed=0))
-    monkeypatch.setattr('da3_ros.inference.api.random_model', lambda name, seed: single)
+    monkeypatch.setattr(DepthAnything3, 'from_pretrained', lambda source, **options: single)
     with pytest.raises(ConfigError, match='predicts no poses'):
-        build_estimator(from_flat({'model': 'random:da3mono-large', 'device': 'cpu', **values}))
+        build_estimator(from_flat({'model': 'da3mono-large', 'device': 'cpu', **values}))
+
+
+def test_choices_of_the_options_are_those_of_the_network() -> None:
+    assert get_args(Precision) == PRECISIONS
+    assert get_args(AttentionKind) == ATTENTIONS
+
+
+def test_precision_and_attention_reach_the_network() -> None:
+    values = {'model': 'random:da3-small', 'device': 'cpu'}
+    chosen = build_estimator(from_flat({**values, 'precision': 'bf16', 'attention': 'sdpa'}))
+    assert isinstance(chosen, Da3Estimator)
+    assert chosen.model.precision == 'bf16'
+    assert chosen.model.arithmetic.attention == 'sdpa'
+    with pytest.raises(ModelError, match='fp16'):
+        build_estimator(from_flat({**values, 'precision': 'fp16'}))

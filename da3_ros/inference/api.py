@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 import torch
-from torch import Tensor, nn
 
 from da3_ros.errors import ModelError, PreprocessError
 from da3_ros.inference.checkpoint import load_network, load_weights, save_checkpoint
@@ -16,44 +16,37 @@ from da3_ros.inference.given_cameras import GivenCameras, read_cameras
 from da3_ros.inference.hub import HubOptions
 from da3_ros.inference.metric import metric_depth
 from da3_ros.inference.network_file import read_network_config
+from da3_ros.inference.out_of_memory import MemoryExceededError
 from da3_ros.inference.pose_alignment import PoseAlignment
 from da3_ros.inference.postprocess import Prediction, align_to_cameras, to_prediction
 from da3_ros.inference.preprocess import ImageLike, preprocess
 from da3_ros.inference.random_weights import random_network
-from da3_ros.model.abilities import Abilities, abilities
+from da3_ros.inference.runner import NetworkRunner
+from da3_ros.model.arithmetic import Arithmetic, AttentionKind, Precision, Rounding
 from da3_ros.model.build import Network, build_network
+from da3_ros.model.chunks import VIEW_CHUNK
 from da3_ros.model.config import NetworkConfig, SingleViewConfig
-from da3_ros.model.nested import NestedNetwork
 from da3_ros.model.outputs import NetworkOutput
 from da3_ros.model.presets import preset
-from da3_ros.model.ray_pose import RaySampler
-from da3_ros.model.sampling import PixelSampler
 from da3_ros.model.single_view import SingleViewNetwork
 
-__all__ = ['DepthAnything3', 'PoseAlignment', 'Prediction', 'random_model']
+__all__ = ['DepthAnything3', 'PoseAlignment', 'Prediction']
 
 DEFAULT_PROCESS_RES = 504
+MIN_PROCESS_RES = 112
+"""Images are never made smaller than this to save memory."""
 RANDOM_WEIGHTS = 'random weights'
-
-UNUSED_INTRINSICS = (
-    'intrinsics were given without extrinsics: the network takes no intrinsics alone, so they '
-    'were not used'
-)
-UNUSED_CAMERAS = (
-    'this network sees each image alone: the given extrinsics were not used, and depth was not '
-    'brought to their scale'
-)
-NO_RAYS = 'this network predicts no cameras: use_ray_pose has no effect'
 
 _logger = logging.getLogger(__name__)
 
 
-class DepthAnything3(nn.Module):
+class DepthAnything3(NetworkRunner):
     """Depth, confidence, cameras, sky and Gaussians of any number of images.
 
     What a model gives depends on its network, see `abilities`. `from_pretrained` loads a
     checkpoint; the constructor alone gives seeded random weights, whose predictions mean nothing.
-    Computes in float32.
+    Computes in float32 on a CPU; on CUDA the backbone computes in 16 bits unless `precision` is
+    `fp32`, see `model.arithmetic.Arithmetic`, and float32 is never TF32 unless asked for.
 
     Source: Lin et al., "Depth Anything 3: Recovering the Visual Space from Any Views" (2025).
     """
@@ -64,6 +57,11 @@ class DepthAnything3(nn.Module):
         *,
         seed: int = 0,
         network: Network | None = None,
+        precision: Precision = 'auto',
+        rounding: Rounding = 'exact',
+        attention: AttentionKind = 'auto',
+        tf32: bool = False,
+        view_chunk: int = VIEW_CHUNK,
     ) -> None:
         """Create a model.
 
@@ -71,17 +69,23 @@ class DepthAnything3(nn.Module):
             model_name: Name of a preset, e.g. `da3-small` or `da3-large-1.1`.
             seed: Seed of the random weights.
             network: A ready network to wrap instead; gives the name then.
+            precision: Format of the backbone's matrices: `fp32`, `bf16`, `fp16` (GPU only) or
+                `auto`, see `Arithmetic`.
+            rounding: `exact`, or `reference` for what the published code rounds on CUDA.
+            attention: Kernel of attention: `auto`, `sdpa` or `xformers`.
+            tf32: Allow TF32 in float32 products on CUDA.
+            view_chunk: Views computed at once outside the cross-view blocks.
 
         Raises:
-            ModelError: There is no such preset.
+            ModelError: There is no such preset, or the device or the installation cannot do what
+                is asked.
         """
-        super().__init__()
-        self.weights = f'{RANDOM_WEIGHTS} (seed {seed})' if network is None else 'given network'
-        self.model: Network = (
-            random_network(preset(model_name), seed) if network is None else network
-        )
-        self.model_name = self.model.config.name
-        self.eval()
+        arithmetic = Arithmetic(precision, rounding, attention, tf32)
+        weights = f'{RANDOM_WEIGHTS} (seed {seed})' if network is None else 'given network'
+        if network is None:
+            network = random_network(preset(model_name), seed)
+        super().__init__(network, arithmetic, view_chunk)
+        self.weights = weights
 
     @classmethod
     def from_pretrained(
@@ -94,6 +98,11 @@ class DepthAnything3(nn.Module):
         local_files_only: bool = False,
         force_download: bool = False,
         map_location: str | torch.device = 'cpu',
+        precision: Precision = 'auto',
+        rounding: Rounding = 'exact',
+        attention: AttentionKind = 'auto',
+        tf32: bool = False,
+        view_chunk: int = VIEW_CHUNK,
     ) -> 'DepthAnything3':
         """Load a checkpoint from a folder, the hub's cache, the hub or a mirror.
 
@@ -105,18 +114,34 @@ class DepthAnything3(nn.Module):
             cache_dir: Cache folder; huggingface_hub's when None.
             local_files_only: Never use the network (as `HF_HUB_OFFLINE=1` does).
             force_download: Download even what is cached.
-            map_location: Device of the result.
+            map_location: Device of the result; tensors go there one by one.
+            precision: As the next four, see the constructor.
+            rounding: See there.
+            attention: See there.
+            tf32: See there.
+            view_chunk: See there.
 
         Returns:
             The model in evaluation mode.
 
         Raises:
             CheckpointError: The checkpoint cannot be found or does not fit.
+            ModelError: The device or the installation cannot do what is asked.
         """
+        device = torch.device(map_location)
+        arithmetic = Arithmetic(precision, rounding, attention, tf32)
         options = HubOptions(revision, token, cache_dir, local_files_only, force_download)
-        model = cls(network=load_network(source, options))
+        network = load_network(source, options, device=device, arithmetic=arithmetic)
+        model = cls(
+            network=network,
+            precision=precision,
+            rounding=rounding,
+            attention=attention,
+            tf32=tf32,
+            view_chunk=view_chunk,
+        )
         model.weights = str(source)
-        return model.to(map_location)
+        return model
 
     @classmethod
     def from_config(
@@ -159,85 +184,9 @@ class DepthAnything3(nn.Module):
         save_checkpoint(self.model, folder)
 
     @property
-    def device(self) -> torch.device:
-        """Device of the parameters."""
-        return next(self.parameters()).device
-
-    @property
     def is_random(self) -> bool:
         """Whether the weights are random, so that predictions mean nothing."""
         return self.weights.startswith(RANDOM_WEIGHTS)
-
-    @property
-    def abilities(self) -> Abilities:
-        """What the network gives beyond depth, and takes beyond images."""
-        return abilities(self.model.config)
-
-    @torch.inference_mode()
-    def forward(
-        self,
-        image: Tensor,
-        extrinsics: Tensor | None = None,
-        intrinsics: Tensor | None = None,
-        export_feat_layers: Sequence[int] | None = None,
-        infer_gs: bool = False,
-        use_ray_pose: bool = False,
-        ref_view_strategy: str = 'saddle_balanced',
-        *,
-        ray_sampler: RaySampler | None = None,
-        pixel_sampler: PixelSampler | None = None,
-    ) -> NetworkOutput:
-        """Run the network on preprocessed images.
-
-        Args:
-            image: (B, N, 3, H, W) ImageNet-normalised, sides multiples of 14.
-            extrinsics: (B, N, 4, 4) known camera_from_world, normalised as in
-                `pose_alignment.normalise_extrinsics`; None if unknown.
-            intrinsics: (B, N, 3, 3) known intrinsics in pixels of (H, W); None if unknown.
-            export_feat_layers: Blocks whose features are returned in `aux`.
-            infer_gs: Predict Gaussians.
-            use_ray_pose: Take cameras from predicted rays instead of the camera decoder.
-            ref_view_strategy: How the reference view is chosen when cameras are unknown.
-            ray_sampler: Random choices of the ray fit; freshly seeded ones when None.
-            pixel_sampler: Random pixels for quantiles over large images; freshly seeded ones
-                when None.
-
-        Returns:
-            What the network gives. Where it cannot use what was given, `notes` says so.
-
-        Raises:
-            ModelError: Shapes, strategy or layers do not fit, or Gaussians are wanted of a
-                network without them.
-        """
-        layers = tuple(export_feat_layers or ())
-        notes = self._unused(extrinsics is not None, intrinsics is not None, use_ray_pose)
-        output: NetworkOutput
-        if isinstance(self.model, SingleViewNetwork):
-            if infer_gs:
-                raise ModelError(
-                    f'{self.model_name} predicts no Gaussians; da3-giant and '
-                    'da3nested-giant-large do'
-                )
-            output = self.model(image, export_layers=layers, sampler=pixel_sampler)
-            return replace(output, notes=notes + output.notes)
-        options = {
-            'export_layers': layers,
-            'infer_gs': infer_gs,
-            'use_ray_pose': use_ray_pose,
-            'strategy': ref_view_strategy,
-            'sampler': ray_sampler,
-        }
-        if isinstance(self.model, NestedNetwork):
-            options['pixel_sampler'] = pixel_sampler
-        output = self.model(image, extrinsics, intrinsics, **options)
-        return replace(output, notes=notes + output.notes)
-
-    def _unused(self, extrinsics: bool, intrinsics: bool, use_ray_pose: bool) -> tuple[str, ...]:
-        """Return notes on what was given and has no effect."""
-        if not isinstance(self.model, SingleViewNetwork):
-            return (UNUSED_INTRINSICS,) if intrinsics and not extrinsics else ()
-        notes = (UNUSED_CAMERAS,) if extrinsics else ()
-        return (*notes, NO_RAYS) if use_ray_pose else notes
 
     def inference(
         self,
@@ -253,6 +202,7 @@ class DepthAnything3(nn.Module):
         export_feat_layers: Sequence[int] | None = None,
         *,
         to_metric: bool = False,
+        allow_smaller: bool = False,
     ) -> Prediction:
         """Predict depth and cameras of images of one scene.
 
@@ -277,6 +227,8 @@ class DepthAnything3(nn.Module):
             export_feat_layers: Blocks whose features are returned in `aux`.
             to_metric: Turn the output of da3metric-large into metres; needs intrinsics. The
                 nested network's output is in metres anyway.
+            allow_smaller: When memory runs out, try again with smaller chunks of views, and when
+                that does not help either, with smaller images; `notes` says so.
 
         Returns:
             The prediction, in the order of the images.
@@ -285,19 +237,31 @@ class DepthAnything3(nn.Module):
             PreprocessError: Images or cameras cannot be used; the message gives the index.
             ModelError: The strategy or a layer does not exist, or the network has no Gaussians or
                 no metres.
+            MemoryExceededError: Memory ran out; tells how much was needed and available.
         """
         if to_metric:
             self._check_metric(has_intrinsics=intrinsics is not None)
-        processed = preprocess(image, process_res, process_res_method)
-        given = read_cameras(processed, extrinsics, intrinsics)
-        output: NetworkOutput = self(
-            processed.pixels(self.device),
-            *given.network_input(self.device),
-            export_feat_layers=export_feat_layers,
-            infer_gs=infer_gs,
-            use_ray_pose=use_ray_pose,
-            ref_view_strategy=ref_view_strategy,
-        )
+        options: dict[str, Any] = {
+            'export_feat_layers': export_feat_layers,
+            'infer_gs': infer_gs,
+            'use_ray_pose': use_ray_pose,
+            'ref_view_strategy': ref_view_strategy,
+            'allow_smaller': allow_smaller,
+        }
+        for side in _sides(process_res, allow_smaller=allow_smaller):
+            processed = preprocess(image, side, process_res_method)
+            given = read_cameras(processed, extrinsics, intrinsics)
+            inputs = (processed.pixels(self.device), *given.network_input(self.device))
+            try:
+                output: NetworkOutput = self(*inputs, **options)
+                break
+            except MemoryExceededError as error:
+                failure = error.with_traceback(None)
+        else:
+            raise failure
+        if side != process_res:
+            note = f'memory ran out; images were processed at {side} instead of {process_res} px'
+            output = replace(output, notes=(note, *output.notes))
         prediction = to_prediction(output, processed.images)
         if isinstance(self.model, SingleViewNetwork):
             prediction = _with_cameras(prediction, given)
@@ -325,16 +289,12 @@ class DepthAnything3(nn.Module):
             )
 
 
-def random_model(name: str, seed: int = 0) -> DepthAnything3:
-    """Return a model with seeded random weights, for runs without a checkpoint.
-
-    Its `weights` say so; depth and cameras it predicts mean nothing.
-
-    Args:
-        name: Name of a preset.
-        seed: Seed of the weights.
-    """
-    return DepthAnything3(name, seed=seed)
+def _sides(process_res: int, *, allow_smaller: bool) -> list[int]:
+    """Return the image sides to try, largest first."""
+    sides = [process_res]
+    while allow_smaller and sides[-1] * 3 // 4 >= MIN_PROCESS_RES:
+        sides.append(sides[-1] * 3 // 4)
+    return sides
 
 
 def _with_cameras(prediction: Prediction, given: GivenCameras) -> Prediction:

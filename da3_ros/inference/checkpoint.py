@@ -11,10 +11,8 @@ import logging
 from pathlib import Path
 import tempfile
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 import torch
-from torch import Tensor
 
 from da3_ros.errors import CheckpointError
 from da3_ros.inference.hub import (
@@ -27,22 +25,36 @@ from da3_ros.inference.hub import (
 )
 from da3_ros.inference.network_file import config_content, read_network_config
 from da3_ros.inference.old_names import PREFIX, current_names
+from da3_ros.inference.weights_file import StoredTensor, WeightsFile
+from da3_ros.model.arithmetic import Arithmetic, narrow_parameters
 from da3_ros.model.build import Network, build_network
 
 MAX_NAMES_IN_MESSAGE = 8
 
+CPU = torch.device('cpu')
+FLOAT32 = Arithmetic('fp32')
+
 _logger = logging.getLogger(__name__)
 
 
-def load_network(source: str | Path, options: HubOptions | None = None) -> Network:
+def load_network(
+    source: str | Path,
+    options: HubOptions | None = None,
+    *,
+    device: torch.device = CPU,
+    arithmetic: Arithmetic = FLOAT32,
+) -> Network:
     """Load a network from a folder or the hub.
 
     Args:
         source: Folder, hub repository or short name, see `hub.find_checkpoint`.
         options: How the hub is asked.
+        device: Where the parameters go.
+        arithmetic: Number formats; the backbone's matrices are held as it says.
 
     Returns:
-        The network on the CPU in evaluation mode; its parameters are mapped from the file.
+        The network in evaluation mode. On the CPU, parameters that keep the file's type are
+        mapped from it.
 
     Raises:
         CheckpointError: The checkpoint cannot be found or read, or does not fit its network.
@@ -50,7 +62,7 @@ def load_network(source: str | Path, options: HubOptions | None = None) -> Netwo
     files = find_checkpoint(source, options)
     config = read_network_config(files.config)
     network = build_network(config)
-    load_weights(network, files.weights)
+    load_weights(network, files.weights, device=device, dtype=arithmetic.dtype(device))
     licence = PUBLISHED[config.name].licence if config.name in PUBLISHED else 'unknown'
     _logger.info(
         'loaded %s from %s; licence of the official weights: %s', config.name, source, licence
@@ -58,12 +70,20 @@ def load_network(source: str | Path, options: HubOptions | None = None) -> Netwo
     return network
 
 
-def load_weights(network: Network, path: Path) -> None:
+def load_weights(
+    network: Network,
+    path: Path,
+    *,
+    device: torch.device = CPU,
+    dtype: torch.dtype = torch.float32,
+) -> None:
     """Give a network, built on the meta device, the tensors of a file.
 
     Args:
         network: Network whose parameters are replaced.
         path: Safetensors file.
+        device: Where the parameters go, one after another.
+        dtype: Format of the backbone's matrices; everything else becomes float32.
 
     Raises:
         CheckpointError: The file cannot be read, or tensors are missing, unexpected or of the
@@ -71,15 +91,22 @@ def load_weights(network: Network, path: Path) -> None:
     """
     if path.suffix != '.safetensors':
         raise CheckpointError(f'{path}: only safetensors files are read, never pickles')
-    stored = _read(path)
-    wanted = {PREFIX + name: value for name, value in network.named_parameters()}
+    wanted = {PREFIX + name: tuple(value.shape) for name, value in network.named_parameters()}
     aliases = tied_aliases(network)
-    for alias, name in aliases.items():
-        if alias in stored:
-            value = stored.pop(alias)
-            stored.setdefault(name, value)
-    _check(path, wanted, stored)
-    state = {name: _as_float32(stored[name]) for name in wanted}
+    narrow = {PREFIX + name for name in narrow_parameters(network)}
+    with WeightsFile(path) as file:
+        stored = {
+            name: file.tensors[in_file]
+            for name, in_file in current_names(list(file.tensors)).items()
+        }
+        for alias, name in aliases.items():
+            if alias in stored:
+                stored.setdefault(name, stored.pop(alias))
+        _check(path, wanted, stored)
+        state = {
+            name: file.read(entry.name, dtype if name in narrow else torch.float32, device)
+            for name, entry in sorted(stored.items(), key=lambda item: item[1].start)
+        }
     state.update({alias: state[name] for alias, name in aliases.items()})
     network.load_state_dict(
         {name.removeprefix(PREFIX): value for name, value in state.items()}, assign=True
@@ -123,30 +150,21 @@ def save_checkpoint(network: Network, folder: str | Path) -> CheckpointFiles:
     return files
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        with safe_open(path, framework='pt') as file:
-            names = current_names(list(file.keys()))
-            return {name: file.get_tensor(stored) for name, stored in names.items()}
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f'{path}: cannot read the weights: {error}') from error
-
-
-def _check(path: Path, wanted: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> None:
+def _check(
+    path: Path,
+    wanted: Mapping[str, tuple[int, ...]],
+    stored: Mapping[str, StoredTensor],
+) -> None:
     problems = []
     missing = [name for name in wanted if name not in stored]
     unexpected = [name for name in stored if name not in wanted]
     shared = [name for name in wanted if name in stored]
     misshaped = [
-        f'{name} (expected {tuple(wanted[name].shape)}, got {tuple(stored[name].shape)})'
+        f'{name} (expected {wanted[name]}, got {stored[name].shape})'
         for name in shared
-        if wanted[name].shape != stored[name].shape
+        if wanted[name] != stored[name].shape
     ]
-    mistyped = [
-        f'{name} ({stored[name].dtype})'
-        for name in shared
-        if not stored[name].dtype.is_floating_point
-    ]
+    mistyped = [f'{name} ({stored[name].kind})' for name in shared if stored[name].dtype is None]
     for label, names in (
         ('missing', missing),
         ('unexpected', unexpected),
@@ -163,7 +181,3 @@ def _some(names: Iterable[str]) -> str:
     listed = list(names)
     more = len(listed) - MAX_NAMES_IN_MESSAGE
     return ', '.join(listed[:MAX_NAMES_IN_MESSAGE]) + (f' and {more} more' if more > 0 else '')
-
-
-def _as_float32(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.float32)

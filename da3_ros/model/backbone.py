@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from da3_ros.errors import ModelError
+from da3_ros.model.chunks import VIEW_CHUNK
 from da3_ros.model.config import BackboneConfig
 from da3_ros.model.outputs import EncodedViews, FusedViews
 from da3_ros.model.patch_embed import patch_grid
@@ -21,12 +22,15 @@ class Backbone(nn.Module):
         self.config = config
         self.pretrained = VisionTransformer(config)
 
-    def encode(self, images: Tensor, export_layers: Collection[int] = ()) -> EncodedViews:
+    def encode(
+        self, images: Tensor, export_layers: Collection[int] = (), chunk: int = VIEW_CHUNK
+    ) -> EncodedViews:
         """Run the blocks that see one view only.
 
         Args:
             images: (B, V, 3, H, W) ImageNet-normalised, sides multiples of 14.
             export_layers: Blocks whose tokens are kept.
+            chunk: Views computed at once.
 
         Returns:
             Encoded views.
@@ -34,13 +38,13 @@ class Backbone(nn.Module):
         Raises:
             ModelError: The images have the wrong shape or a layer does not exist.
         """
-        if images.ndim != 5 or images.shape[1] < 1 or images.shape[2] != 3:
+        if images.ndim != 5 or min(images.shape[:2]) < 1 or images.shape[2] != 3:
             raise ModelError(
-                f'images must have shape (B, V, 3, H, W) with V >= 1, got {tuple(images.shape)}'
+                f'images must have shape (B, V, 3, H, W) with B, V >= 1, got {tuple(images.shape)}'
             )
         self.check_layers(export_layers)
         try:
-            return self.pretrained.encode(images, export_layers)
+            return self.pretrained.encode(images, export_layers, chunk)
         except ValueError as error:
             raise ModelError(str(error)) from error
 

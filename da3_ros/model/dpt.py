@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from da3_ros.model.config import PyramidConfig
+from da3_ros.model.convolution import Conv, Pointwise
 
 POSITION_WEIGHT = 0.1
 POSITION_BASE = 100.0
@@ -62,8 +63,8 @@ class ResidualConv(nn.Module):
     def __init__(self, features: int) -> None:
         """Create the convolutions."""
         super().__init__()
-        self.conv1 = nn.Conv2d(features, features, 3, padding=1)
-        self.conv2 = nn.Conv2d(features, features, 3, padding=1)
+        self.conv1 = Conv(features, features, 3, padding=1)
+        self.conv2 = Conv(features, features, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Refine maps x (N, F, h, w)."""
@@ -80,7 +81,7 @@ class Fusion(nn.Module):
         if has_lateral:
             self.resConfUnit1 = ResidualConv(features)
         self.resConfUnit2 = ResidualConv(features)
-        self.out_conv = nn.Conv2d(features, features, 1)
+        self.out_conv = Pointwise(features, features)
 
     def forward(self, x: Tensor, lateral: Tensor | None, size: tuple[int, int]) -> Tensor:
         """Fuse.
@@ -117,18 +118,18 @@ class DptTrunk(nn.Module):
         super().__init__()
         self.config = config
         features, channels = config.features, config.out_channels
-        self.projects = nn.ModuleList(nn.Conv2d(dim_in, width, 1) for width in channels)
+        self.projects = nn.ModuleList(Pointwise(dim_in, width) for width in channels)
         self.resize_layers = nn.ModuleList(
             (
                 nn.ConvTranspose2d(channels[0], channels[0], 4, stride=4),
                 nn.ConvTranspose2d(channels[1], channels[1], 2, stride=2),
                 nn.Identity(),
-                nn.Conv2d(channels[3], channels[3], 3, stride=2, padding=1),
+                Conv(channels[3], channels[3], 3, stride=2, padding=1),
             )
         )
         self.scratch = nn.ModuleDict()
         for level, width in enumerate(channels, start=1):
-            self.scratch[f'layer{level}_rn'] = nn.Conv2d(width, features, 3, padding=1, bias=False)
+            self.scratch[f'layer{level}_rn'] = Conv(width, features, 3, padding=1, bias=False)
         for branch in branches:
             for level in range(1, 5):
                 self.scratch[f'refinenet{level}{branch}'] = Fusion(features, has_lateral=level < 4)

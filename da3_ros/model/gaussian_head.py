@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from da3_ros.model.config import GaussianConfig
+from da3_ros.model.convolution import Conv
 from da3_ros.model.dpt import DptTrunk, image_positions, upsample
 from da3_ros.model.heads import pixel_tail
 
@@ -36,15 +37,15 @@ class GaussianHead(DptTrunk):
         super().__init__(dim_in, config.pyramid, ('',))
         features = config.pyramid.features
         half = features // 2
-        self.scratch['output_conv1'] = nn.Conv2d(features, half, 3, padding=1)
+        self.scratch['output_conv1'] = Conv(features, half, 3, padding=1)
         self.scratch['output_conv2'] = pixel_tail(half, config.raw_channels + 1)
         first, second = IMAGE_WIDTHS
         self.images_merger = nn.Sequential(
-            nn.Conv2d(3, first, 3, padding=1),
+            Conv(3, first, 3, padding=1),
             nn.GELU(),
-            nn.Conv2d(first, second, 3, padding=1),
+            Conv(first, second, 3, padding=1),
             nn.GELU(),
-            nn.Conv2d(second, half, 3, padding=1),
+            Conv(second, half, 3, padding=1),
             nn.GELU(),
         )
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from da3_ros.model.config import PyramidConfig
+from da3_ros.model.convolution import Conv, Pointwise
 from da3_ros.model.dpt import DptTrunk, image_positions, upsample
 
 NORM_EPS = 1e-5
@@ -72,7 +73,7 @@ class DualDpt(DptTrunk):
         features = config.features
         half = features // 2
         self.norm = nn.LayerNorm(dim_in, eps=NORM_EPS)
-        self.scratch['output_conv1'] = nn.Conv2d(features, half, 3, padding=1)
+        self.scratch['output_conv1'] = Conv(features, half, 3, padding=1)
         self.scratch['output_conv2'] = pixel_tail(half, 2)
         # One norm serves all ray levels: the checkpoint stores it once.
         shared_norm = ChannelNorm(TAIL_WIDTH, eps=NORM_EPS)
@@ -129,7 +130,7 @@ class SingleViewDpt(DptTrunk):
         """Create the head."""
         super().__init__(dim_in, config, ('',))
         half = config.features // 2
-        self.scratch['output_conv1'] = nn.Conv2d(config.features, half, 3, padding=1)
+        self.scratch['output_conv1'] = Conv(config.features, half, 3, padding=1)
         self.scratch['output_conv2'] = pixel_tail(half, 1)
         self.scratch['sky_output_conv2'] = pixel_tail(half, 1)
 
@@ -156,7 +157,7 @@ class SingleViewDpt(DptTrunk):
 def pixel_tail(dim_in: int, dim_out: int) -> nn.Sequential:
     """Return the last layers of a dense head: two convolutions with a ReLU between them."""
     return nn.Sequential(
-        nn.Conv2d(dim_in, TAIL_WIDTH, 3, padding=1), nn.ReLU(), nn.Conv2d(TAIL_WIDTH, dim_out, 1)
+        Conv(dim_in, TAIL_WIDTH, 3, padding=1), nn.ReLU(), Pointwise(TAIL_WIDTH, dim_out)
     )
 
 
@@ -164,16 +165,16 @@ def _ray_stack(features: int) -> nn.Sequential:
     """Five convolutions without activations between them, as trained."""
     half = features // 2
     widths = (features, half, features, half, features, half)
-    return nn.Sequential(*(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths)))
+    return nn.Sequential(*(Conv(a, b, 3, padding=1) for a, b in pairwise(widths)))
 
 
 def _ray_tail(dim_in: int, norm: ChannelNorm) -> nn.Sequential:
     # The identities keep the positions of the checkpoint's names (0, 2 and 5).
     return nn.Sequential(
-        nn.Conv2d(dim_in, TAIL_WIDTH, 3, padding=1),
+        Conv(dim_in, TAIL_WIDTH, 3, padding=1),
         nn.Identity(),
         norm,
         nn.Identity(),
         nn.ReLU(),
-        nn.Conv2d(TAIL_WIDTH, 7, 1),
+        Pointwise(TAIL_WIDTH, 7),
     )

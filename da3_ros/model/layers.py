@@ -1,5 +1,7 @@
 """Layers shared by the backbone and the camera encoder."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -7,6 +9,22 @@ from torch.nn import functional
 from da3_ros.model.rope import RotaryTable
 
 QUERY_KEY_NORM_EPS = 1e-5
+
+
+class Linear(nn.Linear):
+    """Linear layer that computes in the format of its weights, whatever it is given."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map (..., in) to (..., out)."""
+        return super().forward(input.to(self.weight.dtype))
+
+
+class WideLayerNorm(nn.LayerNorm):
+    """Layer norm in the format of its weights (float32), whatever it is given."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise (..., C)."""
+        return super().forward(input.to(self.weight.dtype))
 
 
 class LayerScale(nn.Module):
@@ -28,8 +46,8 @@ class Mlp(nn.Module):
     def __init__(self, dim_in: int, dim_hidden: int, dim_out: int) -> None:
         """Create the two layers with biases."""
         super().__init__()
-        self.fc1 = nn.Linear(dim_in, dim_hidden)
-        self.fc2 = nn.Linear(dim_hidden, dim_out)
+        self.fc1 = Linear(dim_in, dim_hidden)
+        self.fc2 = Linear(dim_hidden, dim_out)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x (..., dim_in) to (..., dim_out)."""
@@ -49,8 +67,8 @@ class SwiGlu(nn.Module):
         super().__init__()
         two_thirds = int(int(dim * ratio) * 2 / 3)
         hidden = (two_thirds + 7) // 8 * 8
-        self.w12 = nn.Linear(dim, 2 * hidden)
-        self.w3 = nn.Linear(hidden, dim)
+        self.w12 = Linear(dim, 2 * hidden)
+        self.w3 = Linear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x (..., C) to (..., C)."""
@@ -73,13 +91,15 @@ class Attention(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         self.head_dim = dim // num_heads
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.kernel: Callable[[Tensor, Tensor, Tensor], Tensor]
+        self.kernel = functional.scaled_dot_product_attention
+        self.qkv = Linear(dim, 3 * dim)
+        self.proj = Linear(dim, dim)
         self.q_norm = self._norm(query_key_norm)
         self.k_norm = self._norm(query_key_norm)
 
     def _norm(self, wanted: bool) -> nn.Module:
-        return nn.LayerNorm(self.head_dim, eps=QUERY_KEY_NORM_EPS) if wanted else nn.Identity()
+        return WideLayerNorm(self.head_dim, eps=QUERY_KEY_NORM_EPS) if wanted else nn.Identity()
 
     def forward(self, x: Tensor, rotary: RotaryTable | None = None) -> Tensor:
         """Attend within each sequence.
@@ -98,6 +118,7 @@ class Attention(nn.Module):
         q, k = self.q_norm(q), self.k_norm(k)
         if rotary is not None:
             q, k = rotary.rotate(q), rotary.rotate(k)
-        out = functional.scaled_dot_product_attention(q, k, v)
+        # Norm and rotation are float32; products of 16-bit values are formed in 16 bits.
+        out = self.kernel(q.to(v.dtype), k.to(v.dtype), v)
         projected: Tensor = self.proj(out.transpose(1, 2).reshape(B, T, C))
         return projected

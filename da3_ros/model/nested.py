@@ -16,6 +16,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from da3_ros.model.chunks import VIEW_CHUNK
 from da3_ros.model.config import NestedConfig
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.outputs import NetworkOutput
@@ -67,6 +68,7 @@ class NestedNetwork(nn.Module):
         strategy: str = 'saddle_balanced',
         sampler: RaySampler | None = None,
         pixel_sampler: PixelSampler | None = None,
+        chunk: int = VIEW_CHUNK,
     ) -> NetworkOutput:
         """Predict metric geometry.
 
@@ -80,6 +82,7 @@ class NestedNetwork(nn.Module):
             strategy: See there.
             sampler: See there.
             pixel_sampler: Random pixels for quantiles; freshly seeded for each when None.
+            chunk: Views computed at once outside the cross-view blocks.
 
         Returns:
             Metric geometry, sky score, Gaussians and features.
@@ -93,8 +96,9 @@ class NestedNetwork(nn.Module):
             use_ray_pose=use_ray_pose,
             strategy=strategy,
             sampler=sampler,
+            chunk=chunk,
         )
-        metric = self.da3_metric(images, sampler=pixel_sampler)
+        metric = self.da3_metric(images, sampler=pixel_sampler, chunk=chunk)
         return self.combine(geometry, metric, pixel_sampler)
 
     def combine(

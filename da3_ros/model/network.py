@@ -1,6 +1,6 @@
 """The any-view network: three stages and their composition."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -10,6 +10,7 @@ from da3_ros.errors import ModelError
 from da3_ros.model.backbone import Backbone
 from da3_ros.model.camera_decoder import CameraDecoder
 from da3_ros.model.camera_encoder import CameraEncoder
+from da3_ros.model.chunks import VIEW_CHUNK, chunks_of
 from da3_ros.model.config import AnyViewConfig
 from da3_ros.model.gaussian_adapter import (
     join_gaussians,
@@ -22,9 +23,6 @@ from da3_ros.model.outputs import EncodedViews, FusedViews, Gaussians, NetworkOu
 from da3_ros.model.patch_embed import patch_grid
 from da3_ros.model.pose_encoding import decode_cameras, invert_rigid
 from da3_ros.model.ray_pose import RaySampler, cameras_from_rays
-
-HEAD_CHUNK = 8
-"""Views decoded at once; limits memory, never changes values."""
 
 PREDICTED_INTRINSICS = (
     'extrinsics were given without intrinsics: the network first predicted the intrinsics that '
@@ -69,6 +67,7 @@ class AnyViewNetwork(nn.Module):
         use_ray_pose: bool = False,
         strategy: str = 'saddle_balanced',
         sampler: RaySampler | None = None,
+        chunk: int = VIEW_CHUNK,
     ) -> NetworkOutput:
         """Run all stages.
 
@@ -82,6 +81,7 @@ class AnyViewNetwork(nn.Module):
             use_ray_pose: As in `decode`.
             strategy: As in `fuse`.
             sampler: As in `decode`.
+            chunk: Views computed at once outside the cross-view blocks.
 
         Returns:
             Everything asked for.
@@ -93,7 +93,7 @@ class AnyViewNetwork(nn.Module):
             raise ModelError(
                 f'{self.config.name} predicts no Gaussians; da3-giant and da3nested-giant-large do'
             )
-        encoded = self.encode(images, export_layers)
+        encoded = self.encode(images, export_layers, chunk)
         notes: tuple[str, ...] = ()
         if extrinsics is not None and intrinsics is None:
             # Only the cameras of this first pass are needed, so no dense head runs in it.
@@ -103,21 +103,28 @@ class AnyViewNetwork(nn.Module):
         fused = self.fuse(
             encoded, extrinsics, intrinsics, strategy=strategy, export_layers=export_layers
         )
-        output = self.decode(fused, use_ray_pose=use_ray_pose, sampler=sampler)
+        # The heads do not need it, and it is as large as one of their eight inputs.
+        del encoded
+        output = self.decode(fused, use_ray_pose=use_ray_pose, sampler=sampler, chunk=chunk)
         aux = {name: output.aux[name] for name in map(feature_name, export_layers)}
         gaussians = gaussian_scale = None
         if infer_gs:
-            gaussians, gaussian_scale = self.gaussians(fused, images, output, extrinsics)
+            gaussians, gaussian_scale = self.gaussians(
+                fused, images, output, extrinsics, chunk=chunk
+            )
         return replace(
             output, aux=aux, gaussians=gaussians, gaussian_scale=gaussian_scale, notes=notes
         )
 
-    def encode(self, images: Tensor, export_layers: Collection[int] = ()) -> EncodedViews:
+    def encode(
+        self, images: Tensor, export_layers: Collection[int] = (), chunk: int = VIEW_CHUNK
+    ) -> EncodedViews:
         """Encode every view alone.
 
         Args:
             images: (B, V, 3, H, W) ImageNet-normalised, sides multiples of 14.
             export_layers: 0-based blocks whose features are wanted.
+            chunk: Views computed at once.
 
         Returns:
             Encoded views; any views of equal size may be concatenated along V.
@@ -125,7 +132,7 @@ class AnyViewNetwork(nn.Module):
         Raises:
             ModelError: The images have the wrong shape or a layer does not exist.
         """
-        return self.backbone.encode(images, export_layers)
+        return self.backbone.encode(images, export_layers, chunk)
 
     def fuse(
         self,
@@ -165,6 +172,7 @@ class AnyViewNetwork(nn.Module):
         *,
         use_ray_pose: bool = False,
         sampler: RaySampler | None = None,
+        chunk: int = VIEW_CHUNK,
     ) -> NetworkOutput:
         """Decode maps of chosen views and the cameras of all views.
 
@@ -174,12 +182,13 @@ class AnyViewNetwork(nn.Module):
             use_ray_pose: Take the cameras from predicted rays instead of the camera decoder;
                 slower, because the ray branch then runs for all views.
             sampler: Random choices of the ray fit; freshly seeded ones when None.
+            chunk: Views decoded at once.
 
         Returns:
             Maps, cameras and exported features.
         """
         if use_ray_pose:
-            dense = self.dense_maps(fused, with_rays=True)
+            dense = self.dense_maps(fused, with_rays=True, chunk=chunk)
             assert dense.rays is not None
             extrinsics, intrinsics = cameras_from_rays(
                 dense.rays.rays, dense.rays.confidence, fused.image_size, sampler
@@ -188,7 +197,7 @@ class AnyViewNetwork(nn.Module):
                 dense = DenseMaps(dense.depth[:, views], dense.confidence[:, views], None)
         else:
             extrinsics, intrinsics = decode_cameras(self.pose_encoding(fused), fused.image_size)
-            dense = self.dense_maps(fused, views)
+            dense = self.dense_maps(fused, views, chunk=chunk)
         return NetworkOutput(
             depth=dense.depth,
             depth_conf=dense.confidence,
@@ -214,7 +223,7 @@ class AnyViewNetwork(nn.Module):
         views: Sequence[int] | None = None,
         *,
         with_rays: bool = False,
-        chunk: int = HEAD_CHUNK,
+        chunk: int = VIEW_CHUNK,
     ) -> DenseMaps:
         """Run the dense head.
 
@@ -231,8 +240,8 @@ class AnyViewNetwork(nn.Module):
         wanted = range(V) if views is None else views
         rows = [(scene, view) for scene in range(B) for view in wanted]
         parts = [
-            self._decode_rows(fused, rows[start : start + chunk], with_rays)
-            for start in range(0, len(rows), chunk)
+            self._decode_rows(fused, rows[some], with_rays)
+            for some in self._chunks(fused, len(rows), chunk)
         ]
 
         def join(maps: list[Tensor]) -> Tensor:
@@ -257,7 +266,7 @@ class AnyViewNetwork(nn.Module):
         output: NetworkOutput,
         given_extrinsics: Tensor | None = None,
         *,
-        chunk: int = HEAD_CHUNK,
+        chunk: int = VIEW_CHUNK,
     ) -> tuple[Gaussians, Tensor]:
         """Turn all views into Gaussians.
 
@@ -283,9 +292,9 @@ class AnyViewNetwork(nn.Module):
         grid = patch_grid(fused.image_size)
         rows = [(scene, view) for scene in range(B) for view in range(V)]
         parts = []
-        for start in range(0, len(rows), chunk):
-            scenes, views = zip(*rows[start : start + chunk], strict=True)
-            levels = self._levels(fused, rows[start : start + chunk])
+        for some in self._chunks(fused, len(rows), chunk):
+            scenes, views = zip(*rows[some], strict=True)
+            levels = self._levels(fused, rows[some])
             raw = self.gs_head(levels, images[scenes, views], grid, fused.image_size)
             parts.append(
                 place_gaussians(
@@ -307,6 +316,10 @@ class AnyViewNetwork(nn.Module):
             with_rays=with_rays,
         )
         return maps
+
+    def _chunks(self, fused: FusedViews, count: int, chunk: int) -> Iterator[slice]:
+        h, w = patch_grid(fused.image_size)
+        return chunks_of(count, chunk, h * w, fused.levels[0].within_view.device)
 
     def _levels(self, fused: FusedViews, rows: Rows) -> list[Tensor]:
         """Return the features of views as the dense heads want them, (N, h * w, 2 C) each."""

@@ -20,7 +20,7 @@ class PatchEmbed(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn images (V, 3, H, W) into tokens (V, h * w, C), rows first."""
-        maps: Tensor = self.proj(images)
+        maps: Tensor = self.proj(images.to(self.proj.weight.dtype))
         return maps.flatten(2).transpose(1, 2)
 
 

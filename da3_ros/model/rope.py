@@ -48,7 +48,13 @@ class RotaryTables:
     """For all views' tokens, view-major: every patch stands at (1, 1), wherever it is."""
 
 
-def build_tables(grid: tuple[int, int], views: int, head_dim: int, like: Tensor) -> RotaryTables:
+def build_tables(
+    grid: tuple[int, int],
+    views: int,
+    head_dim: int,
+    like: Tensor,
+    rounding: torch.dtype = torch.float32,
+) -> RotaryTables:
     """Build the tables for a patch grid.
 
     Args:
@@ -56,6 +62,7 @@ def build_tables(grid: tuple[int, int], views: int, head_dim: int, like: Tensor)
         views: Views that attend to one another.
         head_dim: D, channels of a head; a multiple of 4.
         like: Tensor whose device and dtype the tables take.
+        rounding: Format in which angles are formed, see `arithmetic`.
 
     Returns:
         Tables for attention within a view and across views.
@@ -69,16 +76,18 @@ def build_tables(grid: tuple[int, int], views: int, head_dim: int, like: Tensor)
     local = torch.cat((patches.new_zeros(1, 2), patches))
     across = torch.cat((patches.new_zeros(1, 2), torch.ones_like(patches)))
     return RotaryTables(
-        within_view=_table(local, head_dim, like.dtype),
-        across_views=_table(across, head_dim, like.dtype).repeat(views),
+        within_view=_table(local, head_dim, like.dtype, rounding),
+        across_views=_table(across, head_dim, like.dtype, rounding).repeat(views),
     )
 
 
-def _table(positions: Tensor, head_dim: int, dtype: torch.dtype) -> RotaryTable:
+def _table(
+    positions: Tensor, head_dim: int, dtype: torch.dtype, rounding: torch.dtype
+) -> RotaryTable:
     axis_dim = head_dim // 2
     exponents = torch.arange(0, axis_dim, 2, device=positions.device, dtype=torch.float32)
     frequencies = 1.0 / FREQUENCY_BASE ** (exponents / axis_dim)
     # (T, 2 axes, axis_dim / 2) -> each axis holds its angles twice, one per element of a pair.
-    angles = positions.float()[..., None] * frequencies
+    angles = positions.to(rounding)[..., None] * frequencies.to(rounding)
     angles = torch.cat((angles, angles), dim=-1).flatten(1).to(dtype)
     return RotaryTable(angles.cos(), angles.sin())

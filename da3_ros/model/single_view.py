@@ -6,15 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from da3_ros.model.backbone import Backbone
-from da3_ros.model.config import SingleViewConfig
+from da3_ros.model.chunks import VIEW_CHUNK, chunks_of
+from da3_ros.model.config import PATCH_SIZE, SingleViewConfig
 from da3_ros.model.heads import SingleViewDpt, SkyMaps
 from da3_ros.model.outputs import EncodedViews, NetworkOutput
 from da3_ros.model.patch_embed import patch_grid
 from da3_ros.model.sampling import PixelSampler
 from da3_ros.model.sky import fill_sky
-
-VIEW_CHUNK = 8
-"""Views computed at once; limits memory, never changes values."""
 
 
 class SingleViewNetwork(nn.Module):
@@ -62,8 +60,9 @@ class SingleViewNetwork(nn.Module):
         features: dict[int, list[Tensor]] = {layer: [] for layer in export_layers}
         # As scenes of one view each; without any view the first call says what is wrong.
         views = images.flatten(0, 1)[:, None] if images.ndim == 5 and V else images
-        for start in range(0, max(len(views), 1), chunk):
-            encoded = self.encode(views[start : start + chunk], export_layers)
+        patches = images.shape[-2] * images.shape[-1] // PATCH_SIZE**2
+        for rows in chunks_of(max(len(views), 1), chunk, patches, images.device):
+            encoded = self.encode(views[rows], export_layers)
             parts.append(self.decode(encoded))
             for layer, found in features.items():
                 tokens = encoded.exported[layer]
@@ -82,9 +81,11 @@ class SingleViewNetwork(nn.Module):
             aux={f'feat_layer_{layer}': join(found) for layer, found in features.items()},
         )
 
-    def encode(self, images: Tensor, export_layers: Collection[int] = ()) -> EncodedViews:
-        """Run the transformer on images (B, V, 3, H, W)."""
-        return self.backbone.encode(images, export_layers)
+    def encode(
+        self, images: Tensor, export_layers: Collection[int] = (), chunk: int = VIEW_CHUNK
+    ) -> EncodedViews:
+        """Run the transformer on images (B, V, 3, H, W), `chunk` views at once."""
+        return self.backbone.encode(images, export_layers, chunk)
 
     def decode(self, encoded: EncodedViews) -> SkyMaps:
         """Return depth, before sky is filled in, and sky score of B * V views."""

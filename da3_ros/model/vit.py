@@ -5,11 +5,13 @@ Source: Oquab et al., "DINOv2" (2023) for the plain transformer; Lin et al., "De
 """
 
 from collections.abc import Collection
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from da3_ros.model.block import Block
+from da3_ros.model.chunks import VIEW_CHUNK, chunks_of
 from da3_ros.model.config import NATIVE_GRID, BackboneConfig
 from da3_ros.model.layers import SwiGlu
 from da3_ros.model.outputs import EncodedViews, FusedViews, LevelTokens
@@ -26,6 +28,15 @@ BLOCK_NORM_EPS = 1e-6
 FINAL_NORM_EPS = 1e-5
 
 
+class _EncodedRows(NamedTuple):
+    """Some views after the first stage, as in `EncodedViews` with B and V as one N."""
+
+    tokens: Tensor
+    reference_tokens: Tensor
+    exported: dict[int, Tensor]
+    levels: list[Tensor]
+
+
 class VisionTransformer(nn.Module):
     """Backbone of all networks, in two stages; the second is empty for single-view ones."""
 
@@ -33,6 +44,7 @@ class VisionTransformer(nn.Module):
         """Create the parameters of a backbone."""
         super().__init__()
         self.config = config
+        self.rounding = torch.float32
         C = config.embed_dim
         self.cls_token = nn.Parameter(torch.zeros(1, 1, C))
         if config.sees_other_views:
@@ -53,39 +65,64 @@ class VisionTransformer(nn.Module):
             feed_forward=SwiGlu(config.embed_dim) if config.feed_forward == 'swiglu' else None,
         )
 
-    def encode(self, images: Tensor, export_layers: Collection[int] = ()) -> EncodedViews:
+    def encode(
+        self, images: Tensor, export_layers: Collection[int] = (), chunk: int = VIEW_CHUNK
+    ) -> EncodedViews:
         """Run the blocks that see one view only.
 
         Args:
             images: (B, V, 3, H, W) ImageNet-normalised, sides multiples of 14.
             export_layers: Blocks whose tokens are kept; those of the second stage are ignored.
+            chunk: Views computed at once.
 
         Returns:
             Tokens of every view; a view's tokens do not depend on the other views.
         """
         B, V = images.shape[:2]
         image_size = (int(images.shape[-2]), int(images.shape[-1]))
-        patches = self.patch_embed(images.flatten(0, 1))
-        tokens = torch.cat((self.cls_token.expand(B * V, -1, -1), patches), dim=1)
-        tokens = tokens + position_table(self.pos_embed, patch_grid(image_size))
+        grid = patch_grid(image_size)
+        positions = position_table(self.pos_embed, grid)
+        parts = [
+            self._encode_rows(images.flatten(0, 1)[rows], positions, export_layers)
+            for rows in chunks_of(B * V, chunk, grid[0] * grid[1], images.device)
+        ]
+
+        def join(tensors: list[Tensor]) -> Tensor:
+            return torch.unflatten(torch.cat(tensors), 0, (B, V))
+
+        return EncodedViews(
+            tokens=join([part.tokens for part in parts]),
+            reference_tokens=join([part.reference_tokens for part in parts]),
+            exported={
+                layer: join([part.exported[layer] for part in parts])
+                for layer in parts[0].exported
+            },
+            image_size=image_size,
+            levels=tuple(
+                join([part.levels[index] for part in parts])
+                for index in range(len(parts[0].levels))
+            ),
+        )
+
+    def _encode_rows(
+        self, images: Tensor, positions: Tensor, export_layers: Collection[int]
+    ) -> _EncodedRows:
+        patches = self.patch_embed(images)
+        tokens = torch.cat((self.cls_token.expand(len(images), -1, -1), patches), dim=1)
+        tokens = tokens + positions
         exported: dict[int, Tensor] = {}
         levels: list[Tensor] = []
         reference_tokens = tokens[:, 0]
         for index in range(self.config.alt_start):
-            # The reference is chosen by the class tokens that enter the last of these blocks.
-            reference_tokens = tokens[:, 0]
+            # The reference is chosen by the class tokens that enter the last of these blocks;
+            # a copy, so that the other tokens can go.
+            reference_tokens = tokens[:, 0].clone()
             tokens = self.blocks[index](tokens)
             if index in self.config.out_layers:
-                levels.append(torch.unflatten(tokens, 0, (B, V)))
+                levels.append(tokens)
             if index in export_layers:
-                exported[index] = torch.unflatten(tokens, 0, (B, V))
-        return EncodedViews(
-            tokens=torch.unflatten(tokens, 0, (B, V)),
-            reference_tokens=torch.unflatten(reference_tokens, 0, (B, V)),
-            exported=exported,
-            image_size=image_size,
-            levels=tuple(levels),
-        )
+                exported[index] = tokens
+        return _EncodedRows(tokens, reference_tokens, exported, levels)
 
     def fuse(
         self,
@@ -107,7 +144,7 @@ class VisionTransformer(nn.Module):
             Tokens of the output layers and the exported ones, in the caller's view order.
         """
         V = views.tokens.shape[1]
-        reference = select_reference(views.reference_tokens, strategy)
+        reference = select_reference(views.reference_tokens, strategy, self.rounding)
         reorder = camera_tokens is None and V >= MIN_VIEWS_TO_REORDER
         if not reorder:
             reference = torch.zeros_like(reference)
@@ -116,17 +153,8 @@ class VisionTransformer(nn.Module):
         if camera_tokens is None:
             camera_tokens = self._default_camera_tokens(*views.tokens.shape[:2])
         tokens = torch.cat((camera_tokens[:, :, None], tokens[:, :, 1:]), dim=2)
-        levels, exported = self._alternate(tokens, views.image_size, export_layers)
-        if reorder:
-            back = order.argsort(dim=1)
-            levels = [
-                LevelTokens(
-                    reorder_views(level.within_view, back),
-                    reorder_views(level.across_views, back),
-                )
-                for level in levels
-            ]
-            exported = {index: reorder_views(x, back) for index, x in exported.items()}
+        back = order.argsort(dim=1) if reorder else None
+        levels, exported = self._alternate(tokens, views.image_size, export_layers, back)
         return FusedViews(
             levels=tuple(levels),
             exported={**views.exported, **exported},
@@ -140,12 +168,20 @@ class VisionTransformer(nn.Module):
         return tokens.expand(batch, -1, -1)
 
     def _alternate(
-        self, tokens: Tensor, image_size: tuple[int, int], export_layers: Collection[int]
+        self,
+        tokens: Tensor,
+        image_size: tuple[int, int],
+        export_layers: Collection[int],
+        back: Tensor | None,
     ) -> tuple[list[LevelTokens], dict[int, Tensor]]:
         config = self.config
         B, V, T, _ = tokens.shape
         head_dim = config.embed_dim // config.num_heads
-        tables = build_tables(patch_grid(image_size), V, head_dim, tokens)
+        tables = build_tables(patch_grid(image_size), V, head_dim, tokens, self.rounding)
+
+        def restored(x: Tensor) -> Tensor:
+            return x if back is None else reorder_views(x, back)
+
         within_view = tokens
         levels: list[LevelTokens] = []
         exported: dict[int, Tensor] = {}
@@ -158,7 +194,7 @@ class VisionTransformer(nn.Module):
                 alone = self.blocks[index](tokens.flatten(0, 1), tables.within_view)
                 tokens = within_view = torch.unflatten(alone, 0, (B, V))
             if index in config.out_layers:
-                levels.append(LevelTokens(within_view, tokens))
+                levels.append(LevelTokens(restored(within_view), restored(tokens)))
             if index in export_layers:
-                exported[index] = tokens
+                exported[index] = restored(tokens)
         return levels, exported

@@ -34,11 +34,11 @@ class Golden:
     def __contains__(self, key: str) -> bool:
         return key in self.arrays
 
-    def pixels(self) -> Tensor:
-        """Return the normalised network input (B, V, 3, H, W)."""
+    def pixels(self, batch: int | None = None) -> Tensor:
+        """Return the normalised network input (B, V, 3, H, W); B as given or as recorded."""
         images = (self['images_u8'].astype(np.float32) / 255 - IMAGE_MEAN) / IMAGE_STD
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
-        batch = int(self.meta['B'])
+        batch = int(self.meta['B']) if batch is None else batch
         return pixels.reshape(batch, -1, *pixels.shape[1:])
 
     def stride(self, field: str) -> int:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from da3_ros.errors import ModelError, PreprocessError
-from da3_ros.inference.api import DepthAnything3, random_model
+from da3_ros.inference.api import DepthAnything3
 
 RES = 56
 
@@ -61,6 +61,23 @@ def test_alignment_is_absent_without_cameras(model: DepthAnything3) -> None:
     assert dict(got.aux) == {}
 
 
+# Not below a median baseline of 0.1: the published normalisation ends there.
+@pytest.mark.parametrize('scale', [0.5, 3.0, 250.0])
+def test_scaling_the_given_poses_scales_depth(model: DepthAnything3, scale: float) -> None:
+    cameras = known_cameras(4, 0.3)
+    cameras['extrinsics'][:, 1, 3] = [0.0, 0.1, -0.2, 0.05]
+    larger = {**cameras, 'extrinsics': cameras['extrinsics'].copy()}
+    larger['extrinsics'][:, :3, 3] *= scale
+    before = model.inference(pictures(4), **cameras, process_res=RES)
+    after = model.inference(pictures(4), **larger, process_res=RES)
+    np.testing.assert_allclose(after.depth, scale * before.depth, rtol=1e-4)
+    assert after.extrinsics is not None
+    assert before.extrinsics is not None
+    np.testing.assert_allclose(
+        after.extrinsics[:, :, 3], scale * before.extrinsics[:, :, 3], rtol=1e-5, atol=1e-5
+    )
+
+
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
@@ -99,12 +116,16 @@ def test_forward_takes_the_contract_arguments(model: DepthAnything3) -> None:
 
 
 def test_random_models_say_so_and_are_the_same_for_the_same_seed() -> None:
-    first, again, other = random_model('da3-small', 5), random_model('da3-small', 5), 6
+    first, again, other = (
+        DepthAnything3('da3-small', seed=5),
+        DepthAnything3('da3-small', seed=5),
+        6,
+    )
     assert first.is_random
     assert first.weights == 'random weights (seed 5)'
     state = again.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in first.state_dict().items())
-    different = random_model('da3-small', other).state_dict()
+    different = DepthAnything3('da3-small', seed=other).state_dict()
     assert not torch.equal(
         different['model.cam_dec.fc_t.weight'], state['model.cam_dec.fc_t.weight']
     )

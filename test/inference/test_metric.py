@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 import pytest
 
 from da3_ros.errors import ModelError, PreprocessError
-from da3_ros.inference.api import NO_RAYS, UNUSED_CAMERAS, UNUSED_INTRINSICS, DepthAnything3
+from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.metric import metric_depth
+from da3_ros.inference.runner import NO_RAYS, UNUSED_CAMERAS, UNUSED_INTRINSICS
 from da3_ros.model.config import SingleViewConfig
 from helpers import tiny
 from helpers.weights import synthetic_network

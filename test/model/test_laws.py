@@ -7,6 +7,8 @@ from torch import Tensor
 from da3_ros.errors import ModelError
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.outputs import EncodedViews, NetworkOutput
+from helpers import tiny
+from helpers.weights import synthetic_network
 
 TOLERANCE = 2e-5
 
@@ -87,22 +89,33 @@ def test_permuting_source_views_permutes_the_outputs(
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize('chunk', [1, 3, 8])
-def test_chunked_heads_equal_unchunked_ones(
-    small: AnyViewNetwork, images: Tensor, chunk: int
+@pytest.mark.parametrize('size', [(14, 14), (28, 42), (56, 84), (140, 182), (182, 140)])
+def test_chunked_equals_unchunked_bit_for_bit(
+    small: AnyViewNetwork, size: tuple[int, int]
 ) -> None:
-    fused = small.fuse(small.encode(images))
-    chunked = small.dense_maps(fused, with_rays=True, chunk=chunk)
-    whole = small.dense_maps(fused, with_rays=True, chunk=100)
-    assert chunked.rays is not None
-    assert whole.rays is not None
-    for a, b in (
-        (chunked.depth, whole.depth),
-        (chunked.confidence, whole.confidence),
-        (chunked.rays.rays, whole.rays.rays),
-        (chunked.rays.confidence, whole.rays.confidence),
-    ):
-        torch.testing.assert_close(a, b, rtol=TOLERANCE, atol=TOLERANCE)
+    images = torch.randn(1, 5, 3, *size, generator=torch.Generator().manual_seed(1))
+    options = {'use_ray_pose': True, 'export_layers': (2,)}
+    whole = small(images, chunk=100, **options)
+    for chunk in (1, 2, 3):
+        chunked = small(images, chunk=chunk, **options)
+        for name in ('depth', 'depth_conf', 'extrinsics', 'intrinsics'):
+            assert torch.equal(getattr(chunked, name), getattr(whole, name)), (chunk, name)
+        assert torch.equal(chunked.aux['feat_layer_2'], whole.aux['feat_layer_2'])
+
+
+@torch.inference_mode()
+def test_nested_and_gaussian_chunks_equal_the_whole_bit_for_bit() -> None:
+    network = synthetic_network(tiny.NESTED)
+    images = torch.randn(1, 5, 3, 140, 182, generator=torch.Generator().manual_seed(1))
+    whole = network(images, chunk=100, infer_gs=True)
+    assert whole.gaussians is not None
+    for chunk in (1, 2):
+        chunked = network(images, chunk=chunk, infer_gs=True)
+        assert chunked.gaussians is not None
+        assert torch.equal(chunked.depth, whole.depth)
+        assert torch.equal(chunked.sky, whole.sky)
+        for name in ('means', 'scales', 'rotations', 'harmonics', 'opacities'):
+            assert torch.equal(getattr(chunked.gaussians, name), getattr(whole.gaussians, name))
 
 
 @torch.inference_mode()

@@ -28,7 +28,7 @@ FOCAL_AND_CENTRE = ((0, 1, 0, 1), (0, 1, 2, 2))
 CASES = sorted(
     path.stem
     for path in GOLDEN_DIR.glob('da3-[sb]*.npz')
-    if '__api_' not in path.stem and 'saddle_sim_range' not in path.stem
+    if not any(kind in path.stem for kind in ('__api_', 'saddle_sim_range', '__autocast_'))
 )
 
 

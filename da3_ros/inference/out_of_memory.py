@@ -1,0 +1,66 @@
+"""Memory that runs out: recognised, measured and told in numbers."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from da3_ros.errors import ModelError
+from da3_ros.model.build import Network
+from da3_ros.model.memory import estimate_memory
+
+MEMORY_INFO = Path('/proc/meminfo')
+_ALLOCATOR_WORDS = ('DefaultCPUAllocator', "can't allocate memory", 'not enough memory')
+_MIB = 2**20
+
+
+class MemoryExceededError(ModelError):
+    """Raised when a forward pass does not fit into memory."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out, on a device or on the host."""
+    if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        words in str(error) for words in _ALLOCATOR_WORDS
+    )
+
+
+def available_bytes(device: torch.device) -> int | None:
+    """Return the memory that is free on a device now; None where the system does not tell."""
+    if device.type == 'cuda':
+        free, _ = torch.cuda.mem_get_info(device)
+        # What torch keeps for itself can be used again.
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    if device.type != 'cpu':
+        return None
+    try:
+        lines = MEMORY_INFO.read_text(encoding='ascii').splitlines()
+    except OSError:
+        return None
+    sizes = [line.split()[1] for line in lines if line.startswith('MemAvailable:')]
+    return int(sizes[0]) * 1024 if sizes else None
+
+
+def memory_message(
+    error: BaseException,
+    network: Network,
+    image: Tensor,
+    chunk: int,
+    dtype: torch.dtype,
+    available: int | None,
+) -> str:
+    """Return one line: what was run, what it was estimated to need, what there was, what to do."""
+    batch, count, _, height, width = image.shape
+    views = batch * count
+    estimate = estimate_memory(network.config, views, (height, width), chunk=chunk, dtype=dtype)
+    there = 'unknown' if available is None else f'{available // _MIB} MiB'
+    fits = '' if available is None else f', enough for about {estimate.views_within(available)}'
+    first_line = str(error).strip().split('\n')[0] or type(error).__name__
+    return (
+        f'{network.config.name}: memory ran out with {views} views of {height} x {width}, '
+        f'{chunk} at once: estimated {estimate.total_bytes // _MIB} MiB beside the weights, '
+        f'available {there}{fits}; use fewer views, a smaller process_res or view_chunk, or '
+        f'allow_smaller ({first_line})'
+    )

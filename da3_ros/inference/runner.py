@@ -1,0 +1,259 @@
+"""A network together with how it is run: number formats, chunks, and what to do without memory."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+import logging
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from da3_ros.errors import ModelError
+from da3_ros.inference.out_of_memory import (
+    MemoryExceededError,
+    available_bytes,
+    is_out_of_memory,
+    memory_message,
+)
+from da3_ros.model.abilities import Abilities, abilities
+from da3_ros.model.arithmetic import Arithmetic, Precision, apply_arithmetic
+from da3_ros.model.build import Network
+from da3_ros.model.memory import MemoryEstimate, estimate_memory
+from da3_ros.model.nested import NestedNetwork
+from da3_ros.model.outputs import NetworkOutput
+from da3_ros.model.ray_pose import RaySampler
+from da3_ros.model.sampling import PixelSampler
+from da3_ros.model.single_view import SingleViewNetwork
+
+UNUSED_INTRINSICS = (
+    'intrinsics were given without extrinsics: the network takes no intrinsics alone, so they '
+    'were not used'
+)
+UNUSED_CAMERAS = (
+    'this network sees each image alone: the given extrinsics were not used, and depth was not '
+    'brought to their scale'
+)
+NO_RAYS = 'this network predicts no cameras: use_ray_pose has no effect'
+
+_logger = logging.getLogger(__name__)
+
+
+class NetworkRunner(nn.Module):
+    """Runs any of the networks; the public class builds on it."""
+
+    def __init__(self, network: Network, arithmetic: Arithmetic, view_chunk: int) -> None:
+        """Wrap a network.
+
+        Args:
+            network: The network, on its device.
+            arithmetic: Number formats and kernels.
+            view_chunk: Views computed at once outside the cross-view blocks.
+
+        Raises:
+            ModelError: Device or installation cannot do what is asked, or there is no chunk.
+        """
+        super().__init__()
+        if view_chunk < 1:
+            raise ModelError(f'view_chunk: expected at least 1, got {view_chunk}')
+        self.view_chunk = view_chunk
+        self.model: Network = network
+        self.model_name = network.config.name
+        self._arithmetic = arithmetic
+        apply_arithmetic(network, arithmetic, self.device)
+        self.eval()
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> 'NetworkRunner':
+        # Every move to another device ends here, and `auto` depends on the device.
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        apply_arithmetic(self.model, self._arithmetic, self.device)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the parameters."""
+        return next(self.parameters()).device
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """Number formats and kernels; may be set at any time.
+
+        Setting a wider format than before brings back no digits: load the checkpoint again.
+        """
+        return self._arithmetic
+
+    @arithmetic.setter
+    def arithmetic(self, arithmetic: Arithmetic) -> None:
+        apply_arithmetic(self.model, arithmetic, self.device)
+        self._arithmetic = arithmetic
+
+    @property
+    def precision(self) -> Precision:
+        """Format that was asked for; `dtype` tells what `auto` became."""
+        return self._arithmetic.precision
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Format of the backbone's matrices."""
+        return self._arithmetic.dtype(self.device)
+
+    @property
+    def abilities(self) -> Abilities:
+        """What the network gives beyond depth, and takes beyond images."""
+        return abilities(self.model.config)
+
+    def estimate_memory(
+        self, views: int, image_size: tuple[int, int], *, infer_gs: bool = False
+    ) -> MemoryEstimate:
+        """Estimate what a forward pass takes beside the weights.
+
+        Args:
+            views: Views of the window, over all scenes.
+            image_size: (H, W) of the network's input.
+            infer_gs: Whether Gaussians are predicted.
+        """
+        return estimate_memory(
+            self.model.config,
+            views,
+            image_size,
+            chunk=self.view_chunk,
+            dtype=self.dtype,
+            gaussians=infer_gs,
+        )
+
+    def views_that_fit(self, image_size: tuple[int, int], *, infer_gs: bool = False) -> int | None:
+        """Return how many views of a size fit into the memory that is free now.
+
+        Args:
+            image_size: (H, W) of the network's input.
+            infer_gs: Whether Gaussians are predicted.
+
+        Returns:
+            The number, None where the system does not tell its free memory.
+        """
+        available = available_bytes(self.device)
+        if available is None:
+            return None
+        estimate = self.estimate_memory(self.view_chunk, image_size, infer_gs=infer_gs)
+        return estimate.views_within(available)
+
+    @torch.inference_mode()
+    def forward(
+        self,
+        image: Tensor,
+        extrinsics: Tensor | None = None,
+        intrinsics: Tensor | None = None,
+        export_feat_layers: Sequence[int] | None = None,
+        infer_gs: bool = False,
+        use_ray_pose: bool = False,
+        ref_view_strategy: str = 'saddle_balanced',
+        *,
+        ray_sampler: RaySampler | None = None,
+        pixel_sampler: PixelSampler | None = None,
+        allow_smaller: bool = False,
+    ) -> NetworkOutput:
+        """Run the network on preprocessed images.
+
+        Args:
+            image: (B, N, 3, H, W) ImageNet-normalised, sides multiples of 14.
+            extrinsics: (B, N, 4, 4) known camera_from_world, normalised as in
+                `pose_alignment.normalise_extrinsics`; None if unknown.
+            intrinsics: (B, N, 3, 3) known intrinsics in pixels of (H, W); None if unknown.
+            export_feat_layers: Blocks whose features are returned in `aux`.
+            infer_gs: Predict Gaussians.
+            use_ray_pose: Take cameras from predicted rays instead of the camera decoder.
+            ref_view_strategy: How the reference view is chosen when cameras are unknown.
+            ray_sampler: Random choices of the ray fit; freshly seeded ones when None.
+            pixel_sampler: Random pixels for quantiles over large images; freshly seeded ones
+                when None.
+            allow_smaller: When memory runs out, try again with smaller chunks of views; `notes`
+                says so. The result is the same, it takes longer.
+
+        Returns:
+            What the network gives. Where it cannot use what was given, `notes` says so.
+
+        Raises:
+            ModelError: Shapes, strategy or layers do not fit, or Gaussians are wanted of a
+                network without them.
+            MemoryExceededError: Memory ran out; tells how much was needed and available.
+        """
+        notes = self._unused(extrinsics is not None, intrinsics is not None, use_ray_pose)
+        options: dict[str, Any] = {'export_layers': tuple(export_feat_layers or ())}
+        if isinstance(self.model, SingleViewNetwork):
+            if infer_gs:
+                raise ModelError(
+                    f'{self.model_name} predicts no Gaussians; da3-giant and '
+                    'da3nested-giant-large do'
+                )
+            inputs: tuple[Tensor | None, ...] = (image,)
+            options['sampler'] = pixel_sampler
+        else:
+            inputs = (image, extrinsics, intrinsics)
+            options |= {
+                'infer_gs': infer_gs,
+                'use_ray_pose': use_ray_pose,
+                'strategy': ref_view_strategy,
+                'sampler': ray_sampler,
+            }
+        if isinstance(self.model, NestedNetwork):
+            options['pixel_sampler'] = pixel_sampler
+        output, retried = self._within_memory(
+            image, lambda chunk: self.model(*inputs, **options, chunk=chunk), allow_smaller
+        )
+        return replace(output, notes=notes + retried + output.notes)
+
+    def _within_memory(
+        self, image: Tensor, run: Callable[[int], NetworkOutput], allow_smaller: bool
+    ) -> tuple[NetworkOutput, tuple[str, ...]]:
+        """Return the output for the largest chunk that goes, and a note if it is smaller."""
+        chunk = min(self.view_chunk, image.shape[:2].numel())
+        note: tuple[str, ...] = ()
+        while True:
+            try:
+                with _float32_products(self.device, tf32=self._arithmetic.tf32):
+                    return run(chunk), note
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                # The traceback holds the tensors of the failed attempt.
+                cause = error.with_traceback(None)
+            message = memory_message(
+                cause, self.model, image, chunk, self.dtype, available_bytes(self.device)
+            )
+            if not allow_smaller or chunk == 1:
+                raise MemoryExceededError(message) from cause
+            chunk = max(1, chunk // 2)
+            note = (f'memory ran out; views were computed in chunks of {chunk}',)
+            _logger.warning('%s; trying chunks of %d', message, chunk)
+            if self.device.type == 'cuda':
+                torch.cuda.empty_cache()
+
+    def _unused(self, extrinsics: bool, intrinsics: bool, use_ray_pose: bool) -> tuple[str, ...]:
+        """Return notes on what was given and has no effect."""
+        if not isinstance(self.model, SingleViewNetwork):
+            return (UNUSED_INTRINSICS,) if intrinsics and not extrinsics else ()
+        notes = (UNUSED_CAMERAS,) if extrinsics else ()
+        return (*notes, NO_RAYS) if use_ray_pose else notes
+
+
+@contextmanager
+def _float32_products(device: torch.device, *, tf32: bool) -> Iterator[None]:
+    """Let float32 mean float32 on CUDA, whatever the process has set, unless TF32 is wanted."""
+    if device.type != 'cuda':
+        yield
+        return
+    matmul: Any = torch.backends.cuda.matmul
+    cudnn: Any = torch.backends.cudnn
+    value: str | bool
+    if hasattr(cudnn, 'conv'):
+        switches, name, value = (matmul, cudnn.conv), 'fp32_precision', 'tf32' if tf32 else 'ieee'
+    else:  # before torch 2.9
+        switches, name, value = (matmul, cudnn), 'allow_tf32', tf32
+    before = [getattr(switch, name) for switch in switches]
+    try:
+        for switch in switches:
+            setattr(switch, name, value)
+        yield
+    finally:
+        for switch, old in zip(switches, before, strict=True):
+            setattr(switch, name, old)

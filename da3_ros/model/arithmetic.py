@@ -1,0 +1,152 @@
+"""In which number format a network computes, and by which attention kernel.
+
+Only the backbone's matrices (patch projection, linear layers of the blocks) are ever held in 16
+bits; each casts its input to its own format. Tokens between blocks, norms, rotations, heads and
+cameras stay in float32. That is where autocast puts casts on CUDA, but weights are cast once
+instead of at every call.
+
+Two things that autocast rounds besides are rounded only on demand: the angles of the rotary
+positions (off by up to 0.06 rad in bf16) and the similarities by which the reference view is
+chosen, which can change that choice.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from da3_ros.errors import ModelError
+from da3_ros.model.layers import Attention
+from da3_ros.model.vit import VisionTransformer
+
+Precision = Literal['auto', 'fp32', 'bf16', 'fp16']
+Rounding = Literal['exact', 'reference']
+AttentionKind = Literal['auto', 'sdpa', 'xformers']
+
+_DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
+_NATIVE_BF16 = 8
+"""Major compute capability from which CUDA devices have bf16 units."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """What a user may choose."""
+
+    precision: Precision = 'auto'
+    """Format of the backbone's matrices. `auto`: on CUDA bf16 where the device has units for it,
+    else fp16; fp32 everywhere else."""
+
+    rounding: Rounding = 'exact'
+    """`exact` keeps rotary angles and reference similarities in float32: nearest to the float32
+    network, and the reference view does not depend on the precision. `reference` rounds them to
+    the 16-bit format as the published code does on CUDA. No difference in fp32."""
+
+    attention: AttentionKind = 'auto'
+    """Kernel of attention. `auto` is torch's own: it has the flash and memory-efficient kernels
+    of xformers, on every device and without a further dependency."""
+
+    tf32: bool = False
+    """Let CUDA round the factors of float32 products to 10 bits, as torch's default for
+    convolutions does: faster heads, no longer float32. Nothing elsewhere."""
+
+    def __post_init__(self) -> None:
+        """Check the choices."""
+        for name, kinds in (
+            ('precision', Precision),
+            ('rounding', Rounding),
+            ('attention', AttentionKind),
+        ):
+            value, known = getattr(self, name), get_args(kinds)
+            if value not in known:
+                raise ModelError(f'{name}: expected one of {", ".join(known)}, got {value!r}')
+
+    def dtype(self, device: torch.device) -> torch.dtype:
+        """Return the format for a device.
+
+        Raises:
+            ModelError: fp16 on a CPU, which has no units for it.
+        """
+        if self.precision == 'auto':
+            return _best_dtype(device)
+        if self.precision == 'fp16' and device.type == 'cpu':
+            raise ModelError(
+                'precision fp16 needs a GPU: a CPU emulates it, several times slower than fp32; '
+                'use fp32, or bf16 on CPUs that have it'
+            )
+        return _DTYPES[self.precision]
+
+
+def _best_dtype(device: torch.device) -> torch.dtype:
+    if device.type != 'cuda':
+        return torch.float32
+    # is_bf16_supported() would also say yes to emulation.
+    major, _ = torch.cuda.get_device_capability(device)
+    return torch.bfloat16 if major >= _NATIVE_BF16 else torch.float16
+
+
+def narrow_parameters(network: nn.Module) -> set[str]:
+    """Return the names of the parameters that are held in the chosen format."""
+    return {
+        f'{prefix}.{part}.{name}'
+        for prefix, module in network.named_modules()
+        if isinstance(module, VisionTransformer)
+        for part, layer in module.named_modules()
+        if isinstance(layer, (nn.Linear, nn.Conv2d))
+        for name, _ in layer.named_parameters(recurse=False)
+    }
+
+
+def apply_arithmetic(network: nn.Module, arithmetic: Arithmetic, device: torch.device) -> None:
+    """Make a network on a device compute as chosen.
+
+    Parameters that already have the right format are left alone, others are converted in place.
+
+    Args:
+        network: Any of the networks.
+        arithmetic: The choice.
+        device: Where the network is; its parameters must be there.
+
+    Raises:
+        ModelError: The device or the installation cannot do what is asked.
+    """
+    dtype = arithmetic.dtype(device)
+    kernel = attention_kernel(arithmetic.attention)
+    narrow = narrow_parameters(network)
+    for name, parameter in network.named_parameters():
+        wanted = dtype if name in narrow else torch.float32
+        if parameter.dtype != wanted:
+            parameter.data = parameter.data.to(wanted)
+    for module in network.modules():
+        if isinstance(module, Attention):
+            module.kernel = kernel
+        elif isinstance(module, VisionTransformer):
+            module.rounding = dtype if arithmetic.rounding == 'reference' else torch.float32
+
+
+def attention_kernel(kind: AttentionKind) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """Return attention over queries, keys and values (B, heads, T, D).
+
+    Raises:
+        ModelError: xformers is wanted and not installed.
+    """
+    if kind != 'xformers':
+        return functional.scaled_dot_product_attention
+    try:
+        operators = import_module('xformers.ops')
+    except ImportError as error:
+        raise ModelError(
+            'attention xformers: the package xformers cannot be imported '
+            f'({error}); install da3_ros[xformers] or use attention sdpa'
+        ) from error
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        # xformers wants the heads behind the tokens.
+        q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+        out: Tensor = operators.memory_efficient_attention(q, k, v)
+        return out.transpose(1, 2)
+
+    return attend
