@@ -1,0 +1,125 @@
+"""Where the cameras of a scene stand: walks, stereo pairs, rings and looks at one thing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.frames import BODY_FROM_OPTICAL
+from da3_ros.synthetic.family_scene import CLEARANCE_M, Kind, Plan
+
+_OPTICAL = BODY_FROM_OPTICAL[:3, :3]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FamilyViews:
+    """Cameras of V views."""
+
+    world_from_camera: FloatArray
+    """(V, 4, 4), metres."""
+    fov_rad: FloatArray
+    """(V,) horizontal field of view."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stands:
+    """Positions in the floor plan and directions of V cameras."""
+
+    xy_m: FloatArray
+    yaw_rad: FloatArray
+
+
+def sample_views(rng: np.random.Generator, plan: Plan, count: int) -> FamilyViews:
+    """Draw the cameras of one scene at a robot's height.
+
+    Args:
+        rng: source of everything random.
+        plan: the enclosure.
+        count: V, views wanted.
+    """
+    layout = (_walk, _stereo, _ring, _orbit)[int(rng.choice(4, p=(0.35, 0.15, 0.15, 0.35)))]
+    stands = layout(rng, plan, count)
+    limit = np.array([plan.half_x_m, plan.half_y_m]) - CLEARANCE_M
+    xy = np.clip(stands.xy_m, -limit, limit)
+    height = rng.uniform(0.4, 1.2) + rng.uniform(-0.1, 0.1, count)
+    pitch = np.radians(rng.uniform(-4.0, 12.0) + rng.uniform(-4.0, 4.0, count))
+    roll = np.radians(rng.uniform(-3.0, 3.0, count))
+    poses = np.tile(np.eye(4), (count, 1, 1))
+    poses[:, :3, :3] = _rotations(stands.yaw_rad, pitch, roll)
+    poses[:, :2, 3] = xy
+    poses[:, 2, 3] = height
+    fov = np.radians(np.full(count, rng.uniform(58.0, 95.0)))
+    if layout is _ring:
+        fov *= rng.uniform(0.9, 1.1, count)
+    order = rng.permutation(count)
+    return FamilyViews(poses[order], fov[order])
+
+
+def _rotations(yaw: FloatArray, pitch: FloatArray, roll: FloatArray) -> FloatArray:
+    """Return world_from_optical (V, 3, 3); positive pitch looks down."""
+
+    def about(axis: int, angle: FloatArray) -> FloatArray:
+        matrix = np.tile(np.eye(3), (len(angle), 1, 1))
+        i, j = ((1, 2), (2, 0), (0, 1))[axis]
+        matrix[:, i, i] = matrix[:, j, j] = np.cos(angle)
+        matrix[:, j, i] = np.sin(angle)
+        matrix[:, i, j] = -np.sin(angle)
+        return matrix
+
+    return np.asarray(about(2, yaw) @ about(1, pitch) @ about(0, roll) @ _OPTICAL)
+
+
+def _start(rng: np.random.Generator, plan: Plan) -> tuple[FloatArray, float]:
+    """Return a free place and a direction to look in."""
+    room = np.array([plan.half_x_m, plan.half_y_m])
+    if plan.kind is Kind.OUTDOOR:
+        room = np.minimum(room, 6.0)
+    xy = rng.uniform(-1.0, 1.0, 2) * np.maximum(room - CLEARANCE_M, 0.0) * 0.85
+    yaw = rng.uniform(-np.pi, np.pi)
+    if plan.kind is Kind.CORRIDOR:
+        along = 0.0 if plan.half_x_m > plan.half_y_m else np.pi / 2
+        yaw = along + np.pi * rng.integers(2) + np.radians(rng.uniform(-35.0, 35.0))
+    elif rng.random() < 0.6:
+        # Rather across the enclosure than into the nearest wall.
+        inwards = np.arctan2(-xy[1], -xy[0])
+        yaw = inwards + np.radians(rng.uniform(-60.0, 60.0))
+    return xy, float(yaw)
+
+
+def _walk(rng: np.random.Generator, plan: Plan, count: int) -> _Stands:
+    xy, yaw = _start(rng, plan)
+    step = rng.uniform(0.15, 0.7) * (1.5 if plan.kind is Kind.OUTDOOR else 1.0)
+    turn = np.radians(rng.uniform(-25.0, 25.0))
+    yaws = yaw + turn * np.arange(count)
+    steps = step * np.stack([np.cos(yaws), np.sin(yaws)], axis=1)
+    path = xy + np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)[:-1]])
+    mount = np.radians(rng.choice((0.0, 0.0, 50.0, -50.0)))
+    return _Stands(path, yaws + mount)
+
+
+def _stereo(rng: np.random.Generator, plan: Plan, count: int) -> _Stands:
+    pairs = _walk(rng, plan, (count + 1) // 2)
+    yaw = np.repeat(pairs.yaw_rad, 2)[:count]
+    side = np.tile([0.5, -0.5], len(pairs.yaw_rad))[:count] * rng.uniform(0.12, 0.5)
+    left = np.stack([-np.sin(yaw), np.cos(yaw)], axis=1)
+    return _Stands(np.repeat(pairs.xy_m, 2, axis=0)[:count] + side[:, None] * left, yaw)
+
+
+def _ring(rng: np.random.Generator, plan: Plan, count: int) -> _Stands:
+    xy, yaw = _start(rng, plan)
+    apart = np.radians(rng.uniform(30.0, 60.0))
+    yaws = yaw + apart * (np.arange(count) - (count - 1) / 2)
+    radius = rng.uniform(0.08, 0.25)
+    return _Stands(xy + radius * np.stack([np.cos(yaws), np.sin(yaws)], axis=1), yaws)
+
+
+def _orbit(rng: np.random.Generator, plan: Plan, count: int) -> _Stands:
+    xy, yaw = _start(rng, plan)
+    distance = rng.uniform(1.5, 3.5) * (1.5 if plan.kind is Kind.OUTDOOR else 1.0)
+    target = xy + distance * np.array([np.cos(yaw), np.sin(yaw)])
+    angles = yaw + np.radians(rng.uniform(12.0, 35.0)) * np.arange(count)
+    away = distance * rng.uniform(0.85, 1.15, count)
+    stands = target - away[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return _Stands(stands, angles + np.radians(rng.uniform(-8.0, 8.0, count)))

@@ -1,0 +1,106 @@
+"""Laws of the figures by which training is judged."""
+
+import math
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from torch import Tensor
+
+from da3_ros.synthetic.family import Split, make_batch
+from helpers.training import TINY, TINY_SIZE
+from tools.train_nano.evaluate import draw_scenes, table
+from tools.train_nano.metrics import (
+    area_under_curve,
+    depth_figures,
+    evaluation_set,
+    measure,
+    pose_figures,
+    relative_errors,
+)
+from tools.train_nano.targets import Targets, make_targets
+from tools.train_nano.weights import initial_network
+
+
+@pytest.fixture(scope='module')
+def targets() -> Targets:
+    return make_targets(make_batch(Split.VALIDATION, range(5), 3, TINY_SIZE))
+
+
+def about_y(angle_rad: float) -> Tensor:
+    turn = torch.eye(4)
+    turn[0, 0] = turn[2, 2] = math.cos(angle_rad)
+    turn[0, 2], turn[2, 0] = math.sin(angle_rad), -math.sin(angle_rad)
+    return turn
+
+
+def test_depth_is_judged_up_to_one_scale_per_scene(targets: Targets) -> None:
+    scales = torch.tensor([0.1, 1.0, 3.0, 20.0, 0.5])[:, None, None, None]
+    assert depth_figures(targets.depth * scales, targets)['absrel'] < 1e-6
+    per_view = torch.tensor([1.0, 2.0, 4.0])[:, None, None]
+    assert depth_figures(targets.depth * per_view, targets)['absrel'] > 0.2
+
+
+def test_depth_errors_have_their_textbook_values(targets: Targets) -> None:
+    # Half of the columns 1.2 times too far: the median is in between or on one side.
+    depth = targets.depth.clone()
+    depth[..., ::2] *= 1.2
+    figures = depth_figures(depth, targets)
+    assert figures['delta1'] == pytest.approx(1.0)
+    assert 0.08 < figures['absrel'] < 0.11
+
+
+def test_the_truth_is_perfect_in_any_world(targets: Targets) -> None:
+    moved = targets.extrinsics @ about_y(1.0)
+    moved[..., :3, 3] *= 4.0
+    figures = pose_figures(moved, targets.extrinsics)
+    # Angles of nothing are resolved to about 0.02 degrees from float32 matrices.
+    assert figures['rotation_deg'] < 0.1
+    assert figures['auc30_rotation'] == 100.0
+    assert figures['auc30'] > 99.0
+
+
+def test_a_known_turn_is_measured(targets: Targets) -> None:
+    wrong = targets.extrinsics.clone()
+    wrong[:, 2] = about_y(math.radians(10.0)) @ wrong[:, 2]
+    rotation, _ = relative_errors(wrong, targets.extrinsics)
+    pairs = rotation.reshape(5, 3)
+    torch.testing.assert_close(
+        pairs, torch.tensor([0.0, 10.0, 10.0]).double().expand(5, 3), atol=0.1, rtol=0
+    )
+
+
+def test_standing_cameras_have_no_direction(targets: Targets) -> None:
+    still = torch.eye(4).expand_as(targets.extrinsics)
+    _, direction = relative_errors(still, targets.extrinsics)
+    assert torch.all(direction == 90.0)
+    assert pose_figures(still, targets.extrinsics)['auc30'] == 0.0
+
+
+def test_area_under_curve() -> None:
+    assert area_under_curve([0.0]) == 100.0
+    assert area_under_curve([31.0]) == 0.0
+    # Right from 15 degrees on: thresholds 15 to 30 of 30.
+    assert area_under_curve([14.5]) == pytest.approx(100 * 16 / 30)
+
+
+def test_baselines_are_measured_with_the_network() -> None:
+    data = evaluation_set(Split.VALIDATION, 2, 4, TINY_SIZE)
+    figures = measure(initial_network(TINY, 0), data)
+    assert {'absrel', 'delta1', 'absrel_posed', 'rotation_deg', 'auc30'} <= set(figures)
+    assert figures['absrel_row'] < figures['absrel_constant']
+    assert figures['rotation_deg_still'] > 1.0
+    assert figures['auc30_still'] == 0.0
+
+
+def test_the_table_has_every_figure_and_the_picture_every_scene(tmp_path: Path) -> None:
+    network = initial_network(TINY, 0).eval()
+    sets = {views: evaluation_set(Split.TEST, views, 2, TINY_SIZE) for views in (1, 2)}
+    lines = table(network, sets).splitlines()
+    assert lines[0] == '| figure | 1 views | 2 views |'
+    assert any(line.startswith('| auc30 |  | ') for line in lines)
+    draw_scenes(network, Split.TEST, tmp_path / 'scenes.png')
+    picture = cv2.imread(str(tmp_path / 'scenes.png'))
+    assert picture is not None
+    assert picture.shape == (8 * 70 * 2, 6 * 98 * 2, 3)

@@ -1,0 +1,54 @@
+"""Scenes of every step, made ahead by another process.
+
+A step's scenes follow from its number alone: nothing about the data has to be stored to resume.
+"""
+
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import Future, ProcessPoolExecutor
+import multiprocessing
+
+from da3_ros.geometry.camera import ImageSize
+from da3_ros.synthetic.family import FamilyBatch, Split, make_batch
+from tools.train_nano.config import NANO_SIZE, TrainConfig
+
+PREFETCH = 4
+
+
+def step_batch(config: TrainConfig, step: int, size: ImageSize = NANO_SIZE) -> FamilyBatch:
+    """Return the scenes of a step."""
+    views = config.view_counts[step % len(config.view_counts)]
+    scenes = config.views_per_step // views
+    # No number is used twice, whatever the order of view counts.
+    first = step * config.views_per_step
+    return make_batch(Split.TRAIN, range(first, first + scenes), views, size)
+
+
+def batches(
+    config: TrainConfig, first_step: int, size: ImageSize = NANO_SIZE, *, ahead: int = PREFETCH
+) -> Generator[FamilyBatch, None, None]:
+    """Yield the batches of all steps from one on, without end.
+
+    Args:
+        config: what the batches are made of.
+        first_step: number of the first one.
+        size: of the images.
+        ahead: batches made ahead in a process of its own; 0 for none and no process.
+    """
+    if ahead == 0:
+        step = first_step
+        while True:
+            yield step_batch(config, step, size)
+            step += 1
+    with ProcessPoolExecutor(1, multiprocessing.get_context('spawn')) as pool:
+        waiting: deque[Future[FamilyBatch]] = deque()
+        step = first_step
+        try:
+            while True:
+                while len(waiting) < ahead:
+                    waiting.append(pool.submit(step_batch, config, step, size))
+                    step += 1
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,180 @@
+"""Losses.
+
+Source: Lin et al., "Depth Anything 3" (2025, arXiv:2511.10647), section 3.3: depth weighted by
+confidence, ray map, points from both, cameras, and depth gradients, mean absolute differences
+(cameras: see `camera_loss`). The confidence term is that of Wang et al., "DUSt3R" (2024), section
+3.2. Unlike there, depth is by default compared by logarithms: for a network as small as this one,
+relative errors are what can be learned everywhere in a scene.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from da3_ros.model.camera_decoder import CameraDecoder
+from da3_ros.model.heads import RayMaps
+from tools.train_nano.config import DepthSpace, TrainConfig
+from tools.train_nano.targets import Targets
+
+CAMERA_HUBER = 0.2
+"""Differences of camera encodings from here on count by their size."""
+
+MIN_SPREAD = 1e-3
+_MIN_DEPTH = 1e-4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Losses:
+    """The terms of a step, before weighting."""
+
+    depth: Tensor
+    gradient: Tensor
+    camera: Tensor
+    compass: Tensor
+    ray: Tensor | None
+    """None in steps without rays."""
+    point: Tensor | None
+    """Likewise."""
+
+    def total(self, config: TrainConfig) -> Tensor:
+        """Return the weighted sum."""
+        total = self.depth + config.weight_gradient * self.gradient
+        total = total + config.weight_camera * self.camera
+        total = total + config.weight_compass * self.compass
+        if self.ray is not None and self.point is not None:
+            total = total + config.weight_ray * self.ray + config.weight_point * self.point
+        return total
+
+
+def all_losses(
+    depth: Tensor,
+    confidence: Tensor,
+    encoding: Tensor,
+    compass: Tensor,
+    rays: RayMaps | None,
+    targets: Targets,
+    config: TrainConfig,
+) -> Losses:
+    """Compare predictions with the truth.
+
+    Args:
+        depth: (S, V, H, W) predicted.
+        confidence: (S, V, H, W) predicted.
+        encoding: (S, V, 9) predicted cameras.
+        compass: (S, V, 6) predicted orientations in the world.
+        rays: predicted rays (S, V, h, w, 6) and confidence, None when they were not computed.
+        targets: the truth.
+        config: weights.
+    """
+    guess = compared_depth(depth, config.depth_space)
+    truth = compared_depth(targets.depth, config.depth_space)
+    error = (guess - truth).abs()
+    ray = point = None
+    if rays is not None:
+        away = (rays.rays - targets.rays).abs().mean(dim=-1)
+        everywhere = torch.ones_like(away, dtype=torch.bool)
+        ray = with_confidence(away, rays.confidence, everywhere, config.weight_confidence)
+        point = point_loss(depth, rays.rays, targets)
+    return Losses(
+        depth=with_confidence(error, confidence, targets.known, config.weight_confidence),
+        gradient=gradient_loss(guess, truth, targets.known),
+        camera=camera_loss(encoding, targets.encoding),
+        compass=compass_loss(compass, targets.compass),
+        ray=ray,
+        point=point,
+    )
+
+
+def compared_depth(depth: Tensor, space: DepthSpace) -> Tensor:
+    """Return depth in the space in which errors are taken."""
+    return depth.clamp_min(_MIN_DEPTH).log() if space == 'log' else depth
+
+
+def with_confidence(error: Tensor, confidence: Tensor, known: Tensor, weight: float) -> Tensor:
+    """Return the mean of confidence * error - weight * log(confidence) over known pixels.
+
+    The best confidence is weight / error, at least one: it tells where errors are small.
+    """
+    terms = confidence * error - weight * confidence.log()
+    return (terms * known).sum() / known.sum().clamp_min(1)
+
+
+def gradient_loss(guess: Tensor, truth: Tensor, known: Tensor) -> Tensor:
+    """Return the mean absolute difference of the steps between neighbouring pixels."""
+    error = guess - truth
+    total, count = error.new_zeros(()), error.new_zeros(())
+    for axis in (-1, -2):
+        size = error.shape[axis] - 1
+        near, far = (known.narrow(axis, start, size) for start in (0, 1))
+        both = near & far
+        total = total + (error.diff(dim=axis).abs() * both).sum()
+        count = count + both.sum()
+    return total / count.clamp_min(1)
+
+
+def camera_loss(encoding: Tensor, truth: Tensor) -> Tensor:
+    """Return the mean difference of camera encodings, absolute where it is not small.
+
+    Small differences count by their squares (Huber, as in Wang et al., "VGGT", 2025, section
+    3.4). Many cameras hardly move: absolute differences would hold all answers at exactly zero,
+    the median, before the first motion can be seen. A quaternion and its negative are one
+    orientation: the nearer one counts.
+    """
+    sign = torch.sign((encoding[..., 3:7] * truth[..., 3:7]).sum(dim=-1, keepdim=True))
+    flipped = torch.where(sign < 0, -truth[..., 3:7], truth[..., 3:7])
+    nearer = torch.cat((truth[..., :3], flipped, truth[..., 7:]), dim=-1)
+    terms = functional.smooth_l1_loss(encoding, nearer, reduction='none', beta=CAMERA_HUBER)
+    return terms.sum(dim=-1).mean()
+
+
+def idle_loss(decoder: CameraDecoder, features: Tensor) -> Tensor:
+    """Return how far hidden units of the camera decoder are from ever answering.
+
+    Not of the paper. Units whose inputs lie more than a standard deviation below zero on average
+    answer to few views or none, and none of the other losses would ever change that again. Only
+    the decoder learns from this, not what is before it.
+
+    Args:
+        decoder: the network's decoder.
+        features: (S, V, 2 C) its input.
+    """
+    x, total = features.detach().flatten(0, 1).float(), features.new_zeros(())
+    for layer in decoder.backbone:
+        x = layer(x)
+        if isinstance(layer, nn.Linear):
+            level = x.mean(dim=0) / (x.std(dim=0, correction=0) + MIN_SPREAD)
+            total = total + functional.relu(-level - 1.0).mean()
+    return total
+
+
+def compass_loss(compass: Tensor, truth: Tensor) -> Tensor:
+    """Return the mean absolute difference of axes of the cameras in the world.
+
+    Not of the paper, and no part of the network that is exported. In these scenes a look at one
+    image tells which way the camera points. A linear layer on the camera's token, before views
+    see one another, is asked for that; what is left for the camera decoder is to compare the
+    directions of two views.
+    """
+    return (compass - truth).abs().mean()
+
+
+def point_loss(depth: Tensor, rays: Tensor, targets: Targets) -> Tensor:
+    """Return the mean absolute difference of points on predicted rays at predicted depths."""
+    cells = rays.shape[2:4]
+    guess, truth = _at_cells(depth, cells), _at_cells(targets.depth, cells)
+    known = _at_cells(targets.known, cells)
+    points = rays[..., :3] * guess[..., None] + rays[..., 3:]
+    wanted = targets.rays[..., :3] * truth[..., None] + targets.rays[..., 3:]
+    error = (points - wanted).abs().mean(dim=-1) / (1.0 + truth)
+    return (error * known).sum() / known.sum().clamp_min(1)
+
+
+def _at_cells(maps: Tensor, cells: tuple[int, ...]) -> Tensor:
+    """Return maps (S, V, H, W) at the pixels in the middle of the cells."""
+    rows, columns = (
+        ((torch.arange(n, device=maps.device) + 0.5) * side / n).long()
+        for n, side in zip(cells, maps.shape[-2:], strict=True)
+    )
+    return maps[:, :, rows][..., columns]
