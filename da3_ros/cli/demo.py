@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 _NODE_NAME = 'da3_node'
 _DA3 = 'da3_ros.cli.main'
-# Without a report for so long after the last image, the node has worked off what it kept.
-_IDLE_S = 8.0
+# Without a report for that many times what the last window took, and at least so long, after the
+# last image, the node has worked off what it kept.
+_IDLE_WINDOWS = 4.0
+_IDLE_S = 2.0
 _START_LIMIT_S = 300.0
 
 
@@ -205,7 +207,13 @@ def _follow(client: NodeClient, player: ChildProcess, node: ChildProcess, length
             bar.set_postfix(windows=client.windows)
             if not node.is_running:
                 raise NodeError('the node ended while the bag was played; see log/node.log')
-    while client.wait_window(_IDLE_S if client.windows else _START_LIMIT_S):
+    while client.wait_window(_idle_limit_s(client)):
         pass
     if not client.windows:
         raise NodeError('the node gave no window; see log/node.log and log/play.log')
+
+
+def _idle_limit_s(client: NodeClient) -> float:
+    if client.last_window is None:
+        return _START_LIMIT_S
+    return max(_IDLE_S, _IDLE_WINDOWS * float(client.last_window.estimate_s))

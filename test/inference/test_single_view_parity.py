@@ -1,6 +1,7 @@
 """The public API with a single-view network agrees with the published one."""
 
 import numpy as np
+import pytest
 
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.model.presets import PRESETS
@@ -10,7 +11,9 @@ from helpers.weights import synthetic_network
 BOUND = 1e-4
 
 
+@pytest.mark.slow
 def test_relative_depth_and_sky() -> None:
+    """Slow for its weights alone; the network by itself is compared in every run."""
     golden = load_golden('da3mono-large__api_2')
     model = DepthAnything3(network=synthetic_network(PRESETS['da3mono-large']))
     images = [golden[f'image_{index}_u8'] for index in range(2)]

@@ -42,7 +42,12 @@ RUN = textwrap.dedent("""
 )
 @pytest.mark.parametrize(
     ('views', 'chunk', 'size'),
-    [(2, 8, (140, 252)), (8, 8, (140, 252)), (24, 8, (140, 252)), (24, 1, (140, 252))],
+    [
+        (2, 8, (140, 252)),
+        (8, 8, (140, 252)),
+        pytest.param(24, 8, (140, 252), marks=pytest.mark.slow),
+        pytest.param(24, 1, (140, 252), marks=pytest.mark.slow),
+    ],
 )
 def test_measured_memory_is_as_estimated(views: int, chunk: int, size: tuple[int, int]) -> None:
     environment = {
