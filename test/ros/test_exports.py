@@ -93,9 +93,10 @@ def pair_fixture(export_dir: Path) -> Iterator[tuple[Server, Node]]:
         thread = threading.Thread(target=spin, daemon=True)
         thread.start()
         yield server, client
-        server.exports.destroy()
+        # Whatever the executor waits on must outlive its spinning.
         executor.shutdown(5.0)
         thread.join(5.0)
+        server.exports.destroy()
         server.node.destroy_node()
         client.destroy_node()
         rclpy.shutdown(context=context)
@@ -126,11 +127,10 @@ class Goal:
         return answer.status, answer.result
 
 
-@pytest.fixture(name='action')
-def action_fixture(pair: tuple[Server, Node]) -> Iterator[ActionClient]:
-    client = ActionClient(pair[1], ExportSceneAction, '/da3_node/export_scene')
-    yield client
-    client.destroy()
+@pytest.fixture(scope='module', name='action')
+def action_fixture(pair: tuple[Server, Node]) -> ActionClient:
+    """Return the one client of the module; its node ends it, once nothing spins any more."""
+    return ActionClient(pair[1], ExportSceneAction, '/da3_node/export_scene')
 
 
 def test_action_writes_files_and_tells_its_progress(
@@ -199,7 +199,6 @@ def test_service_and_action_refuse_alike_and_say_why(
     client = pair[1].create_client(ExportSceneService, '/da3_node/export_scene')
     assert client.wait_for_service(TIMEOUT_S)
     response = result_of(client.call_async(ExportSceneService.Request(**request_)))
-    pair[1].destroy_client(client)
     assert not response.success
     assert not result.success
     assert response.message == result.message
