@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 import threading
 import time
 from types import TracebackType
 from typing import Any
 
-import rclpy
 from rclpy.action import ActionClient
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
+from rclpy.executors import ExternalShutdownException
 
 from da3_ros.action import ExportScene
 from da3_ros.errors import ExportError, NodeError
 from da3_ros.msg import WindowReport
+from da3_ros.ros.session import tool_node
 
 _SERVER_WAIT_S = 30.0
 
@@ -33,15 +33,11 @@ class NodeClient:
         self._changed = threading.Condition()
         self._windows = 0
         self._last: WindowReport | None = None
-        self._context = rclpy.Context()
-        # The command that uses this decides what a signal means.
-        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = rclpy.create_node(f'{node_name}_client', context=self._context)
+        self._session = ExitStack()
+        self._node, self._executor = self._session.enter_context(tool_node(f'{node_name}_client'))
         self._node.create_subscription(WindowReport, '/window', self._on_window, 100)
         self._action = f'/{node_name}/export_scene'
         self._exporter = ActionClient(self._node, ExportScene, self._action)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
 
@@ -59,8 +55,7 @@ class NodeClient:
         self._executor.shutdown()
         self._thread.join(5.0)
         self._exporter.destroy()
-        self._node.destroy_node()
-        self._context.try_shutdown()
+        self._session.close()
 
     @property
     def windows(self) -> int:
