@@ -21,13 +21,13 @@ from da3_ros.export.options import ExportOptions
 from da3_ros.export.scene import ExportScene, known_pixels, view_names
 from da3_ros.types import PosedView
 
-OWNED: tuple[str, ...] = ('depth_png/*_[0-9]*.png',)
+OWNED: tuple[str, ...] = ('depth_png/*_[0-9]*.png', 'depth_png/[0-9][0-9][0-9][0-9]*.png')
 
 _MAX_MM = np.iinfo(np.uint16).max
 
 
 def file_names(scene: ExportScene, options: ExportOptions) -> tuple[str, ...]:
-    """Return one file per view, named by camera and stamp in nanoseconds."""
+    """Return one file per view, named by camera and stamp in nanoseconds, or by number."""
     return tuple(f'depth_png/{name}.png' for name in view_names(scene))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from da3_ros.export.images import write_colour
 from da3_ros.export.options import ExportOptions
 from da3_ros.export.scene import ExportScene, known_pixels
+from da3_ros.export.spectral import spectral
 from da3_ros.types import ColourImage, PosedView
 
 OWNED: tuple[str, ...] = (
@@ -23,19 +24,6 @@ OWNED: tuple[str, ...] = (
 )
 
 _PERCENTILES = (2.0, 98.0)
-_LEVELS = 256
-# ColorBrewer's diverging scheme "Spectral" with eleven classes, (C. Brewer, colorbrewer2.org).
-_SPECTRAL = np.array([
-    (158, 1, 66), (213, 62, 79), (244, 109, 67), (253, 174, 97), (254, 224, 139), (255, 255, 191),
-    (230, 245, 152), (171, 221, 164), (102, 194, 165), (50, 136, 189), (94, 79, 162),
-])  # fmt: skip
-_TABLE = np.stack(
-    [
-        np.interp(np.linspace(0, 1, _LEVELS), np.linspace(0, 1, len(_SPECTRAL)), channel)
-        for channel in _SPECTRAL.T
-    ],
-    axis=1,
-).astype(np.uint8)
 
 
 def file_names(scene: ExportScene, options: ExportOptions) -> tuple[str, ...]:
@@ -65,6 +53,5 @@ def coloured_depth(view: PosedView) -> ColourImage:
     nearness = 1.0 / view.depth[known].astype(np.float64)
     low, high = np.percentile(nearness, _PERCENTILES)
     share = (nearness - low) / (high - low) if high > low else np.full_like(nearness, 0.5)
-    level = ((1.0 - np.clip(share, 0.0, 1.0)) * _LEVELS).astype(np.intp)
-    colours[known] = _TABLE[np.minimum(level, _LEVELS - 1)]
+    colours[known] = spectral(1.0 - share)
     return colours

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+import fcntl
+import os
 from pathlib import Path
 import shutil
 import tempfile
@@ -11,6 +13,7 @@ import tempfile
 from da3_ros.errors import ExportError
 
 _SHOWN_NAMES = 3
+_STAGING_PREFIX = '.partial-'
 
 
 def resolve_inside(export_dir: Path, path: str) -> Path:
@@ -45,7 +48,8 @@ def staged(
     """Yield a temporary folder; move the named files from it into `directory` on success.
 
     When the body or a move raises, `directory` is as it was before. The staging folder lies
-    beside the target, so that every move is a rename within one file system.
+    beside the target, so that every move is a rename within one file system. It is locked for as
+    long as its process lives, so that `remove_abandoned` knows those of killed ones.
 
     Args:
         directory: where the files belong; made when missing.
@@ -69,15 +73,54 @@ def staged(
             )
         with ExitStack() as undo:
             _make_folder(directory, undo)
-            staging = Path(tempfile.mkdtemp(prefix='.partial-', dir=directory))
+            staging, lock = _locked_folder(directory)
             try:
                 yield staging
                 _move_all(staging, directory, names, present)
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
+                os.close(lock)
             undo.pop_all()
     except OSError as error:
         raise ExportError(f'{directory}: cannot be written: {error}') from error
+
+
+def remove_abandoned(export_dir: Path) -> int:
+    """Remove what exports of killed processes left half-written; return how many there were.
+
+    Looked for in the folder itself and in those directly below it. What a living process writes
+    now, here or in another node with the same folder, is left alone.
+    """
+    root = export_dir.expanduser()
+    count = 0
+    for pattern in (f'{_STAGING_PREFIX}*', f'*/{_STAGING_PREFIX}*'):
+        for staging in root.glob(pattern):
+            with suppress(OSError):
+                lock = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(staging)
+                finally:
+                    os.close(lock)
+                count += 1
+                if staging.parent != root:
+                    _remove_empty(staging.parent)
+    return count
+
+
+def _locked_folder(directory: Path) -> tuple[Path, int]:
+    """Make a staging folder and return it with the open descriptor that locks it."""
+    while True:
+        staging = Path(tempfile.mkdtemp(prefix=_STAGING_PREFIX, dir=directory))
+        # Between making and locking, `remove_abandoned` of another process may take it away.
+        with suppress(FileNotFoundError):
+            lock = os.open(staging, os.O_RDONLY | os.O_DIRECTORY)
+            # Where a file system has no locks, nobody can take the folder for abandoned either.
+            with suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if staging.exists() and os.path.samestat(staging.stat(), os.fstat(lock)):
+                return staging, lock
+            os.close(lock)
 
 
 def _present(directory: Path, names: Sequence[str], owned: Sequence[str]) -> list[str]:

@@ -32,8 +32,8 @@ def write(
     return write_arrays(scene, path, _rounded_columns, progress)
 
 
-def _rounded_columns(views: list[PosedView]) -> Columns:
-    columns = geometry_columns(views)
+def _rounded_columns(scene: ExportScene, views: list[PosedView]) -> Columns:
+    columns = geometry_columns(scene, views)
     for key, decimals in (('depth', 8), ('conf', 2)):
         if key in columns:
             columns[key] = [np.round(part, decimals) for part in columns[key]]

@@ -2,8 +2,10 @@
 
 Keys are those of the official exporter (`image`, `depth`, `conf`, `extrinsics`, `intrinsics`)
 plus what a robot needs to use them (`camera`, `frame_id`, `stamp_ns`, `is_metric`). `intrinsics`
-follow OpenCV's pixel-centre rule, as `pixel_centre` = 0 says. Views of different size cannot
-share an array: then every size has its own keys, with `_HxW` appended.
+of a stream follow OpenCV's pixel-centre rule, as `pixel_centre` = 0 says, those of the Python
+API their own (0.5), and such a scene has no stamps and no keys for cameras that nobody knows.
+Views of different size cannot share an array: then every size has its own keys, with `_HxW`
+appended.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ def write(
 def write_arrays(
     scene: ExportScene,
     path: Path,
-    columns_of: Callable[[list[PosedView]], Columns],
+    columns_of: Callable[[ExportScene, list[PosedView]], Columns],
     progress: Callable[[float], None],
 ) -> int:
     """Write what `columns_of` says about the views of each size; return the known pixels.
@@ -54,10 +56,13 @@ def write_arrays(
     by_size: dict[tuple[int, int], list[PosedView]] = {}
     for view in scene.views:
         by_size.setdefault((view.depth.shape[0], view.depth.shape[1]), []).append(view)
-    arrays: Columns = {'is_metric': np.array(scene.is_metric), 'pixel_centre': np.array(0.0)}
+    arrays: Columns = {
+        'is_metric': np.array(scene.is_metric),
+        'pixel_centre': np.array(0.0 if scene.stills is None else 0.5),
+    }
     for (height, width), views in by_size.items():
         suffix = '' if len(by_size) == 1 else f'_{height}x{width}'
-        arrays.update({f'{key}{suffix}': value for key, value in columns_of(views).items()})
+        arrays.update({f'{key}{suffix}': value for key, value in columns_of(scene, views).items()})
     with zipfile.ZipFile(path, 'w') as archive:
         for index, (key, column) in enumerate(arrays.items()):
 
@@ -72,25 +77,32 @@ def write_arrays(
     return sum(int(np.isfinite(view.depth).sum()) for view in scene.views)
 
 
-def geometry_columns(views: list[PosedView]) -> Columns:
-    """Return depth, cameras and, when every view has it, confidence; nothing rounded."""
-    columns: Columns = {
-        'depth': [v.depth for v in views],
-        'extrinsics': np.stack([invert(v.world_from_camera)[:3] for v in views]),
-        'intrinsics': np.stack([v.camera.K for v in views]),
-    }
+def geometry_columns(scene: ExportScene, views: list[PosedView]) -> Columns:
+    """Return depth, known cameras and, when every view has it, confidence; nothing rounded."""
+    columns: Columns = {'depth': [v.depth for v in views]}
+    extrinsics = np.stack([invert(v.world_from_camera)[:3] for v in views])
+    if scene.stills is None:
+        columns['extrinsics'] = extrinsics
+        columns['intrinsics'] = np.stack([v.camera.K for v in views])
+    else:
+        if scene.stills.has_poses:
+            columns['extrinsics'] = extrinsics.astype(np.float32)
+        if scene.stills.has_intrinsics:
+            corner = np.stack([v.camera.to_corner_origin() for v in views])
+            columns['intrinsics'] = corner.astype(np.float32)
     confidence = [v.confidence for v in views if v.confidence is not None]
     if len(confidence) == len(views):
         columns['conf'] = confidence
     return columns
 
 
-def _all_columns(views: list[PosedView]) -> Columns:
-    columns = geometry_columns(views)
+def _all_columns(scene: ExportScene, views: list[PosedView]) -> Columns:
+    columns = geometry_columns(scene, views)
     columns['image'] = [v.image for v in views]
-    columns['camera'] = np.array([v.frame.camera for v in views])
-    columns['frame_id'] = np.array([v.frame.frame_id for v in views])
-    columns['stamp_ns'] = np.array([v.frame.stamp_ns for v in views], dtype=np.int64)
+    if scene.stills is None:
+        columns['camera'] = np.array([v.frame.camera for v in views])
+        columns['frame_id'] = np.array([v.frame.frame_id for v in views])
+        columns['stamp_ns'] = np.array([v.frame.stamp_ns for v in views], dtype=np.int64)
     sky = [v.sky for v in views if v.sky is not None]
     if len(sky) == len(views):
         columns['sky'] = sky

@@ -1,7 +1,8 @@
 """Coloured points of a scene as binary little-endian PLY.
 
-Points are in the world frame (z up), in metres when the scene is metric. Every vertex has x y z
-(float), red green blue (uchar) and, when every view has it, confidence (float, raw).
+Points are in the world frame of the scene, in metres when it is metric; a comment says which.
+Every vertex has x y z (float), red green blue (uchar) and, when every view has it, confidence
+(float, raw).
 
 Source: G. Turk, "The PLY Polygon File Format", 1994.
 """
@@ -48,7 +49,7 @@ def write(
     header = [
         'ply',
         'format binary_little_endian 1.0',
-        f'comment world frame, z up, unit: {"metre" if scene.is_metric else "unknown"}',
+        f'comment {scene.world_text}',
         f'element vertex {count}',
         *(f'property {_PLY_TYPES[kind]} {name}' for name, kind in fields),
         'end_header',

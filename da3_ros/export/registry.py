@@ -14,9 +14,13 @@ from da3_ros.export.options import ExportOptions
 from da3_ros.export.scene import ExportScene
 
 FORMATS: tuple[str, ...] = (
-    'npz', 'mini_npz', 'glb', 'ply', 'depth_png', 'depth_vis', 'colmap', 'tum',
+    'npz', 'mini_npz', 'glb', 'ply', 'depth_png', 'depth_vis', 'colmap', 'tum', 'feat_vis',
+    'gs_ply', 'gs_video',
 )  # fmt: skip
 """Names that may be joined by '-'; each is the module of the same name."""
+
+GAUSSIAN_FORMATS: tuple[str, ...] = ('gs_ply', 'gs_video')
+"""Those that need Gaussians."""
 
 DEFAULT_OPTIONS = ExportOptions()
 
@@ -112,7 +116,9 @@ def export_scene(
         raise ExportError('the scene has no views yet; export after the first window')
     _check_sizes(scene)
     exporters = [exporter(name) for name in names]
-    files = [file for e in exporters for file in e.file_names(scene, options)]
+    own = [options.of(name) for name in names]
+    named = [e.file_names(scene, choice) for e, choice in zip(exporters, own, strict=True)]
+    files = list(dict.fromkeys(file for names_of_one in named for file in names_of_one))
     owned = [glob for e in exporters for glob in e.OWNED]
     points = 0
     with staged(directory, files, overwrite=overwrite, owned=owned) as staging:
@@ -126,7 +132,7 @@ def export_scene(
                 progress((index + share) / len(names), name)
 
             step(0.0)
-            points = max(points, writer.write(scene, staging, options, step))
+            points = max(points, writer.write(scene, staging, own[index], step))
     root = directory.resolve()
     return ExportReport(tuple(root / file for file in files), len(scene.views), points)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 import re
 
 import numpy as np
 from numpy.typing import NDArray
 
 from da3_ros.errors import ExportError
+from da3_ros.export.gaussians import GaussianCloud
 from da3_ros.export.options import ExportOptions
 from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.se3 import transform_points
 from da3_ros.types import Mask, PosedSet, PosedView
 
@@ -54,14 +56,62 @@ class StampedPose:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class OriginalImage:
+    """The image file behind a view, which is a resized and cropped copy of it."""
+
+    name: str
+    """Of the file, relative to the folder of all images of the scene."""
+    resized: ImageSize
+    """Size of the whole file's image at the view's resolution."""
+    left_px: int
+    """First column of the resized image that the view holds."""
+    top_px: int
+    """First row of it that the view holds."""
+    camera: PinholeCamera
+    """Intrinsics at the file's own size."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StillImages:
+    """What is special about a scene of the Python API: images in a list, and no robot.
+
+    Such a scene is in the world of its cameras' extrinsics, of which only the axes of the first
+    camera are known (x right, y down, z forward). Files number its views from 0, and carry
+    intrinsics by the rule of the Python API: the first pixel's centre is (0.5, 0.5).
+    """
+
+    has_intrinsics: bool = True
+    """False when nobody knows the intrinsics; those of the views are then a guess."""
+    has_poses: bool = True
+    """False when nobody knows the poses; those of the views are then the identity."""
+    originals: tuple[OriginalImage, ...] | None = None
+    """One per view; None when not every view comes from a file that can be named."""
+    features: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    """`feat_layer_<i>` to (V, h, w, C) features of the network."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ExportScene:
-    """A set of posed views; world z up, metres when `is_metric`, else scene units."""
+    """A set of posed views; metres when `is_metric`, else scene units.
+
+    The world of a stream has z up; for that of still images see `StillImages`.
+    """
 
     views: tuple[PosedView, ...]
     """Oldest first, cameras in the rig's order."""
     is_metric: bool
     base_path: tuple[StampedPose, ...] = ()
     """Oldest first; empty when nobody knows where the base was."""
+    stills: StillImages | None = None
+    """None for the views of a stream."""
+    gaussians: GaussianCloud | None = None
+    """In the world of the views; None when the network gave none."""
+
+    @property
+    def world_text(self) -> str:
+        """What a reader of a file has to know about its coordinates."""
+        axes = 'z up' if self.stills is None else 'that of camera_from_world of the images'
+        return f'world frame ({axes}), {"metres" if self.is_metric else "unit unknown"}'
 
     @staticmethod
     def from_sets(sets: Sequence[PosedSet], *, is_metric: bool) -> ExportScene:
@@ -74,6 +124,19 @@ def known_pixels(view: PosedView) -> Mask:
     """Return where the view has a positive, finite depth that is not sky's, (h, w)."""
     known = np.isfinite(view.depth) & (view.depth > 0)
     return known if view.sky is None else known & ~view.sky
+
+
+def require_world(scene: ExportScene) -> None:
+    """Check that the views stand in one world.
+
+    Raises:
+        ExportError: nobody knows where they stand.
+    """
+    if scene.stills is not None and not scene.stills.has_poses and len(scene.views) > 1:
+        raise ExportError(
+            f'expected views in one world, got {len(scene.views)} images of a network that '
+            'predicts no poses; export them one by one, or give extrinsics'
+        )
 
 
 def confidence_threshold(scene: ExportScene, percentile: float) -> float:
@@ -94,20 +157,39 @@ def world_points(view: PosedView, min_confidence: float) -> ScenePoints:
 
 
 def selected_points(
-    scene: ExportScene, options: ExportOptions, progress: Callable[[float], None]
+    scene: ExportScene,
+    options: ExportOptions,
+    progress: Callable[[float], None],
+    *,
+    threshold: float | None = None,
+    among: Callable[[PosedView], Mask] | None = None,
 ) -> Iterator[ViewPoints]:
     """Yield for every view its points, filtered and thinned as the options say.
 
     Every view gives the same share of its points, chosen at random from a fixed seed, so that
     memory holds one view at a time.
 
+    Args:
+        scene: where the points come from.
+        options: how many, and of what confidence.
+        progress: called with shares up to 0.7.
+        threshold: least confidence in place of that of the options.
+        among: returns the pixels (h, w) of a view that may give points; None for all.
+
     Raises:
-        ExportError: no view has a single point.
+        ExportError: no view has a single point, or the views do not stand in one world.
     """
-    threshold = confidence_threshold(scene, options.confidence_percentile)
+    require_world(scene)
+    if threshold is None:
+        threshold = confidence_threshold(scene, options.confidence_percentile)
+
+    def kept_pixels(view: PosedView) -> Mask:
+        kept = _kept(view, threshold)
+        return kept if among is None else kept & among(view)
+
     counts = []
     for index, view in enumerate(scene.views):
-        counts.append(int(_kept(view, threshold).sum()))
+        counts.append(int(kept_pixels(view).sum()))
         progress(0.3 * (index + 1) / len(scene.views))
     total = sum(counts)
     if total == 0:
@@ -117,7 +199,7 @@ def selected_points(
     for index, (view, count) in enumerate(zip(scene.views, counts, strict=True)):
         share = (before + count) * wanted // total - before * wanted // total
         before += count
-        kept = np.flatnonzero(_kept(view, threshold))
+        kept = np.flatnonzero(kept_pixels(view))
         if share < count:
             rng = np.random.default_rng((_SAMPLE_SEED, index))
             kept = kept[np.sort(rng.choice(count, share, replace=False))]
@@ -148,7 +230,9 @@ def distinct(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def view_names(scene: ExportScene) -> tuple[str, ...]:
-    """Return for every view a file name without suffix: its camera and its stamp."""
+    """Return for every view a file name without suffix: camera and stamp, or its number."""
+    if scene.stills is not None:
+        return tuple(f'{index:04d}' for index in range(len(scene.views)))
     return distinct(f'{safe_name(v.frame.camera)}_{v.frame.stamp_ns}' for v in scene.views)
 
 

@@ -3,6 +3,7 @@
 A line is `timestamp tx ty tz qx qy qz qw`: stamp in seconds with all nine decimals, position and
 orientation of a frame in the world, sorted by stamp. `tum/base.txt` is the robot's base (absent
 when the scene does not know it); `tum/camera_<name>.txt` is the optical frame of each camera.
+Still images have no stamps: image i has i seconds.
 
 Source: Sturm et al., "A Benchmark for the Evaluation of RGB-D SLAM Systems", 2012, file formats.
 """
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from da3_ros.export.options import ExportOptions
-from da3_ros.export.scene import ExportScene, StampedPose, distinct, safe_name
+from da3_ros.export.scene import ExportScene, StampedPose, distinct, require_world, safe_name
 from da3_ros.geometry.rotation import quaternion_xyzw_from_matrix
 
 OWNED: tuple[str, ...] = ('tum/base.txt', 'tum/camera_*.txt')
@@ -29,12 +30,16 @@ def file_names(scene: ExportScene, options: ExportOptions) -> tuple[str, ...]:
 def write(
     scene: ExportScene, folder: Path, options: ExportOptions, progress: Callable[[float], None]
 ) -> int:
-    """Write the trajectories; there are no points in them, so return 0."""
+    """Write the trajectories; there are no points in them, so return 0.
+
+    Raises:
+        ExportError: nobody knows where the views stand.
+    """
+    require_world(scene)
     paths = _paths(scene)
     for index, (name, poses) in enumerate(paths.items()):
         lines = [pose_line(p) for p in sorted(poses, key=lambda p: p.stamp_ns)]
-        unit = 'metres' if scene.is_metric else 'scene units'
-        header = ['# timestamp tx ty tz qx qy qz qw', f'# pose in the world (z up), {unit}']
+        header = ['# timestamp tx ty tz qx qy qz qw', f'# pose in the {scene.world_text}']
         text = '\n'.join([*header, *lines]) + '\n'
         (folder / name).write_text(text, encoding='ascii', newline='\n')
         progress((index + 1) / len(paths))

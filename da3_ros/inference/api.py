@@ -1,8 +1,9 @@
 """The public Python API: images in, depth and cameras out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 import logging
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 import torch
 
-from da3_ros.errors import ModelError, PreprocessError
+from da3_ros.errors import ExportError, ModelError, PreprocessError
+from da3_ros.export.registry import GAUSSIAN_FORMATS, parse_formats
 from da3_ros.inference.checkpoint import load_network, load_weights, save_checkpoint
 from da3_ros.inference.given_cameras import GivenCameras, read_cameras
 from da3_ros.inference.hub import HubOptions
@@ -19,7 +21,8 @@ from da3_ros.inference.network_file import read_network_config
 from da3_ros.inference.out_of_memory import MemoryExceededError
 from da3_ros.inference.pose_alignment import PoseAlignment
 from da3_ros.inference.postprocess import Prediction, align_to_cameras, to_prediction
-from da3_ros.inference.preprocess import ImageLike, preprocess
+from da3_ros.inference.prediction_export import export_options, readable_path
+from da3_ros.inference.preprocess import ImageLike, ProcessedImages, preprocess
 from da3_ros.inference.random_weights import random_network
 from da3_ros.inference.runner import NetworkRunner
 from da3_ros.model.arithmetic import Arithmetic, AttentionKind, Precision, Rounding
@@ -32,7 +35,6 @@ from da3_ros.model.single_view import SingleViewNetwork
 
 __all__ = ['DepthAnything3', 'PoseAlignment', 'Prediction']
 
-DEFAULT_PROCESS_RES = 504
 MIN_PROCESS_RES = 112
 """Images are never made smaller than this to save memory."""
 RANDOM_WEIGHTS = 'random weights'
@@ -197,10 +199,21 @@ class DepthAnything3(NetworkRunner):
         infer_gs: bool = False,
         use_ray_pose: bool = False,
         ref_view_strategy: str = 'saddle_balanced',
-        process_res: int = DEFAULT_PROCESS_RES,
+        render_exts: ArrayLike | None = None,
+        render_ixts: ArrayLike | None = None,
+        render_hw: tuple[int, int] | None = None,
+        process_res: int | None = None,
         process_res_method: str = 'upper_bound_resize',
+        export_dir: str | PathLike[str] | None = None,
+        export_format: str = 'mini_npz',
         export_feat_layers: Sequence[int] | None = None,
+        conf_thresh_percentile: float = 40.0,
+        num_max_points: int = 1_000_000,
+        show_cameras: bool = True,
+        feat_vis_fps: int = 15,
+        export_kwargs: Mapping[str, Mapping[str, Any]] | None = None,
         *,
+        overwrite: bool = False,
         to_metric: bool = False,
         allow_smaller: bool = False,
     ) -> Prediction:
@@ -222,9 +235,24 @@ class DepthAnything3(NetworkRunner):
             infer_gs: Predict Gaussians, in the world and the unit of the result's cameras.
             use_ray_pose: Take cameras from predicted rays instead of the camera decoder.
             ref_view_strategy: `saddle_balanced`, `saddle_sim_range`, `first` or `middle`.
-            process_res: Length of the bounded image side for the network, in pixels.
+            render_exts: (M, 4, 4) or (M, 3, 4) camera_from_world of the cameras of `gs_video`, in
+                the world of the result's cameras; the way through those when None.
+            render_ixts: (M, 3, 3) their intrinsics in pixels of `render_hw`, first pixel centre at
+                (0.5, 0.5); with `render_exts`, or not at all.
+            render_hw: Height and width of the pictures of `gs_video`; those of the processed
+                images when None.
+            process_res: Length of the bounded image side for the network, in pixels; that which
+                the model was trained for when None: 504 for all published ones.
             process_res_method: See `preprocess.RESIZE_METHODS`.
-            export_feat_layers: Blocks whose features are returned in `aux`.
+            export_dir: Folder to export to; nothing is written when None.
+            export_format: Formats joined by '-', see `export.registry.FORMATS`.
+            export_feat_layers: Blocks whose features are returned in `aux`, for `feat_vis`.
+            conf_thresh_percentile: Of all known confidence; points below are not exported.
+            num_max_points: Points that a file has at most.
+            show_cameras: Whether frustums stand in the GLB.
+            feat_vis_fps: Pictures per second of the videos of `feat_vis`.
+            export_kwargs: Format to options of its own, see `prediction_export`.
+            overwrite: Whether files of an earlier export may be replaced.
             to_metric: Turn the output of da3metric-large into metres; needs intrinsics. The
                 nested network's output is in metres anyway.
             allow_smaller: When memory runs out, try again with smaller chunks of views, and when
@@ -238,9 +266,27 @@ class DepthAnything3(NetworkRunner):
             ModelError: The strategy or a layer does not exist, or the network has no Gaussians or
                 no metres.
             MemoryExceededError: Memory ran out; tells how much was needed and available.
+            ExportError: Format or options of the export are wrong (said before anything is
+                computed), or the files cannot be written.
         """
+        render = {
+            'render_exts': render_exts,
+            'render_ixts': render_ixts,
+            'render_hw': render_hw,
+        }
+        export: dict[str, Any] = {
+            **{name: value for name, value in render.items() if value is not None},
+            'conf_thresh_percentile': conf_thresh_percentile,
+            'num_max_points': num_max_points,
+            'show_cameras': show_cameras,
+            'feat_vis_fps': feat_vis_fps,
+            'export_kwargs': export_kwargs,
+        }
+        if export_dir is not None:
+            _check_export(export_format, export, infer_gs=infer_gs, layers=export_feat_layers)
         if to_metric:
             self._check_metric(has_intrinsics=intrinsics is not None)
+        asked = {'extrinsics': extrinsics, 'intrinsics': intrinsics}
         options: dict[str, Any] = {
             'export_feat_layers': export_feat_layers,
             'infer_gs': infer_gs,
@@ -248,21 +294,14 @@ class DepthAnything3(NetworkRunner):
             'ref_view_strategy': ref_view_strategy,
             'allow_smaller': allow_smaller,
         }
-        for side in _sides(process_res, allow_smaller=allow_smaller):
-            processed = preprocess(image, side, process_res_method)
-            given = read_cameras(processed, extrinsics, intrinsics)
-            inputs = (processed.pixels(self.device), *given.network_input(self.device))
-            try:
-                output: NetworkOutput = self(*inputs, **options)
-                break
-            except MemoryExceededError as error:
-                failure = error.with_traceback(None)
-        else:
-            raise failure
-        if side != process_res:
-            note = f'memory ran out; images were processed at {side} instead of {process_res} px'
-            output = replace(output, notes=(note, *output.notes))
-        prediction = to_prediction(output, processed.images)
+        output, processed, given = self._compute(
+            image, asked, process_res, process_res_method, options
+        )
+        prediction = replace(
+            to_prediction(output, processed.images),
+            placements=processed.placements,
+            image_paths=tuple(readable_path(item) for item in image),
+        )
         if isinstance(self.model, SingleViewNetwork):
             prediction = _with_cameras(prediction, given)
             if to_metric:
@@ -274,7 +313,36 @@ class DepthAnything3(NetworkRunner):
             )
         for note in prediction.notes:
             _logger.warning('%s: %s', self.model_name, note)
+        if export_dir is not None:
+            prediction.export(export_dir, export_format, overwrite=overwrite, **export)
         return prediction
+
+    def _compute(
+        self,
+        image: Sequence[ImageLike] | NDArray[np.uint8],
+        cameras: Mapping[str, ArrayLike | None],
+        process_res: int | None,
+        method: str,
+        options: dict[str, Any],
+    ) -> tuple[NetworkOutput, ProcessedImages, GivenCameras]:
+        """Run the network, on smaller images when memory runs out and that is allowed."""
+        if process_res is None:
+            process_res = self.process_res
+        for side in _sides(process_res, allow_smaller=options['allow_smaller']):
+            processed = preprocess(image, side, method)
+            given = read_cameras(processed, **cameras)
+            inputs = (processed.pixels(self.device), *given.network_input(self.device))
+            try:
+                output: NetworkOutput = self(*inputs, **options)
+                break
+            except MemoryExceededError as error:
+                failure = error.with_traceback(None)
+        else:
+            raise failure
+        if side != process_res:
+            note = f'memory ran out; images were processed at {side} instead of {process_res} px'
+            output = replace(output, notes=(note, *output.notes))
+        return output, processed, given
 
     def _check_metric(self, *, has_intrinsics: bool) -> None:
         if not self.abilities.metric:
@@ -287,6 +355,23 @@ class DepthAnything3(NetworkRunner):
                 f'to_metric: {self.model_name} needs intrinsics, the depth of an image depends on '
                 'its focal length; got none'
             )
+
+
+def _check_export(
+    formats: str, options: dict[str, Any], *, infer_gs: bool, layers: Sequence[int] | None
+) -> None:
+    """Find mistakes before anything is computed.
+
+    Raises:
+        ExportError: A format or an option does not exist, or what a format needs is not computed.
+    """
+    names = parse_formats(formats)
+    export_options(**options)
+    needing = [name for name in names if name in GAUSSIAN_FORMATS]
+    if needing and not infer_gs:
+        raise ExportError(f'{", ".join(needing)}: expected infer_gs=True, got False')
+    if 'feat_vis' in names and not layers:
+        raise ExportError('feat_vis: expected export_feat_layers, the blocks to show; got none')
 
 
 def _sides(process_res: int, *, allow_smaller: bool) -> list[int]:

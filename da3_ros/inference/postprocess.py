@@ -1,7 +1,9 @@
 """Network output to predictions on the host."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,11 @@ import torch
 from torch import Tensor
 
 from da3_ros.errors import ModelError
+from da3_ros.export.registry import ExportReport, export_scene, parse_formats
 from da3_ros.inference.given_cameras import GivenCameras
 from da3_ros.inference.pose_alignment import PoseAlignment, align_poses
+from da3_ros.inference.prediction_export import export_options, scene_of, warn_of_assumptions
+from da3_ros.inference.preprocess import Placement
 from da3_ros.model.gaussian_adapter import transform_gaussians
 from da3_ros.model.outputs import Gaussians, NetworkOutput
 
@@ -73,6 +78,58 @@ class Prediction:
 
     notes: tuple[str, ...] = ()
     """What was done otherwise than asked, and what the network could not find."""
+
+    placements: tuple[Placement, ...] = ()
+    """Where each processed image lies in its original."""
+
+    image_paths: tuple[str | None, ...] = ()
+    """File of each image; None for one that came as pixels, or that other programs might read
+    otherwise (with a rotation in its EXIF data)."""
+
+    def export(
+        self,
+        export_dir: str | PathLike[str],
+        export_format: str = 'mini_npz-glb',
+        *,
+        save_depth: bool = False,
+        overwrite: bool = False,
+        progress: Callable[[float, str], None] = lambda fraction, stage: None,
+        cancelled: Callable[[], bool] = lambda: False,
+        **options: Any,
+    ) -> ExportReport:
+        """Write the prediction to files; they are complete when this returns, or absent.
+
+        Args:
+            export_dir: Folder of the files; made when missing.
+            export_format: Names of `export.registry.FORMATS` joined by '-'.
+            save_depth: Also write the numbers of depth, confidence and cameras (`mini_npz`).
+            overwrite: Whether files of an earlier export may be replaced.
+            progress: Called with the share done in 0..1 and the format being written.
+            cancelled: Asked between steps; when it says True, nothing is left behind.
+            **options: As `prediction_export.export_options`: `conf_thresh_percentile`,
+                `num_max_points`, `show_cameras`, `feat_vis_fps`, `render_exts`, `render_ixts`,
+                `render_hw`, `export_kwargs`.
+
+        Returns:
+            The files, and how many views and points are in them.
+
+        Raises:
+            ExportError: An unknown format or option, something missing in the prediction that a
+                format needs, a file in the way, or a folder that cannot be written.
+            ExportCancelledError: `cancelled` said so.
+        """
+        formats = parse_formats(f'{export_format}-mini_npz' if save_depth else export_format)
+        scene = scene_of(self)
+        warn_of_assumptions(scene, formats)
+        return export_scene(
+            scene,
+            '-'.join(formats),
+            Path(export_dir),
+            overwrite=overwrite,
+            options=export_options(**options),
+            progress=progress,
+            cancelled=cancelled,
+        )
 
 
 def to_prediction(output: NetworkOutput, images: NDArray[np.uint8]) -> Prediction:

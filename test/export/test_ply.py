@@ -45,7 +45,7 @@ def test_vertices_are_the_points_of_the_synthetic_world(tmp_path: Path) -> None:
     lines, vertices = read(path)
     assert path.name == 'points.ply'
     assert lines[:2] == ['ply', 'format binary_little_endian 1.0']
-    assert lines[2] == 'comment world frame, z up, unit: metre'
+    assert lines[2] == 'comment world frame (z up), metres'
     np.testing.assert_allclose(xyz_of(vertices), true_points(world, scene), atol=1e-5)
     confidence = np.concatenate(
         [v.confidence.ravel() for v in scene.views if v.confidence is not None]
@@ -70,7 +70,7 @@ def test_confidence_is_left_out_when_a_view_has_none(tmp_path: Path) -> None:
     scene = ExportScene((views[0], replace(views[1], confidence=None)), is_metric=False)
     lines, vertices = read(export_scene(scene, 'ply', tmp_path).files[0])
     assert vertices.dtype.names == ('x', 'y', 'z', 'red', 'green', 'blue')
-    assert 'comment world frame, z up, unit: unknown' in lines
+    assert 'comment world frame (z up), unit unknown' in lines
     assert len(vertices) > 191
 
 

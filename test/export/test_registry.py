@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 import resource
 from typing import Any
@@ -12,12 +13,15 @@ import pytest
 
 from da3_ros.errors import ExportCancelledError, ExportError
 from da3_ros.export.files import staged
+from da3_ros.export.gs_options import GsVideoOptions
 from da3_ros.export.options import ExportOptions
 from da3_ros.export.registry import FORMATS, export_scene, exporter
 from da3_ros.export.scene import ExportScene, safe_name
-from helpers.export_scenes import make_view, two_walls
+from helpers.export_scenes import complete, make_view, two_walls
 
 EVERY = '-'.join(FORMATS)
+# A video of two pictures: the usual one has more than a hundred.
+SHORT = ExportOptions(gs_video=GsVideoOptions(trj_mode='original', output_name='flight'))
 BOTH = pytest.mark.parametrize('encoding', ['binary', 'text'])
 
 
@@ -31,13 +35,13 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_all_formats_together_write_what_they_declare_and_the_same_twice(
     tmp_path: Path, encoding: Any
 ) -> None:
-    scene = two_walls()
+    scene = complete(two_walls())
     for view in scene.views:
         arrays = (view.depth, view.image, view.confidence, view.world_from_camera)
         for array in arrays:
             assert array is not None
             array.flags.writeable = False
-    options = ExportOptions(colmap_encoding=encoding)
+    options = replace(SHORT, colmap_encoding=encoding)
     declared = [f for name in FORMATS for f in exporter(name).file_names(scene, options)]
     assert len({name.casefold() for name in declared}) == len(declared)
     reports = [export_scene(scene, EVERY, tmp_path / n, options=options) for n in 'ab']
@@ -70,16 +74,21 @@ def test_mini_npz_has_the_official_keys_and_rounding(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('name', FORMATS)
 def test_every_format_can_be_cancelled_at_each_of_its_steps(tmp_path: Path, name: str) -> None:
-    scene = two_walls()
+    scene = complete(two_walls())
     seen: list[float] = []
-    export_scene(scene, name, tmp_path / 'full', progress=lambda share, _: seen.append(share))
+
+    def hear(share: float, stage: str) -> None:
+        assert stage == name
+        seen.append(share)
+
+    export_scene(scene, name, tmp_path / 'full', options=SHORT, progress=hear)
     assert seen == sorted(seen)
     assert seen[0] == 0.0
     assert seen[-1] == pytest.approx(1.0)
     for step in range(len(seen)):
         asked = iter([False] * step + [True] * len(seen))
         with pytest.raises(ExportCancelledError):
-            export_scene(scene, name, tmp_path / 'x', cancelled=asked.__next__)
+            export_scene(scene, name, tmp_path / 'x', options=SHORT, cancelled=asked.__next__)
         assert not (tmp_path / 'x').exists()
 
 
@@ -88,13 +97,14 @@ def test_a_disk_that_takes_no_more_is_an_error_and_leaves_the_files_of_before(
     tmp_path: Path, name: str
 ) -> None:
     """The kernel refuses every file beyond 64 bytes, as it refuses them on a full disk."""
-    export_scene(two_walls(), EVERY, tmp_path)
+    export_scene(complete(two_walls()), EVERY, tmp_path, options=SHORT)
     before = content(tmp_path)
+    scene = complete(ExportScene((make_view(),), True))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
     try:
         with pytest.raises(ExportError, match=r'cannot be written.*File too large'):
-            export_scene(ExportScene((make_view(),), True), name, tmp_path, overwrite=True)
+            export_scene(scene, name, tmp_path, options=SHORT, overwrite=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert content(tmp_path) == before
@@ -166,13 +176,13 @@ def test_overwriting_leaves_what_a_fresh_export_writes_and_images_of_others(
     tmp_path: Path, encoding: Any
 ) -> None:
     """Images stay: they may be the user's own, and COLMAP opens only those that it lists."""
-    small = ExportScene((make_view(10),), is_metric=True)
-    export_scene(two_walls(), EVERY, tmp_path / 'used')
-    options = ExportOptions(colmap_encoding=encoding)
+    small = complete(ExportScene((make_view(10),), is_metric=True))
+    export_scene(complete(two_walls()), EVERY, tmp_path / 'used', options=SHORT)
+    options = replace(SHORT, colmap_encoding=encoding)
     export_scene(small, EVERY, tmp_path / 'used', options=options, overwrite=True)
     export_scene(small, EVERY, tmp_path / 'fresh', options=options)
     used, fresh = content(tmp_path / 'used'), content(tmp_path / 'fresh')
-    assert set(used) - set(fresh) == {'images/front_20.png'}
+    assert set(used) - set(fresh) == {'images/0001.png'}
     assert {name: used[name] for name in fresh} == fresh
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from da3_ros.export.scene import ExportScene
+from da3_ros.export.gaussians import GaussianCloud
+from da3_ros.export.scene import ExportScene, StillImages
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.se3 import rigid_from_xyz_xyzw
@@ -37,6 +40,24 @@ def two_walls() -> ExportScene:
     """Return a wall ahead, and the same seen after a quarter turn about the world's z axis."""
     other = rigid_from_xyz_xyzw([0, 0, 0, 0, 0, HALF, HALF]) @ WORLD_FROM_CAMERA
     return ExportScene((make_view(10), make_view(20, world_from_camera=other)), is_metric=True)
+
+
+def complete(scene: ExportScene) -> ExportScene:
+    """Return the scene with everything that any format needs: features and Gaussians."""
+    rng = np.random.default_rng(0)
+    grid = (len(scene.views), *scene.views[0].depth.shape)
+    count = int(np.prod(grid))
+    turns = rng.normal(size=(count, 4))
+    cloud = GaussianCloud(
+        means=rng.uniform(-2, 2, (count, 3)).astype(np.float32),
+        scales=rng.uniform(0.05, 0.2, (count, 3)).astype(np.float32),
+        rotations_wxyz=(turns / np.linalg.norm(turns, axis=1, keepdims=True)).astype(np.float32),
+        harmonics=rng.normal(size=(count, 3, 4)).astype(np.float32),
+        opacities=rng.uniform(0.1, 0.9, count).astype(np.float32),
+        grid=grid,
+    )
+    features = {'feat_layer_5': rng.normal(size=(grid[0], 3, 4, 6)).astype(np.float32)}
+    return replace(scene, stills=StillImages(features=features), gaussians=cloud)
 
 
 WORLD_SIZE = ImageSize(18, 24)
