@@ -22,6 +22,8 @@ FORMATS: tuple[str, ...] = (
 GAUSSIAN_FORMATS: tuple[str, ...] = ('gs_ply', 'gs_video')
 """Those that need Gaussians."""
 
+_GAUSSIANS = frozenset(GAUSSIAN_FORMATS)
+
 DEFAULT_OPTIONS = ExportOptions()
 
 
@@ -92,6 +94,7 @@ def export_scene(
     *,
     overwrite: bool = False,
     options: ExportOptions = DEFAULT_OPTIONS,
+    add_gaussians: Callable[[ExportScene], ExportScene] | None = None,
     progress: Callable[[float, str], None] = lambda fraction, stage: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> ExportReport:
@@ -103,6 +106,8 @@ def export_scene(
         directory: the folder of the files; made when missing.
         overwrite: whether files of an earlier export of these formats may be replaced.
         options: choices of the formats.
+        add_gaussians: makes, from a scene that has none, the scene that formats of Gaussians
+            write; called only for them.
         progress: called with the share done in 0..1 and the format being written.
         cancelled: asked between steps; when it says True, nothing is left behind.
 
@@ -117,7 +122,11 @@ def export_scene(
     _check_sizes(scene)
     exporters = [exporter(name) for name in names]
     own = [options.of(name) for name in names]
-    named = [e.file_names(scene, choice) for e, choice in zip(exporters, own, strict=True)]
+    scenes = [scene] * len(names)
+    if add_gaussians is not None and scene.gaussians is None and set(names) & _GAUSSIANS:
+        with_gaussians = add_gaussians(scene)
+        scenes = [with_gaussians if name in _GAUSSIANS else scene for name in names]
+    named = [e.file_names(s, o) for e, s, o in zip(exporters, scenes, own, strict=True)]
     files = list(dict.fromkeys(file for names_of_one in named for file in names_of_one))
     owned = [glob for e in exporters for glob in e.OWNED]
     points = 0
@@ -132,7 +141,7 @@ def export_scene(
                 progress((index + share) / len(names), name)
 
             step(0.0)
-            points = max(points, writer.write(scene, staging, own[index], step))
+            points = max(points, writer.write(scenes[index], staging, own[index], step))
     root = directory.resolve()
     return ExportReport(tuple(root / file for file in files), len(scene.views), points)
 

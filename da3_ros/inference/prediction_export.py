@@ -195,7 +195,7 @@ def scene_of(prediction: Prediction) -> ExportScene:
         features=prediction.aux,
     )
     return ExportScene(
-        views, prediction.is_metric, stills=stills, gaussians=_gaussians(prediction)
+        views, prediction.is_metric, stills=stills, gaussians=gaussian_cloud(prediction)
     )
 
 
@@ -277,7 +277,8 @@ def _original(name: str, placement: Placement, camera: PinholeCamera) -> Origina
     )
 
 
-def _gaussians(prediction: Prediction) -> GaussianCloud | None:
+def gaussian_cloud(prediction: Prediction) -> GaussianCloud | None:
+    """Return the Gaussians of a prediction on the host, None when it has none."""
     found = prediction.gaussians
     if found is None:
         return None
