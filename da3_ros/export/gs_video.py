@@ -101,23 +101,24 @@ def _rendered(
 
 def _frames(images: Iterator[SplatImage], place: DepthPlace | None) -> Iterator[ColourImage]:
     """Yield the frames of the video: colours, and depth at its place."""
+    pairs = ((_colours(image), image.depth) for image in images)
     if place is None:
-        yield from (_colours(image) for image in images)
+        yield from (colours for colours, _ in pairs)
         return
-    first: list[SplatImage] = []
+    first: list[tuple[ColourImage, NDArray[np.float32]]] = []
     values = 0
-    for image in images:
-        first.append(image)
-        values += image.depth.size
+    for pair in pairs:
+        first.append(pair)
+        values += pair[1].size
         if values >= _MAX_VALUES:
             break
-    depths = _depth_range(image.depth for image in first)
+    depths = _depth_range(depth for _, depth in first)
     axis = 1 if place == 'hcat' else 0
-    for image in chain(first, images):
-        colours, depth = _colours(image), _coloured_depth(image.depth, depths)
+    for colours, depth in chain(first, pairs):
         shape = list(colours.shape)
         shape[axis] = _GAP_PX
-        yield np.concatenate([colours, np.full(shape, 255, np.uint8), depth], axis=axis)
+        gap = np.full(shape, 255, np.uint8)
+        yield np.concatenate([colours, gap, _coloured_depth(depth, depths)], axis=axis)
 
 
 def _colours(image: SplatImage) -> ColourImage:

@@ -18,6 +18,7 @@ from da3_ros.errors import ExportError
 from da3_ros.types import ColourImage
 
 _ENCODER = 'libx264'
+_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +71,17 @@ class VideoFile:
         self._container.mux(self._stream.encode())
 
     def _begin(self, image: ColourImage) -> VideoStream:
-        options = {'crf': str(self._coding.crf), 'preset': self._coding.preset}
+        # Macroblock trees read memory that nobody wrote where the processor has AVX-512: with
+        # them the same pictures give other bytes every time.
+        options = {'crf': str(self._coding.crf), 'preset': self._coding.preset, 'mbtree': '0'}
         stream = cast(
             VideoStream, self._container.add_stream(_ENCODER, rate=self._fps, options=options)
         )
         stream.height = image.shape[0] + image.shape[0] % 2
         stream.width = image.shape[1] + image.shape[1] % 2
         stream.pix_fmt = 'yuv420p'
+        # The bytes depend on the number of threads, which must not be that of the machine.
+        stream.codec_context.thread_count = _THREADS
         return stream
 
 

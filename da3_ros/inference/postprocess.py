@@ -17,6 +17,7 @@ from da3_ros.inference.given_cameras import GivenCameras
 from da3_ros.inference.pose_alignment import PoseAlignment, align_poses
 from da3_ros.inference.prediction_export import export_options, scene_of, warn_of_assumptions
 from da3_ros.inference.preprocess import Placement
+from da3_ros.inference.splat_gsplat import with_renderer
 from da3_ros.model.gaussian_adapter import transform_gaussians
 from da3_ros.model.outputs import Gaussians, NetworkOutput
 
@@ -121,12 +122,15 @@ class Prediction:
         formats = parse_formats(f'{export_format}-mini_npz' if save_depth else export_format)
         scene = scene_of(self)
         warn_of_assumptions(scene, formats)
+        choice = export_options(**options)
+        if 'gs_video' in formats:
+            choice = with_renderer(choice)
         return export_scene(
             scene,
             '-'.join(formats),
             Path(export_dir),
             overwrite=overwrite,
-            options=export_options(**options),
+            options=choice,
             progress=progress,
             cancelled=cancelled,
         )

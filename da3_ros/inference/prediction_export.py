@@ -137,8 +137,20 @@ def _video_options(
     )
 
 
+def _with_cameras(values: dict[str, Any]) -> dict[str, Any]:
+    """Read the cameras that the official options of a video give as arrays."""
+    rest = {key: v for key, v in values.items() if key not in ('extrinsics', 'intrinsics')}
+    extrinsics, intrinsics = values.get('extrinsics'), values.get('intrinsics')
+    if extrinsics is None and intrinsics is None:
+        return rest
+    given = _video_options(extrinsics, intrinsics, values.get('out_image_hw'))
+    return {**rest, 'cameras': given.cameras}
+
+
 def _changes(options: ExportOptions, name: str, values: dict[str, Any]) -> dict[str, object]:
     """Return the fields of `ExportOptions` that the options of one format change."""
+    if name == 'gs_video':
+        values = _with_cameras(values)
     if name not in FORMATS:
         raise ExportError(
             f'export_kwargs: no format {name!r}; expected one of {", ".join(FORMATS)}'

@@ -262,8 +262,11 @@ def test_extend_puts_a_sway_and_a_zoom_into_the_middle_of_the_smooth_path() -> N
 
 def test_wobble_circles_about_the_way_from_every_third_pose() -> None:
     poses = line(10)
+    # The third stretch is twice as long: its circles are as wide as the three are on average.
+    poses[9, :3, 3] += poses[3, :3, 3] - poses[0, :3, 3]
     path = moved(poses, 'wobble')
     step = np.linalg.norm(poses[3, :3, 3] - poses[0, :3, 3])
+    means = (step, step, 4 / 3 * step)
     shares = np.linspace(0, 1, 30)
     for index in range(3):
         first, second = poses[3 * index], poses[3 * index + 3]
@@ -272,7 +275,7 @@ def test_wobble_circles_about_the_way_from_every_third_pose() -> None:
         expected = np.stack(
             [np.sin(2 * np.pi * shares), -np.cos(2 * np.pi * shares), 0 * shares], axis=1
         )
-        np.testing.assert_allclose(offset, 0.5 * step * expected, atol=1e-9)
+        np.testing.assert_allclose(offset, 0.5 * means[index] * expected, atol=1e-9)
 
 
 def test_a_single_camera_can_only_wander_or_zoom() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+import os
 from pathlib import Path
 import resource
+import subprocess
+import sys
 from typing import Any
 
 import av
@@ -14,6 +17,7 @@ from numpy.typing import NDArray
 import pytest
 
 from da3_ros.errors import ExportCancelledError, ExportError
+from da3_ros.export import gs_video
 from da3_ros.export import video_file as video_file_module
 from da3_ros.export.gaussians import GaussianCloud
 from da3_ros.export.gs_options import GsVideoOptions
@@ -109,26 +113,27 @@ def test_frames_show_what_the_cameras_saw(tmp_path: Path) -> None:
         assert psnr_db(frame[4:-4, 4:-4], view.image[4:-4, 4:-4]) > 18
 
 
-def test_depth_is_coloured_over_the_whole_video_by_its_logarithm(tmp_path: Path) -> None:
-    """Three frames of depths 1, 2 and 4 take both ends and the middle of the colours."""
-    depths = [1.0, 2.0, 4.0]
+@pytest.mark.parametrize(
+    ('limit', 'shares'), [(16_000_000, (0.0, 0.5, 1.0)), (HEIGHT * WIDTH, (0.0, 1.0, 1.0))]
+)
+def test_depth_is_coloured_over_the_whole_video_by_its_logarithm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, shares: tuple[float, ...]
+) -> None:
+    """Depths 1, 2 and 4 take both ends and the middle, unless only the first one is asked."""
+    monkeypatch.setattr(gs_video, '_MAX_VALUES', limit)
+    remaining = iter((1.0, 2.0, 4.0))
 
     def backend(cloud: GaussianCloud) -> SplatRenderer:
-        remaining = iter(depths)
-
-        def render(cameras: Sequence[PosedCamera]) -> list[SplatImage]:
-            return [plain_backend(0.5, next(remaining))(cloud)([c])[0] for c in cameras]
+        def render(cameras: Sequence[PosedCamera]) -> Iterator[SplatImage]:
+            for camera in cameras:
+                yield from plain_backend(0.5, next(remaining))(cloud)([camera])
 
         return render
 
     scene = world_scene()
-    scene = replace(
-        scene,
-        views=scene.views[:3],
-        gaussians=pixel_gaussians(replace(scene, views=scene.views[:3])),
-    )
+    scene = with_gaussians(replace(scene, views=scene.views[:3]))
     frames = decoded(exported(scene, tmp_path, backend=backend))
-    for frame, share in zip(frames, (0.0, 0.5, 1.0), strict=True):
+    for frame, share in zip(frames, shares, strict=True):
         colour = frame[8:-8, WIDTH + 16 : -8].reshape(-1, 3).mean(axis=0)
         np.testing.assert_allclose(colour, spectral(np.array(share)), atol=6)
         np.testing.assert_allclose(frame[8:-8, 8 : WIDTH - 8].mean(), 127, atol=3)
@@ -223,6 +228,28 @@ def test_the_chunk_size_and_a_second_run_change_nothing(tmp_path: Path) -> None:
         exported(scene, tmp_path / str(size), chunk_size=size).read_bytes() for size in (1, 4, 99)
     ]
     assert files[0] == files[1] == files[2]
+
+
+def test_memory_of_before_does_not_get_into_the_file(tmp_path: Path) -> None:
+    """The C library fills fresh memory with what the variable says; the file must not show it."""
+    code = (
+        'import sys, numpy as np\n'
+        'from pathlib import Path\n'
+        'from da3_ros.export.video_file import VideoCoding, video_file\n'
+        'from cv2 import GaussianBlur\n'
+        'random = np.random.default_rng(0)\n'
+        'with video_file(Path(sys.argv[1]), 24, VideoCoding(18, "slow")) as video:\n'
+        '    for _ in range(6):\n'
+        '        noise = random.integers(0, 255, (48, 96, 3), np.uint8)\n'
+        '        video.add(GaussianBlur(noise, (0, 0), 2))\n'
+    )
+    contents = set()
+    for fill in ('0', '85', '170'):
+        path = tmp_path / f'{fill}.mp4'
+        environment = {**os.environ, 'MALLOC_PERTURB_': fill}
+        subprocess.run([sys.executable, '-c', code, str(path)], env=environment, check=True)
+        contents.add(path.read_bytes())
+    assert len(contents) == 1
 
 
 def test_progress_tells_every_frame(tmp_path: Path) -> None:

@@ -94,6 +94,32 @@ def test_nothing_is_added_once_almost_no_light_is_left() -> None:
     np.testing.assert_allclose(image.depth, 1.0, atol=1e-6)
 
 
+def test_hundreds_of_faint_ones_in_one_pixel_add_up_in_order() -> None:
+    count = 500
+    rng = np.random.default_rng(2)
+    opacity, brightness = rng.uniform(0.005, 0.02, count), rng.uniform(0.1, 1, count)
+    z = np.linspace(1, 3, count)
+    cloud = balls(
+        list(np.stack([0 * z, 0 * z, z], axis=1)),
+        1000.0,
+        list(np.repeat(brightness[:, None], 3, axis=1)),
+        list(opacity),
+    )
+    before = np.concatenate([[1], np.cumprod(1 - opacity)[:-1]])
+    expected = (before * opacity * brightness).sum()
+    image = render(chosen(cloud, rng.permutation(count)))
+    np.testing.assert_allclose(image.colour, expected, atol=1e-4)
+    np.testing.assert_allclose(image.alpha, 1 - np.prod(1 - opacity), atol=1e-4)
+
+
+def test_of_equal_depths_the_first_one_is_nearer() -> None:
+    count = 60
+    colours = np.zeros((count, 3))
+    colours[0] = 1
+    cloud = balls([[0.0, 0.0, 2.0]] * count, 1000.0, list(colours), [0.9] * count)
+    np.testing.assert_allclose(render(cloud).colour, 0.9, atol=1e-4)
+
+
 def dense_reference(cloud: GaussianCloud, camera: PosedCamera) -> tuple[FloatArray, FloatArray]:
     """Return colours with depth (H, W, 4) and what is left of the light, pixel by pixel.
 
@@ -136,14 +162,16 @@ def dense_reference(cloud: GaussianCloud, camera: PosedCamera) -> tuple[FloatArr
     return total, light
 
 
-@pytest.mark.parametrize('degree', [0, 1, 2, 3])
-def test_pictures_agree_with_a_slow_and_simple_renderer(degree: int) -> None:
+@pytest.mark.parametrize(('degree', 'skew'), [(0, 0.0), (1, 0.0), (2, 0.0), (3, 0.0), (2, 9.0)])
+def test_pictures_agree_with_a_slow_and_simple_renderer(degree: int, skew: float) -> None:
     pose = rigid(Rotation.from_rotvec([0.1, -0.15, 0.3]).as_matrix(), [0.1, -0.05, -0.4])
-    camera = PosedCamera(pose, CAMERA.camera)
+    matrix = CAMERA.camera.K.copy()
+    matrix[0, 1] = skew
+    camera = PosedCamera(pose, PinholeCamera(matrix, SIZE))
     cloud = random_cloud(300, degree, seed=degree)
     # The slope of the projection is clipped outside of the image, where the reference does not.
-    uv = CAMERA.camera.project(transform_points(invert(pose), cloud.means))
-    cloud = chosen(cloud, np.flatnonzero(CAMERA.camera.contains(uv)))
+    uv = camera.camera.project(transform_points(invert(pose), cloud.means))
+    cloud = chosen(cloud, np.flatnonzero(camera.camera.contains(uv)))
     assert len(cloud.means) > 150
     image = render(cloud, camera)
     expected, light = dense_reference(cloud, camera)

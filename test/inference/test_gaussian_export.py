@@ -10,8 +10,10 @@ import pytest
 import trimesh
 
 from da3_ros.errors import ExportError
+from da3_ros.export.splat_render import cpu_backend
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.prediction_export import export_options, scene_of
+from da3_ros.inference.splat_gsplat import gsplat_available, with_renderer
 from helpers import tiny
 from helpers.weights import synthetic_network
 
@@ -111,6 +113,23 @@ def test_a_video_is_what_its_cameras_saw(model: DepthAnything3, tmp_path: Path) 
 def test_cameras_of_a_video_are_given_whole(options: dict[str, Any]) -> None:
     with pytest.raises(ExportError, match='render_exts, render_ixts and render_hw together'):
         export_options(**options)
+
+
+def test_the_official_options_name_cameras_too() -> None:
+    named = {'extrinsics': np.eye(4)[None], 'intrinsics': np.eye(3)[None], 'out_image_hw': (9, 8)}
+    options = export_options(export_kwargs={'gs_video': named}).of('gs_video')
+    assert options.gs_video.cameras is not None
+    [camera] = options.gs_video.cameras
+    assert (camera.camera.size.height, camera.camera.size.width) == (9, 8)
+    with pytest.raises(ExportError, match='together'):
+        export_options(export_kwargs={'gs_video': {'extrinsics': np.eye(4)[None]}})
+
+
+def test_the_renderer_is_chosen_beside_the_callers_options() -> None:
+    options = export_options(export_kwargs={'gs_video': SHORT})
+    chosen = with_renderer(options).of('gs_video').gs_video
+    assert chosen.backend is (cpu_backend if not gsplat_available() else chosen.backend)
+    assert (chosen.trj_mode, chosen.vis_depth) == ('original', None)
 
 
 def test_cameras_of_a_video_are_checked() -> None:
