@@ -40,6 +40,10 @@ def play(
         float,
         typer.Option(min=0.0, help='Seconds to wait until every topic has a subscriber.'),
     ] = 0.0,
+    wait_for: Annotated[
+        list[str] | None,
+        typer.Option('--wait-for', help='Topic that this wait is for; repeat; else all.'),
+    ] = None,
     qos: Annotated[
         Reliability, typer.Option(help='Offered reliability; latched topics are reliable.')
     ] = Reliability.reliable,
@@ -63,6 +67,7 @@ def play(
         start_s=start,
         duration_s=duration,
         wait_subscribers_s=wait_subscribers,
+        wait_topics=tuple(wait_for or ()),
         reliability=qos.value,
     )
     with stop_on_signals() as stop, BagReader(bag) as reader, session.tool_node('da3_play') as ros:

@@ -47,6 +47,8 @@ class PlayOptions:
     """Seconds of the bag to play, None for all."""
     wait_subscribers_s: float = 0.0
     """Longest wait for a subscriber on every topic before the first message."""
+    wait_topics: tuple[str, ...] = ()
+    """Topics that this wait is for; empty for all that are played."""
     reliability: Literal['reliable', 'best_effort'] = 'reliable'
     """Offered for all but latched topics, which are always reliable."""
 
@@ -100,7 +102,8 @@ class BagPlayer:
         self._latched: set[str] = set()
         self._skipped: list[str] = []
         self._unheard: tuple[str, ...] = ()
-        missing = sorted(set(options.topics) - {info.name for info in bag.topics})
+        wanted = {*options.topics, *options.wait_topics}
+        missing = sorted(wanted - {info.name for info in bag.topics})
         if missing:
             raise SourceError(
                 f'bag {bag.path}: no topic {", ".join(missing)}; '
@@ -134,6 +137,7 @@ class BagPlayer:
                 topic
                 for topic, publisher in self._publishers.items()
                 if publisher.get_subscription_count() == 0
+                and topic in (self._options.wait_topics or self._publishers)
             )
             if not self._unheard:
                 # The two sides of a match learn of it at slightly different times; what a

@@ -23,7 +23,17 @@ def test_executables_are_where_ros2_run_looks(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    'name', ['package.xml', 'launch/da3.launch.py', 'config/fastdds.xml', 'msg/WindowReport.msg']
+    'name',
+    [
+        'package.xml',
+        'launch/da3.launch.py',
+        'launch/rig.launch.py',
+        'config/fastdds.xml',
+        'config/recipes/rtabmap.yaml',
+        'examples/realsense.yaml',
+        'rviz/da3.rviz',
+        'msg/WindowReport.msg',
+    ],
 )
 def test_share_holds_what_tools_read(name: str) -> None:
     assert (_prefix() / 'share' / 'da3_ros' / name).is_file()

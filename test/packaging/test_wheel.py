@@ -42,6 +42,7 @@ def test_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
         if file.is_file() and '__pycache__' not in file.parts
     }
     assert expected <= names
+    assert 'da3_ros/weights/da3_nano/model.safetensors' in expected
     assert not {name for name in names if name.startswith(('test/', 'tools/', 'helpers/'))}
 
 
