@@ -1,4 +1,4 @@
-"""`da3 models`: the published networks, what they can do and whether they are here."""
+"""`da3 models`: the networks with short names, what they can do and whether they are here."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def models(
     as_json: Annotated[bool, typer.Option('--json', help='JSON instead of a table.')] = False,
 ) -> None:
-    """List the published networks: size, abilities, licence, repository, whether cached."""
-    rows = [_describe(name) for name in _names()]
+    """List the networks: size, abilities, licence, repository, whether they are here."""
+    rows = [describe_network(name) for name in _names()]
     if as_json:
         print(json.dumps(rows, indent=2))
         return
@@ -28,7 +28,7 @@ def models(
     table.add_column('params', justify='right', no_wrap=True)
     table.add_column('gives, beyond depth')
     table.add_column('repository, licence', overflow='fold')
-    table.add_column('cached', no_wrap=True)
+    table.add_column('here', no_wrap=True)
     for row in rows:
         table.add_row(
             row['preset'],
@@ -41,24 +41,25 @@ def models(
 
 
 def _names() -> list[str]:
-    from da3_ros.model.presets import PRESETS
+    from da3_ros.model.presets import NETWORKS
 
-    return list(PRESETS)
+    return list(NETWORKS)
 
 
-def _describe(name: str) -> dict[str, Any]:
-    from da3_ros.inference.hub import PUBLISHED, is_cached
+def describe_network(name: str) -> dict[str, Any]:
+    """Return what there is to know of a preset, for JSON."""
+    from da3_ros.inference.hub import PUBLISHED, is_cached, licence_of
     from da3_ros.model.abilities import abilities
-    from da3_ros.model.presets import PRESETS
+    from da3_ros.model.presets import NETWORKS
 
-    config = PRESETS[name]
-    published = PUBLISHED[name]
+    config = NETWORKS[name]
+    published = PUBLISHED.get(name)
     return {
         'preset': name,
         'parameters': _parameters(config),
         'abilities': list(abilities(config).names()),
-        'licence': published.licence,
-        'repository': published.repository,
+        'licence': licence_of(name),
+        'repository': published.repository if published else 'comes with this package',
         'cached': is_cached(name),
     }
 

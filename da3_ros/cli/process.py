@@ -54,3 +54,20 @@ def import_ros(module: str, command: str) -> Any:
             '(. /opt/ros/DISTRO/setup.bash) or, without one, pip install "da3_ros[ros]"'
         ) from error
     return import_module(module)
+
+
+@contextmanager
+def unwind_on_terminate() -> Iterator[None]:
+    """Let SIGTERM end the process through its finally blocks, so that no half file stays."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

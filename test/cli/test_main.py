@@ -1,11 +1,16 @@
 """The `da3` command as a process: quick to help, clear when it fails."""
 
+from collections.abc import Mapping
+from importlib import import_module
 import json
+import os
 from pathlib import Path
 import subprocess
 import sys
 
 import pytest
+
+from da3_ros.cli.main import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ('torch', 'numpy', 'scipy', 'cv2', 'av', 'rosbags', 'mcap', 'rclpy', 'tqdm', 'trimesh')
@@ -23,7 +28,9 @@ sys.exit(status)
 """
 
 
-def run(*arguments: str, hidden: tuple[str, ...] = ()) -> tuple[int, str, str, set[str]]:
+def run(
+    *arguments: str, hidden: tuple[str, ...] = (), variables: Mapping[str, str] | None = None
+) -> tuple[int, str, str, set[str]]:
     """Run the command; return status, what it printed, and the modules it loaded."""
     hide = ''.join(f'import sys; sys.modules[{name!r}] = None\n' for name in hidden)
     done = subprocess.run(
@@ -31,6 +38,7 @@ def run(*arguments: str, hidden: tuple[str, ...] = ()) -> tuple[int, str, str, s
         capture_output=True,
         text=True,
         cwd=ROOT,
+        env={**os.environ, **(variables or {})},
         timeout=60,
         check=False,
     )
@@ -48,6 +56,14 @@ def run(*arguments: str, hidden: tuple[str, ...] = ()) -> tuple[int, str, str, s
         ('synthesize', '--help'),
         ('bag-from-video', '--help'),
         ('models', '--help'),
+        ('auto', '--help'),
+        ('image', '--help'),
+        ('images', '--help'),
+        ('video', '--help'),
+        ('colmap', '--help'),
+        ('export', '--help'),
+        ('info', '--help'),
+        ('doctor', '--help'),
     ],
 )
 def test_help_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
@@ -59,9 +75,51 @@ def test_help_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
 
 
 def test_help_names_every_command() -> None:
-    text = run('--help')[1]
-    for command in ('play', 'record', 'bag-from-video', 'synthesize'):
+    status, text, _, loaded = run('--help')
+    assert status == 0
+    for command in COMMANDS:
         assert command in text
+    assert '130 interrupted' in ' '.join(text.split())
+    # The list of commands loads none of them.
+    targets = {f'da3_ros.cli.{c.target.split(":")[0]}' for c in COMMANDS.values()}
+    assert not loaded & targets
+
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_the_list_says_what_a_command_says_of_itself(name: str) -> None:
+    module, function = COMMANDS[name].target.split(':')
+    docstring = getattr(import_module(f'da3_ros.cli.{module}'), function).__doc__
+    assert COMMANDS[name].help == ' '.join(docstring.split('\n\n')[0].split())
+
+
+@pytest.mark.parametrize('shell', ['bash', 'zsh', 'fish'])
+def test_shells_get_a_script_for_completion(shell: str) -> None:
+    status, text, error, loaded = run(variables={'_DA3_COMPLETE': f'source_{shell}'})
+    assert status == 0, error
+    assert f'_DA3_COMPLETE=complete_{shell}' in text
+    assert not loaded & set(HEAVY)
+
+
+@pytest.mark.parametrize(
+    ('words', 'expected'),
+    [
+        ('da3 im', ['image', 'images']),
+        ('da3 image --export-fo', ['--export-format']),
+        ('da3 image --model da3metric', ['da3metric-large']),
+        ('da3 image --precision b', ['bf16']),
+        ('da3 image --export-format glb-gs_v', ['glb-gs_video']),
+    ],
+)
+def test_completion_knows_commands_options_and_values(words: str, expected: list[str]) -> None:
+    variables = {
+        '_DA3_COMPLETE': 'complete_bash',
+        'COMP_WORDS': words,
+        'COMP_CWORD': str(len(words.split()) - 1),
+    }
+    status, text, error, loaded = run(variables=variables)
+    assert status == 0, error
+    assert text.split() == expected
+    assert not loaded & {'torch', 'cv2', 'rclpy', 'trimesh'}
 
 
 def test_wrong_usage_has_status_two() -> None:

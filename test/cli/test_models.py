@@ -1,4 +1,4 @@
-"""The list of published networks."""
+"""The list of networks with short names."""
 
 import json
 
@@ -17,6 +17,8 @@ PARAMETERS = {
     'da3mono-large': 334_171_394,
     'da3metric-large': 334_171_394,
     'da3nested-giant-large': 1_689_845_519,
+    # Not published: the preset's own size.
+    'da3-nano': 2_912_083,
 }
 
 
@@ -32,9 +34,14 @@ def test_json_says_everything_of_every_network() -> None:
     assert result.exit_code == 0
     rows = {row['preset']: row for row in json.loads(result.stdout)}
     assert {name: row['parameters'] for name, row in rows.items()} == PARAMETERS
+    nano = rows.pop('da3-nano')
     assert {name: row['repository'] for name, row in rows.items()} == {
         name: model.repository for name, model in PUBLISHED.items()
     }
+    assert nano['abilities'] == ['confidence', 'poses', 'conditioning']
+    assert nano['repository'] == 'comes with this package'
+    assert nano['licence'] == 'Apache-2.0'
+    assert nano['cached']
     assert rows['da3nested-giant-large']['abilities'] == [
         'confidence',
         'poses',

@@ -13,7 +13,8 @@ from da3_ros.geometry.camera import ImageSize
 from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw
 from da3_ros.sources.bag import BagReader, RawMessage
 from da3_ros.sources.video import VIDEO_START_NS
-from da3_ros.synthetic import START_NS, make_world
+from da3_ros.synthetic import START_NS, make_family_world
+from da3_ros.synthetic.wheels import odom_from_base
 from helpers.raw_messages import STORE
 
 SMALL = ('--seconds', '0.4', '--rate', '5', '--size', '64x48', '--seed', '3')
@@ -42,11 +43,11 @@ def test_synthesize_writes_the_world(tmp_path: Path, name: str) -> None:
     output = da3('synthesize', tmp_path / name, *SMALL)
     assert '2 instants' in output
     topics = by_topic(tmp_path / name)
-    expected = {'/tf_static', '/truth/odometry'}
+    expected = {'/tf_static', '/tf', '/truth/odometry'}
     for camera in ('front', 'left', 'right'):
         expected |= {f'/{camera}/image_raw', f'/{camera}/camera_info', f'/truth/{camera}/depth'}
     assert set(topics) == expected
-    world = make_world(3, ImageSize(48, 64))
+    world = make_family_world(3, ImageSize(48, 64))
     stamps = [START_NS, START_NS + 200_000_000]
     assert [m.stamp_ns for m in topics['/left/image_raw']] == stamps
     second = topics['/left/image_raw'][1]
@@ -67,6 +68,12 @@ def test_synthesize_writes_the_world(tmp_path: Path, name: str) -> None:
     np.testing.assert_allclose(
         matrix_from_quaternion_xyzw([q.x, q.y, q.z, q.w]), truth[:3, :3], atol=1e-12
     )
+    (wheels,) = decode(topics['/tf'][1]).transforms
+    assert (wheels.header.frame_id, wheels.child_frame_id) == ('odom', 'base_link')
+    shift = wheels.transform.translation
+    np.testing.assert_array_equal(
+        [shift.x, shift.y, shift.z], odom_from_base(world, stamps[1])[:3, 3]
+    )
     (rig,) = topics['/tf_static']
     assert {t.child_frame_id for t in decode(rig).transforms} == {
         f'{camera}_optical_frame' for camera in ('front', 'left', 'right')
@@ -81,7 +88,8 @@ def test_synthesize_gives_the_same_bytes_twice(tmp_path: Path) -> None:
 
 
 def test_synthesize_by_choice(tmp_path: Path) -> None:
-    da3('synthesize', tmp_path / 'out', *SMALL, '--compressed', '--no-truth', '--cameras', 'back')
+    choices = ('--compressed', '--no-truth', '--no-odometry', '--cameras', 'back')
+    da3('synthesize', tmp_path / 'out', *SMALL, *choices)
     assert set(by_topic(tmp_path / 'out')) == {
         '/back/image_raw/compressed',
         '/back/camera_info',

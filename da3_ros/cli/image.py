@@ -1,0 +1,21 @@
+"""`da3 image`: one image to depth, cameras and files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from da3_ros.cli.scene_options import SceneOptions, takes_scene_options
+
+
+@takes_scene_options
+def image(
+    image_path: Annotated[Path, typer.Argument(help='Any image file.')], options: SceneOptions
+) -> None:
+    """Depth of one image, and its scene as files."""
+    from da3_ros.cli.scene_sources import ImageSource
+    from da3_ros.cli.single_scene import run_single_scene
+
+    run_single_scene('image', options, lambda: ImageSource(image_path))

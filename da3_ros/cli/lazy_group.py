@@ -1,0 +1,73 @@
+"""A group of commands of which only the called one is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, ClassVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from da3_ros.cli.exit_codes import EXIT_INTERRUPTED
+
+
+@dataclass(frozen=True, slots=True)
+class LazyCommand:
+    """Where a command is, and what the list of commands says of it."""
+
+    target: str
+    """module:function inside `da3_ros.cli`."""
+    panel: str
+    """Heading in the list."""
+    help: str
+    """One sentence; the first one of the function's docstring."""
+
+
+class LazyGroup(TyperGroup):
+    """Knows its commands by name; a subclass says which ones in `commands_by_name`."""
+
+    commands_by_name: ClassVar[dict[str, LazyCommand]] = {}
+    context_settings_of_commands: ClassVar[dict[str, Any]] = {}
+    _is_listing = False
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands, in the order of the list."""
+        del ctx
+        return list(self.commands_by_name)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command, or for the list of commands one that can only say what it is."""
+        del ctx
+        found = self.commands_by_name.get(cmd_name)
+        if found is None:
+            return None
+        if self._is_listing:
+            return TyperCommand(cmd_name, help=found.help, rich_help_panel=found.panel)
+        if cmd_name not in self.commands:
+            self.commands[cmd_name] = self._imported(cmd_name, found)
+        return self.commands[cmd_name]
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; Ctrl-C ends it with a status of its own in every version of typer."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise typer.Exit(EXIT_INTERRUPTED) from error
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help without importing any command."""
+        self._is_listing = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self._is_listing = False
+
+    def _imported(self, name: str, command: LazyCommand) -> Any:
+        module, function = command.target.split(':')
+        app = typer.Typer(add_completion=False)
+        settings = self.context_settings_of_commands
+        app.command(name, context_settings=settings)(
+            getattr(import_module(f'da3_ros.cli.{module}'), function)
+        )
+        return typer.main.get_command(app)

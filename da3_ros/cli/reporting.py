@@ -1,0 +1,112 @@
+"""What a command says: a summary or one JSON object on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+import json
+import math
+from pathlib import Path
+import sys
+from typing import Any
+
+import typer
+
+from da3_ros.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+from da3_ros.errors import Da3Error
+
+_SHOWN_FILES = 12
+
+
+@dataclass(slots=True)
+class Report:
+    """What a command has to tell at its end."""
+
+    content: dict[str, Any] = field(default_factory=dict)
+    """Becomes the JSON object."""
+    print_summary: Callable[[], None] = lambda: None
+    """Prints the same for humans, on stdout."""
+    exit_code: int = 0
+    """Of the command, when nothing is raised."""
+
+
+@contextmanager
+def reporting(command: str, *, as_json: bool) -> Iterator[Report]:
+    """Yield a report and print it at the end, also when the body raises.
+
+    With `as_json`, what anybody else prints goes to stderr, and errors become JSON too; they are
+    raised further in any case.
+
+    Raises:
+        Exit: the report has an exit code other than 0.
+    """
+    report = Report()
+    if not as_json:
+        yield report
+        report.print_summary()
+    else:
+        with _told_as_json(command), redirect_stdout(sys.stderr):
+            yield report
+        status = 'ok' if report.exit_code == 0 else 'failed'
+        _print({'command': command, 'status': status, **report.content})
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
+
+
+def say(text: str) -> None:
+    """Tell a human in front of a terminal what goes on."""
+    if sys.stderr.isatty():
+        print(text, file=sys.stderr, flush=True)
+
+
+def complain(text: str) -> None:
+    """Tell about an error that does not end the command."""
+    print(f'da3: {" ".join(text.split())}', file=sys.stderr, flush=True)
+
+
+def show_files(folder: Path, names: Sequence[str]) -> None:
+    """Print the paths of written files, not more than a screen takes."""
+    for name in names[:_SHOWN_FILES]:
+        print(f'  {folder / name}')
+    if len(names) > _SHOWN_FILES:
+        print(f'  and {len(names) - _SHOWN_FILES} more files')
+
+
+def in_words(seconds: float) -> str:
+    """Return a duration for humans."""
+    return f'{seconds:.1f} s' if seconds < 60 else f'{int(seconds // 60)} min {seconds % 60:.0f} s'
+
+
+@contextmanager
+def _told_as_json(command: str) -> Iterator[None]:
+    try:
+        yield
+    except Da3Error as error:
+        _print_error(command, EXIT_FAILED, str(error))
+        raise
+    except typer.BadParameter as error:
+        _print_error(command, EXIT_USAGE, error.format_message())
+        raise
+    except KeyboardInterrupt:
+        _print_error(command, EXIT_INTERRUPTED, 'interrupted')
+        raise
+
+
+def _print_error(command: str, code: int, message: str) -> None:
+    _print({'command': command, 'status': 'error', 'exit_code': code, 'error': message})
+
+
+def _print(content: dict[str, Any]) -> None:
+    # NaN and infinity are no JSON.
+    print(json.dumps(_finite(content), indent=2, allow_nan=False), flush=True)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

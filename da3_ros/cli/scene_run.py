@@ -1,0 +1,323 @@
+"""One scene from images to files, for every command that does that; the model is loaded once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+import time
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from da3_ros.cli.reporting import in_words, say, show_files
+from da3_ros.cli.scene_options import DEFAULT_MODEL, SceneOptions
+from da3_ros.errors import CheckpointError, ExportError, ModelError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from da3_ros.export.registry import ExportReport
+    from da3_ros.inference.api import DepthAnything3, Prediction
+    from da3_ros.inference.preprocess import ImageLike
+
+_CONFIDENCE_FOLDER = 'conf'
+_GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SceneInput:
+    """Images of one scene, and what is known of their cameras."""
+
+    source: Path
+    """What the user named."""
+    images: Sequence[ImageLike]
+    files: tuple[Path, ...] = ()
+    """The files that hold these very images where they are given as pixels, in the same order."""
+    extrinsics: np.ndarray[Any, Any] | None = None
+    """(N, 4, 4) camera_from_world; None when unknown."""
+    intrinsics: np.ndarray[Any, Any] | None = None
+    """(N, 3, 3) in pixels of the images, first pixel centre at (0.5, 0.5); None when unknown."""
+    align_to_input_ext_scale: bool = True
+    notes: tuple[str, ...] = ()
+    """What a user should know about the input."""
+
+
+@dataclass(frozen=True, slots=True)
+class SceneSummary:
+    """What became of one scene."""
+
+    source: str
+    views: int
+    size: tuple[int, int]
+    """Height and width of the depth images."""
+    is_metric: bool
+    export_dir: str
+    files: tuple[str, ...]
+    """Relative to `export_dir`."""
+    points: int
+    input_notes: tuple[str, ...]
+    """What a user should know about the input."""
+    model_notes: tuple[str, ...]
+    """The same about the prediction; already logged when it was made."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """By stage."""
+
+    def content(self) -> dict[str, Any]:
+        """Return the summary for JSON."""
+        content = asdict(self)
+        notes = [*content.pop('input_notes'), *content.pop('model_notes')]
+        return {**content, 'notes': notes}
+
+    def show(self) -> None:
+        """Print the summary for humans."""
+        unit = 'metres' if self.is_metric else 'scene units'
+        height, width = self.size
+        took = ', '.join(f'{name} {in_words(s)}' for name, s in self.seconds.items())
+        print(f'{self.views} views of {width}x{height} in {unit}; {took}')
+        for note in self.input_notes:
+            print(f'note: {note}')
+        show_files(Path(self.export_dir), self.files)
+
+
+class SceneRunner:
+    """Predicts and exports scenes with one model.
+
+    Args:
+        options: of the command.
+
+    Raises:
+        BadParameter: an option makes no sense; nothing heavy was done before.
+        ExportError: a format does not exist, or lacks what it needs.
+    """
+
+    def __init__(self, options: SceneOptions) -> None:
+        from da3_ros.export.registry import GAUSSIAN_FORMATS, parse_formats
+
+        self.options = options
+        self.checkpoint = options.checkpoint
+        self.formats = parse_formats(options.export_format)
+        self.layers = options.feature_layers
+        self.infer_gs = options.infer_gs or bool(set(self.formats) & set(GAUSSIAN_FORMATS))
+        if 'feat_vis' in self.formats and not self.layers:
+            raise ExportError(
+                'feat_vis: expected --export-feat with the blocks to show, e.g. --export-feat 11'
+            )
+        self.load_s = 0.0
+        self._model: DepthAnything3 | None = None
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the model has been loaded."""
+        return self._model is not None
+
+    @property
+    def model(self) -> DepthAnything3:
+        """The model, loaded at the first call.
+
+        Raises:
+            BadParameter: there is no such device.
+            CheckpointError: the checkpoint cannot be found or read.
+            ModelError: the device cannot do what is asked, or the network has no Gaussians.
+        """
+        if self._model is None:
+            began = time.perf_counter()
+            self._model = self._load()
+            self.load_s = time.perf_counter() - began
+        return self._model
+
+    def description(self) -> dict[str, str]:
+        """Return what computes, for the summary."""
+        from da3_ros.inference.hub import licence_of
+
+        model = self.model
+        return {
+            'checkpoint': self.checkpoint,
+            'model': model.model_name,
+            'licence': licence_of(model.model_name),
+            'device': str(model.device),
+            'dtype': str(model.dtype).removeprefix('torch.'),
+        }
+
+    def predict(self, scene: SceneInput) -> Prediction:
+        """Return the prediction of a scene.
+
+        Raises:
+            PreprocessError: an image cannot be used.
+            ModelError: the network cannot do what is asked, or memory does not suffice.
+        """
+        from da3_ros.inference.prediction_export import readable_path
+
+        self._check_memory(scene)
+        options = self.options
+        prediction = self.model.inference(
+            scene.images,
+            extrinsics=scene.extrinsics,
+            intrinsics=scene.intrinsics,
+            align_to_input_ext_scale=scene.align_to_input_ext_scale,
+            infer_gs=self.infer_gs,
+            use_ray_pose=options.use_ray_pose,
+            ref_view_strategy=options.ref_view_strategy.value,
+            process_res=options.process_res or None,
+            process_res_method=options.process_res_method.value,
+            export_feat_layers=self.layers,
+            allow_smaller=options.allow_smaller,
+        )
+        if scene.files:
+            paths = tuple(readable_path(path) for path in scene.files)
+            prediction = replace(prediction, image_paths=paths)
+        return prediction
+
+    def run(self, scene: SceneInput, export_dir: Path, *, overwrite: bool) -> SceneSummary:
+        """Predict a scene and write its files, all of them or none.
+
+        Raises:
+            PreprocessError: an image cannot be used.
+            ModelError: the network cannot do what is asked, or memory does not suffice.
+            ExportError: the files cannot be written, or one is in the way.
+        """
+        began = time.perf_counter()
+        prediction = self.predict(scene)
+        predicted = time.perf_counter()
+        report = self._export(prediction, export_dir, overwrite=overwrite)
+        files = [path.relative_to(export_dir.resolve()).as_posix() for path in report.files]
+        if self.options.save_conf:
+            files += _write_confidence(prediction, export_dir, overwrite=overwrite)
+        return SceneSummary(
+            source=str(scene.source),
+            views=len(prediction.depth),
+            size=(int(prediction.depth.shape[1]), int(prediction.depth.shape[2])),
+            is_metric=prediction.is_metric,
+            export_dir=str(export_dir),
+            files=tuple(dict.fromkeys(files)),
+            points=report.points,
+            input_notes=scene.notes,
+            model_notes=prediction.notes,
+            seconds={'predict': predicted - began, 'export': time.perf_counter() - predicted},
+        )
+
+    def _export(
+        self, prediction: Prediction, export_dir: Path, *, overwrite: bool
+    ) -> ExportReport:
+        from tqdm import tqdm
+
+        options = self.options
+        with tqdm(total=100, unit='%', desc='exporting', leave=False, disable=None) as bar:
+
+            def progress(share: float, stage: str) -> None:
+                bar.set_postfix_str(stage, refresh=False)
+                bar.update(int(100 * share) - bar.n)
+
+            return prediction.export(
+                export_dir,
+                options.export_format,
+                save_depth=options.save_depth,
+                overwrite=overwrite,
+                progress=progress,
+                conf_thresh_percentile=options.conf_thresh_percentile,
+                num_max_points=options.num_max_points,
+                show_cameras=options.show_cameras,
+                feat_vis_fps=options.feat_vis_fps,
+            )
+
+    def _load(self) -> DepthAnything3:
+        say(f'loading {self.checkpoint}')
+        from da3_ros.inference.api import DepthAnything3
+
+        device = choose_device(self.options.device)
+        try:
+            model = DepthAnything3.from_pretrained(
+                self.checkpoint, map_location=device, precision=self.options.precision.value
+            )
+        except CheckpointError as error:
+            if self.checkpoint != DEFAULT_MODEL:
+                raise
+            raise CheckpointError(
+                f'{error}; or name a checkpoint with --model, `da3 models` lists them'
+            ) from error
+        if self.infer_gs and not model.abilities.gaussians:
+            raise ModelError(
+                f'{self.checkpoint}: {model.model_name} predicts no Gaussians; da3-giant and '
+                'da3nested-giant-large do'
+            )
+        if self.options.save_conf and not model.abilities.confidence:
+            raise ModelError(f'{self.checkpoint}: --save-conf: it gives no confidence')
+        return model
+
+    def _check_memory(self, scene: SceneInput) -> None:
+        """Refuse what would drive a computer without a GPU out of its memory.
+
+        Raises:
+            ModelError: the views do not fit.
+        """
+        if self.options.allow_smaller or self.model.device.type != 'cpu':
+            return
+        side = self.options.process_res or self.model.process_res
+        # Images are not square: two thirds of that square is 3:2.
+        flat = (side, max(14, side * 2 // 3))
+        fits = self.model.views_that_fit(flat, infer_gs=self.infer_gs)
+        count = len(scene.images)
+        if fits is not None and count > max(fits, 1):
+            estimate = self.model.estimate_memory(count, flat, infer_gs=self.infer_gs)
+            raise ModelError(
+                f'{scene.source}: {count} views would take about '
+                f'{estimate.total_bytes / _GIB:.0f} GiB of memory, about {fits} fit; use fewer '
+                'images (a lower --fps), a smaller --process-res or --model, or --each for '
+                'images of their own'
+            )
+
+
+def print_model(description: Mapping[str, str]) -> None:
+    """Print what computed, as `SceneRunner.description` says it."""
+    print(
+        f'{description["model"]} on {description["device"]} ({description["dtype"]}); '
+        f'licence of the official weights: {description["licence"]}'
+    )
+
+
+def choose_device(name: str) -> str:
+    """Return the device of a `--device`, the best one for `auto`.
+
+    Raises:
+        BadParameter: there is no such device here.
+    """
+    import torch
+
+    has_cuda = torch.cuda.is_available()
+    has_mps = torch.backends.mps.is_available()
+    if name == 'auto':
+        return 'cuda' if has_cuda else 'mps' if has_mps else 'cpu'
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise typer.BadParameter(f'--device: expected cpu, cuda, mps or auto, got {name!r}') from (
+            error
+        )
+    there = {'cpu': 1, 'cuda': torch.cuda.device_count() if has_cuda else 0, 'mps': int(has_mps)}
+    if (device.index or 0) >= there.get(device.type, 0):
+        raise typer.BadParameter(
+            f'--device: {name} is not available here; use --device auto, and see `da3 doctor`'
+        )
+    return name
+
+
+def _write_confidence(
+    prediction: Prediction, export_dir: Path, *, overwrite: bool
+) -> tuple[str, ...]:
+    """Write the raw confidence of every view and return the names of the files.
+
+    Raises:
+        ExportError: the files cannot be written.
+    """
+    import numpy as np
+
+    from da3_ros.export.files import staged
+
+    assert prediction.conf is not None
+    names = tuple(f'{_CONFIDENCE_FOLDER}/{index:04d}.npy' for index in range(len(prediction.conf)))
+    owned = [f'{_CONFIDENCE_FOLDER}/[0-9]*.npy']
+    with staged(export_dir, names, overwrite=overwrite, owned=owned) as staging:
+        (staging / _CONFIDENCE_FOLDER).mkdir()
+        for name, confidence in zip(names, prediction.conf, strict=True):
+            np.save(staging / name, confidence, allow_pickle=False)
+    return names

@@ -1,0 +1,57 @@
+"""What the commands for one scene do, whatever the scene comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from da3_ros.cli.export_folder import check_export_dir, empty
+from da3_ros.cli.process import unwind_on_terminate
+from da3_ros.cli.reporting import Report, reporting, say
+from da3_ros.cli.scene_options import SceneOptions
+from da3_ros.cli.scene_run import SceneRunner, print_model
+from da3_ros.cli.scene_sources import SceneSource
+
+
+def run_single_scene(
+    command: str, options: SceneOptions, make_source: Callable[[], SceneSource]
+) -> None:
+    """Predict and export one scene, and tell what came of it.
+
+    Everything that can be wrong with the arguments is found before a model is loaded; nothing is
+    removed before the model is there.
+
+    Args:
+        command: name for the JSON object.
+        options: of the command.
+        make_source: returns the source; may raise.
+    """
+    with reporting(command, as_json=options.as_json) as report, unwind_on_terminate():
+        runner = SceneRunner(options)
+        source = make_source()
+        check_export_dir(
+            options.export_dir,
+            source.inputs,
+            overwrite=options.overwrite,
+            auto_cleanup=options.auto_cleanup,
+        )
+        run_source(runner, source, report)
+
+
+def run_source(runner: SceneRunner, source: SceneSource, report: Report) -> None:
+    """Run a checked source into the folder of the results."""
+    options = runner.options
+    description = runner.description()
+    if options.auto_cleanup:
+        empty(options.export_dir, source.inputs)
+    with source.open(options.export_dir) as scene:
+        say(f'computing {len(scene.images)} views on {description["device"]}')
+        summary = runner.run(scene, options.export_dir, overwrite=options.overwrite)
+    content = summary.content()
+    content['seconds'] = {'load': runner.load_s, **summary.seconds}
+    report.content = {**description, **content}
+
+    def show() -> None:
+        print_model(description)
+        summary.show()
+
+    report.print_summary = show

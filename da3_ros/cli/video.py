@@ -1,0 +1,29 @@
+"""`da3 video`: frames of a video to one scene."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from da3_ros.cli.scene_options import SceneOptions, takes_scene_options
+
+Fps = Annotated[float, typer.Option(help='Frames per second to take of a video.')]
+KeepFrames = Annotated[bool, typer.Option(help='Keep frames of videos in input_images/.')]
+
+
+@takes_scene_options
+def video(
+    video_path: Annotated[Path, typer.Argument(help='Any file that FFmpeg reads.')],
+    options: SceneOptions,
+    fps: Fps = 1.0,
+    keep_frames: KeepFrames = True,
+) -> None:
+    """Depth and cameras of a video's frames, as one scene."""
+    from da3_ros.cli.scene_sources import VideoSource
+    from da3_ros.cli.single_scene import run_single_scene
+
+    run_single_scene(
+        'video', options, lambda: VideoSource(video_path, fps, keep_frames=keep_frames)
+    )

@@ -1,0 +1,43 @@
+"""A checkpoint on disk that is small enough for every test, and photographs for it."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from da3_ros.inference.api import DepthAnything3
+from helpers.tiny import ANY_VIEW, SINGLE_VIEW
+
+
+@pytest.fixture(scope='session')
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Any-view network with Gaussians and random weights."""
+    folder = tmp_path_factory.mktemp('checkpoint')
+    DepthAnything3.from_config(ANY_VIEW).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope='session')
+def single_view_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Network that sees each image alone, without confidence."""
+    folder = tmp_path_factory.mktemp('single_view')
+    DepthAnything3.from_config(SINGLE_VIEW).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Folder with three images of 64x48."""
+    folder = tmp_path / 'photos'
+    folder.mkdir()
+    for index in range(3):
+        write_photo(folder / f'{index}.png', index)
+    return folder
+
+
+def write_photo(path: Path, seed: int, size: tuple[int, int] = (48, 64)) -> None:
+    """Write a smooth random image."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 255, (6, 8, 3)).astype(np.uint8)
+    cv2.imwrite(str(path), cv2.resize(coarse, (size[1], size[0])))

@@ -1,0 +1,120 @@
+"""`da3 info`: what things are."""
+
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from da3_ros.cli.describe import describe
+from da3_ros.errors import Da3Error, SourceError
+from helpers.cli import SMALL, da3, da3_json, failure
+from helpers.colmap_writer import Image, write_text
+
+
+def test_images(tmp_path: Path, photos: Path) -> None:
+    found = describe(photos / '0.png')
+    assert found['kind'] == 'image'
+    assert found['size'] == '64x48'
+    assert found['network_input_at_504'] == '504x378'
+    (photos / 'broken.png').write_bytes(b'no image')
+    cv2.imwrite(str(photos / 'large.png'), np.zeros((60, 80, 3), np.uint8))
+    found = describe(photos)
+    assert found['kind'] == 'folder of images'
+    assert found['sizes'] == {'64x48': 3, '80x60': 1}
+    assert found['unreadable'] == ['broken.png']
+
+
+def test_a_video(tmp_path: Path) -> None:
+    path = tmp_path / 'in.mp4'
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('mpeg4', rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, 'yuv420p'
+        for _ in range(30):
+            picture = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format='rgb24')
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    found = describe(path)
+    assert (found['kind'], found['size'], found['rate_hz']) == ('video', '64x48', 10)
+    assert found['duration_s'] == pytest.approx(3.0)
+
+
+def test_a_bag(tmp_path: Path) -> None:
+    da3('synthesize', tmp_path / 'a.mcap', '--seconds', '0.2', '--rate', '5', '--size', '32x24')
+    found = describe(tmp_path / 'a.mcap')
+    assert found['kind'] == 'bag'
+    topics = {topic['topic']: topic for topic in found['topics']}
+    assert topics['/front/image_raw']['type'] == 'sensor_msgs/msg/Image'
+    assert topics['/front/image_raw']['messages'] == 1
+    assert '/front/image_raw' in da3('info', tmp_path / 'a.mcap')
+
+
+def test_a_colmap_dataset(tmp_path: Path, photos: Path) -> None:
+    photos.rename(tmp_path / 'images')
+    pose = (1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    images: list[Image] = [(i, pose, 1, f'{i}.png', []) for i in range(4)]
+    write_text(
+        tmp_path / 'sparse', [(1, 'SIMPLE_RADIAL', 64, 48, (50.0, 32.0, 24.0, 0.1))], images
+    )
+    found = describe(tmp_path)
+    assert (found['images'], found['missing_images']) == (3, 1)
+    assert found['cameras'] == [
+        {'camera': 1, 'model': 'SIMPLE_RADIAL', 'size': '64x48', 'lens': 'distorted'}
+    ]
+
+
+def test_a_checkpoint_and_its_weights(checkpoint: Path) -> None:
+    found = describe(checkpoint)
+    weights = describe(checkpoint / 'model.safetensors')
+    assert found['kind'] == 'checkpoint'
+    assert found['model'] == 'tiny-gaussian'
+    assert 'gaussians' in found['abilities']
+    assert found['parameters'] == weights['parameters'] > 100_000
+    assert weights['parameters_by_type'] == {'F32': weights['parameters']}
+
+
+def test_exported_scenes(tmp_path: Path, checkpoint: Path, photos: Path) -> None:
+    out = tmp_path / 'out'
+    formats = ('--export-format', 'mini_npz-glb-ply-depth_png')
+    da3('images', photos, '--model-dir', checkpoint, '--export-dir', out, *formats, *SMALL)
+    found = describe(out)
+    assert found['kind'] == 'exported scene'
+    assert {'mini_npz', 'glb', 'ply', 'depth_png'} <= set(found['formats'])
+    assert found['results']['views'] == 3
+    points = describe(out / 'points.ply')
+    assert points['kind'] == 'points (PLY)'
+    scene = describe(out / 'scene.glb')
+    assert scene['points'] == points['elements'][0]['count']
+    assert scene['cameras_and_meshes'] == 3
+    content = da3_json('info', out / 'exports' / 'mini_npz' / 'results.npz')
+    assert content['depth']['percentile_2'] <= content['depth']['median']
+    assert [3, 42, 56] in [array['shape'] for array in content['arrays']]
+    assert '3x42x56' in da3('info', out)
+
+
+def test_networks_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_CACHE', str(tmp_path))
+    found = describe(Path('da3-small'))
+    assert found['kind'] == 'network'
+    assert found['parameters'] == 34_299_463
+    assert not found['cached']
+
+
+def test_nothing_crashes_it(tmp_path: Path) -> None:
+    for name in ('a.png', 'a.mp4', 'a.mcap', 'a.npz', 'a.glb', 'a.ply', 'a.safetensors', 'a.txt'):
+        for content in (b'', b'glTF', b'ply\nelement\n', bytes(64), b'\xff' * 300):
+            (tmp_path / name).write_bytes(content)
+            with pytest.raises(Da3Error, match=r'a\.'):
+                describe(tmp_path / name)
+    (tmp_path / 'folder').mkdir()
+    with pytest.raises(SourceError, match='none of them'):
+        describe(tmp_path / 'folder')
+    (tmp_path / 'folder' / 'metadata.yaml').touch()
+    with pytest.raises(SourceError):
+        describe(tmp_path / 'folder')
+
+
+def test_names_of_nothing() -> None:
+    assert 'expected a file' in failure('info', 'nonsense')
+    assert 'hf download some/repository' in failure('info', 'some/repository')
