@@ -10,7 +10,7 @@ it, in two processes over real DDS; everything but the network takes part.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import os
 from pathlib import Path
 import statistics
@@ -42,20 +42,29 @@ RUNS = 60
 
 
 class ConstantEstimator:
-    """Says the same of every view, at once: a slanted wall in metres, seen from the origin."""
+    """Says the same of every view, at once: a slanted wall in metres, seen from the origin.
 
-    def __init__(self) -> None:
-        self._camera = PinholeCamera.from_focal(400.0, 400.0, 319.5, 239.5, SIZE)
-        rows = np.linspace(2.0, 5.0, SIZE.height, dtype=np.float32)[:, None]
-        self._depth = np.repeat(rows, SIZE.width, axis=1)
-        self._confidence = np.full_like(self._depth, 5.0)
+    Args:
+        size: of the answer.
+    """
+
+    def __init__(self, size: ImageSize = SIZE) -> None:
+        half_width, half_height = (size.width - 1) / 2, (size.height - 1) / 2
+        self._camera = PinholeCamera.from_focal(
+            0.625 * size.width, 0.625 * size.width, half_width, half_height, size
+        )
+        rows = np.linspace(2.0, 5.0, size.height, dtype=np.float32)[:, None]
+        self.depth = np.repeat(rows, size.width, axis=1)
+        """(H, W) float32, metres."""
+        self._confidence = np.full_like(self.depth, 5.0)
+        self._image = np.full((size.height, size.width, 3), 120, np.uint8)
 
     def estimate(self, window: Window) -> WindowPrediction:
         """Return one prediction per view of the window."""
         views = tuple(
             ViewPrediction(
-                depth=self._depth,
-                image=frame.image,
+                depth=self.depth,
+                image=self._image,
                 window_from_camera=np.eye(4),
                 camera=self._camera,
                 calibrated_camera=None,
@@ -120,12 +129,20 @@ def bench_filling() -> None:
 
 
 class Probe(Node):  # type: ignore[misc]  # rclpy has no types
-    """Publishes images and notes when what the node makes of them arrives."""
+    """Publishes images and notes when what the node makes of them arrives.
 
-    def __init__(self, topics: dict[str, type[Any]]) -> None:
+    Args:
+        topics: to listen to.
+        cameras: to publish.
+    """
+
+    def __init__(self, topics: dict[str, type[Any]], cameras: Sequence[str] = ('front',)) -> None:
         super().__init__('probe')
         best_effort = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
-        self._images = self.create_publisher(Image, 'front/image_raw', best_effort)
+        self._images = {
+            camera: self.create_publisher(Image, f'{camera}/image_raw', best_effort)
+            for camera in cameras
+        }
         self._sent: dict[int, float] = {}
         self.delays_ms: dict[str, list[float]] = {topic: [] for topic in topics}
         self.arrived = threading.Event()
@@ -145,19 +162,27 @@ class Probe(Node):  # type: ignore[misc]  # rclpy has no types
             delays.clear()
 
     def send(self, image: np.ndarray[Any, Any], number: int) -> None:
-        """Publish one image; its stamp is its number, in nanoseconds after the first second."""
+        """Publish one image per camera, from the last of which on delays count.
+
+        Their stamp is their number, in nanoseconds after the first second.
+        """
         stamp_ns = 1_000_000_000 + number
-        message = image_message(header(stamp_ns, 'front_optical_frame'), image, 'rgb8')
-        self._sent[number] = time.perf_counter()
-        self._images.publish(message)
+        messages = {
+            camera: image_message(header(stamp_ns, f'{camera}_optical_frame'), image, 'rgb8')
+            for camera in self._images
+        }
+        for camera, publisher in self._images.items():
+            self._sent[number] = time.perf_counter()
+            publisher.publish(messages[camera])
 
     @property
     def has_reader(self) -> bool:
         """Whether the node receives the images."""
-        return bool(self._images.get_subscription_count())
+        return all(publisher.get_subscription_count() for publisher in self._images.values())
 
 
-def _spin(node: Node) -> None:
+def spin(node: Node) -> None:
+    """Serve a node until the middleware ends."""
     try:
         rclpy.spin(node)
     except ExternalShutdownException:
@@ -171,7 +196,7 @@ def bench_way_through(topics: dict[str, type[Any]], images: int, rate_hz: float)
     process = subprocess.Popen(command)
     rclpy.init()
     probe = Probe(topics)
-    thread = threading.Thread(target=_spin, args=(probe,), daemon=True)
+    thread = threading.Thread(target=spin, args=(probe,), daemon=True)
     thread.start()
     image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
     number = 1
@@ -199,6 +224,17 @@ def bench_way_through(topics: dict[str, type[Any]], images: int, rate_hz: float)
         thread.join(5)
 
 
+def set_environment() -> None:
+    """Choose the tuned transport and a domain of its own; before rclpy starts."""
+    # Kilted and later know FASTDDS_, older ones FASTRTPS_.
+    is_new = os.environ.get('ROS_DISTRO', 'jazzy') not in {'humble', 'iron', 'jazzy'}
+    variable = f'{"FASTDDS" if is_new else "FASTRTPS"}_DEFAULT_PROFILES_FILE'
+    os.environ.setdefault(variable, str(ROOT / 'config' / 'fastdds.xml'))
+    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    # So that a running robot does not take part.
+    os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
+
+
 def main() -> int:
     """Run both parts, or the node of the second."""
     if '--node' in sys.argv:
@@ -207,13 +243,7 @@ def main() -> int:
     parser.add_argument('--images', type=int, default=100, help='images to send')
     parser.add_argument('--rate', type=float, default=10.0, help='images per second')
     options = parser.parse_args()
-    # Read when rclpy starts; Kilted and later know FASTDDS_, older ones FASTRTPS_.
-    is_new = os.environ.get('ROS_DISTRO', 'jazzy') not in {'humble', 'iron', 'jazzy'}
-    variable = f'{"FASTDDS" if is_new else "FASTRTPS"}_DEFAULT_PROFILES_FILE'
-    os.environ.setdefault(variable, str(ROOT / 'config' / 'fastdds.xml'))
-    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    # A domain of its own, so that a running robot does not take part.
-    os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
+    set_environment()
     bench_filling()
     print(f'image in to topic out, 640x480 rgb8, {options.rate:g} Hz, depth read alone')
     bench_way_through({'front/depth/image': Image}, options.images, options.rate)

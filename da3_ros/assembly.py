@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 import time
 from typing import cast
 
 from da3_ros.config import EstimatorOptions, NodeOptions, StreamOptions
-from da3_ros.errors import ConfigError
+from da3_ros.errors import CheckpointError, ConfigError
 from da3_ros.stream.latest_slot import LatestSlot
 from da3_ros.stream.reconstructor import Reconstructor
 from da3_ros.stream.scene_store import SceneStore
 from da3_ros.stream.sync import Synchronizer
 from da3_ros.stream.window import SlidingWindow
+from da3_ros.stream.world_scale import ScaleChoice
 from da3_ros.types import Estimator, FrameSet, RigCalibration
 
 RANDOM_PREFIX = 'random:'
@@ -50,14 +52,17 @@ def build_estimator(options: NodeOptions) -> Estimator:
         ConfigError: the device is not there, or the network cannot take such windows.
     """
     if options.estimator.model == TRUTH_MODEL:
+        from da3_ros.synthetic.family_world import make_family_world
         from da3_ros.synthetic.truth import TruthEstimator
-        from da3_ros.synthetic.world import make_world
 
-        return TruthEstimator(make_world())
-    return _build_network(options.estimator, options.stream)
+        return TruthEstimator(make_family_world(), conditioning=_is_conditioned(options.estimator))
+    has_odometry = bool(options.output.prior_frame) and _is_conditioned(options.estimator)
+    return _build_network(options.estimator, options.stream, has_odometry=has_odometry)
 
 
-def _build_network(options: EstimatorOptions, stream: StreamOptions) -> Estimator:
+def _build_network(
+    options: EstimatorOptions, stream: StreamOptions, *, has_odometry: bool
+) -> Estimator:
     import torch
 
     from da3_ros.inference.api import DepthAnything3
@@ -86,18 +91,47 @@ def _build_network(options: EstimatorOptions, stream: StreamOptions) -> Estimato
             attention=attention,
         )
     views = stream.window * len(stream.cameras)
-    if views > 1 and not model.abilities.poses:
+    if views > 1 and not (model.abilities.poses or (model.abilities.metric and has_odometry)):
+        ways = ' or needs poses by odometry (prior_frame)' if model.abilities.metric else ''
         raise ConfigError(
-            f'model {options.model}: predicts no poses, so that it takes one camera and window 1; '
-            f'got {len(stream.cameras)} cameras and window {stream.window}'
+            f'model {options.model}: predicts no poses, so that it takes one camera and window 1'
+            f'{ways}; got {len(stream.cameras)} cameras and window {stream.window}'
         )
     return Da3Estimator(
         model,
-        process_res=options.process_res,
+        process_res=options.process_res or None,
         process_res_method=options.process_res_method,
         ref_view_strategy=options.ref_view_strategy,
         use_ray_pose=options.use_ray_pose,
+        conditioning=_is_conditioned(options),
     )
+
+
+@lru_cache(maxsize=8)
+def own_process_res(model: str) -> int:
+    """Return the image side that a model was trained for, without loading or fetching it.
+
+    Args:
+        model: value of the option `model`.
+    """
+    from da3_ros.inference.hub import HubOptions, find_checkpoint
+    from da3_ros.inference.network_file import read_network_config
+    from da3_ros.model.config import PROCESS_RES
+    from da3_ros.model.presets import NETWORKS, preset_name
+
+    name = preset_name(model.removeprefix(RANDOM_PREFIX))
+    if name is not None:
+        return NETWORKS[name].process_res
+    try:
+        files = find_checkpoint(model, HubOptions(local_files_only=True))
+        return read_network_config(files.config).process_res
+    except CheckpointError:
+        # The truth, and estimators of one's own, have no images of a network.
+        return PROCESS_RES
+
+
+def _is_conditioned(options: EstimatorOptions) -> bool:
+    return options.conditioning == 'auto'
 
 
 def build_synchronizer(options: StreamOptions) -> Synchronizer:
@@ -108,6 +142,23 @@ def build_synchronizer(options: StreamOptions) -> Synchronizer:
         min_cameras=options.min_cameras,
         wait_ns=round(options.sync_wait_s * _NS_PER_S),
     )
+
+
+def build_reconstructor(
+    options: NodeOptions,
+    rig: RigCalibration,
+    estimator: Estimator,
+    clock: Callable[[], float] = time.monotonic,
+) -> Reconstructor:
+    """Return what places windows, with the scale's source that the options name."""
+    # The option's choices are those of the type; a test holds them together.
+    choice = cast(ScaleChoice, options.stream.scale_source)
+    # Without lengths the rig says nothing that could be used.
+    known = RigCalibration() if choice == 'none' else rig
+    # A frame that others connect to the robot: what is given in it has to agree with them.
+    prior_frame = options.output.prior_frame.lstrip('/')
+    is_theirs = bool(prior_frame) and prior_frame == options.output.odom_frame.lstrip('/')
+    return Reconstructor(estimator, known, clock, choice, in_odometry_frame=is_theirs)
 
 
 def build_pipeline(
@@ -129,6 +180,6 @@ def build_pipeline(
         synchronizer=build_synchronizer(stream),
         slot=LatestSlot(stream.stride),
         windower=SlidingWindow(stream.window, stream.stride),
-        reconstructor=Reconstructor(estimator, rig, clock),
+        reconstructor=build_reconstructor(options, rig, estimator, clock),
         scene=SceneStore(stream.scene_sets),
     )

@@ -55,8 +55,12 @@ RESIZE_METHODS = (
     'lower_bound_resize',
     'lower_bound_crop',
 )
+# Side of the network's patches: no image can be smaller.
+_PATCH_PX = 14
 PRECISIONS = ('auto', 'fp32', 'bf16', 'fp16')
 ATTENTIONS = ('auto', 'sdpa', 'xformers')
+CONDITIONINGS = ('auto', 'off')
+SCALE_SOURCES = ('auto', 'odometry', 'rig', 'metric_model', 'camera_info', 'none')
 REFERENCE_STRATEGIES = ('saddle_balanced', 'saddle_sim_range', 'first', 'middle')
 
 
@@ -67,8 +71,9 @@ class EstimatorOptions:
     model: str = _option(
         'da3-small',
         'Network: a preset (da3-small, da3-base, da3-large, da3-giant, da3nested-giant-large; '
-        'da3mono-large and da3metric-large for one camera with CameraInfo and window 1), a hub '
-        'repository, or a folder with config.json and model.safetensors; "random:PRESET" for '
+        'da3mono-large and da3metric-large for one camera with CameraInfo and window 1; da3-nano '
+        'comes with this package, for demos and tests), a hub repository, or a folder '
+        'with config.json and model.safetensors; "random:PRESET" for '
         'seeded random weights (output means nothing), "truth" for exact geometry of the '
         'synthetic room.',
     )
@@ -86,7 +91,11 @@ class EstimatorOptions:
         choices=ATTENTIONS,
     )
     process_res: int = _option(
-        504, 'Bound of the image side that the resize method names, px.', minimum=14, maximum=4096
+        0,
+        'Bound of the image side that the resize method names, px, at least 14; 0 for what the '
+        'model was trained for: 504 for all published ones, 98 for da3-nano.',
+        minimum=0,
+        maximum=4096,
     )
     process_res_method: str = _option(
         'upper_bound_resize',
@@ -100,6 +109,13 @@ class EstimatorOptions:
     )
     use_ray_pose: bool = _option(
         False, 'Take poses from the ray map instead of the camera decoder (slower).'
+    )
+    conditioning: str = _option(
+        'auto',
+        'Whether poses that are known beforehand go into the network: auto, whenever those of all '
+        'views of a window are known by odometry (prior_frame), or by the rig for windows of one '
+        'set; other windows go without, and the window report says why.',
+        choices=CONDITIONINGS,
     )
 
 
@@ -133,8 +149,20 @@ class StreamOptions:
         minimum=1,
         maximum=256,
     )
+    scale_source: str = _option(
+        'auto',
+        'What tells the metre: odometry (ways in prior_frame), rig (distances between cameras of '
+        'one instant), metric_model (da3nested-giant-large), camera_info (da3metric-large with '
+        'its focal length). auto takes the first that there is, in this order; a name takes that '
+        'one or else those after it; none keeps the unit of the first window and ignores the rig.',
+        choices=SCALE_SOURCES,
+    )
     scene_sets: int = _option(
-        100, 'Newest sets kept for export and for the path.', minimum=1, maximum=100000
+        100,
+        'Newest sets kept for export and for the path. 0 for none; windows are then estimated '
+        'only while a topic has a subscriber or TF is published.',
+        minimum=0,
+        maximum=100000,
     )
 
 
@@ -156,7 +184,11 @@ class OutputOptions:
         choices=('best_effort', 'reliable'),
     )
     queue_depth: int = _option(10, 'Depth of the queues of all topics.', minimum=1, maximum=1000)
-    odom_frame: str = _option('odom', 'World frame of poses and merged points.')
+    odom_frame: str = _option(
+        'odom',
+        'World frame of poses and merged points. Where it is prior_frame, the robot stands in it '
+        'as that odometry says; else it starts where the robot is first.',
+    )
     base_frame: str = _option('base_link', 'Body frame that the rig is calibrated to.')
     map_frame: str = _option('map', 'Frame above odom_frame, used by publish_map_tf.')
     publish_tf: bool = _option(
@@ -165,6 +197,19 @@ class OutputOptions:
     publish_map_tf: bool = _option(False, 'Publish an identity map to odom.')
     use_tf_static: bool = _option(
         True, 'Read the rig (base_frame to optical frames) from /tf_static where not given.'
+    )
+    prior_frame: str = _option(
+        '',
+        'Fixed frame of an odometry on /tf (wheels, legs, a tracker), which gives the scale and '
+        'poses for conditioning; empty for none. Must not be a frame that this node publishes '
+        'itself: with odom set publish_tf to false, or name another odom_frame.',
+    )
+    tf_wait_s: float = _option(
+        0.1,
+        'Longest wait for a transform of /tf that is newer than an image, s; the images then go '
+        'on without.',
+        minimum=0.0,
+        maximum=5.0,
     )
     depth_encoding: str = _option(
         '32FC1',
@@ -218,6 +263,27 @@ class OutputOptions:
     export_dir: str = _option(
         '~/.ros/da3_exports', 'Folder that every export stays in; ~ is the home folder.'
     )
+    viewer: bool = _option(
+        False,
+        'Serve a page with clouds, cameras, trajectory and a map for browsers (needs the Python '
+        'package viser). It costs nothing while no browser looks.',
+    )
+    viewer_host: str = _option(
+        '127.0.0.1',
+        'Address that the page is served on: 127.0.0.1 for this machine only, 0.0.0.0 for '
+        'everyone in the network, who then sees what the cameras see.',
+    )
+    viewer_port: int = _option(
+        8080,
+        'Port of the page; 0 for any free one, which the log tells.',
+        minimum=0,
+        maximum=65535,
+    )
+    autostart: bool = _option(
+        True,
+        'Configure and activate by itself at the start; false waits for transitions of the '
+        'lifecycle.',
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,10 +315,36 @@ class NodeOptions:
                 f'stride: {self.stream.stride} is more than window = {self.stream.window}, '
                 'so that sets would be skipped'
             )
+        self._check_prior_frame()
+        if 0 < self.estimator.process_res < _PATCH_PX:
+            raise ConfigError(
+                f'process_res: expected 0 or at least {_PATCH_PX}, '
+                f'got {self.estimator.process_res}'
+            )
         if self.output.min_depth_m >= self.output.max_depth_m:
             raise ConfigError(
                 f'min_depth_m: {self.output.min_depth_m:g} is not less than max_depth_m = '
                 f'{self.output.max_depth_m:g}, so that no depth would be left'
+            )
+
+    def _check_prior_frame(self) -> None:
+        """Refuse to take this node's own poses for an odometry."""
+        o = self.output
+        prior = o.prior_frame.lstrip('/')
+        for switch, is_on, frame in (
+            ('publish_tf', o.publish_tf, o.odom_frame),
+            ('publish_map_tf', o.publish_map_tf and o.publish_tf, o.map_frame),
+        ):
+            if prior and is_on and prior == frame.lstrip('/'):
+                raise ConfigError(
+                    f'prior_frame: this node itself publishes transforms from {prior!r} '
+                    f'({switch}), so that it would follow its own output; set {switch} to false '
+                    'if another node publishes them, or give this node another odom_frame'
+                )
+        if prior and prior == o.base_frame.lstrip('/'):
+            raise ConfigError(
+                f'prior_frame: {prior!r} is base_frame, which moves with the robot; expected the '
+                'fixed frame of the odometry, for example odom'
             )
 
 

@@ -54,5 +54,9 @@ class MessageError(Da3Error):
     """Raised when a ROS message cannot be understood; names the topic and the field."""
 
 
+class WebError(Da3Error):
+    """Raised when a page cannot be served: a package is missing, or the port is taken."""
+
+
 class NodeError(Da3Error):
     """Raised when the node cannot start or serve: parameters, names, missing ROS pieces."""

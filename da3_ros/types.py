@@ -7,20 +7,23 @@ whoever needs another value makes another array.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+import math
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from da3_ros.errors import StreamError
+from da3_ros.errors import GeometryError, StreamError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.geometry.se3 import require_rigid
 
 ColourImage = NDArray[np.uint8]
 FloatImage = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+Conditioning = Literal['none', 'pose']
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +65,77 @@ class CameraFrame:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class PosePrior:
+    """What is known of the poses of one set's cameras without looking at its images.
+
+    Two kinds of knowledge, of different worth. The rig relates cameras of one instant and is
+    exact: millimetres, and no drift. Odometry relates instants, too; over the seconds of a window
+    it is worth about a percent of the way and a few millimetres, but its frame drifts, and single
+    poses may be plainly wrong. Poses that are not rigid (NaN, a zero matrix) are left out at once.
+    """
+
+    base_from_camera: Mapping[str, FloatArray] = field(default_factory=dict)
+    """Camera name to (4, 4), metres: the optical frame in the body frame at this instant, which
+    for a camera on a moving head changes. Replaces the rig's calibration for this set: a camera
+    that is not named stands nobody knows where."""
+    odometry_from_camera: Mapping[str, FloatArray] = field(default_factory=dict)
+    """Camera name to (4, 4), metres: the optical frame at the stamp of its own image, in the
+    fixed frame of the odometry."""
+    note: str = ''
+    """What is missing and why, empty when nothing."""
+
+    def __post_init__(self) -> None:
+        """Leave out what is not rigid."""
+        for name in ('base_from_camera', 'odometry_from_camera'):
+            object.__setattr__(self, name, _rigid_ones(getattr(self, name)))
+
+    def of_views(self, camera_from_view: Mapping[str, FloatArray]) -> PosePrior:
+        """Return the prior of views that are turned in their cameras.
+
+        Args:
+            camera_from_view: camera name to (4, 4) pose of the view's optical frame in the
+                camera's; a camera that is not named keeps its own.
+        """
+
+        def turned(poses: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+            return {
+                camera: pose @ camera_from_view[camera] if camera in camera_from_view else pose
+                for camera, pose in poses.items()
+            }
+
+        return PosePrior(
+            turned(self.base_from_camera), turned(self.odometry_from_camera), self.note
+        )
+
+
+def _rigid_ones(poses: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    return {camera: pose for camera, pose in poses.items() if _is_rigid(pose)}
+
+
+def _is_rigid(pose: FloatArray) -> bool:
+    try:
+        require_rigid('pose', pose)
+    except GeometryError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KnownPoses:
+    """What is known of the poses of a window's views before any network looks at them."""
+
+    frame_from_camera: FloatArray | None
+    """(N, 4, 4), metres, all in one frame, in the order of `Window.views`; None when they are
+    not all known in one frame, which is what a network needs."""
+    kind: Literal['none', 'rig', 'odometry']
+    """odometry: in its fixed frame; rig: one instant, in the body frame, exact."""
+    odometry_views: int
+    """Views whose pose the odometry tells."""
+    note: str = ''
+    """Why the poses are not known although there is a prior; empty otherwise."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class FrameSet:
     """Images of one instant, at most one per camera.
 
@@ -75,6 +149,8 @@ class FrameSet:
     """In the rig's order of cameras; at least one."""
     missing: tuple[str, ...] = ()
     """Cameras of the rig without a frame in this set."""
+    prior: PosePrior | None = None
+    """Poses that are known beforehand; None when the rig's calibration is all there is."""
 
     def __post_init__(self) -> None:
         """Check that there is at least one frame and no camera twice."""
@@ -102,6 +178,31 @@ class Window:
     def views(self) -> tuple[CameraFrame, ...]:
         """All frames, set by set: the order of `WindowPrediction.views`."""
         return tuple(frame for frame_set in self.sets for frame in frame_set.frames)
+
+    def known_poses(self) -> KnownPoses:
+        """Return what the priors of the sets tell about the poses of the views."""
+        priors = [frame_set.prior or PosePrior() for frame_set in self.sets]
+        odometry = self._poses([prior.odometry_from_camera for prior in priors])
+        missing = len(self.views) - len(odometry)
+        if not missing:
+            return KnownPoses(np.array(odometry), 'odometry', len(odometry))
+        if len(self.sets) == 1:
+            rig = self._poses([priors[0].base_from_camera])
+            if len(rig) == len(self.views):
+                return KnownPoses(np.array(rig), 'rig', len(odometry))
+        reason = next((prior.note for prior in priors if prior.note), '')
+        note = f'no odometry for {missing} of {len(self.views)} views'
+        if not odometry and not reason:
+            note = ''  # nobody promised any
+        return KnownPoses(None, 'none', len(odometry), f'{note}: {reason}' if reason else note)
+
+    def _poses(self, by_set: Sequence[Mapping[str, FloatArray]]) -> list[FloatArray]:
+        return [
+            poses[frame.camera]
+            for frame_set, poses in zip(self.sets, by_set, strict=True)
+            for frame in frame_set.frames
+            if frame.camera in poses
+        ]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,8 +233,12 @@ class WindowPrediction:
     """In the order of `Window.views`."""
     is_metric: bool = False
     """Whether depth and positions are in metres already."""
-    conditioning: Literal['none', 'pose'] = 'none'
+    conditioning: Conditioning = 'none'
     """Whether known poses went into the prediction."""
+    metric_by: Literal['model', 'camera_info'] = 'model'
+    """What makes it metric: the network itself, or the calibrated focal length."""
+    notes: tuple[str, ...] = ()
+    """What was done otherwise than asked, one sentence each."""
 
 
 class Estimator(Protocol):
@@ -186,8 +291,8 @@ class PosedSet:
     they follow the cameras seen beside it."""
 
 
-ScaleSource = Literal['none', 'estimator', 'rig', 'chain']
-AlignmentMethod = Literal['first', 'shared_views', 'dead_reckoning']
+ScaleSource = Literal['none', 'camera_info', 'estimator', 'rig', 'odometry', 'chain']
+AlignmentMethod = Literal['first', 'shared_views', 'odometry', 'dead_reckoning']
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,13 +301,15 @@ class AlignmentReport:
 
     method: AlignmentMethod
     """first: it defined the world; shared_views: by views of the window before;
-    dead_reckoning: nothing was shared, so it stands where the last one ended."""
+    odometry: nothing was shared, so it moved on as the odometry says; dead_reckoning: nothing was
+    known, so it stands where the last one ended."""
     shared_views: int
     scale: float
     """World units per unit of the window."""
     scale_source: ScaleSource
-    """estimator: the network is metric; rig: baselines between cameras; chain: carried over from
-    the window before; none: first window without any metric source."""
+    """odometry: ways that TF tells; rig: baselines between cameras; estimator: the network is
+    metric; camera_info: so is it by the focal length; chain: carried over from the window before;
+    none: first window without any metric source."""
     scale_log_sigma: float
     """Standard deviation of log(scale) of the estimate; NaN when unknown."""
     is_metric: bool
@@ -214,7 +321,21 @@ class AlignmentReport:
     depth_residual: float
     """Robust spread of log depth ratios of shared views; NaN without."""
     note: str = ''
-    """What a user should know, empty when nothing."""
+    """What a user should know, empty when nothing; sentences are divided by semicolons."""
+    is_new_unit: bool = False
+    """Whether the world's unit is another one than that of the window before, so that what was
+    placed up to then does not fit what comes."""
+    conditioning: Conditioning = 'none'
+    """Whether known poses went into the network."""
+    views: int = 0
+    """Views of the window."""
+    odometry_views: int = 0
+    """How many of them have a pose by odometry."""
+    rig_rotation_residual_rad: float = math.nan
+    """How far the network's cameras of one instant are turned against the rig: the worst new
+    set's RMS; NaN without two calibrated cameras."""
+    rig_translation_residual: float = math.nan
+    """The same for positions, world units."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,23 +1,26 @@
 """What the options build."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
 
-from da3_ros.assembly import build_estimator, build_pipeline
+from da3_ros.assembly import build_estimator, build_pipeline, own_process_res
 from da3_ros.config import ATTENTIONS, PRECISIONS, OptionValue, from_flat
 from da3_ros.errors import CheckpointError, ConfigError, ModelError
+from da3_ros.geometry.camera import ImageSize
 from da3_ros.geometry.se3 import invert
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.engine import Da3Estimator
 from da3_ros.inference.random_weights import random_network
 from da3_ros.model.arithmetic import AttentionKind, Precision
+from da3_ros.synthetic.family_world import make_family_world
 from da3_ros.synthetic.trajectory import START_NS
 from da3_ros.synthetic.truth import TruthEstimator
-from da3_ros.synthetic.world import make_world
-from da3_ros.types import RigCalibration
-from helpers.tiny import SINGLE_VIEW
+from da3_ros.types import FrameSet, PosePrior, RigCalibration, Window
+from helpers.tiny import ANY_VIEW, SINGLE_VIEW
 
 
 def test_model_names_choose_the_estimator() -> None:
@@ -43,7 +46,7 @@ def test_a_device_that_is_not_there_is_named() -> None:
 
 def test_frames_pass_all_parts_with_exact_geometry() -> None:
     """Options to posed sets, offline: the parts fit together as the node uses them."""
-    world = make_world()
+    world = make_family_world()
     options = from_flat(
         {'model': 'truth', 'cameras': tuple(world.rig.cameras), 'window': 2, 'scene_sets': 3}
     )
@@ -73,6 +76,38 @@ def test_a_network_without_poses_refuses_windows_of_several_views(
     monkeypatch.setattr(DepthAnything3, 'from_pretrained', lambda source, **options: single)
     with pytest.raises(ConfigError, match='predicts no poses'):
         build_estimator(from_flat({'model': 'da3mono-large', 'device': 'cpu', **values}))
+    # A metric one may stand where an odometry says.
+    values = {**values, 'prior_frame': 'wheels', 'model': 'da3metric-large', 'device': 'cpu'}
+    build_estimator(from_flat(values))
+    with pytest.raises(ConfigError, match='predicts no poses'):
+        build_estimator(from_flat({**values, 'conditioning': 'off'}))
+
+
+def test_conditioning_reaches_the_estimator_unless_it_is_off() -> None:
+    world = make_family_world()
+    frame = world.frame('front', START_NS)
+    prior = PosePrior(odometry_from_camera={'front': np.eye(4)})
+    window = Window(0, (FrameSet(START_NS, (frame,), prior=prior),), 1)
+    network: dict[str, OptionValue] = {'model': 'random:da3-small', 'device': 'cpu'}
+    for model in ({'model': 'truth'}, {**network, 'process_res': 28}):
+        for choice, expected in (('auto', 'pose'), ('off', 'none')):
+            options = from_flat({**model, 'conditioning': choice})
+            assert build_estimator(options).estimate(window).conditioning == expected
+
+
+def test_without_any_source_of_scale_the_rig_is_ignored() -> None:
+    world = make_family_world()
+    cameras = tuple(world.rig.cameras)
+    window = Window(
+        0, (FrameSet(START_NS, tuple(world.frame(camera, START_NS) for camera in cameras)),), 1
+    )
+    for choice, expected in (('auto', 'rig'), ('rig', 'rig'), ('none', 'none')):
+        options = from_flat({'model': 'truth', 'cameras': cameras, 'scale_source': choice})
+        pipeline = build_pipeline(options, world.rig.calibration, build_estimator(options))
+        report = pipeline.reconstructor.process(window).alignment
+        assert report.scale_source == expected
+        assert report.is_metric == (expected == 'rig')
+        assert np.isnan(report.rig_translation_residual) == (expected == 'none')
 
 
 def test_choices_of_the_options_are_those_of_the_network() -> None:
@@ -88,3 +123,20 @@ def test_precision_and_attention_reach_the_network() -> None:
     assert chosen.model.arithmetic.attention == 'sdpa'
     with pytest.raises(ModelError, match='fp16'):
         build_estimator(from_flat({**values, 'precision': 'fp16'}))
+
+
+def test_no_size_of_images_means_the_models_own(tmp_path: Path) -> None:
+    assert own_process_res('da3-nano') == 98
+    assert own_process_res('random:da3-nano') == 98
+    assert {own_process_res(name) for name in ('da3-small', 'da3-large-1.1', 'truth')} == {504}
+    folder = tmp_path / 'mine'
+    DepthAnything3(network=random_network(replace(ANY_VIEW, process_res=56), 0)).save_pretrained(
+        folder
+    )
+    assert own_process_res(str(folder)) == 56
+    world = make_family_world(size=ImageSize(40, 56))
+    frames = FrameSet(START_NS, (world.frame('front', START_NS),))
+    for values, width in (({}, 56), ({'process_res': 28}, 28)):
+        options = from_flat({'model': str(folder), 'cameras': ('front',), **values})
+        said = build_estimator(options).estimate(Window(0, (frames,), 1))
+        assert said.views[0].depth.shape[1] == width

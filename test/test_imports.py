@@ -16,6 +16,7 @@ RANKS = {
     'geometry': 1,
     'types': 2,
     'config': 2,
+    'weights': 0,
     'model': 3,
     'synthetic': 3,
     'inference': 4,

@@ -34,7 +34,7 @@ _LIBRARIES: dict[str, tuple[str, str | None]] = {
 }
 
 # Python libraries that are used where present; package.xml does not name them.
-_OPTIONAL = {'xformers'}
+_OPTIONAL = {'viser', 'xformers'}
 
 # Import names of ROS 2 packages that are called otherwise.
 _ROS_PACKAGES = {'tf2_ros': 'tf2_ros_py'}

@@ -53,7 +53,10 @@ _DOCS_HEAD = """\
 
 Written by `tools/parameter_docs.py` from the declarations in `da3_ros/config.py`; edit there.
 Dynamic parameters may change while the node runs (`ros2 param set`); a change is checked as a
-whole and then taken, or rejected with the reason. All others are read at the start.
+whole and then taken, or rejected with the reason. All others are read when the node is configured:
+set them at the start, or (but for `autostart`) while it is unconfigured, that is after
+`ros2 lifecycle set /da3_node cleanup`. A wrong value fails the transition, with the reason in the
+log and on `/diagnostics`; correct the parameter and configure again.
 """
 _DOCS_TAIL = """
 ## The rig

@@ -23,6 +23,10 @@ _DA3 = 'da3_ros.cli.main'
 _IDLE_WINDOWS = 4.0
 _IDLE_S = 2.0
 _START_LIMIT_S = 300.0
+_OFFICIAL = 'da3-small'
+_BUNDLED = 'da3-nano'
+# Longest image side on a CPU, px; da3-small then takes about a second per window.
+_CPU_SIDE_PX = 224
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,8 @@ class _Model:
     parameter: str
     title: str
     """In words, for the picture."""
+    uses_odometry: bool = True
+    """Whether the input's odometry may tell scale and poses: the truth knows better."""
 
 
 def demo(
@@ -40,17 +46,23 @@ def demo(
     ] = None,
     video: Annotated[Path | None, typer.Option(help='Video as the input of one camera.')] = None,
     model: Annotated[
-        str,
-        typer.Option(help='Preset, hub repository, checkpoint folder, or truth (no network).'),
-    ] = 'da3-small',
+        str | None,
+        typer.Option(
+            help='Preset, hub repository, checkpoint folder, or truth (no network). Default: '
+            'da3-small if its weights can be had, else da3-nano, which comes with this package.'
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help='Folder of everything written; replaced.')] = Path(
         'demo_output'
     ),
-    seconds: Annotated[float, typer.Option(min=1.0, help='Length of the input played.')] = 20.0,
+    seconds: Annotated[float, typer.Option(min=1.0, help='Length of the input played.')] = 24.0,
     rate: Annotated[float, typer.Option(min=0.05, help='Speed; 1 is real time.')] = 1.0,
     process_res: Annotated[
         int,
-        typer.Option(min=0, help='Longest side in the network, px; 0: 224 on CPU, 504 on GPU.'),
+        typer.Option(
+            min=0,
+            help="Longest side in the network, px; 0: the model's own, 224 at most on a CPU.",
+        ),
     ] = 0,
     window: Annotated[int, typer.Option(min=1, help='Frame sets per window.')] = 2,
 ) -> None:
@@ -69,15 +81,18 @@ def demo(
     source = prepare_input(bag, video, out, seconds)
     chosen = _choose_model(model)
     print(f'input: {source.description}\nmodel: {chosen.title}')
-    parameters = {
+    parameters: dict[str, object] = {
         'model': chosen.parameter,
         'cameras': list(source.cameras),
         'image_transport': source.transport,
-        'process_res': process_res or _default_process_res(),
+        'process_res': process_res or _default_process_res(chosen.parameter),
         'window': window,
         'export_dir': str((out / 'exports').resolve()),
         'use_sim_time': True,
     }
+    if source.odometry_frame and chosen.uses_odometry:
+        # A base_link below the odometry's frame can have no second parent.
+        parameters |= {'prior_frame': source.odometry_frame, 'publish_tf': False}
     played_s = min(seconds, _length_s(source.path)) / rate
     exported = _run(parameters, source, out / 'output.mcap', log, seconds, rate)
     report(out, source, chosen.title, exported, played_s)
@@ -94,26 +109,29 @@ def _fresh_folder(out: Path) -> Path:
     return log
 
 
-def _choose_model(model: str) -> _Model:
-    """Return the model, or seeded random weights where its weights cannot be had."""
-    from da3_ros.assembly import RANDOM_PREFIX, TRUTH_MODEL
+def _choose_model(model: str | None) -> _Model:
+    """Return the model that was asked for, or the best that can be had when none was.
+
+    Raises:
+        CheckpointError: a model was asked for and cannot be had.
+    """
+    from da3_ros.assembly import TRUTH_MODEL
     from da3_ros.errors import CheckpointError
-    from da3_ros.inference.hub import PUBLISHED, find_checkpoint
+    from da3_ros.inference.hub import find_checkpoint
 
     if model == TRUTH_MODEL:
-        return _Model(model, 'truth: exact geometry of the synthetic room, no network')
+        title = 'truth: exact geometry of the synthetic room, no network'
+        return _Model(model, title, uses_odometry=False)
+    if model is not None:
+        find_checkpoint(model)
+        return _Model(model, model)
     try:
-        if not model.startswith(RANDOM_PREFIX):
-            find_checkpoint(model)
-            return _Model(model, model)
+        find_checkpoint(_OFFICIAL)
     except CheckpointError as error:
-        # A folder or a name that is wrong is the user's to mend; only missing weights fall back.
-        if model not in PUBLISHED:
-            raise
-        print(f'no weights for {model}, going on with random ones: {error}')
-        model = f'{RANDOM_PREFIX}{model}'
-    title = f'{model.removeprefix(RANDOM_PREFIX)} with RANDOM WEIGHTS (shows the data path only)'
-    return _Model(model, title)
+        print(f'{_OFFICIAL} cannot be had, going on with {_BUNDLED}: {error}')
+        title = f'{_BUNDLED} ({_OFFICIAL} cannot be had; this small one comes with the package)'
+        return _Model(_BUNDLED, title)
+    return _Model(_OFFICIAL, _OFFICIAL)
 
 
 def _length_s(bag: Path) -> float:
@@ -123,10 +141,13 @@ def _length_s(bag: Path) -> float:
         return reader.duration_s
 
 
-def _default_process_res() -> int:
+def _default_process_res(model: str) -> int:
     import torch
 
-    return 504 if torch.cuda.is_available() else 224
+    from da3_ros.assembly import own_process_res
+
+    own = own_process_res(model)
+    return own if torch.cuda.is_available() else min(own, _CPU_SIDE_PX)
 
 
 def _run(
@@ -185,7 +206,7 @@ def _played_topics(source: DemoInput) -> list[str]:
         for camera in source.cameras
         for topic in (f'/{camera}/{suffix}', f'/{camera}/camera_info')
     }
-    wanted.add('/tf_static')
+    wanted |= {'/tf_static', '/tf'} if source.odometry_frame else {'/tf_static'}
     with BagReader(source.path) as reader:
         return [info.name for info in reader.topics if info.name in wanted]
 

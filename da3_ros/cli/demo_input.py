@@ -11,7 +11,9 @@ from da3_ros.errors import SourceError
 _RAW = 'sensor_msgs/msg/Image'
 _COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 _MAX_CAMERAS = 6
-_RENDERED_PER_S = 5.0
+_RENDERED_PER_S = 2.5
+# The shape of the images that da3-nano learned from: nothing is cut or squeezed.
+_RENDERED_SIZE = '560x400'
 _VIDEO_PER_S = 10.0
 _VIDEO_SIDE_PX = 640
 
@@ -28,6 +30,8 @@ class DemoInput:
     """(topic in the bag, topic that the node would subscribe to), where they differ."""
     description: str = ''
     """What it is, in words."""
+    odometry_frame: str = ''
+    """Fixed frame of the odometry on its /tf, empty for none that could be relied on."""
 
 
 def prepare_input(bag: Path | None, video: Path | None, out: Path, seconds: float) -> DemoInput:
@@ -44,11 +48,16 @@ def prepare_input(bag: Path | None, video: Path | None, out: Path, seconds: floa
 
         bag_from_video(video, path, rate=_VIDEO_PER_S, max_side=_VIDEO_SIDE_PX, seconds=seconds)
         return DemoInput(path, ('camera',), 'raw', description=f'video {video.name}')
-    from da3_ros.cli.synthesize import synthesize
+    from da3_ros.cli.synthesize import ODOMETRY_FRAME, synthesize
 
-    synthesize(path, seconds=seconds, rate=_RENDERED_PER_S)
-    text = 'synthetic room, three cameras'
-    return DemoInput(path, ('front', 'left', 'right'), 'raw', description=text)
+    synthesize(path, seconds=seconds, rate=_RENDERED_PER_S, size=_RENDERED_SIZE)
+    return DemoInput(
+        path,
+        ('front', 'left', 'right'),
+        'raw',
+        description='synthetic room, three cameras, wheel odometry',
+        odometry_frame=ODOMETRY_FRAME,
+    )
 
 
 def _from_bag(path: Path) -> DemoInput:

@@ -1,4 +1,4 @@
-"""`da3 synthesize`: the synthetic room as a recording with its truth."""
+"""`da3 synthesize`: a synthetic room as a recording with its truth."""
 
 from __future__ import annotations
 
@@ -17,12 +17,16 @@ if TYPE_CHECKING:
     from da3_ros.synthetic import SyntheticWorld
 
 
+ODOMETRY_FRAME = 'odom'
+"""Fixed frame of the odometry that is written."""
+
+
 def synthesize(
     out: Annotated[Path, typer.Argument(help='OUT.mcap or OUT.db3 for one file, else a folder.')],
     seconds: Annotated[float, typer.Option(help='Length of the recording.')] = 10.0,
     rate: Annotated[float, typer.Option(help='Images per second and camera.')] = 10.0,
     size: Annotated[str, typer.Option(help='WIDTHxHEIGHT of the images.')] = '640x480',
-    seed: Annotated[int, typer.Option(min=0, help='Decides room and furniture.')] = 0,
+    seed: Annotated[int, typer.Option(min=0, help='Number of the room.')] = 0,
     cameras: Annotated[
         str, typer.Option(help='Comma-separated: front, left, right, back.')
     ] = 'front,left,right',
@@ -33,6 +37,9 @@ def synthesize(
     truth: Annotated[
         bool, typer.Option(help='Write /truth/odometry and /truth/CAMERA/depth (half size).')
     ] = True,
+    odometry: Annotated[
+        bool, typer.Option(help='Write /tf from odom to base_link, drifting as of wheels.')
+    ] = True,
     supersample: Annotated[
         int, typer.Option(min=1, max=4, help='Colour samples per side of a pixel.')
     ] = 1,
@@ -40,12 +47,13 @@ def synthesize(
 ) -> None:
     """Render a drive through a furnished room to a ROS 2 bag, with exact poses and depth."""
     from da3_ros.sinks.camera_bag import CameraBagWriter
-    from da3_ros.synthetic import START_NS, make_world
+    from da3_ros.synthetic import START_NS, make_family_world
+    from da3_ros.synthetic.wheels import odom_from_base
 
     if seconds <= 0 or rate <= 0:
         raise typer.BadParameter(f'expected positive --seconds and --rate, got {seconds}, {rate}')
     names = [name.strip() for name in cameras.split(',')]
-    world = make_world(seed, parse_size(size), names)
+    world = make_family_world(seed, parse_size(size), names)
     stamps = [START_NS + round(i * 1e9 / rate) for i in range(max(1, int(seconds * rate + 1e-9)))]
     with CameraBagWriter(
         out,
@@ -57,6 +65,9 @@ def synthesize(
         bag.write_rig(world.rig.calibration, frame_ids, stamps[0])
         for stamp_ns in _with_progress(stamps):
             _write_instant(bag, world, stamp_ns, supersample, truth)
+            if odometry:
+                pose = odom_from_base(world, stamp_ns)
+                bag.write_transform(stamp_ns, ODOMETRY_FRAME, 'base_link', pose)
     print(f'wrote {bag.message_count} messages, {len(stamps)} instants to {out}')
 
 

@@ -17,11 +17,11 @@ import torch
 from da3_ros.errors import CheckpointError
 from da3_ros.inference.hub import (
     CONFIG_NAME,
-    PUBLISHED,
     WEIGHTS_NAME,
     CheckpointFiles,
     HubOptions,
     find_checkpoint,
+    licence_of,
 )
 from da3_ros.inference.network_file import config_content, read_network_config
 from da3_ros.inference.old_names import PREFIX, current_names
@@ -63,9 +63,11 @@ def load_network(
     config = read_network_config(files.config)
     network = build_network(config)
     load_weights(network, files.weights, device=device, dtype=arithmetic.dtype(device))
-    licence = PUBLISHED[config.name].licence if config.name in PUBLISHED else 'unknown'
     _logger.info(
-        'loaded %s from %s; licence of the official weights: %s', config.name, source, licence
+        'loaded %s from %s; licence of the official weights: %s',
+        config.name,
+        source,
+        licence_of(config.name),
     )
     return network
 

@@ -12,18 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from da3_ros.errors import ModelError
+from da3_ros.export.options import ExportOptions
+from da3_ros.export.scene import ExportScene
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.rotation import nearest_rotation
 from da3_ros.geometry.se3 import homogeneous, invert
-from da3_ros.inference.api import DEFAULT_PROCESS_RES, DepthAnything3
+from da3_ros.inference.api import DepthAnything3
+from da3_ros.inference.given_cameras import GivenCameras, read_cameras
 from da3_ros.inference.metric import metric_depth
+from da3_ros.inference.pose_alignment import MIN_MEDIAN_DISTANCE
 from da3_ros.inference.postprocess import Prediction, to_prediction
 from da3_ros.inference.preprocess import Placement, ProcessedImages, preprocess
+from da3_ros.inference.scene_gaussians import with_gaussians
+from da3_ros.inference.splat_gsplat import with_renderer
 from da3_ros.model.config import SingleViewConfig
 from da3_ros.model.outputs import NetworkOutput
 from da3_ros.model.sky import SKY_SCORE
-from da3_ros.types import CameraFrame, ViewPrediction, Window, WindowPrediction
+from da3_ros.types import CameraFrame, KnownPoses, ViewPrediction, Window, WindowPrediction
 
 _logger = logging.getLogger(__name__)
 
@@ -36,10 +42,18 @@ class Da3Estimator:
     whatever their sizes. Calibrations follow every resize and crop.
 
     The nested network answers in metres. The single-view networks (da3mono-large,
-    da3metric-large) predict no poses, so nothing could relate two views of a window: they take
-    windows of one view, that is one camera and windows of one set, and need its calibration. The
-    view then stands at the window's origin, which is all that is known; depth is in metres for
-    da3metric-large. What is lost is motion, not depth: poses have to come from elsewhere.
+    da3metric-large) predict no poses and need the calibrations. Nothing of their own relates two
+    views of a window: they take windows of one view, that is one camera and windows of one set,
+    which then stands at the window's origin. Depth of da3metric-large is in metres, so that with
+    `conditioning` it also takes windows whose poses are all known: its views stand there.
+
+    With `conditioning`, windows whose poses are all known beforehand (`Window.known_poses`) go in
+    with these, and with the calibrations when every view has one (otherwise the network predicts
+    them first, which costs a second pass). The answer stays in a gauge and a unit of its own: who
+    places windows measures both, however many views there are and whether or not they move.
+
+    When memory runs out, smaller parts of the window are computed at once, which takes longer and
+    gives the same; the prediction's notes say so.
 
     A view's sky mask covers all pixels whose depth was filled in (score >= 0.3), not only those
     that the public API marks.
@@ -49,22 +63,26 @@ class Da3Estimator:
         self,
         model: DepthAnything3,
         *,
-        process_res: int = DEFAULT_PROCESS_RES,
+        process_res: int | None = None,
         process_res_method: str = 'upper_bound_resize',
         ref_view_strategy: str = 'saddle_balanced',
         use_ray_pose: bool = False,
+        conditioning: bool = False,
     ) -> None:
         """Wrap a model.
 
         Args:
             model: The model, on the device it shall run on.
-            process_res: Length of the bounded image side for the network, in pixels.
+            process_res: Length of the bounded image side for the network, in pixels; that which
+                the model was trained for when None.
             process_res_method: See `preprocess.RESIZE_METHODS`.
             ref_view_strategy: How the window's reference view is chosen.
             use_ray_pose: Take cameras from predicted rays instead of the camera decoder.
+            conditioning: Give the network the poses that a window's sets know beforehand.
         """
         self.model = model
-        self._process_res = process_res
+        self._conditioning = conditioning
+        self._process_res = model.process_res if process_res is None else process_res
         self._method = process_res_method
         self._strategy = ref_view_strategy
         self._use_ray_pose = use_ray_pose
@@ -86,58 +104,150 @@ class Da3Estimator:
         frames = window.views
         config = self.model.model.config
         if isinstance(config, SingleViewConfig):
-            _check_single_view(config, frames)
+            return self._single_views(window, config)
         processed = preprocess([frame.image for frame in frames], self._process_res, self._method)
+        known = self._known_cameras(window, processed)
+        if known.extrinsics is None:
+            return self._predict(frames, processed, known)
+        try:
+            return self._predict(frames, processed, known)
+        except ModelError as error:
+            prediction = self._predict(frames, processed, GivenCameras(None, None))
+            note = f'with the known poses the network gave nothing usable ({error})'
+            return replace(prediction, notes=(note, *prediction.notes))
+
+    def with_gaussians(self, scene: ExportScene) -> ExportScene:
+        """Return views of a scene with Gaussians, see `scene_gaussians.with_gaussians`."""
+        return with_gaussians(self.model, scene)
+
+    def export_options(self) -> ExportOptions:
+        """Return options with the fastest renderer of Gaussians."""
+        return with_renderer(ExportOptions())
+
+    def _predict(
+        self, frames: Sequence[CameraFrame], processed: ProcessedImages, known: GivenCameras
+    ) -> WindowPrediction:
         output = self.model(
             processed.pixels(self.model.device),
-            use_ray_pose=self._use_ray_pose and self.model.abilities.poses,
+            *known.network_input(self.model.device),
+            use_ray_pose=self._use_ray_pose,
             ref_view_strategy=self._strategy,
+            allow_smaller=True,
         )
-        for note in output.notes:
-            _logger.warning('window %d: %s', window.index, note)
         prediction = _with_filled_sky(to_prediction(output, processed.images), output)
-        if isinstance(config, SingleViewConfig):
-            prediction = _with_known_camera(prediction, frames[0], processed, config)
-        views = tuple(
-            _view(prediction, index, frame, placement)
-            for index, (frame, placement) in enumerate(
-                zip(frames, processed.placements, strict=True)
+        return WindowPrediction(
+            _views(prediction, frames, processed),
+            is_metric=prediction.is_metric,
+            conditioning='none' if known.extrinsics is None else 'pose',
+            notes=output.notes,
+        )
+
+    def _single_views(self, window: Window, config: SingleViewConfig) -> WindowPrediction:
+        """Predict views by a network that sees each alone; several stand where they are known."""
+        frames = window.views
+        known = window.known_poses() if self._conditioning else None
+        poses = np.eye(4)[None]
+        if len(frames) > 1:
+            poses = _poses_of_single_views(config, len(frames), known)
+        _check_calibrated(config, frames)
+        processed = preprocess([frame.image for frame in frames], self._process_res, self._method)
+        output = self.model(processed.pixels(self.model.device), allow_smaller=True)
+        prediction = _with_filled_sky(to_prediction(output, processed.images), output)
+        prediction = _with_cameras(prediction, frames, processed, config, poses)
+        return WindowPrediction(
+            _views(prediction, frames, processed),
+            is_metric=prediction.is_metric,
+            conditioning='none' if len(frames) == 1 else 'pose',
+            metric_by='camera_info',
+            notes=output.notes,
+        )
+
+    def _known_cameras(self, window: Window, processed: ProcessedImages) -> GivenCameras:
+        """Return the cameras that go into the network, none where they are not all known."""
+        if not (self._conditioning and self.model.abilities.conditioning):
+            return GivenCameras(None, None)
+        poses = window.known_poses().frame_from_camera
+        if poses is None:
+            return GivenCameras(None, None)
+        calibrations = [frame.calibration for frame in window.views]
+        intrinsics = [camera.to_corner_origin() for camera in calibrations if camera is not None]
+        return read_cameras(
+            processed,
+            invert(_in_reach(poses)),
+            np.array(intrinsics) if len(intrinsics) == len(calibrations) else None,
+        )
+
+
+def _in_reach(poses: FloatArray) -> FloatArray:
+    """Return poses (N, 4, 4) seen from the first, two of them at most one unit apart.
+
+    Seen from the first they survive float32 however far away the odometry's origin is. The
+    network's input is then normalised by the lower median of the distances from the first camera,
+    that one's own zero included, but never by less than 0.1. Of two cameras the zero is the
+    median, so that they would stand ten units apart for every metre. Only here, where the unit is
+    measured afterwards, may they be brought nearer.
+    """
+    near: FloatArray = invert(poses[0]) @ poses
+    apart = float(np.linalg.norm(near[-1, :3, 3]))
+    if len(near) == 2 and apart > MIN_MEDIAN_DISTANCE:
+        near[1, :3, 3] *= MIN_MEDIAN_DISTANCE / apart
+    return near
+
+
+def _poses_of_single_views(
+    config: SingleViewConfig, views: int, known: KnownPoses | None
+) -> FloatArray:
+    """Return known poses (N, 4, 4) seen from the first view; they need depth in their unit."""
+    is_metric = config.canonical_focal_px is not None
+    if is_metric and known is not None and known.frame_from_camera is not None:
+        poses = known.frame_from_camera
+        return np.asarray(invert(poses[0]) @ poses)
+    hint = known.note if known is not None and known.note else 'no odometry, no rig'
+    ways = 'use one camera and windows of one set, or a network that predicts poses'
+    if is_metric:
+        ways += f', or let odometry tell the poses of all views ({hint})'
+    raise ModelError(
+        f'{config.name} predicts no poses and takes windows of one view only, got {views}; {ways}'
+    )
+
+
+def _check_calibrated(config: SingleViewConfig, frames: Sequence[CameraFrame]) -> None:
+    for frame in frames:
+        if frame.calibration is None:
+            raise ModelError(
+                f'camera {frame.camera}: {config.name} predicts no intrinsics and the frame has '
+                'no calibration; provide its CameraInfo, or use a network that predicts intrinsics'
             )
-        )
-        return WindowPrediction(views, is_metric=prediction.is_metric, conditioning='none')
 
 
-def _check_single_view(config: SingleViewConfig, frames: Sequence[CameraFrame]) -> None:
-    if len(frames) != 1:
-        raise ModelError(
-            f'{config.name} predicts no poses and takes windows of one view only, got '
-            f'{len(frames)}; use one camera and windows of one set, or a network that predicts '
-            'poses'
-        )
-    if frames[0].calibration is None:
-        raise ModelError(
-            f'camera {frames[0].camera}: {config.name} predicts no intrinsics and the frame has '
-            'no calibration; provide its CameraInfo, or use a network that predicts intrinsics'
-        )
-
-
-def _with_known_camera(
+def _with_cameras(
     prediction: Prediction,
-    frame: CameraFrame,
+    frames: Sequence[CameraFrame],
     processed: ProcessedImages,
     config: SingleViewConfig,
+    poses: FloatArray,
 ) -> Prediction:
-    """Give the one view its calibration and the window's origin, and metres where there are."""
-    assert frame.calibration is not None
-    [placement] = processed.placements
-    intrinsics = placement.camera(frame.calibration).to_corner_origin()[None].astype(np.float32)
-    prediction = replace(
-        prediction, extrinsics=np.eye(4, dtype=np.float32)[None, :3], intrinsics=intrinsics
-    )
+    """Give views their calibrations and poses (N, 4, 4), and metres where there are."""
+    intrinsics = np.stack(
+        [
+            placement.camera(frame.calibration).to_corner_origin()
+            for frame, placement in zip(frames, processed.placements, strict=True)
+            if frame.calibration is not None
+        ]
+    ).astype(np.float32)
+    extrinsics = invert(poses)[:, :3].astype(np.float32)
+    prediction = replace(prediction, extrinsics=extrinsics, intrinsics=intrinsics)
     if config.canonical_focal_px is None:
         return prediction
     depth = metric_depth(prediction.depth, intrinsics, config.canonical_focal_px)
     return replace(prediction, depth=depth, is_metric=True)
+
+
+def _views(
+    prediction: Prediction, frames: Sequence[CameraFrame], processed: ProcessedImages
+) -> tuple[ViewPrediction, ...]:
+    pairs = zip(frames, processed.placements, strict=True)
+    return tuple(_view(prediction, index, *pair) for index, pair in enumerate(pairs))
 
 
 def _with_filled_sky(prediction: Prediction, output: NetworkOutput) -> Prediction:

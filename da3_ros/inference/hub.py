@@ -1,8 +1,9 @@
 """Where checkpoints come from: local folders and the model hub.
 
 A checkpoint is a folder with `config.json` and `model.safetensors`. Names that are not folders
-are hub repositories; short names (`da3-small`) stand for the official ones. A file that is in the
-hub's cache is taken from there without asking the network, so a robot starts without one.
+are hub repositories; short names (`da3-small`) stand for the official ones, `da3-nano` for the
+weights in this package. A file that is in the hub's cache is taken from there without asking the
+network, so a robot starts without one.
 
 The environment is read at every call: `HF_HUB_OFFLINE=1` forbids the network, `HF_ENDPOINT` names
 a mirror; the cache folder is huggingface_hub's (`HF_HOME`, `HF_HUB_CACHE`) unless given.
@@ -19,7 +20,7 @@ from huggingface_hub import errors as hub_errors
 from huggingface_hub import hf_hub_download
 
 from da3_ros.errors import CheckpointError
-from da3_ros.model.presets import preset_name
+from da3_ros.model.presets import BUNDLED, preset_name
 
 CONFIG_NAME = 'config.json'
 WEIGHTS_NAME = 'model.safetensors'
@@ -56,6 +57,10 @@ PUBLISHED: dict[str, PublishedModel] = {
 """Official checkpoints by preset. The older trainings are reached by their repositories, e.g.
 `depth-anything/DA3-LARGE`."""
 
+BUNDLED_LICENCE = APACHE
+BUNDLED_FOLDER = Path(__file__).resolve().parent.parent / 'weights'
+"""Where the checkpoints of `presets.BUNDLED` are, each in a folder of its name."""
+
 
 @dataclass(frozen=True, slots=True)
 class CheckpointFiles:
@@ -89,7 +94,7 @@ def find_checkpoint(source: str | Path, options: HubOptions | None = None) -> Ch
     """Return the files of a checkpoint, downloading them if need be.
 
     Args:
-        source: Folder, hub repository (`owner/name`) or short name of `PUBLISHED`.
+        source: Folder, hub repository (`owner/name`) or short name of `PUBLISHED` or `BUNDLED`.
         options: How the hub is asked.
 
     Raises:
@@ -104,8 +109,10 @@ def find_checkpoint(source: str | Path, options: HubOptions | None = None) -> Ch
             f'{source}: expected a folder with {CONFIG_NAME} and {WEIGHTS_NAME}, '
             'but there is no such folder'
         )
-    repository = repository_of(name)
     options = options or HubOptions()
+    if name in BUNDLED:
+        return _bundled(name, options)
+    repository = repository_of(name)
     config = _from_hub(repository, CONFIG_NAME, options)
     return CheckpointFiles(config, _from_hub(repository, WEIGHTS_NAME, options))
 
@@ -114,8 +121,10 @@ def repository_of(name: str) -> str:
     """Return the hub repository of a short name (`-1.1` names included) or of itself.
 
     Raises:
-        CheckpointError: It is neither.
+        CheckpointError: It is neither, or comes with this package.
     """
+    if name in BUNDLED:
+        raise CheckpointError(f'{name} comes with this package, the hub has no repository of it')
     plain = preset_name(name)
     if plain is not None:
         return PUBLISHED[plain].repository
@@ -123,18 +132,36 @@ def repository_of(name: str) -> str:
         return name
     raise CheckpointError(
         f'{name!r} is neither a folder, nor a hub repository (owner/name), '
-        f'nor one of {", ".join(PUBLISHED)}'
+        f'nor one of {", ".join((*PUBLISHED, *BUNDLED))}'
     )
 
 
+def licence_of(name: str) -> str:
+    """Return the licence of the weights of a preset, `unknown` for other networks."""
+    if name in BUNDLED:
+        return BUNDLED_LICENCE
+    return PUBLISHED[name].licence if name in PUBLISHED else 'unknown'
+
+
 def is_cached(name: str, cache_dir: str | Path | None = None) -> bool:
-    """Return whether a checkpoint is in the hub's cache, so that it loads without a network."""
+    """Return whether a checkpoint is on this machine, so that it loads without a network."""
     options = HubOptions(cache_dir=cache_dir, local_files_only=True)
     try:
         find_checkpoint(name, options)
     except CheckpointError:
         return False
     return True
+
+
+def _bundled(name: str, options: HubOptions) -> CheckpointFiles:
+    if options.revision:
+        raise CheckpointError(
+            f'{name} comes with this package and has no revisions, got {options.revision!r}'
+        )
+    folder = BUNDLED_FOLDER / name.replace('-', '_')
+    if not folder.is_dir():
+        raise CheckpointError(f'{name}: {folder} is missing, so that the installation is broken')
+    return _in_folder(folder)
 
 
 def _in_folder(folder: Path) -> CheckpointFiles:
@@ -203,7 +230,8 @@ def _unreachable(repository: str, filename: str, reason: str) -> CheckpointError
     return CheckpointError(
         f'{filename} of {repository} is not in the local cache and {reason}; '
         f'run `hf download {repository}` where there is a network, or set HF_ENDPOINT to a '
-        f'mirror, or give a folder with {CONFIG_NAME} and {WEIGHTS_NAME}'
+        f'mirror, or give a folder with {CONFIG_NAME} and {WEIGHTS_NAME}; '
+        f'{" or ".join(BUNDLED)} comes with this package and is enough for a demo'
     )
 
 

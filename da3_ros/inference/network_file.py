@@ -8,6 +8,7 @@ Our style spells out the dataclasses of `model.config`, with `kind` to tell whic
                out_layers: [5, 7, 9, 11], alt_start: 4}
     head: {features: 64, out_channels: [48, 96, 192, 384]}
     camera: {trunk_depth: 4, num_heads: 16}
+    process_res: 504          # image side by default; may be left out
 
 The published style names Python classes (`__object__`) and parents (`__inherit__`); see
 `published_style`. The hub's `config.json` names a preset (`model_name`), which decides alone as
@@ -33,7 +34,7 @@ from da3_ros.inference.published_style import (
     resolve_parents,
 )
 from da3_ros.model.config import AnyViewConfig, NestedConfig, NetworkConfig, SingleViewConfig
-from da3_ros.model.presets import PRESETS, preset_name
+from da3_ros.model.presets import NETWORKS, preset_name
 
 KINDS: dict[str, type[AnyViewConfig] | type[SingleViewConfig] | type[NestedConfig]] = {
     'any_view': AnyViewConfig,
@@ -81,7 +82,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 def config_content(config: NetworkConfig) -> dict[str, Any]:
     """Return what a `config.json` says of a network."""
-    if PRESETS.get(config.name) == config:
+    if NETWORKS.get(config.name) == config:
         return {'model_name': config.name}
     kind = next(kind for kind, cls in KINDS.items() if isinstance(config, cls))
     return {'model_name': config.name, 'network': {'kind': kind, **asdict(config)}}
@@ -98,12 +99,12 @@ def _network(content: Mapping[str, Any], path: Path) -> NetworkConfig:
     name = content.get('model_name')
     plain = preset_name(name) if isinstance(name, str) else None
     if plain is not None:
-        return PRESETS[plain]
+        return NETWORKS[plain]
     published = content.get('config', content)
     is_published = isinstance(published, Mapping) and {OBJECT_KEY, INHERIT_KEY} & set(published)
     if not is_published:
         raise CheckpointError(
-            f'expected model_name to be one of {", ".join(PRESETS)}, got {name!r}'
+            f'expected model_name to be one of {", ".join(NETWORKS)}, got {name!r}'
         )
     own_name = name if isinstance(name, str) else path.stem
     resolved = resolve_parents(published, path.parent, read_mapping)

@@ -102,6 +102,11 @@ class NetworkRunner(nn.Module):
         """What the network gives beyond depth, and takes beyond images."""
         return abilities(self.model.config)
 
+    @property
+    def process_res(self) -> int:
+        """Image side that the model was trained for, in pixels."""
+        return self.model.config.process_res
+
     def estimate_memory(
         self, views: int, image_size: tuple[int, int], *, infer_gs: bool = False
     ) -> MemoryEstimate:

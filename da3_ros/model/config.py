@@ -11,6 +11,9 @@ PATCH_SIZE = 14
 NATIVE_GRID = 37
 """Side of the patch grid for which the position table is stored (518 / 14)."""
 
+PROCESS_RES = 504
+"""Longest image side that every published network was trained for, in pixels."""
+
 MAX_HARMONIC_DEGREE = 2
 """Highest degree of spherical harmonics that Gaussians may carry."""
 
@@ -163,8 +166,15 @@ class AnyViewConfig:
     gaussian: GaussianConfig | None = None
     """None for a network without Gaussian head."""
 
+    process_res: int = PROCESS_RES
+    """Image side that it was trained for, in pixels: what preprocessing bounds by default."""
+
     def __post_init__(self) -> None:
         """Check that the parts fit."""
+        if self.process_res < PATCH_SIZE:
+            raise ModelError(
+                f'{self.name}: process_res must be at least {PATCH_SIZE}, got {self.process_res}'
+            )
         if not self.backbone.sees_other_views:
             raise ModelError(f'{self.name}: an any-view network needs alt_start below depth')
         if self.backbone.embed_dim % self.camera.num_heads:
@@ -196,6 +206,11 @@ class SingleViewConfig:
         if focal is not None and not focal > 0:
             raise ModelError(f'{self.name}: canonical_focal_px must be positive, got {focal}')
 
+    @property
+    def process_res(self) -> int:
+        """Image side that it was trained for, in pixels."""
+        return PROCESS_RES
+
 
 @dataclass(frozen=True, slots=True)
 class NestedConfig:
@@ -211,6 +226,11 @@ class NestedConfig:
         """Check that the second network is metric."""
         if self.metric.canonical_focal_px is None:
             raise ModelError(f'{self.name}: the metric network needs canonical_focal_px')
+
+    @property
+    def process_res(self) -> int:
+        """Image side that it was trained for, in pixels."""
+        return self.any_view.process_res
 
 
 NetworkConfig: TypeAlias = AnyViewConfig | SingleViewConfig | NestedConfig

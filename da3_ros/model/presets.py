@@ -1,4 +1,4 @@
-"""The published networks by name."""
+"""The published networks by name, and the small one that comes with this package."""
 
 from da3_ros.errors import ModelError
 from da3_ros.model.config import (
@@ -56,13 +56,29 @@ PRESETS: dict[str, NetworkConfig] = {
 }
 """The seven published networks."""
 
+NANO = AnyViewConfig(
+    'da3-nano',
+    # Blocks 3, 5 and 7 attend across views; the first output layer is still within.
+    BackboneConfig(128, 8, 2, 'mlp', (2, 3, 5, 7), 2),
+    PyramidConfig(24, (24, 48, 96, 128)),
+    CameraHeadConfig(trunk_depth=2, num_heads=2),
+    process_res=98,
+)
+"""What `tools/train_nano` trains."""
+
+BUNDLED: dict[str, NetworkConfig] = {NANO.name: NANO}
+"""Networks whose weights come with this package: for offline demos and tests."""
+
+NETWORKS: dict[str, NetworkConfig] = {**PRESETS, **BUNDLED}
+"""All that have a short name."""
+
 
 def preset_name(name: str) -> str | None:
     """Return the preset that a name stands for, `-1.1` names included; None for other names."""
     plain = name.removesuffix(RETRAINED_SUFFIX)
     if name != plain and plain not in RETRAINED:
         return None
-    return plain if plain in PRESETS else None
+    return plain if plain in NETWORKS else None
 
 
 def preset(name: str) -> NetworkConfig:
@@ -73,5 +89,5 @@ def preset(name: str) -> NetworkConfig:
     """
     plain = preset_name(name)
     if plain is None:
-        raise ModelError(f'unknown network {name!r}, expected one of {", ".join(PRESETS)}')
-    return PRESETS[plain]
+        raise ModelError(f'unknown network {name!r}, expected one of {", ".join(NETWORKS)}')
+    return NETWORKS[plain]

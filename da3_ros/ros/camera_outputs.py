@@ -101,6 +101,11 @@ class CameraOutputs:
             for topic, kind in _TOPICS.items()
         }
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody subscribes to any of it."""
+        return any(p.get_subscription_count() for p in self._publishers.values())
+
     def publish(
         self,
         view: PosedView,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-import resource
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -15,7 +15,6 @@ from da3_ros.stream.sync import SyncReport
 from da3_ros.types import WindowResult
 
 _STALLED_AFTER_S = 10.0
-_KB_PER_MB = 1024
 
 
 def _pairs(values: dict[str, Any]) -> list[KeyValue]:
@@ -62,10 +61,21 @@ def pipeline_status(
     sync: SyncReport,
     dropped_sets: int,
     result: WindowResult | None,
+    facts: Mapping[str, object],
 ) -> DiagnosticStatus:
-    """Return the state of the stream: rates, latencies, drops, scale with its source."""
+    """Return the state of the stream: rates, latencies, drops, scale with its source.
+
+    Args:
+        node_name: of the node.
+        stats: counts, rates and latencies.
+        sync: counters of the synchroniser.
+        dropped_sets: sets never given to the estimator.
+        result: the newest, None before the first.
+        facts: what else there is to say, by name: lifecycle state, model, device, memory.
+    """
     found = DiagnosticStatus(name=f'{node_name}: stream', hardware_id=node_name)
     values: dict[str, Any] = {
+        **facts,
         'windows': stats.counters.get('windows', 0),
         'window rate (Hz)': stats.rates_hz.get('windows', 0.0),
         'set rate (Hz)': stats.rates_hz.get('sets', 0.0),
@@ -76,8 +86,12 @@ def pipeline_status(
         'failed windows': stats.counters.get('failed_windows', 0),
         'refused windows': stats.counters.get('refused_windows', 0),
         'late cameras': ', '.join(sync.late_cameras),
-        'peak memory (MB)': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _KB_PER_MB,
+        'unwanted windows': stats.counters.get('unwanted_windows', 0),
     }
+    by_cause: Counter[str] = Counter()
+    for drop in sync.dropped:
+        by_cause[drop.cause] += drop.count
+    values |= {f'dropped: {cause}': count for cause, count in by_cause.items()}
     for name in ('stamp_to_publish', 'estimate'):
         if name in stats.latencies:
             summary = stats.latencies[name]
@@ -88,11 +102,32 @@ def pipeline_status(
         values['scale'] = a.scale
         values['scale source'] = a.scale_source
         values['scale sigma of log'] = a.scale_log_sigma
+        values['conditioning'] = a.conditioning
+        values['views with odometry'] = f'{a.odometry_views} of {a.views}'
         values['metric'] = a.is_metric
         values['alignment'] = a.method
         values['note'] = a.note
     found.values = _pairs(values)
     found.level, found.message = _judge(stats, result)
+    return found
+
+
+def idle_status(
+    node_name: str, facts: Mapping[str, object], state: str, failure: str
+) -> DiagnosticStatus:
+    """Return the state of a node that is not configured.
+
+    Args:
+        node_name: of the node.
+        facts: what there is to say, by name.
+        state: of the lifecycle.
+        failure: why the last transition failed; empty when it did not.
+    """
+    found = DiagnosticStatus(name=f'{node_name}: stream', hardware_id=node_name)
+    found.values = _pairs(dict(facts))
+    found.level, found.message = DiagnosticStatus.WARN, state
+    if failure:
+        found.level, found.message = DiagnosticStatus.ERROR, f'{state}: {failure}'
     return found
 
 

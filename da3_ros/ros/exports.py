@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+import threading
+from typing import Any, Protocol
 
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
@@ -14,7 +15,8 @@ from rclpy.node import Node
 from da3_ros.action import ExportScene as ExportSceneAction
 from da3_ros.errors import ExportCancelledError
 from da3_ros.export.files import resolve_inside
-from da3_ros.export.registry import export_scene
+from da3_ros.export.options import ExportOptions
+from da3_ros.export.registry import DEFAULT_OPTIONS, export_scene, parse_formats
 from da3_ros.export.scene import ExportScene
 from da3_ros.srv import ExportScene as ExportSceneService
 
@@ -28,6 +30,22 @@ class ExportRequest:
     overwrite: bool
 
 
+class SplatSource(Protocol):
+    """Makes Gaussians of views."""
+
+    def with_gaussians(self, scene: ExportScene) -> ExportScene:
+        """Return views of a scene with Gaussians in its world.
+
+        Raises:
+            ExportError: there is no network that gives Gaussians.
+        """
+        ...
+
+    def export_options(self) -> ExportOptions:
+        """Return options with the fastest renderer that there is."""
+        ...
+
+
 class Exports:
     """The service `~/export_scene` and the action of the same name.
 
@@ -36,6 +54,7 @@ class Exports:
         export_dir: folder that nothing leaves.
         scene: gives a snapshot of the scene.
         stopping: says that the node shuts down; a running export then ends like a cancelled one.
+        splats: what formats of Gaussians need; None when nothing can make Gaussians.
     """
 
     def __init__(
@@ -44,11 +63,16 @@ class Exports:
         export_dir: Path,
         scene: Callable[[], ExportScene],
         stopping: Callable[[], bool],
+        splats: SplatSource | None = None,
     ) -> None:
+        self._node = node
+        self._splats = splats
         self._logger = node.get_logger()
         self._export_dir = export_dir.expanduser()
         self._scene = scene
         self._stopping = stopping
+        self._running = 0
+        self._changed = threading.Condition()
         self._service = node.create_service(
             ExportSceneService,
             '~/export_scene',
@@ -65,8 +89,18 @@ class Exports:
             callback_group=ReentrantCallbackGroup(),
         )
 
+    def retire(self, timeout_s: float) -> None:
+        """Take no more goals, after those that run have ended.
+
+        The action server itself goes with this object: rclpy's executor fails when one is
+        destroyed that it is just about to wait on.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: not self._running, timeout_s)
+        self._node.remove_waitable(self._action)
+
     def destroy(self) -> None:
-        """Destroy the action server, which the node does not do by itself."""
+        """Destroy the action server, which the node does not do by itself; nothing may spin."""
         self._action.destroy()
 
     def _serve(self, request: Any, response: Any) -> Any:
@@ -101,13 +135,33 @@ class Exports:
         cancelled: Callable[[], bool],
     ) -> None:
         """Export, and fill the fields that service response and action result share."""
+        with self._changed:
+            self._running += 1
+        try:
+            self._export_one(answer, wanted, progress, cancelled)
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+    def _export_one(
+        self,
+        answer: Any,
+        wanted: ExportRequest,
+        progress: Callable[[float, str], None],
+        cancelled: Callable[[], bool],
+    ) -> None:
         try:
             directory = resolve_inside(self._export_dir, wanted.path)
+            splats = self._splats
+            renders = splats is not None and 'gs_video' in parse_formats(wanted.formats)
             report = export_scene(
                 self._scene(),
                 wanted.formats,
                 directory,
                 overwrite=wanted.overwrite,
+                options=splats.export_options() if splats and renders else DEFAULT_OPTIONS,
+                add_gaussians=splats.with_gaussians if splats else None,
                 progress=progress,
                 cancelled=cancelled,
             )

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from da3_ros.assembly import own_process_res
 from da3_ros.config import EstimatorOptions
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.resample import DepthResampler, PixelMap
@@ -77,7 +78,8 @@ def uncalibrated_place(
 def _resized(frame: ImageSize, options: EstimatorOptions) -> ImageSize:
     """Return the size that an image has for the network before anything is cut away."""
     bound = max if options.process_res_method.startswith('upper') else min
-    scale = options.process_res / bound(frame.height, frame.width)
+    side = options.process_res or own_process_res(options.model)
+    scale = side / bound(frame.height, frame.width)
     height, width = (max(round(side * scale), 1) for side in (frame.height, frame.width))
     if options.process_res_method.endswith('_resize'):
         height, width = (

@@ -77,8 +77,15 @@ class InputViews:
             self._turned[id(frame)] = pair
             return pair[1]
 
+        camera_from_upright = {c: turned_from_camera(-n) for c, n in self._turns.items()}
+
         def upright(frame_set: FrameSet) -> FrameSet:
-            return replace(frame_set, frames=tuple(turned(f) for f in frame_set.frames))
+            prior = frame_set.prior
+            return replace(
+                frame_set,
+                frames=tuple(turned(f) for f in frame_set.frames),
+                prior=None if prior is None else prior.of_views(camera_from_upright),
+            )
 
         return replace(window, sets=tuple(upright(frame_set) for frame_set in window.sets))
 

@@ -86,7 +86,6 @@ class CameraInput:
         self._said_silent = False
         self._said_distorted = False
         self._waited = 0
-        self._wants_reliable = options.image_reliability == 'reliable'
         raw = options.image_transport == 'raw'
         profile = image_input(options.image_reliability, options.queue_depth)
         # First, so that it is served first when both wait: an image finds its calibration.
@@ -108,7 +107,15 @@ class CameraInput:
             qos_overriding_options=overridable(),
         )
         self.topic = str(self._image_subscription.topic_name)
+        # Also what qos_overrides made of it.
+        reliability = self._image_subscription.qos_profile.reliability
+        self._wants_reliable = reliability == ReliabilityPolicy.RELIABLE
         self._info_topic = str(self._info_subscription.topic_name)
+
+    def destroy(self) -> None:
+        """End the subscriptions."""
+        self._node.destroy_subscription(self._image_subscription)
+        self._node.destroy_subscription(self._info_subscription)
 
     def take_info(self, info: CameraInfo) -> None:
         """Take a calibration; it holds for the images that follow."""
@@ -214,7 +221,7 @@ class CameraInput:
         if self._wants_reliable and best_effort:
             return (
                 f'{start}; incompatible QoS: {", ".join(best_effort)} publishes best effort, '
-                'image_reliability is reliable. Set it to best_effort.'
+                'image_reliability or qos_overrides asks for reliable. Set it to best_effort.'
             )
         if self._images:
             return f'{start}; {self._images} came before. The driver is there, but sends nothing.'

@@ -5,28 +5,67 @@ from __future__ import annotations
 from collections.abc import Sequence
 import logging
 import os
+import threading
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 
 from da3_ros.errors import Da3Error
 from da3_ros.ros.node import Da3Node
+from da3_ros.ros.processing import EstimatorFactory
 from da3_ros.types import Estimator
 
+_THREADS = 6
+_END_S = 1.0
 
-def main(args: Sequence[str] | None = None, estimator: Estimator | None = None) -> int:
+
+class _Start:
+    """Configures and activates a node on a thread of its own, where loading disturbs nobody.
+
+    Args:
+        node: the node; its executor spins meanwhile.
+    """
+
+    def __init__(self, node: Da3Node) -> None:
+        self._node = node
+        self.has_failed = False
+        threading.Thread(target=self._run, name='da3_start', daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            is_active = self._node.autostart()
+            # One that is told to end while it loads has not failed.
+            self.has_failed = not is_active and self._node.context.ok()
+        except Exception as error:
+            # Another client of the lifecycle was faster, or the process is told to end.
+            if self._node.context.ok():
+                self._node.get_logger().error(f'autostart: {error}')
+            return
+        if self.has_failed:
+            # Ends the executor of the main thread.
+            rclpy.try_shutdown()
+
+
+def main(
+    args: Sequence[str] | None = None, estimator: Estimator | EstimatorFactory | None = None
+) -> int:
     """Run the node until it is interrupted; return the exit status."""
     rclpy.init(args=args)
     has_ended, status = True, 0
     try:
         node = Da3Node(estimator)
-        executor = MultiThreadedExecutor(4)
+        executor = MultiThreadedExecutor(_THREADS)
         executor.add_node(node)
-        node.get_logger().info('ready')
+        start: _Start | None = None
         try:
+            if node.wants_autostart:
+                start = _Start(node)
+            else:
+                node.get_logger().info('unconfigured: waits for transitions of the lifecycle')
             executor.spin()
         finally:
-            has_ended = node.close(timeout_s=1.0)
+            status = 1 if start is not None and start.has_failed else 0
+            has_ended = node.close(_END_S)
             executor.shutdown(0.5)
             node.destroy_node()
     except (KeyboardInterrupt, ExternalShutdownException):
@@ -36,7 +75,8 @@ def main(args: Sequence[str] | None = None, estimator: Estimator | None = None) 
         status = 1
     rclpy.try_shutdown()
     if not has_ended:
-        # The estimator is inside one long computation that nothing can interrupt.
+        # The estimator is inside one long computation that nothing can interrupt, or weights are
+        # being loaded.
         logging.shutdown()
         os._exit(status)
     return status

@@ -1,125 +1,194 @@
-"""The node: joins parameters, inputs, the runner, outputs, exports and diagnostics.
-
-Composition only. Callbacks of images run in one group, one at a time; exports in groups of their
-own; inference on the runner's thread.
-"""
+"""The node: parameters, the lifecycle around `Processing`, and diagnostics."""
 
 from __future__ import annotations
 
 from pathlib import Path
-import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.node import Node
-from std_srvs.srv import Trigger
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from da3_ros.assembly import TRUTH_MODEL, build_estimator
-from da3_ros.ros.diagnostics import camera_status, diagnostic_array, pipeline_status
-from da3_ros.ros.exports import Exports
-from da3_ros.ros.faults import FaultLog
-from da3_ros.ros.input_views import InputViews
-from da3_ros.ros.inputs import CameraInput
-from da3_ros.ros.outputs import Outputs
-from da3_ros.ros.params import OptionsHolder, declare_rig, undeclared
-from da3_ros.ros.preparation import BlindAreas
-from da3_ros.ros.runner import PipelineRunner
-from da3_ros.ros.transforms import RigSource
+from da3_ros.config import NodeOptions
+from da3_ros.errors import NodeError
+from da3_ros.export.files import remove_abandoned
+from da3_ros.ros.diagnostics import diagnostic_array, idle_status
+from da3_ros.ros.lifecycle import ManagedNode, require_alive
+from da3_ros.ros.memory import memory_use, return_freed_memory
+from da3_ros.ros.params import CAMERA_PREFIXES, OptionsHolder, declare_rig, undeclared
+from da3_ros.ros.processing import CameraParameters, EstimatorFactory, Processing
 from da3_ros.ros.view_params import declare_views
-from da3_ros.stream.stats import StreamStats
 from da3_ros.types import Estimator
 
 _DIAGNOSTICS_PERIOD_S = 1.0
 _DIAGNOSTICS_DEPTH = 10
+# How long a transition waits for the window that is being estimated.
+_WORKER_END_S = 1.0
 
 
-class Da3Node(Node):  # type: ignore[misc]  # rclpy has no types
-    """Cameras in, depth, poses and clouds out.
+class Da3Node(ManagedNode):
+    """Cameras in, depth, poses and clouds out; a lifecycle node.
+
+    Configure reads the parameters and loads the network, activate subscribes to the cameras,
+    deactivate keeps the scene, cleanup gives all memory back.
 
     Args:
-        estimator: turns windows into geometry; None for what the parameter `model` names.
+        estimator: turns windows into geometry, or makes such a thing from the options whenever
+            the node is configured; None for what the parameter `model` names.
         node_arguments: passed on to rclpy's Node (namespace, parameter_overrides, context, ...).
-
-    Raises:
-        NodeError: a parameter is wrong; names it.
-        CheckpointError: the model cannot be loaded; says why.
-        ConfigError: the device is not there.
     """
 
-    def __init__(self, estimator: Estimator | None = None, **node_arguments: Any) -> None:
+    def __init__(
+        self, estimator: Estimator | EstimatorFactory | None = None, **node_arguments: Any
+    ) -> None:
         super().__init__('da3_node', **node_arguments)
+        self._given = estimator
+        self._processing: Processing | None = None
+        self._said_unknown = False
         self._holder = OptionsHolder(self)
-        options = self._holder.current
-        given_rig = declare_rig(self, options)
-        views = declare_views(self, options)
-        blind = BlindAreas()
-        # The truth is told by camera and stamp and looks at no image: it needs none upright.
-        is_truth = estimator is None and options.estimator.model == TRUTH_MODEL
-        turns = {} if is_truth else {c: view.quarter_turns for c, view in views.items()}
-        estimator = InputViews(estimator or build_estimator(options), turns, blind)
-        self._stats = StreamStats()
-        self._faults = FaultLog(self.get_logger().error)
-        inputs_group = MutuallyExclusiveCallbackGroup()
-        rig_group = MutuallyExclusiveCallbackGroup()
-        rig_source = RigSource(self, options.output, given_rig, rig_group, self._faults)
-        self._runner = PipelineRunner(
-            options,
-            estimator,
-            rig_source,
-            Outputs(self, self._holder),
-            self._faults,
-            self._stats,
-            self.get_logger(),
-            is_alive=self.context.ok,
-        )
-        self._exports = Exports(
-            self,
-            Path(options.output.export_dir),
-            self._runner.scene,
-            lambda: self._runner.stopping,
-        )
-        self._inputs = [
-            CameraInput(
-                self,
-                camera,
-                options.output,
-                inputs_group,
-                self._runner.push,
-                self._faults,
-                crop=views[camera].crop,
-                blind=blind,
-            )
-            for camera in options.stream.cameras
-        ]
-        self._reset_service = self.create_service(
-            Trigger, '~/reset', self._reset, callback_group=rig_group
-        )
         self._diagnostics = self.create_publisher(
             DiagnosticArray, '/diagnostics', _DIAGNOSTICS_DEPTH
         )
+        # Of the steady clock: also when /clock is what does not come.
         self._timer = self.create_timer(
             _DIAGNOSTICS_PERIOD_S,
             self._publish_diagnostics,
             callback_group=MutuallyExclusiveCallbackGroup(),
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
         )
-        self._warn_of_unknown_parameters()
-        self._runner.start()
+
+    @property
+    def wants_autostart(self) -> bool:
+        """Whether to configure and activate without being asked."""
+        return bool(self.get_parameter('autostart').value)
+
+    def autostart(self) -> bool:
+        """Configure and activate; return whether both went well. The reason is in the log."""
+        done = TransitionCallbackReturn.SUCCESS
+        return bool(self.trigger_configure() == done and self.trigger_activate() == done)
 
     def close(self, timeout_s: float) -> bool:
-        """End the worker and the exports; return whether the worker ended within the time."""
-        has_ended = self._runner.stop(timeout_s)
-        self._exports.destroy()
-        return has_ended
+        """End worker and exports as the process ends; return whether they did within the time."""
+        processing = self._processing
+        has_ended = processing is None or processing.close(timeout_s)
+        return has_ended and not self.in_transition
 
-    def _warn_of_unknown_parameters(self) -> None:
+    # ---- transitions
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Read the parameters, load the network, make publishers and services."""
+        del state
+        result = self.attempt('configure', self._configure)
+        self._holder.is_configured = result == TransitionCallbackReturn.SUCCESS
+        return result
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe to the cameras and start to work."""
+        del state
+        return self.attempt('activate', self._activate)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Leave the cameras; what was built stays."""
+        del state
+        return self.attempt('deactivate', self._deactivate)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give back the network and all else that configure made."""
+        del state
+        return self.attempt('cleanup', self._release)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give back everything, for good."""
+        del state
+        return self.attempt('shutdown', self._release)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give back everything after a transition that broke.
+
+        The node is unconfigured then; if that breaks too, it is finalized.
+        """
+        del state
+        reason = self.last_failure
+        result = self.attempt('clearing up after the error', self._release)
+        self.last_failure = self.last_failure or reason
+        return result
+
+    def _configure(self) -> None:
+        self._declare_cameras(self._holder.checked())
+        # From here on nothing that is read below can change.
+        self._holder.is_configured = True
+        options = self._holder.checked()
+        cameras = self._declare_cameras(options)
+        self._warn_of_unknown_parameters(options)
+        # The truth is told by camera and stamp and looks at no image: it needs none upright.
+        is_truth = self._given is None and options.estimator.model == TRUTH_MODEL
+        estimator = self._make_estimator(options)
+        require_alive(self)
+        removed = remove_abandoned(Path(options.output.export_dir))
+        if removed:
+            self.get_logger().warning(
+                f'removed {removed} half-written exports of a process that was killed from '
+                f'{options.output.export_dir}'
+            )
+        self._processing = Processing(
+            self, self._holder, cameras, estimator, turns_images=not is_truth
+        )
+
+    def _make_estimator(self, options: NodeOptions) -> Estimator:
+        if self._given is None:
+            return build_estimator(options)
+        if not callable(self._given):
+            return self._given
+        return self._given(options)
+
+    def _declare_cameras(self, options: NodeOptions) -> CameraParameters:
+        return CameraParameters(declare_rig(self, options), declare_views(self, options))
+
+    def _activate(self) -> None:
+        self._configured.activate()
+        self.get_logger().info('ready')
+
+    def _deactivate(self) -> None:
+        if not self._configured.deactivate(_WORKER_END_S):
+            self.get_logger().warning(
+                'a window is still being estimated; its result will not be used'
+            )
+
+    def _release(self) -> None:
+        processing = self._processing
+        has_ended = processing is None or processing.release(_WORKER_END_S)
+        # Only now: what an error left undone is tried again by on_error.
+        self._processing = None
+        self._holder.is_configured = False
+        # Also what a network left behind that did not fit into memory.
+        return_freed_memory()
+        if not has_ended:
+            self.get_logger().warning(
+                'a window is still being estimated; the memory of the network comes back '
+                'when it is done'
+            )
+
+    @property
+    def _configured(self) -> Processing:
+        if self._processing is None:
+            raise NodeError('the node is not configured')
+        return self._processing
+
+    # ---- what the node says of itself
+
+    def _warn_of_unknown_parameters(self, options: NodeOptions) -> None:
+        if self._said_unknown:
+            return
+        self._said_unknown = True
         # rclpy has no public way to see parameters that were given and never declared.
         given = getattr(self, '_parameter_overrides', {})
-        cameras = self._holder.current.stream.cameras
+        cameras = options.stream.cameras
         for name in undeclared(self, given):
-            group, _, rest = name.partition('.')
+            _, _, rest = name.partition('.')
             is_known = any(rest.startswith(f'{camera}.') for camera in cameras)
-            if group in ('rig', 'input') and not is_known:
+            if name.startswith(CAMERA_PREFIXES) and not is_known:
                 self.get_logger().error(
                     f'parameter {name}: no such camera; the parameter cameras names '
                     f'{", ".join(cameras)}; ignored'
@@ -129,25 +198,13 @@ class Da3Node(Node):  # type: ignore[misc]  # rclpy has no types
                     f"parameter {name}: not one of this node's; ignored. See docs/parameters.md."
                 )
 
-    def _reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        del request  # empty
-        self._runner.reset()
-        response.success, response.message = True, 'the world starts anew with the next images'
-        return response
-
     def _publish_diagnostics(self) -> None:
-        sync = self._runner.sync_report()
-        name = self.get_name()
-        stream = pipeline_status(
-            name,
-            self._stats.snapshot(time.monotonic()),
-            sync,
-            self._runner.dropped_sets,
-            self._runner.last_result,
-        )
-        cameras = [
-            camera_status(name, status, self._faults.counts(status.camera), sync)
-            for status in (camera.status() for camera in self._inputs)
-        ]
+        name = self.get_fully_qualified_name().lstrip('/')
+        state, processing = self.state_label, self._processing
+        if processing is None:
+            facts = {'state': state, **memory_use('none')}
+            statuses = [idle_status(name, facts, state, self.last_failure)]
+        else:
+            statuses = processing.statuses(name, state)
         now_ns = self.get_clock().now().nanoseconds
-        self._diagnostics.publish(diagnostic_array(now_ns, [stream, *cameras]))
+        self._diagnostics.publish(diagnostic_array(now_ns, statuses))

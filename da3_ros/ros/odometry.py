@@ -25,6 +25,9 @@ _FLOOR_RAD = 1e-3
 # What a window that shares nothing with the one before may have moved unseen.
 _DEAD_RECKONING_M = 1.0
 _DEAD_RECKONING_RAD = 0.3
+# What an odometry that is followed alone may be wrong by from one window to the next.
+_ODOMETRY_M = 0.02
+_ODOMETRY_RAD = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,8 @@ class PoseUncertainty:
     Every window adds the squares of its alignment residuals (at least 1 mm and 1 mrad), as in a
     random walk. An uncertain scale adds (sigma of log scale * distance from the start)^2. A window
     that shares no view with the one before adds 1 m and 0.3 rad, and is itself unknown (1e6), as
-    is every pose whose unit is not the metre.
+    is every pose whose unit is not the metre. A window that is placed by odometry alone adds 2 cm
+    and 0.01 rad.
     """
 
     def __init__(self) -> None:
@@ -57,6 +61,8 @@ class PoseUncertainty:
         else:
             if report.method == 'dead_reckoning':
                 step = Variances(_DEAD_RECKONING_M**2, _DEAD_RECKONING_RAD**2)
+            elif report.method == 'odometry':
+                step = Variances(_ODOMETRY_M**2, _ODOMETRY_RAD**2)
             else:
                 step = Variances(
                     _at_least(report.translation_residual, _FLOOR_M) ** 2,
@@ -79,7 +85,8 @@ class PoseUncertainty:
 
     def twist(self, report: AlignmentReport, seconds: float | None) -> Variances:
         """Return the variances of a velocity over some seconds; None when there is none."""
-        if seconds is None or not report.is_metric or report.method != 'shared_views':
+        moved = report.method in ('shared_views', 'odometry')
+        if seconds is None or not report.is_metric or not moved:
             return Variances(UNKNOWN_VARIANCE, UNKNOWN_VARIANCE)
         return Variances(
             min(2 * self._last.position / seconds**2, UNKNOWN_VARIANCE),
@@ -120,6 +127,11 @@ class OdometryPublisher:
         self._capacity = capacity
         self.restart()
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody subscribes."""
+        return bool(self._odometry.get_subscription_count() or self._path.get_subscription_count())
+
     def restart(self) -> None:
         """Forget the way so far: the world starts anew."""
         self._trajectory = Trajectory(max(self._capacity, 2))
@@ -139,7 +151,8 @@ class OdometryPublisher:
         pose.pose = pose_message(posed.world_from_base)
         self._poses.append(pose)
         # Latched: who comes later gets the last one, so it goes out without readers too.
-        self._path.publish(Path(header=pose.header, poses=list(self._poses)))
+        if self._capacity:
+            self._path.publish(Path(header=pose.header, poses=list(self._poses)))
         if self._odometry.get_subscription_count():
             self._odometry.publish(self._message(pose, posed, report))
 

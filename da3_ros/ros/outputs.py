@@ -18,10 +18,14 @@ from da3_ros.ros.params import OptionsHolder
 from da3_ros.ros.point_cloud import CloudView, merged_cloud
 from da3_ros.ros.qos import data_output, overridable
 from da3_ros.ros.transforms import TransformPublisher
+from da3_ros.stream.pose_log import PoseLog
 from da3_ros.types import PosedView, RigCalibration, WindowResult
+from da3_ros.web import LiveViewer
 
 _SCALE_SOURCES = {
     'none': WindowReport.SCALE_NONE,
+    'odometry': WindowReport.SCALE_ODOMETRY,
+    'camera_info': WindowReport.SCALE_CAMERA_INFO,
     'estimator': WindowReport.SCALE_METRIC_MODEL,
     'rig': WindowReport.SCALE_RIG,
     'chain': WindowReport.SCALE_CHAIN,
@@ -46,12 +50,16 @@ class Outputs:
     Args:
         node: owns the publishers.
         holder: options; those that may change are read for every window.
+        viewer: shows what is published in browsers; None for none.
     """
 
-    def __init__(self, node: Node, holder: OptionsHolder) -> None:
+    def __init__(
+        self, node: Node, holder: OptionsHolder, viewer: LiveViewer | None = None
+    ) -> None:
         options = holder.current
         self._node = node
         self._holder = holder
+        self._viewer = viewer
         self._cameras = {
             camera: CameraOutputs(node, camera, options.output)
             for camera in options.stream.cameras
@@ -59,6 +67,8 @@ class Outputs:
         self._transforms = TransformPublisher(node, options.output)
         self._odometry = OdometryPublisher(node, options.output, options.stream.scene_sets)
         profile = data_output(options.output.queue_depth)
+        self.way = PoseLog()
+        """Every pose that was published since the world began."""
         self._points = node.create_publisher(
             PointCloud2, 'points', profile, qos_overriding_options=overridable()
         )
@@ -69,6 +79,22 @@ class Outputs:
     def restart(self) -> None:
         """Forget the way so far: the world starts anew."""
         self._odometry.restart()
+        self.way.clear()
+        if self._viewer is not None:
+            self._viewer.reset()
+
+    def is_wanted(self) -> bool:
+        """Whether anybody has use for a window: a store, TF, a subscriber or a browser."""
+        options = self._holder.current
+        if options.stream.scene_sets or options.output.publish_tf or options.output.publish_map_tf:
+            return True
+        return (
+            self._odometry.is_wanted
+            or any(camera.is_wanted for camera in self._cameras.values())
+            or bool(self._points.get_subscription_count())
+            or bool(self._window.get_subscription_count())
+            or (self._viewer is not None and self._viewer.clients > 0)
+        )
 
     def publish_rig(self, rig: RigCalibration, frame_ids: Mapping[str, str]) -> None:
         """Publish where cameras sit that only the parameters know."""
@@ -84,6 +110,7 @@ class Outputs:
         for posed in result.new_sets:
             self._transforms.publish(posed, rig)
             self._odometry.publish(posed, result.alignment)
+            self.way.append(posed.stamp_ns, posed.world_from_base)
             for view in posed.views:
                 outputs = self._cameras[view.frame.camera]
                 outputs.publish(view, options.output, options.estimator)
@@ -93,6 +120,8 @@ class Outputs:
         latency_s = (int(self._node.get_clock().now().nanoseconds) - latest_ns) / 1e9
         if self._window.get_subscription_count():
             self._window.publish(self._report(result, losses, latency_s, options))
+        if self._viewer is not None:
+            self._viewer.show(result, latency_s)
         return latency_s
 
     def _cloud(self, result: WindowResult, options: NodeOptions) -> PointCloud2:
@@ -123,6 +152,11 @@ class Outputs:
             rotation_residual_rad=float(a.rotation_residual_rad),
             translation_residual=float(a.translation_residual),
             depth_residual=float(a.depth_residual),
+            conditioning=a.conditioning,
+            window_views=a.views,
+            odometry_views=a.odometry_views,
+            rig_rotation_residual_rad=float(a.rig_rotation_residual_rad),
+            rig_translation_residual=float(a.rig_translation_residual),
             estimate_s=float(result.estimate_s),
             stamp_to_publish_s=latency_s,
             dropped_sets=losses.dropped_sets,

@@ -2,12 +2,14 @@
 
 Every option is declared with its help, bounds and whether it may change. What is read back is a
 checked `NodeOptions`. A change at run time is checked as a whole and then replaces the options
-object in one assignment, or is rejected with the reason and changes nothing.
+object in one assignment, or is rejected with the reason and changes nothing. Options that are not
+dynamic change only while the node is not configured.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 import re
 import sys
 
@@ -22,11 +24,27 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from da3_ros.config import NodeOptions, OptionSpec, OptionValue, from_flat, option_specs, to_flat
+from da3_ros.config import (
+    NodeOptions,
+    OptionSpec,
+    OptionValue,
+    check_value,
+    from_flat,
+    option_specs,
+)
 from da3_ros.errors import ConfigError, GeometryError, NodeError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import rigid_from_xyz_xyzw
 from da3_ros.types import RigCalibration
+
+START_ONLY = frozenset({'autostart'})
+"""Options that count once, when the process starts."""
+
+FIXED_TEXT = 'read-only while the node is configured'
+"""What parameters that are not dynamic say of themselves."""
+
+CAMERA_PREFIXES = ('rig.', 'input.')
+"""How the names of the parameters of single cameras begin."""
 
 _RIG_PREFIX = 'rig.'
 _RIG_FIELD = '.base_from_camera'
@@ -42,55 +60,124 @@ _INT64_MAX = 2**63 - 1
 class OptionsHolder:
     """The options as they are now; whoever reads `current` sees one consistent set.
 
+    A wrong value given at start is kept in mind, not raised, so that the node comes up and the
+    parameter can be corrected; `checked` tells of it.
+
     Args:
         node: a node that has no parameters of these names yet. They are declared here.
-
-    Raises:
-        NodeError: a parameter given at start is wrong; names it and says what was expected.
     """
 
     def __init__(self, node: Node) -> None:
-        values: dict[str, OptionValue] = {}
-        for spec in option_specs():
-            values[spec.name] = _declare(node, spec)
+        self._specs = {spec.name: spec for spec in option_specs()}
+        self._wrong: dict[str, str] = {}
+        self._values: dict[str, OptionValue] = {}
+        for spec in self._specs.values():
+            self._values[spec.name] = self._declared(node, spec)
+        self._current: NodeOptions | None = None
+        with suppress(ConfigError):
+            self._current = _whole(self._values)
+        self.is_configured = False
+        """Whether only dynamic options may change, and parameters of cameras may not."""
+        # The handles keep the callbacks registered.
+        self._check_handle = node.add_on_set_parameters_callback(self._check)
+        self._take_handle: object = None
+        # Where there are such callbacks (not in Humble), nobody else can object any more.
+        self._takes_later = hasattr(node, 'add_post_set_parameters_callback')
+        if self._takes_later:
+            self._take_handle = node.add_post_set_parameters_callback(self._take)
+
+    def _declared(self, node: Node, spec: OptionSpec) -> OptionValue:
         try:
-            self.current = from_flat(values)
+            return _declare(node, spec)
+        except NodeError as error:
+            self._wrong[spec.name] = str(error)
+            return _declare(node, spec, ignore_given=True)
+
+    @property
+    def current(self) -> NodeOptions:
+        """The options.
+
+        Raises:
+            NodeError: those given at start do not fit together; see `checked`.
+        """
+        return self._current or self.checked()
+
+    def checked(self) -> NodeOptions:
+        """Return the options, after a look at every value that was given.
+
+        Raises:
+            NodeError: a parameter is wrong; names it and says what was expected.
+        """
+        for reason in self._wrong.values():
+            raise NodeError(reason)
+        try:
+            self._current = _whole(self._values)
         except ConfigError as error:
             raise NodeError(f'parameter {error}') from error
-        for camera in self.current.stream.cameras:
-            _check_camera_name(camera)
-        self._specs = {spec.name: spec for spec in option_specs()}
-        # The handle keeps the callback registered.
-        self._handle = node.add_on_set_parameters_callback(self._change)
+        return self._current
 
-    def _change(self, parameters: Sequence[Parameter]) -> SetParametersResult:
+    def _check(self, parameters: Sequence[Parameter]) -> SetParametersResult:
         """Accept all of a change or none of it."""
+        reason = self._objection(parameters)
+        if not reason and not self._takes_later:
+            self._take(parameters)
+        return SetParametersResult(successful=not reason, reason=reason)
+
+    def _objection(self, parameters: Sequence[Parameter]) -> str:
+        """Return what speaks against a change, empty if nothing does."""
         changed = {p.name: _plain(p.value) for p in parameters if p.name in self._specs}
         fixed = [name for name in changed if not self._specs[name].dynamic]
-        if fixed:
-            reason = f'{", ".join(fixed)}: read only; restart the node to change it'
-            return SetParametersResult(successful=False, reason=reason)
+        fixed += [p.name for p in parameters if p.name.startswith(CAMERA_PREFIXES)]
+        if fixed and self.is_configured:
+            return (
+                f'{", ".join(fixed)}: read-only; set it at start, or deactivate and clean up, '
+                'set it and configure again'
+            )
         try:
-            options = from_flat({**to_flat(self.current), **changed})
+            for name, value in changed.items():
+                check_value(self._specs[name], value)
+            if self._current is not None:
+                _whole({**self._values, **changed})
         except ConfigError as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        self.current = options
-        return SetParametersResult(successful=True)
+            return str(error)
+        return ''
+
+    def _take(self, parameters: Sequence[Parameter]) -> None:
+        """Take a change to which nobody objected."""
+        changed = {p.name: _plain(p.value) for p in parameters if p.name in self._specs}
+        if not changed:
+            return
+        self._values = {**self._values, **changed}
+        for name in changed:
+            self._wrong.pop(name, None)
+        with suppress(ConfigError):
+            self._current = _whole(self._values)
 
 
-def _check_camera_name(camera: str) -> None:
-    if not _TOPIC_PREFIX.fullmatch(camera):
-        raise NodeError(
-            f'parameter cameras: {camera!r} cannot begin a topic name; use letters, digits and _, '
-            'not a digit first, parts joined by /'
-        )
+def _whole(values: Mapping[str, OptionValue]) -> NodeOptions:
+    """Return options of all values, checked together.
+
+    Raises:
+        ConfigError: they do not fit.
+    """
+    options = from_flat(values)
+    for camera in options.stream.cameras:
+        if not _TOPIC_PREFIX.fullmatch(camera):
+            raise ConfigError(
+                f'cameras: {camera!r} cannot begin a topic name; use letters, digits and _, '
+                'not a digit first, parts joined by /'
+            )
+    return options
 
 
 def descriptor(spec: OptionSpec) -> ParameterDescriptor:
     """Return what ROS shows and checks of an option."""
-    found = ParameterDescriptor(name=spec.name, description=spec.help, read_only=not spec.dynamic)
-    if spec.choices:
-        found.additional_constraints = 'one of ' + ', '.join(spec.choices)
+    found = ParameterDescriptor(name=spec.name, description=spec.help)
+    found.read_only = spec.name in START_ONLY
+    limits = ['one of ' + ', '.join(spec.choices)] if spec.choices else []
+    if not spec.dynamic and not found.read_only:
+        limits.append(FIXED_TEXT)
+    found.additional_constraints = '; '.join(limits)
     if spec.minimum is None and spec.maximum is None:
         return found
     if isinstance(spec.default, float):
@@ -105,10 +192,11 @@ def descriptor(spec: OptionSpec) -> ParameterDescriptor:
     return found
 
 
-def _declare(node: Node, spec: OptionSpec) -> OptionValue:
+def _declare(node: Node, spec: OptionSpec, *, ignore_given: bool = False) -> OptionValue:
     default = list(spec.default) if isinstance(spec.default, tuple) else spec.default
+    details = descriptor(spec)
     try:
-        value = node.declare_parameter(spec.name, default, descriptor(spec)).value
+        value = node.declare_parameter(spec.name, default, details, ignore_given).value
     except (InvalidParameterTypeException, InvalidParameterValueException) as error:
         raise NodeError(f'parameter {spec.name}: expected {_expected(spec)}; {error}') from error
     return _plain(value)
@@ -131,7 +219,9 @@ def _plain(value: object) -> OptionValue:
 
 
 def declare_rig(node: Node, options: NodeOptions) -> RigCalibration:
-    """Declare `rig.<camera>.base_from_camera` of every camera and return those that are given.
+    """Read `rig.<camera>.base_from_camera` of every camera and return those that are given.
+
+    What is not declared yet is declared.
 
     Raises:
         NodeError: one is not seven numbers with a non-zero quaternion; names it.
@@ -139,14 +229,7 @@ def declare_rig(node: Node, options: NodeOptions) -> RigCalibration:
     found: dict[str, FloatArray] = {}
     for camera in options.stream.cameras:
         name = f'{_RIG_PREFIX}{camera}{_RIG_FIELD}'
-        # Without a type: [] and whole numbers are as good as decimal ones.
-        details = ParameterDescriptor(
-            name=name,
-            description=_RIG_HELP.format(camera=camera),
-            read_only=True,
-            dynamic_typing=True,
-        )
-        value = node.declare_parameter(name, None, details).value
+        value = declared_once(node, name, None, _RIG_HELP.format(camera=camera))
         if value is None or (isinstance(value, Sequence) and not len(value)):
             continue
         try:
@@ -157,6 +240,23 @@ def declare_rig(node: Node, options: NodeOptions) -> RigCalibration:
                 f'got {value!r} ({error})'
             ) from error
     return RigCalibration(found)
+
+
+def declared_once(node: Node, name: str, default: object, text: str) -> object:
+    """Return the value of a parameter of a camera; it is declared when it is not yet.
+
+    It has no type: an empty list is as good as none, and 90.0 as good as 90.
+    """
+    if not node.has_parameter(name):
+        details = ParameterDescriptor(
+            name=name,
+            description=text,
+            additional_constraints=FIXED_TEXT,
+            dynamic_typing=True,
+        )
+        node.declare_parameter(name, default, details)
+    value: object = node.get_parameter(name).value
+    return value
 
 
 def undeclared(node: Node, given: Mapping[str, object]) -> tuple[str, ...]:

@@ -10,27 +10,37 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 import logging
+import re
 import threading
 import time
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
-from da3_ros.assembly import Pipeline, build_pipeline
+from da3_ros.assembly import Pipeline, build_pipeline, build_reconstructor
 from da3_ros.config import NodeOptions
 from da3_ros.export.scene import ExportScene
 from da3_ros.ros.faults import FaultLog
 from da3_ros.ros.outputs import Losses, Outputs
 from da3_ros.ros.transforms import RigSource
-from da3_ros.stream.reconstructor import Reconstructor
+from da3_ros.stream.latest_slot import LatestSlot
 from da3_ros.stream.stats import StreamStats
 from da3_ros.stream.sync import SyncReport
-from da3_ros.types import CameraFrame, Estimator, RigCalibration, Window, WindowResult
+from da3_ros.types import (
+    CameraFrame,
+    Estimator,
+    FrameSet,
+    RigCalibration,
+    Window,
+    WindowResult,
+)
 
 _log = logging.getLogger(__name__)
 
 _POLL_S = 0.25
 # How long the first set waits for /tf_static, which is latched and so usually there already.
 _RIG_WAIT_S = 1.0
+_NOTE_PERIOD_S = 30.0
+_NUMBER = re.compile(r'[-+]?\d[\d.e+-]*')
 
 
 class PipelineRunner:
@@ -46,6 +56,7 @@ class PipelineRunner:
         logger: the node's.
         is_alive: whether the middleware still runs.
         clock: monotonic seconds.
+        is_wanted: whether anybody has use for the next window; it is left out otherwise.
     """
 
     def __init__(
@@ -59,6 +70,7 @@ class PipelineRunner:
         logger: RcutilsLogger,
         is_alive: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         self._options = options
         self._estimator = estimator
@@ -69,7 +81,11 @@ class PipelineRunner:
         self._logger = logger
         self._is_alive = is_alive
         self._clock = clock
+        self._is_wanted = is_wanted
         self._rig: RigCalibration | None = None
+        self._ignores_rig = options.stream.scale_source == 'none'
+        # Not logger.warning itself: rclpy wants one severity for each place of a call.
+        self._notes = FaultLog(lambda line: logger.warning(line), _NOTE_PERIOD_S)
         self._frame_ids: dict[str, str] = {}
         self._lock = threading.Lock()
         self._pipeline = self._build(RigCalibration())
@@ -77,7 +93,7 @@ class PipelineRunner:
         self._last_set_ns: int | None = None
         self._last_result: WindowResult | None = None
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name='da3_worker', daemon=True)
+        self._thread: threading.Thread | None = None
 
     def _build(self, rig: RigCalibration) -> Pipeline:
         return build_pipeline(self._options, rig, self._estimator, self._clock)
@@ -85,8 +101,24 @@ class PipelineRunner:
     # ---- called from the node's callbacks
 
     def start(self) -> None:
-        """Start the worker."""
+        """Start the worker; after `stop` it goes on with the same world."""
+        before = self._thread
+        with self._lock:
+            self._stopping = threading.Event()
+            if before is not None:
+                self._reopen()
+        self._thread = threading.Thread(
+            target=self._run, args=(self._stopping, before), name='da3_worker', daemon=True
+        )
         self._thread.start()
+
+    def _reopen(self) -> None:
+        """Take sets again, none of those from before the stop; hold the lock."""
+        old = self._pipeline
+        old.synchronizer.reset()
+        old.slot.clear()
+        self._dropped_before += old.slot.dropped
+        self._pipeline = replace(old, slot=LatestSlot(self._options.stream.stride))
 
     def push(self, frame: CameraFrame) -> None:
         """Take a frame; returns at once."""
@@ -135,9 +167,19 @@ class PipelineRunner:
         """
         self._stopping.set()
         self._pipeline.slot.close()
-        if self._thread.is_alive():
+        if self._thread is not None:
             self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        return not self.is_running
+
+    def join(self) -> None:
+        """Wait until the worker has ended, however long its window takes."""
+        if self._thread is not None:
+            self._thread.join()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the worker's thread lives, also after `stop` within a long window."""
+        return self._thread is not None and self._thread.is_alive()
 
     def scene(self) -> ExportScene:
         """Return a snapshot of the scene, to be written beside the worker."""
@@ -167,8 +209,11 @@ class PipelineRunner:
 
     # ---- the worker's thread
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
+    def _run(self, stopping: threading.Event, before: threading.Thread | None) -> None:
+        # One thread at a time uses the estimator: that of before the stop may be in a window.
+        while before is not None and before.is_alive() and not stopping.is_set():
+            before.join(_POLL_S)
+        while not stopping.is_set():
             pipeline = self._pipeline
             frame_set = pipeline.slot.get(_POLL_S)
             if frame_set is None:
@@ -178,13 +223,17 @@ class PipelineRunner:
                 self._adopt_rig()
                 # The rig may have made a new pipeline, which this set then starts.
                 pipeline = self._pipeline
-                window = pipeline.windower.push(frame_set)
-                if window is not None:
+                window = pipeline.windower.push(self._with_prior(frame_set))
+                if window is None:
+                    continue
+                if self._is_wanted():
                     self._process(pipeline, window)
+                else:
+                    self._stats.count('unwanted_windows')
             except Exception as error:
                 # Whatever goes wrong with one window must not end the node. Publishing fails
                 # when the middleware is shut down first, which is no fault of the window.
-                if self._is_alive() and not self._stopping.is_set():
+                if self._is_alive() and not stopping.is_set():
                     self._report_failure(window, error)
 
     def _process(self, pipeline: Pipeline, window: Window) -> None:
@@ -201,13 +250,30 @@ class PipelineRunner:
             a = result.alignment
             unit = 'metres' if a.is_metric else 'units of its own, not metres'
             self._logger.info(f'the world starts, in {unit} (scale from {a.scale_source})')
+        elif result.alignment.is_new_unit:
+            # Scene, path and trajectory of the old unit would not fit what comes.
+            self._outputs.restart()
+            pipeline.scene.clear()
         for posed in result.new_sets:
             pipeline.scene.add(posed)
         self._last_result = result
+        self._log_notes(result.alignment.note)
         latency_s = self._outputs.publish(result, self._losses(result), self.rig)
         self._stats.event('windows', self._clock())
         self._stats.latency('estimate', result.estimate_s)
         self._stats.latency('stamp_to_publish', latency_s)
+
+    def _log_notes(self, note: str) -> None:
+        """Log each kind of remark once in a while, whatever its numbers."""
+        for part in filter(None, note.split('; ')):
+            self._notes.report('window', _NUMBER.sub('#', part), part)
+
+    def _with_prior(self, frame_set: FrameSet) -> FrameSet:
+        """Return the set with what TF and parameters know of its cameras' poses."""
+        prior = self._rig_source.prior(frame_set)
+        if prior is not None and self._ignores_rig:
+            prior = replace(prior, base_from_camera={})
+        return replace(frame_set, prior=prior)
 
     def _losses(self, result: WindowResult) -> Losses:
         missing = dict.fromkeys(
@@ -233,6 +299,9 @@ class PipelineRunner:
         """Use what is known of the rig; a rig that became larger starts the world anew."""
         with self._lock:
             frame_ids = dict(self._frame_ids)
+        if self._ignores_rig:
+            self._rig = RigCalibration()
+            return
         if self._rig is None:
             rig = self._rig_source.wait_for_rig(frame_ids, _RIG_WAIT_S)
             self._say_missing(rig, frame_ids)
@@ -251,7 +320,9 @@ class PipelineRunner:
             is_first = self._rig is None
             self._rig = rig
             if is_first:
-                reconstructor = Reconstructor(self._estimator, rig, self._clock)
+                reconstructor = build_reconstructor(
+                    self._options, rig, self._estimator, self._clock
+                )
                 self._pipeline = replace(self._pipeline, reconstructor=reconstructor)
             else:
                 self._restart()

@@ -1,13 +1,8 @@
-"""TF: the rig read from static transforms, and the robot's pose written.
-
-Static transforms are kept in a small tree of their own, because tf2 is not there on every
-machine this package runs on, and chains of fixed joints are all that a rig needs.
-"""
+"""TF: where cameras are, read from it, and the robot's pose written."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-import threading
+from collections.abc import Mapping, Sequence
 
 from geometry_msgs.msg import TransformStamped
 import numpy as np
@@ -16,64 +11,27 @@ from rclpy.node import Node
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.config import OutputOptions
-from da3_ros.errors import GeometryError
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.se3 import invert
 from da3_ros.ros.faults import FaultLog
-from da3_ros.ros.geometry_messages import rigid_from_transform, transform_message
+from da3_ros.ros.geometry_messages import transform_message
 from da3_ros.ros.qos import latched
-from da3_ros.types import PosedSet, RigCalibration
+from da3_ros.ros.tf_input import TfInput
+from da3_ros.stream.transform_buffer import Found
+from da3_ros.types import FrameSet, PosedSet, PosePrior, RigCalibration
 
-_STATIC_DEPTH = 100
 _QUEUE_DEPTH = 100
-
-
-class StaticTransforms:
-    """Fixed joints as a forest: every frame knows its parent."""
-
-    def __init__(self) -> None:
-        self._parents: dict[str, tuple[str, FloatArray]] = {}
-        self._lock = threading.Lock()
-
-    def add(self, transform: TransformStamped) -> None:
-        """Take parent_from_child of one joint; a newer one replaces an older one.
-
-        Raises:
-            GeometryError: its quaternion is no rotation.
-        """
-        parent = transform.header.frame_id.lstrip('/')
-        parent_from_child = rigid_from_transform(transform.transform)
-        with self._lock:
-            self._parents[transform.child_frame_id.lstrip('/')] = (parent, parent_from_child)
-
-    def lookup(self, a: str, b: str) -> FloatArray | None:
-        """Return a_from_b (4, 4), None when fixed joints do not connect the two frames."""
-        with self._lock:
-            to_a = self._chain(a.lstrip('/'))
-            to_b = self._chain(b.lstrip('/'))
-        for ancestor, ancestor_from_a in to_a.items():
-            if ancestor in to_b:
-                return np.asarray(invert(ancestor_from_a) @ to_b[ancestor])
-        return None
-
-    def _chain(self, frame: str) -> dict[str, FloatArray]:
-        """Return ancestor to ancestor_from_frame, nearest first; stops at a loop."""
-        chain: dict[str, FloatArray] = {frame: np.eye(4)}
-        here = frame
-        while here in self._parents:
-            parent, parent_from_here = self._parents[here]
-            if parent in chain:
-                break
-            chain[parent] = parent_from_here @ chain[here]
-            here = parent
-        return chain
+# Camera, target frame, frame and stamp of a transform that is wanted.
+_Question = tuple[str, str, str, int]
 
 
 class RigSource:
-    """The rig: what parameters say, else what /tf_static says.
+    """Where cameras are: in the robot, by parameters or TF, and in the world, by an odometry.
+
+    Cameras that /tf_static does not connect to the base are looked for on /tf: on a moving head
+    their place is that at the stamp of the image. What parameters say comes first.
 
     Args:
-        node: owns the subscription to /tf_static.
+        node: owns the subscriptions.
         options: frames and switches.
         given: the rig of the parameters.
         group: callback group.
@@ -90,69 +48,148 @@ class RigSource:
     ) -> None:
         self._node = node
         self._base_frame = options.base_frame
+        self._prior_frame = options.prior_frame
+        self._own_frame = options.odom_frame
+        self._wait_s = options.tf_wait_s
         self._given = given
-        self._faults = faults
-        self._static = StaticTransforms()
-        self._changed = threading.Condition()
+        self._tf = TfInput(node, options, group, faults)
+        # Per pair of frames the newest stamp when waiting for newer ones was in vain.
+        self._stalled: dict[tuple[str, str], int | None] = {}
         self._reads_tf = options.use_tf_static
-        if self._reads_tf:
-            self._subscription = node.create_subscription(
-                TFMessage, '/tf_static', self.take, latched(_STATIC_DEPTH), callback_group=group
-            )
+        if self._reads_tf or self._prior_frame:
+            self._tf.listen_static()
+        if self._prior_frame:
+            self._tf.listen_moving()
 
     def take(self, message: TFMessage) -> None:
         """Take joints of /tf_static."""
-        for transform in message.transforms:
-            self._add(transform)
-        with self._changed:
-            self._changed.notify_all()
+        self._tf.take_static(message)
 
-    def _add(self, transform: TransformStamped) -> None:
-        try:
-            self._static.add(transform)
-        except GeometryError as error:
-            child = transform.child_frame_id
-            self._faults.report('tf_static', child, f'/tf_static, frame {child}: {error}')
+    def take_moving(self, message: TFMessage) -> None:
+        """Take joints of /tf."""
+        self._tf.take(message)
 
     def rig(self, frame_ids: Mapping[str, str]) -> RigCalibration:
-        """Return the rig as far as it is known now.
+        """Return the rig as far as it is known now, moving cameras where they were last.
 
         Args:
             frame_ids: camera name to the id of its optical frame.
         """
         found = dict(self._given.base_from_camera)
         for camera, frame_id in frame_ids.items():
-            if camera not in found and frame_id:
-                base_from_camera = self._static.lookup(self._base_frame, frame_id)
-                if base_from_camera is not None:
-                    found[camera] = base_from_camera
+            if camera in found or not frame_id or not self._reads_tf:
+                continue
+            newest_ns = self._tf.buffer.newest_ns(self._base_frame, frame_id) or 0
+            pose = self._tf.buffer.lookup(self._base_frame, frame_id, newest_ns).pose
+            if pose is not None:
+                found[camera] = pose
         return RigCalibration(found)
 
     def wait_for_rig(self, frame_ids: Mapping[str, str], timeout_s: float) -> RigCalibration:
-        """Return the rig, after waiting for it while somebody publishes /tf_static.
+        """Return the rig, after waiting for it while somebody publishes /tf_static or /tf.
 
         Args:
             frame_ids: camera name to the id of its optical frame; the cameras that are wanted.
-            timeout_s: longest wait; what is known then is returned.
+            timeout_s: longest wait for each of the topics; what is known then is returned.
         """
 
         def is_complete() -> bool:
             return set(frame_ids) <= set(self.rig(frame_ids).base_from_camera)
 
-        with self._changed:
-            # One of the publishers is this node's own.
-            if self._reads_tf and self._node.count_publishers('/tf_static') > 1:
-                self._changed.wait_for(is_complete, timeout_s)
+        # One of the publishers is this node's own.
+        if self._reads_tf and self._node.count_publishers('/tf_static') > 1:
+            self._tf.wait_for(is_complete, timeout_s)
+        if not is_complete() and self._listens_moving():
+            self._tf.wait_for(is_complete, timeout_s)
         return self.rig(frame_ids)
 
+    def _listens_moving(self) -> bool:
+        """Return whether /tf is read, which begins once somebody else publishes it."""
+        if self._reads_tf and self._node.count_publishers('/tf') > 1:
+            self._tf.listen_moving()
+            return True
+        return False
+
+    def prior(self, frame_set: FrameSet) -> PosePrior | None:
+        """Return what is known of the poses of a set's cameras, None when nothing ever is.
+
+        Waits for transforms that are older than the images yet, but for no joint twice: one that
+        stays behind is not waited for again before something new came from it.
+        """
+        questions = self._questions(frame_set)
+        answers = self._answers(questions)
+        rig: dict[str, FloatArray] = {}
+        odometry: dict[str, FloatArray] = {}
+        problems: list[str] = []
+        for (camera, target, frame, _), found in zip(questions, answers, strict=True):
+            is_rig = target == self._base_frame
+            if found.pose is not None:
+                (rig if is_rig else odometry)[camera] = found.pose
+            elif not is_rig or self._tf.buffer.is_connected(target, frame):
+                problems.append(found.problem)
+            else:
+                # The runner says once that such a camera has no place on the robot.
+                self._listens_moving()
+        for camera, pose in self._given.base_from_camera.items():
+            if camera in odometry:
+                odometry[camera] = odometry[camera] @ pose
+            rig[camera] = pose
+        if not (rig or odometry or problems):
+            return None
+        note = problems[0] if problems else ''
+        if note and self._tf.has_left_out:
+            note += (
+                f', transforms from {self._own_frame} are taken for those that this node itself '
+                'publishes, set publish_tf to false if another one does'
+            )
+        return PosePrior(rig, odometry, note.replace(';', ','))
+
+    def _questions(self, frame_set: FrameSet) -> list[_Question]:
+        wanted: list[_Question] = []
+        for frame in frame_set.frames:
+            is_given = frame.camera in self._given.base_from_camera
+            if not (is_given or frame.frame_id):
+                continue
+            if self._reads_tf and not is_given:
+                wanted.append((frame.camera, self._base_frame, frame.frame_id, frame.stamp_ns))
+            if self._prior_frame:
+                # A camera that only parameters know is in no tree: its base is asked for.
+                below = self._base_frame if is_given else frame.frame_id
+                wanted.append((frame.camera, self._prior_frame, below, frame.stamp_ns))
+        return wanted
+
+    def _answers(self, questions: Sequence[_Question]) -> list[Found]:
+        """Return an answer to every question, after waiting for those that may yet come."""
+        answers = self._lookups(questions)
+        early = [q for q, found in zip(questions, answers, strict=True) if found.is_early]
+        if early and self._wait_s > 0:
+            self._tf.wait_for(lambda: self._has_all_there_is(early), self._wait_s)
+            answers = self._lookups(questions)
+        self._stalled = {
+            (target, frame): self._tf.buffer.newest_ns(target, frame)
+            for (_, target, frame, _), found in zip(questions, answers, strict=True)
+            if found.is_early
+        }
+        return answers
+
+    def _lookups(self, questions: Sequence[_Question]) -> list[Found]:
+        return [self._tf.buffer.lookup(a, b, stamp_ns) for _, a, b, stamp_ns in questions]
+
+    def _has_all_there_is(self, questions: Sequence[_Question]) -> bool:
+        """Return whether only those are unanswered that were waited for in vain before."""
+        return all(
+            not found.is_early or self._stalled.get((a, b), -1) == self._tf.buffer.newest_ns(a, b)
+            for (_, a, b, _), found in zip(questions, self._lookups(questions), strict=True)
+        )
+
     def only_given(self, frame_ids: Mapping[str, str]) -> RigCalibration:
-        """Return the part of the rig that parameters know and /tf_static does not."""
+        """Return the part of the rig that parameters know and TF does not."""
         return RigCalibration(
             {
                 camera: pose
                 for camera, pose in self._given.base_from_camera.items()
                 if camera in frame_ids
-                and self._static.lookup(self._base_frame, frame_ids[camera]) is None
+                and not self._tf.buffer.is_connected(self._base_frame, frame_ids[camera])
             }
         )
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 
 from da3_ros.config import NodeOptions
 from da3_ros.errors import NodeError
 from da3_ros.geometry.camera import ImageSize
+from da3_ros.ros.params import declared_once
 
 ROTATIONS_DEG = (0, 90, 180, 270)
 _ROTATION_HELP = (
@@ -50,7 +50,9 @@ class ViewOptions:
 
 
 def declare_views(node: Node, options: NodeOptions) -> dict[str, ViewOptions]:
-    """Declare `input.<camera>.rotation_deg` and `.crop_px` of every camera and read them.
+    """Read `input.<camera>.rotation_deg` and `.crop_px` of every camera.
+
+    What is not declared yet is declared.
 
     Raises:
         NodeError: one is wrong; names it and says what was expected.
@@ -59,23 +61,16 @@ def declare_views(node: Node, options: NodeOptions) -> dict[str, ViewOptions]:
 
 
 def _declare_view(node: Node, camera: str) -> ViewOptions:
-    rotation = _declare(node, f'input.{camera}.rotation_deg', 0, _ROTATION_HELP, camera)
+    name = f'input.{camera}.rotation_deg'
+    rotation = declared_once(node, name, 0, _ROTATION_HELP.format(camera=camera))
     if isinstance(rotation, bool) or rotation not in ROTATIONS_DEG:
         raise NodeError(
-            f'parameter input.{camera}.rotation_deg: expected one of '
-            f'{", ".join(map(str, ROTATIONS_DEG))}, got {rotation!r}'
+            f'parameter {name}: expected one of {", ".join(map(str, ROTATIONS_DEG))}, '
+            f'got {rotation!r}'
         )
-    crop = _declare(node, f'input.{camera}.crop_px', None, _CROP_HELP, camera)
+    name = f'input.{camera}.crop_px'
+    crop = declared_once(node, name, None, _CROP_HELP.format(camera=camera))
     return ViewOptions(_crop(crop, camera), int(rotation) // 90)
-
-
-def _declare(node: Node, name: str, default: object, text: str, camera: str) -> object:
-    # Without a type: an empty list is as good as none, and 90.0 as good as 90.
-    details = ParameterDescriptor(
-        name=name, description=text.format(camera=camera), read_only=True, dynamic_typing=True
-    )
-    value: object = node.declare_parameter(name, default, details).value
-    return value
 
 
 def _crop(value: object, camera: str) -> Crop | None:

@@ -122,6 +122,18 @@ class CameraBagWriter:
         message = self._make('tf2_msgs/msg/TFMessage', transforms=transforms)
         self._write('/tf_static', stamp_ns, message, is_latched=True)
 
+    def write_transform(
+        self, stamp_ns: int, parent: str, child: str, parent_from_child: FloatArray
+    ) -> None:
+        """Write a pose (4, 4) on /tf.
+
+        Raises:
+            SinkError: the disk refuses.
+        """
+        transforms = [self._transform(stamp_ns, parent, child, parent_from_child)]
+        message = self._make('tf2_msgs/msg/TFMessage', transforms=transforms)
+        self._write('/tf', stamp_ns, message)
+
     def write_odometry(
         self,
         stamp_ns: int,

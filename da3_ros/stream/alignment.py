@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.rotation import rotation_angle_rad
+from da3_ros.geometry.rotation import nearest_rotation, rotation_angle_rad
 from da3_ros.geometry.se3 import invert
 from da3_ros.geometry.sim3 import Sim3
 from da3_ros.stream.robust_mean import mean_position, mean_rotation, rms
@@ -126,7 +126,8 @@ def align_pose(world_from_body: FloatArray, window_from_body: FloatArray, scale:
         scale: world units per unit of the window.
     """
     placed = world_from_body @ invert(window_from_body)
-    return Sim3(scale, placed[:3, :3], placed[:3, 3])
+    # Rounding would grow by a factor with every window that is placed by the one before.
+    return Sim3(scale, nearest_rotation(placed[:3, :3]), placed[:3, 3])
 
 
 def known_depth(view: ViewPrediction) -> FloatImage:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,7 +48,11 @@ class Layout:
     rig: Poses
     """Calibrated ones, metres."""
     seen: Poses
-    """All others, where they were seen last, world units; the one seen first comes first."""
+    """All, where they were seen last, world units; the one seen first comes first."""
+
+    def at(self, frames: FrameSet) -> Layout:
+        """Return the layout at the instant of a set, which knows better when it has a prior."""
+        return self if frames.prior is None else Layout(frames.prior.base_from_camera, self.seen)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,9 +62,11 @@ class PlacedSet:
     posed: PosedSet
     anchors: Mapping[ViewKey, Anchor]
     layout: Layout
-    """The layout before with what this set showed of cameras that are not calibrated."""
+    """The layout before with what this set showed of its cameras."""
     base: BasePose
     """The base pose with the disagreement of the calibrated cameras."""
+    calibrated: int
+    """How many cameras of the set are calibrated."""
 
 
 def refusal(window: Window, prediction: WindowPrediction) -> str:
@@ -123,7 +129,27 @@ def scaled_base(window_set: WindowSet, scale: float, layout: Layout) -> FloatArr
         camera: stretch.apply_to_pose(pose)
         for camera, pose in window_set.window_from_camera.items()
     }
-    return base_of(poses, layout).frame_from_base
+    return base_of(poses, layout.at(window_set.frames)).frame_from_base
+
+
+def odometry_base(window_set: WindowSet, layout: Layout) -> FloatArray | None:
+    """Return the pose (4, 4) of a set's base in the odometry's frame; metric worlds only."""
+    prior = window_set.frames.prior
+    told = prior.odometry_from_camera if prior else {}
+    poses = {view.key[0]: told[view.key[0]] for view in window_set.views if view.key[0] in told}
+    return base_of(poses, layout.at(window_set.frames)).frame_from_base if poses else None
+
+
+def moved_set(posed: PosedSet, new_from_world: FloatArray) -> PosedSet:
+    """Return a set in another world of the same unit."""
+    return replace(
+        posed,
+        views=tuple(
+            replace(view, world_from_camera=new_from_world @ view.world_from_camera)
+            for view in posed.views
+        ),
+        world_from_base=new_from_world @ posed.world_from_base,
+    )
 
 
 def place_set(window_set: WindowSet, world_from_window: Sim3, layout: Layout) -> PlacedSet:
@@ -132,10 +158,11 @@ def place_set(window_set: WindowSet, world_from_window: Sim3, layout: Layout) ->
         camera: world_from_window.apply_to_pose(pose)
         for camera, pose in window_set.window_from_camera.items()
     }
-    base = base_of(raw, layout)
+    rig = layout.at(window_set.frames).rig
+    base = base_of(raw, Layout(rig, layout.seen))
     world_from_base = base.frame_from_base
     poses = {
-        camera: world_from_base @ layout.rig[camera] if camera in layout.rig else pose
+        camera: world_from_base @ rig[camera] if camera in rig else pose
         for camera, pose in raw.items()
     }
     views: list[PosedView] = []
@@ -158,20 +185,23 @@ def place_set(window_set: WindowSet, world_from_window: Sim3, layout: Layout) ->
             )
         )
     base_from_world = invert(world_from_base)
-    seen = {
-        camera: base_from_world @ pose for camera, pose in raw.items() if camera not in layout.rig
-    }
+    seen = {camera: _exactly_rigid(base_from_world @ pose) for camera, pose in poses.items()}
     return PlacedSet(
         posed=PosedSet(window_set.frames.stamp_ns, tuple(views), world_from_base),
         anchors=anchors,
         layout=Layout(layout.rig, {**layout.seen, **seen}),
         base=base,
+        calibrated=sum(camera in rig for camera in raw),
     )
 
 
 def _placed_view(key: ViewKey, view: ViewPrediction) -> PlacedView:
     pose = np.asarray(view.window_from_camera, dtype=np.float64)
-    return PlacedView(key, rigid(nearest_rotation(pose[:3, :3]), pose[:3, 3]), view)
+    return PlacedView(key, _exactly_rigid(pose), view)
+
+
+def _exactly_rigid(pose: FloatArray) -> FloatArray:
+    return rigid(nearest_rotation(pose[:3, :3]), pose[:3, 3])
 
 
 def _problems(view: ViewPrediction) -> Iterator[str]:

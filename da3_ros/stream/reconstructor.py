@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.se3 import invert
 from da3_ros.geometry.sim3 import Sim3
 from da3_ros.stream.alignment import (
     Anchor,
@@ -19,10 +20,13 @@ from da3_ros.stream.alignment import (
     compare_shared,
     known_depth,
 )
+from da3_ros.stream.odometry_scale import Ratio
 from da3_ros.stream.placing import (
     Layout,
     PlacedSet,
     WindowSet,
+    moved_set,
+    odometry_base,
     place_set,
     refusal,
     scaled_base,
@@ -30,16 +34,20 @@ from da3_ros.stream.placing import (
 )
 from da3_ros.stream.rig import checked_rig
 from da3_ros.stream.robust_mean import rms
-from da3_ros.stream.scale import (
-    POSITION_NOISE,
+from da3_ros.stream.scale import POSITION_NOISE, typical_depth
+from da3_ros.stream.sources_of_scale import OdometryState, metric_candidates
+from da3_ros.stream.world_scale import (
+    MetricSource,
+    ScaleChoice,
     WorldScale,
+    choose_metric,
     next_scale,
-    scale_from_rig,
-    typical_depth,
 )
 from da3_ros.types import (
+    AlignmentMethod,
     AlignmentReport,
     Estimator,
+    KnownPoses,
     PosedSet,
     RigCalibration,
     Window,
@@ -64,6 +72,19 @@ class _World:
     """None before the first window."""
     world_from_base: FloatArray | None = None
     """Of the newest set; None before the first window."""
+    odometry_from_base: FloatArray | None = None
+    """The same set's base in the odometry's frame, metres; None when that is not known."""
+    given_from_world: FloatArray = field(default_factory=lambda: np.eye(4))
+    """(4, 4) the frame that sets are given in; the world itself unless the odometry's is asked."""
+    start: FloatArray | None = None
+    """(3,) where the first camera stood first; None before the first window."""
+    way: Ratio | None = None
+    """What odometry said up to now without being sure, in world units per metre."""
+
+    def stretched(self, poses: FloatArray, factor: float) -> FloatArray:
+        """Return poses (..., 4, 4) in another unit: the first camera's first place stays."""
+        start = np.zeros(3) if self.start is None else self.start
+        return Sim3(factor, np.eye(3), (1.0 - factor) * start).apply_to_pose(poses)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +94,12 @@ class _Measured:
     sets: tuple[WindowSet, ...]
     shared: SharedViews | None
     scale: WorldScale
+    prediction: WindowPrediction
+    known: KnownPoses
+    notes: tuple[str, ...]
+    """Of the estimator and of the choice of the scale's source."""
+    way: Ratio | None
+    """What odometry said up to now without being sure."""
 
 
 class Reconstructor:
@@ -86,6 +113,9 @@ class Reconstructor:
     into the pose of the base. A base frame without any calibrated camera follows the cameras
     rigidly from where they were seen last.
 
+    A set with a prior has its own rig: that of its instant, as for cameras on a moving head. Its
+    odometry measures the scale and nothing else: poses are those that the images show.
+
     Sets of a window that failed are placed by the next window that contains them.
     One thread at a time may use an instance.
 
@@ -93,15 +123,27 @@ class Reconstructor:
         estimator: the network, or the truth.
         rig: where cameras sit, metres; may be empty or partial.
         clock: returns seconds; only differences count, only for the report.
+        scale_source: what tells the metre, see `world_scale.choose_metric`.
+        in_odometry_frame: give sets in the odometry's frame, each base where the odometry has it:
+            for a world frame that others connect to the base. A set without odometry keeps its
+            distance to the one before.
 
     Raises:
         StreamError: the rig calibration is not rigid.
     """
 
     def __init__(
-        self, estimator: Estimator, rig: RigCalibration, clock: Callable[[], float]
+        self,
+        estimator: Estimator,
+        rig: RigCalibration,
+        clock: Callable[[], float],
+        scale_source: ScaleChoice = 'auto',
+        *,
+        in_odometry_frame: bool = False,
     ) -> None:
+        self._in_odometry_frame = in_odometry_frame
         self._estimator = estimator
+        self._scale_source = scale_source
         self._rig = checked_rig(rig)
         self._clock = clock
         self._world = _World(Layout(self._rig, {}))
@@ -127,27 +169,42 @@ class Reconstructor:
         if reason:
             report = _refused(self._world.scale, reason)
             return WindowResult(window.index, len(window.sets), (), report, estimate_s)
-        measured = self._measure(window_sets(window, prediction), prediction)
+        measured = self._measure(window, window_sets(window, prediction), prediction)
         self._world, new_sets, report = self._place(measured)
         return WindowResult(window.index, len(window.sets), new_sets, report, estimate_s)
 
-    def _measure(self, sets: tuple[WindowSet, ...], prediction: WindowPrediction) -> _Measured:
+    def _measure(
+        self, window: Window, sets: tuple[WindowSet, ...], prediction: WindowPrediction
+    ) -> _Measured:
         before = self._world
         views = [view for window_set in sets for view in window_set.views]
         noise = _position_noise(prediction)
         shared = compare_shared(views, before.anchors, noise)
-        rig = scale_from_rig([s.window_from_camera for s in sets], self._rig, noise)
         chain = shared.chain if shared else None
-        scale = next_scale(before.scale, chain, rig, is_metric=prediction.is_metric)
-        return _Measured(sets, shared, scale)
+        is_followed = before.scale is not None and before.scale.is_metric and chain is not None
+        state = OdometryState(before.scale, chain, before.way)
+        candidates, way = metric_candidates(window, sets, prediction, self._rig, noise, state)
+        metric, note = choose_metric(self._scale_source, candidates, is_metric=is_followed)
+        gathering: MetricSource | None = (
+            'odometry' if candidates['odometry'].is_gathering else None
+        )
+        scale = next_scale(before.scale, chain, metric, gathering)
+        known = window.known_poses()
+        notes = (*prediction.notes, note, '' if note else known.note)
+        if scale.has_jumped or (way and before.scale is None):
+            # The world's unit is another one than that in which the way was measured.
+            way = way.scaled(scale.scale) if way and not scale.has_jumped else None
+        return _Measured(sets, shared, scale, prediction, known, notes, way)
 
     def _place(self, m: _Measured) -> tuple[_World, tuple[PosedSet, ...], AlignmentReport]:
-        before = self._world
+        before = _in_new_unit(self._world, m.scale.factor)
         world_from_window, report = _align(m, before)
         layout = before.layout
         anchors: dict[ViewKey, Anchor] = {}
         placed_sets: list[PlacedSet] = []
         new_sets: list[PosedSet] = []
+        newest, odometry = before.world_from_base, before.odometry_from_base
+        given_from_world = before.given_from_world
         for window_set in m.sets:
             keys = [view.key for view in window_set.views]
             is_known = all(key in before.anchors for key in keys)
@@ -158,12 +215,20 @@ class Reconstructor:
             layout = placed.layout
             anchors.update(placed.anchors)
             placed_sets.append(placed)
+            newest = placed.posed.world_from_base
+            odometry = odometry_base(window_set, layout)
+            if self._in_odometry_frame and odometry is not None:
+                given_from_world = odometry @ invert(newest)
             if not is_known:
-                new_sets.append(placed.posed)
-        newest = placed_sets[-1].posed.world_from_base if placed_sets else before.world_from_base
-        notes = [report.note, _rig_note(placed_sets)]
+                new_sets.append(moved_set(placed.posed, given_from_world))
+        report = _with_rig_residuals(report, placed_sets)
+        notes = [report.note, *m.notes, _rig_note(report)]
         report = replace(report, note='; '.join(filter(None, notes)))
-        return _World(layout, anchors, m.scale, newest), tuple(new_sets), report
+        start = before.start
+        if start is None and placed_sets:
+            start = placed_sets[0].posed.views[0].world_from_camera[:3, 3]
+        world = _World(layout, anchors, m.scale, newest, odometry, given_from_world, start, m.way)
+        return world, tuple(new_sets), report
 
 
 def _align(m: _Measured, before: _World) -> tuple[Sim3, AlignmentReport]:
@@ -179,9 +244,14 @@ def _align(m: _Measured, before: _World) -> tuple[Sim3, AlignmentReport]:
         translation_residual=math.nan,
         depth_residual=math.nan,
         note=m.scale.note,
+        is_new_unit=m.scale.is_new_unit,
+        conditioning=m.prediction.conditioning,
+        views=len(m.prediction.views),
+        odometry_views=m.known.odometry_views,
     )
     if m.shared is not None:
-        alignment = align(m.shared, m.scale.scale)
+        poses = before.stretched(m.shared.world_poses, m.scale.factor)
+        alignment = align(replace(m.shared, world_poses=poses), m.scale.scale)
         outliers = m.shared.outliers
         note = f'{outliers} shared views have contradicting poses and were left out'
         report = replace(
@@ -198,9 +268,14 @@ def _align(m: _Measured, before: _World) -> tuple[Sim3, AlignmentReport]:
     world_from_base = before.world_from_base
     if world_from_base is None:
         return align_pose(np.eye(4), window_from_base, m.scale.scale), report
-    notes = ['no view is shared with earlier windows: the rig is placed where it was last']
-    note = '; '.join([*notes, *filter(None, [m.scale.note])])
-    report = replace(report, method='dead_reckoning', note=note)
+    text = 'no view is shared with earlier windows: the rig is placed where it was last'
+    method: AlignmentMethod = 'dead_reckoning'
+    odometry = odometry_base(m.sets[0], before.layout)
+    if odometry is not None and before.odometry_from_base is not None and m.scale.is_metric:
+        text = 'no view is shared with earlier windows: the rig is placed by odometry alone'
+        method = 'odometry'
+        world_from_base = world_from_base @ invert(before.odometry_from_base) @ odometry
+    report = replace(report, method=method, note='; '.join(filter(None, [text, m.scale.note])))
     return align_pose(world_from_base, window_from_base, m.scale.scale), report
 
 
@@ -228,10 +303,37 @@ def _position_noise(prediction: WindowPrediction) -> float:
     return _SPREAD_NOISE * rms(np.linalg.norm(centres - centres.mean(axis=0), axis=1))
 
 
-def _rig_note(placed_sets: list[PlacedSet]) -> str:
-    angle = max((placed.base.rotation_residual_rad for placed in placed_sets), default=0.0)
-    distance = max((placed.base.translation_residual for placed in placed_sets), default=0.0)
-    if angle <= _RIG_NOTE_RAD and distance <= _RIG_NOTE_M:
+def _in_new_unit(world: _World, factor: float) -> _World:
+    """Return the world with all lengths that the next window hangs on in another unit."""
+    if factor == 1.0:
+        return world
+    stretch = Sim3(factor, np.eye(3), np.zeros(3))
+    seen = {
+        camera: pose if camera in world.layout.rig else stretch.apply_to_pose(pose)
+        for camera, pose in world.layout.seen.items()
+    }
+    newest = world.world_from_base
+    return replace(
+        world,
+        layout=Layout(world.layout.rig, seen),
+        world_from_base=None if newest is None else world.stretched(newest, factor),
+    )
+
+
+def _with_rig_residuals(report: AlignmentReport, placed_sets: list[PlacedSet]) -> AlignmentReport:
+    bases = [placed.base for placed in placed_sets if placed.calibrated > 1]
+    if not bases:
+        return report
+    return replace(
+        report,
+        rig_rotation_residual_rad=max(base.rotation_residual_rad for base in bases),
+        rig_translation_residual=max(base.translation_residual for base in bases),
+    )
+
+
+def _rig_note(report: AlignmentReport) -> str:
+    angle, distance = report.rig_rotation_residual_rad, report.rig_translation_residual
+    if not (angle > _RIG_NOTE_RAD or distance > _RIG_NOTE_M):
         return ''
     return (
         'network and rig calibration disagree about the base by up to '

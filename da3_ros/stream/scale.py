@@ -1,4 +1,4 @@
-"""The scale of a window: what measures it, and how measurements become one.
+"""What measures the scale of a window; how measurements become one is in `world_scale`.
 
 Everything happens in log(scale), where errors of lengths add and variances may be compared.
 Scale means world units per unit of the window. A measurement that cannot be made is None, never
@@ -18,27 +18,24 @@ from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.robust import MAD_TO_SIGMA, median_and_sigma
 from da3_ros.stream.rig import Poses
 from da3_ros.stream.robust_mean import mean_rotation, weighted_mean
-from da3_ros.types import FloatImage, ScaleSource
+from da3_ros.types import FloatImage
 
 BoolArray = NDArray[np.bool_]
 
 POSITION_NOISE = 0.002
 """Assumed error of camera positions that residuals do not show, as a share of the depth."""
-METRIC_SIGMA = 0.05
-"""Assumed standard deviation of log(scale) of a network that says its output is metric."""
-
-_LOST_SIGMA = 0.7
+FUSED_FLOOR = 5e-4
+"""No measurement and no estimate of log(scale) counts as better than this."""
 _USELESS_SIGMA = 0.5
 _MAX_LOG = 25.0
 _DEPTH_FLOOR = 1e-3
-_FUSED_FLOOR = 5e-4
 _OUTLIER_FLOOR = 3e-3
 _MIN_PIXELS = 32
 _SAMPLES = 4096
 # Errors of neighbouring pixels go together: this many count as one independent measurement.
 _PIXELS_PER_SAMPLE = 100
 _MAX_INDEPENDENT = 50
-_GATE_SIGMAS = 3.0
+_OUTLIER_SIGMAS = 3.0
 _MIN_BASELINE_M = 1e-3
 _ROUNDING = 1e-9
 
@@ -50,6 +47,19 @@ class LogScale:
     value: float
     sigma: float
     """Standard deviation; > 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How long a metre of known places is among predicted ones."""
+
+    units_per_m: float
+    weight: float
+    """Sum of the squared distances of the template from its middle, m^2."""
+    squares: float
+    """Sum of the squared residuals, window units."""
+    freedom: float
+    """Degrees of freedom of the residuals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,31 +79,6 @@ class DepthPair:
     window: FloatImage
     confidence: FloatImage | None
     """The lower one of both; None when either is unknown."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorldScale:
-    """The scale of the newest window and how well the world's unit is known."""
-
-    log_scale: float
-    variance: float
-    """Of the logarithm of the world's unit: against the metre when metric, else against the
-    first window."""
-    is_metric: bool
-    source: ScaleSource
-    has_jumped: bool = False
-    """Whether the world's unit changed, so that older geometry is in another one."""
-    note: str = ''
-
-    @property
-    def scale(self) -> float:
-        """World units per unit of the window."""
-        return math.exp(self.log_scale)
-
-    @property
-    def log_sigma(self) -> float:
-        """Standard deviation of the logarithm; NaN when it was set rather than measured."""
-        return math.sqrt(self.variance) if self.source != 'none' else math.nan
 
 
 def typical_depth(depths: Sequence[FloatImage]) -> float:
@@ -119,7 +104,7 @@ def scale_from_depths(pairs: Sequence[DepthPair]) -> DepthScale | None:
     value, inliers = weighted_mean(medians, 1 / variances, _OUTLIER_FLOOR)
     count = int(inliers.sum())
     scatter = float(np.std(medians[inliers])) / math.sqrt(count)
-    sigma = max(1 / math.sqrt(float((1 / variances[inliers]).sum())), scatter, _FUSED_FLOOR)
+    sigma = max(1 / math.sqrt(float((1 / variances[inliers]).sum())), scatter, FUSED_FLOOR)
     if not _is_usable(value, sigma):
         return None
     return DepthScale(LogScale(value, sigma), median_and_sigma(np.concatenate(ratios))[1])
@@ -142,21 +127,19 @@ def scale_from_centres(
     Returns:
         None when the centres do not spread far enough to say anything.
     """
-    keep = _agreeing(world, window @ rotation.T, position_noise)
+    keep = agreeing(world, window @ rotation.T, position_noise)
     fit = _centre_fit(world[keep], window[keep], rotation)
     if fit is None:
         return None
     scale, residual, spread = fit
     freedom = max(3 * int(keep.sum()) - 4, 1)
     variance = float((residual**2).sum()) / freedom + (position_noise * scale) ** 2
-    sigma = max(math.sqrt(variance) / spread, _FUSED_FLOOR)
+    sigma = max(math.sqrt(variance) / spread, FUSED_FLOOR)
     value = math.log(scale)
     return LogScale(value, sigma) if _is_usable(value, sigma) else None
 
 
-def scale_from_rig(
-    sets: Sequence[Poses], base_from_camera: Poses, position_noise: float
-) -> LogScale | None:
+def scale_from_rig(sets: Sequence[tuple[Poses, Poses]], position_noise: float) -> LogScale | None:
     """Return the scale (metres per unit of the window) by the known places of cameras.
 
     Per set the predicted centres are regressed on the rig's, which carry no noise; all sets
@@ -164,24 +147,25 @@ def scale_from_rig(
     forward pass.
 
     Args:
-        sets: per set the predicted poses window_from_camera.
-        base_from_camera: the rig, metres.
+        sets: per set the predicted poses window_from_camera, and base_from_camera in metres.
         position_noise: error of a centre that is assumed at least, window units.
 
     Returns:
         None without a set that has two calibrated cameras apart from each other.
     """
-    fits = [fit for poses in sets if (fit := _rig_fit(poses, base_from_camera)) is not None]
+    fits = [fit for poses, rig in sets if (fit := _rig_fit(poses, rig)) is not None]
     if not fits:
         return None
-    units_per_m, weight, squares, freedom = np.array(fits).T
+    units_per_m = np.array([fit.units_per_m for fit in fits])
+    weight = np.array([fit.weight for fit in fits])
     floor = 1e-6 * float(np.abs(units_per_m).max())
     mean, inliers = weighted_mean(units_per_m, weight, floor)
     if not (np.isfinite(mean) and mean > 0):
         return None
-    noise = float(squares[inliers].sum() / freedom[inliers].sum()) + position_noise**2
-    effective = float(weight[inliers].sum()) / math.sqrt(int(inliers.sum()))
-    sigma = max(math.sqrt(noise / effective) / mean, _FUSED_FLOOR)
+    used = [fit for fit, is_used in zip(fits, inliers, strict=True) if is_used]
+    variance = sum(fit.squares for fit in used) / sum(fit.freedom for fit in used)
+    effective = float(weight[inliers].sum()) / math.sqrt(len(used))
+    sigma = max(math.sqrt((variance + position_noise**2) / effective) / mean, FUSED_FLOOR)
     value = -math.log(mean)
     return LogScale(value, sigma) if _is_usable(value, sigma) else None
 
@@ -196,80 +180,6 @@ def fuse(parts: Sequence[LogScale | None]) -> LogScale | None:
     mean = float(np.average(values, weights=weights))
     disagreement = float((weights * (values - mean) ** 2).sum()) / max(len(known) - 1, 1)
     return LogScale(mean, math.sqrt(max(disagreement, 1.0) / float(weights.sum())))
-
-
-def next_scale(
-    world: WorldScale | None, chain: LogScale | None, rig: LogScale | None, *, is_metric: bool
-) -> WorldScale:
-    """Return the scale of a window from the world before it and what could be measured.
-
-    A Kalman filter of one number, the logarithm of the world's unit in metres: the chain carries
-    it from window to window and adds its variance; rig or metric network bound the drift.
-
-    Args:
-        world: the scale after the window before; None for the first window.
-        chain: measured against shared views.
-        rig: measured by the rig.
-        is_metric: whether the network says that its unit is the metre.
-
-    Source: Kalman 1960, in one dimension.
-    """
-    metric = rig or (LogScale(0.0, METRIC_SIGMA) if is_metric else None)
-    source: ScaleSource = 'rig' if rig else 'estimator'
-    if world is None:
-        if metric is None:
-            note = 'no metric source: the world has the unit of the first window'
-            return WorldScale(0.0, 0.0, is_metric=False, source='none', note=note)
-        return WorldScale(metric.value, metric.sigma**2, is_metric=True, source=source)
-    if metric is None:
-        return _carried(world, chain)
-    if chain is not None and world.is_metric:
-        prior = LogScale(chain.value, math.hypot(math.sqrt(world.variance), chain.sigma))
-        return _filtered(prior, metric, source)
-    note = ''
-    if not world.is_metric:
-        before = world.log_scale if chain is None else chain.value
-        factor = math.exp(metric.value - before)
-        note = f'the world became metric: its unit changed by a factor of {factor:.4g}'
-    return WorldScale(
-        metric.value, metric.sigma**2, is_metric=True, source=source, has_jumped=True, note=note
-    )
-
-
-def _carried(world: WorldScale, chain: LogScale | None) -> WorldScale:
-    """Return the scale where nothing says what a metre is."""
-    if chain is not None:
-        variance = world.variance + chain.sigma**2
-        return WorldScale(chain.value, variance, world.is_metric, source='chain')
-    return WorldScale(
-        world.log_scale,
-        world.variance + _LOST_SIGMA**2,
-        is_metric=False,
-        source='chain',
-        note='the scale could not be measured: that of the window before was kept',
-    )
-
-
-def _filtered(prior: LogScale, metric: LogScale, source: ScaleSource) -> WorldScale:
-    difference = metric.value - prior.value
-    expected = math.hypot(prior.sigma, metric.sigma)
-    # A measurement beyond the gate pulls, but with a variance that makes it plausible.
-    excess = max(abs(difference) / (_GATE_SIGMAS * expected), 1.0)
-    note = ''
-    if excess > 1.0:
-        note = (
-            f'{source} says a scale {math.expm1(difference):+.1%} off the shared views, '
-            f'which is {abs(difference) / expected:.1f} sigma'
-        )
-    variance = (metric.sigma * excess) ** 2
-    gain = prior.sigma**2 / (prior.sigma**2 + variance)
-    return WorldScale(
-        log_scale=prior.value + gain * difference,
-        variance=max(gain * variance, _FUSED_FLOOR**2),
-        is_metric=True,
-        source=source,
-        note=note,
-    )
 
 
 def _is_usable(value: float, sigma: float) -> bool:
@@ -301,7 +211,7 @@ def _log_ratios(pair: DepthPair) -> FloatArray:
     return np.asarray(ratio)
 
 
-def _agreeing(world: FloatArray, turned: FloatArray, position_noise: float) -> BoolArray:
+def agreeing(world: FloatArray, turned: FloatArray, position_noise: float) -> BoolArray:
     """Return which centres (N, 3) fit the similarity that most pairs of them agree on."""
     first, second = np.triu_indices(len(world), 1)
     distances = np.linalg.norm(turned[first] - turned[second], axis=1)
@@ -312,7 +222,7 @@ def _agreeing(world: FloatArray, turned: FloatArray, position_noise: float) -> B
     scale = float(np.median(world_distances[apart] / distances[apart]))
     offsets = world - scale * turned
     error = np.linalg.norm(offsets - np.median(offsets, axis=0), axis=1)
-    bound = _GATE_SIGMAS * MAD_TO_SIGMA * float(np.median(error)) + position_noise * scale
+    bound = _OUTLIER_SIGMAS * MAD_TO_SIGMA * float(np.median(error)) + position_noise * scale
     return np.asarray(error <= bound * (1 + _ROUNDING) + _ROUNDING)
 
 
@@ -333,19 +243,23 @@ def _centre_fit(
     return scale, target - scale * source, world_spread
 
 
-def _rig_fit(poses: Poses, base_from_camera: Poses) -> tuple[float, float, float, float] | None:
-    """Return units per metre, its weight, squared residuals and their degrees of freedom."""
+def _rig_fit(poses: Poses, base_from_camera: Poses) -> Fit | None:
     names = [name for name in poses if name in base_from_camera]
     if len(names) < 2:
         return None
     window = np.array([poses[name] for name in names])
     base = np.array([base_from_camera[name] for name in names])
     rotation, _ = mean_rotation(window[:, :3, :3] @ np.swapaxes(base[:, :3, :3], 1, 2))
-    template = (base[:, :3, 3] - base[:, :3, 3].mean(axis=0)) @ rotation.T
-    centres = window[:, :3, 3] - window[:, :3, 3].mean(axis=0)
-    weight = float((template**2).sum())
+    return regression(window[:, :3, 3], base[:, :3, 3] @ rotation.T)
+
+
+def regression(centres: FloatArray, template: FloatArray) -> Fit | None:
+    """Return how long a metre of a template (N, 3) is among the centres (N, 3)."""
+    target = template - template.mean(axis=0)
+    source = centres - centres.mean(axis=0)
+    weight = float((target**2).sum())
     if weight < _MIN_BASELINE_M**2:
         return None
-    units_per_m = float((template * centres).sum()) / weight
-    squares = float(((centres - units_per_m * template) ** 2).sum())
-    return units_per_m, weight, squares, 3.0 * (len(names) - 1) - 1.0
+    units_per_m = float((target * source).sum()) / weight
+    squares = float(((source - units_per_m * target) ** 2).sum())
+    return Fit(units_per_m, weight, squares, 3.0 * (len(centres) - 1) - 1.0)

@@ -13,15 +13,15 @@ class SceneStore:
     """Keeps the newest posed sets; safe to use from several threads.
 
     Args:
-        capacity_sets: sets kept, at least 1.
+        capacity_sets: sets kept; 0 for none.
 
     Raises:
-        StreamError: the capacity is below 1.
+        StreamError: the capacity is negative.
     """
 
     def __init__(self, capacity_sets: int) -> None:
-        if capacity_sets < 1:
-            raise StreamError(f'scene store: expected a capacity >= 1, got {capacity_sets}')
+        if capacity_sets < 0:
+            raise StreamError(f'scene store: expected a capacity >= 0, got {capacity_sets}')
         self._sets: deque[PosedSet] = deque(maxlen=capacity_sets)
         self._lock = threading.Lock()
 

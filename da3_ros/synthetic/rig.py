@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypeAlias
 
 import numpy as np
 
@@ -17,13 +18,24 @@ from da3_ros.types import RigCalibration
 
 HORIZONTAL_FOV_DEG = 90.0
 
-# Name to position in the base frame (m) and yaw (deg, counter-clockwise from forward).
-_MOUNTS: dict[str, tuple[tuple[float, float, float], float]] = {
+Mounts: TypeAlias = Mapping[str, tuple[tuple[float, float, float], float]]
+"""Name to position in the base frame (m) and yaw (deg, counter-clockwise from forward)."""
+
+MOUNTS: Mounts = {
     'front': ((0.25, 0.0, 0.50), 0.0),
     'left': ((0.15, 0.12, 0.55), 50.0),
     'right': ((0.15, -0.12, 0.55), -50.0),
     'back': ((-0.25, 0.0, 0.50), 180.0),
 }
+"""Of a robot that looks around."""
+
+FAN_MOUNTS: Mounts = {
+    'front': ((0.30, 0.0, 0.50), 0.0),
+    'left': ((0.20, 0.30, 0.50), 20.0),
+    'right': ((0.20, -0.30, 0.50), -20.0),
+    'back': ((-0.25, 0.0, 0.50), 180.0),
+}
+"""Of a robot whose forward cameras stand apart and see much in common."""
 DEFAULT_CAMERAS = ('front', 'left', 'right')
 
 
@@ -42,34 +54,42 @@ class SyntheticRig:
         return f'{camera}_optical_frame'
 
 
-def make_rig(size: ImageSize, cameras: Sequence[str] = DEFAULT_CAMERAS) -> SyntheticRig:
+def make_rig(
+    size: ImageSize,
+    cameras: Sequence[str] = DEFAULT_CAMERAS,
+    fov_deg: float = HORIZONTAL_FOV_DEG,
+    mounts: Mounts = MOUNTS,
+) -> SyntheticRig:
     """Return the rig with the named cameras, all of one image size.
 
     Args:
         size: of every image.
         cameras: some of front, left, right, back, in the order of the rig.
+        fov_deg: horizontal field of view of every camera.
+        mounts: where they sit.
 
     Raises:
         ConfigError: no camera, a camera twice, or one that the robot does not have.
     """
-    unknown = [name for name in cameras if name not in _MOUNTS]
+    unknown = [name for name in cameras if name not in mounts]
     if unknown or not cameras or len(set(cameras)) != len(cameras):
         raise ConfigError(
-            f'synthetic rig: expected distinct cameras out of {", ".join(_MOUNTS)}, '
+            f'synthetic rig: expected distinct cameras out of {", ".join(mounts)}, '
             f'got {list(cameras)}'
         )
-    focal = size.width / 2 / np.tan(np.radians(HORIZONTAL_FOV_DEG / 2))
+    focal = size.width / 2 / np.tan(np.radians(fov_deg / 2))
     intrinsics = PinholeCamera.from_focal(
         focal, focal, (size.width - 1) / 2, (size.height - 1) / 2, size
     )
     return SyntheticRig(
         MappingProxyType(dict.fromkeys(cameras, intrinsics)),
-        RigCalibration(MappingProxyType({name: _base_from_camera(name) for name in cameras})),
+        RigCalibration(
+            MappingProxyType({name: _base_from_camera(*mounts[name]) for name in cameras})
+        ),
     )
 
 
-def _base_from_camera(name: str) -> FloatArray:
-    position, yaw_deg = _MOUNTS[name]
+def _base_from_camera(position: tuple[float, float, float], yaw_deg: float) -> FloatArray:
     c, s = np.cos(np.radians(yaw_deg)), np.sin(np.radians(yaw_deg))
     base_from_mount = rigid(np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]), position)
     base_from_camera: FloatArray = base_from_mount @ BODY_FROM_OPTICAL

@@ -14,7 +14,7 @@ import numpy as np
 
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize
-from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw
+from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw, nearest_rotation
 from da3_ros.geometry.se3 import rigid
 from da3_ros.geometry.sim3 import Sim3
 from da3_ros.synthetic.world import SyntheticWorld
@@ -32,6 +32,8 @@ _CONFIDENCE_DEPTH_M = 5.0
 _CONFIDENCE_GAIN = 8.0
 # Neighbours whose depths differ by more than this share straddle the edge of an object.
 _EDGE_RATIO = 0.05
+# Cameras that spread less than this stand in one place.
+_STANDING_M = 1e-6
 
 
 class TruthEstimator:
@@ -50,6 +52,10 @@ class TruthEstimator:
         depth_noise_rel: standard deviation of the logarithm of depth, independent for each pixel.
         delay_s: how long every answer takes.
         sleep: what to call for the delay.
+        conditioning: use the poses that the sets of a window are given beforehand, as a network
+            does: the answer is then in their frame and in their unit (the best similarity over
+            all views), and no pose is moved towards them. Windows whose poses are not all known
+            are answered as without.
     """
 
     def __init__(
@@ -64,7 +70,9 @@ class TruthEstimator:
         depth_noise_rel: float = 0.0,
         delay_s: float = 0.0,
         sleep: Callable[[float], None] = time.sleep,
+        conditioning: bool = False,
     ) -> None:
+        self._conditioning = conditioning
         self._world = world
         self._size = size
         self._seed = seed
@@ -91,11 +99,19 @@ class TruthEstimator:
             StreamError: a frame's camera is not in the world; names the camera.
         """
         gauge = self.window_from_world(window.index)
+        known = window.known_poses().frame_from_camera if self._conditioning else None
+        if known is not None:
+            truth = [self._world.world_from_camera(f.camera, f.stamp_ns) for f in window.views]
+            gauge = _similarity(np.array(truth), known, gauge.scale)
         rng = np.random.default_rng((self._seed, window.index, 1))
         views = tuple(self._view(frame, gauge, rng) for frame in window.views)
         if self._delay_s > 0:
             self._sleep(self._delay_s)
-        return WindowPrediction(views, is_metric=not self._random_gauge)
+        return WindowPrediction(
+            views,
+            is_metric=not self._random_gauge,
+            conditioning='none' if known is None else 'pose',
+        )
 
     def _view(self, frame: CameraFrame, gauge: Sim3, rng: np.random.Generator) -> ViewPrediction:
         size = self._size or ImageSize(
@@ -126,6 +142,18 @@ class TruthEstimator:
         angle = float(np.linalg.norm(half))
         xyz = half * np.sinc(angle / np.pi)
         return rigid(matrix_from_quaternion_xyzw([*xyz, np.cos(angle)]), shift)
+
+
+def _similarity(truth: FloatArray, known: FloatArray, scale: float) -> Sim3:
+    """Return what lays true poses (N, 4, 4) over known ones; `scale` if none can be told."""
+    rotation = nearest_rotation((known[:, :3, :3] @ np.swapaxes(truth[:, :3, :3], 1, 2)).sum(0))
+    sources, targets = truth[:, :3, 3] @ rotation.T, known[:, :3, 3]
+    middle, wanted = sources.mean(axis=0), targets.mean(axis=0)
+    spread = float(((sources - middle) ** 2).sum())
+    if spread > _STANDING_M**2:
+        scale = float(((sources - middle) * (targets - wanted)).sum()) / spread
+    scale = scale if scale > 0 else 1.0
+    return Sim3(scale, rotation, wanted - scale * middle)
 
 
 def _confidence(depth: FloatImage) -> FloatImage:

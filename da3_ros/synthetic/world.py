@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -17,14 +18,27 @@ from da3_ros.synthetic.trajectory import START_NS, Trajectory
 from da3_ros.types import CameraFrame, FloatImage
 
 
+class ViewRenderer(Protocol):
+    """Renders one scene from any camera."""
+
+    def depth(self, camera: PinholeCamera, world_from_camera: FloatArray) -> FloatImage:
+        """Return the exact depth image (H, W) in metres."""
+        ...
+
+    def render(
+        self, camera: PinholeCamera, world_from_camera: FloatArray, supersample: int = 1
+    ) -> RenderedView:
+        """Return the image and its depth."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SyntheticWorld:
-    """A room, a robot with cameras in it, and its way; a pure function of the stamp."""
+    """A scene, a robot with cameras in it, and its way; a pure function of the stamp."""
 
     rig: SyntheticRig
     trajectory: Trajectory
-    scene: Scene
-    renderer: Renderer
+    renderer: ViewRenderer
 
     def world_from_base(self, stamp_ns: int) -> FloatArray:
         """Return the pose (4, 4) of the robot's base frame, metres."""
@@ -96,11 +110,18 @@ class SyntheticWorld:
         return CameraFrame(camera, stamp_ns, self.rig.frame_id(camera), view.image, view.camera)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class RoomWorld(SyntheticWorld):
+    """The furnished room of `scene`."""
+
+    scene: Scene
+
+
 def make_world(
     seed: int = 0,
     size: ImageSize = ImageSize(480, 640),
     cameras: Sequence[str] = DEFAULT_CAMERAS,
-) -> SyntheticWorld:
+) -> RoomWorld:
     """Return a world: equal arguments give equal worlds, to the bit.
 
     Args:
@@ -117,4 +138,4 @@ def make_world(
     stamps = [START_NS + step_ns * i for i in range(200)]
     path = np.stack([trajectory.world_from_base(stamp)[:3, 3] for stamp in stamps])
     scene = make_scene(seed, path)
-    return SyntheticWorld(make_rig(size, cameras), trajectory, scene, Renderer(scene, seed))
+    return RoomWorld(make_rig(size, cameras), trajectory, Renderer(scene, seed), scene)

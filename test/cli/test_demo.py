@@ -55,6 +55,39 @@ def test_demo_carries_exact_geometry_to_the_end_unharmed(
 
 
 @pytest.mark.ros
+@pytest.mark.weights
+@pytest.mark.timeout(240)
+def test_demo_without_the_hub_takes_the_weights_of_the_package(
+    tmp_path: Path, ros_domain_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('HF_HUB_OFFLINE', '1')
+    monkeypatch.setenv('HF_HUB_CACHE', str(tmp_path / 'empty'))
+    out = tmp_path / 'out'
+    arguments = ['demo', '--seconds', '4', '--rate', '0.5', '--out', str(out)]
+    with RosProcess('da3_ros.cli.main', *arguments, domain_id=ros_domain_id) as demo:
+        assert demo.wait(200.0) == 0, demo.output
+        text = demo.output
+    assert 'da3-small cannot be had, going on with da3-nano' in text
+    assert 'scale from odometry, metric' in text
+    depth = re.search(r'depth error as published: AbsRel (\S+), delta1', text)
+    assert depth, text
+    assert float(depth[1]) < 0.3
+
+
+@pytest.mark.ros
+def test_a_model_that_was_asked_for_is_never_replaced(
+    tmp_path: Path, ros_domain_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('HF_HUB_OFFLINE', '1')
+    monkeypatch.setenv('HF_HUB_CACHE', str(tmp_path / 'empty'))
+    arguments = ['demo', '--model', 'da3-small', '--seconds', '1', '--out', str(tmp_path / 'out')]
+    with RosProcess('da3_ros.cli.main', *arguments, domain_id=ros_domain_id) as demo:
+        assert demo.wait(60.0) == 1
+        assert 'not in the local cache' in demo.output
+        assert 'going on' not in demo.output
+
+
+@pytest.mark.ros
 def test_a_wrong_checkpoint_folder_is_one_clear_line(tmp_path: Path, ros_domain_id: int) -> None:
     arguments = ['demo', '--model', str(tmp_path / 'nowhere'), '--seconds', '1']
     arguments += ['--out', str(tmp_path / 'out')]

@@ -22,7 +22,8 @@ from tf2_msgs.msg import TFMessage
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.ros.conversions import image_message
 from da3_ros.ros.geometry_messages import header, info_from_camera, ns_from_stamp
-from da3_ros.synthetic.world import SyntheticWorld, make_world
+from da3_ros.synthetic.family_world import make_family_world
+from da3_ros.synthetic.world import SyntheticWorld
 
 SIZE = ImageSize(120, 160)
 PERIOD_NS = 100_000_000
@@ -47,7 +48,7 @@ class RosRobot:
     """
 
     def __init__(self, domain_id: int, cameras: Sequence[str], compressed: str = '') -> None:
-        self.world: SyntheticWorld = make_world()
+        self.world: SyntheticWorld = make_family_world()
         self.cameras = tuple(cameras)
         self._context = Context()
         rclpy.init(context=self._context, domain_id=domain_id)

@@ -6,8 +6,8 @@ It shares no code with da3_ros.synthetic, so the two check each other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from da3_ros.stream.window import SlidingWindow
 from da3_ros.types import (
     CameraFrame,
     FrameSet,
+    PosePrior,
     RigCalibration,
     ViewPrediction,
     Window,
@@ -157,6 +158,44 @@ def windows_of(sets: Sequence[FrameSet], window: int, stride: int) -> list[Windo
 
 def sets_of(cameras: Sequence[str], count: int) -> list[FrameSet]:
     return [frame_set(cameras, i * PERIOD_NS) for i in range(count)]
+
+
+ODOM_FROM_WORLD = rigid(Rotation.from_euler('zyx', [2.0, 0.3, -0.2]).as_matrix(), [7.0, -3.0, 1.0])
+"""Where the odometry of tests began: no axis and no origin is the world's."""
+
+
+def with_odometry(
+    sets: Sequence[FrameSet],
+    world: BoxWorld,
+    *,
+    scale: float = 1.0,
+    missing: Collection[int] = (),
+    change: Callable[[int, FloatArray], FloatArray] | None = None,
+) -> list[FrameSet]:
+    """Return the sets with exact odometry of every camera, and no rig.
+
+    Args:
+        sets: at multiples of PERIOD_NS.
+        world: where the cameras are.
+        scale: of all lengths that the odometry tells.
+        missing: numbers of sets without odometry.
+        change: from number of the set and pose to the pose that is told instead.
+    """
+
+    def pose(camera: str, stamp_ns: int) -> FloatArray:
+        told = Sim3(scale, np.eye(3), np.zeros(3)).apply_to_pose(
+            ODOM_FROM_WORLD @ world.world_from_camera(camera, stamp_ns)
+        )
+        return change(stamp_ns // PERIOD_NS, told) if change else told
+
+    def prior(item: FrameSet) -> PosePrior:
+        if item.stamp_ns // PERIOD_NS in missing:
+            return PosePrior(note='odom to base_link: a hole')
+        return PosePrior(
+            odometry_from_camera={f.camera: pose(f.camera, f.stamp_ns) for f in item.frames}
+        )
+
+    return [replace(item, prior=prior(item)) for item in sets]
 
 
 def poses_by_stamp(results: Sequence[WindowResult]) -> Mapping[int, FloatArray]:

@@ -11,7 +11,7 @@ from da3_ros.errors import CheckpointError
 from da3_ros.inference.network_file import config_content, read_network_config
 from da3_ros.inference.published_style import published_from_config
 from da3_ros.model.config import AnyViewConfig, NetworkConfig, SingleViewConfig
-from da3_ros.model.presets import PRESETS
+from da3_ros.model.presets import NETWORKS, PRESETS
 from helpers import tiny
 
 OWN = """
@@ -74,14 +74,21 @@ def test_our_style_spells_out_the_dataclasses(tmp_path: Path) -> None:
     assert (config.gaussian.sh_degree, config.gaussian.scale_min) == (1, 1e-4)
 
 
+def test_the_image_size_of_a_network_may_be_told(tmp_path: Path) -> None:
+    assert read_network_config(write(tmp_path, OWN)).process_res == 504
+    assert read_network_config(write(tmp_path, OWN + '\nprocess_res: 126\n')).process_res == 126
+    with pytest.raises(CheckpointError, match='process_res must be at least 14, got 7'):
+        read_network_config(write(tmp_path, OWN + '\nprocess_res: 7\n'))
+
+
 @pytest.mark.parametrize(
     'config',
-    [*PRESETS.values(), tiny.ANY_VIEW, tiny.SINGLE_VIEW, tiny.NESTED],
+    [*NETWORKS.values(), tiny.ANY_VIEW, tiny.SINGLE_VIEW, tiny.NESTED],
     ids=lambda c: c.name,
 )
 def test_what_is_saved_is_read_back(config: NetworkConfig, tmp_path: Path) -> None:
     content = config_content(config)
-    assert ('network' in content) == (config.name not in PRESETS)
+    assert ('network' in content) == (config.name not in NETWORKS)
     assert read_network_config(write(tmp_path, content, 'config.json')) == config
 
 

@@ -22,26 +22,36 @@ from rclpy.node import Node
 from da3_ros.action import ExportScene as ExportSceneAction
 from da3_ros.export.scene import ExportScene
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.inference.api import DepthAnything3
+from da3_ros.inference.engine import Da3Estimator
+from da3_ros.model.build import Network
 from da3_ros.ros.exports import Exports
+from da3_ros.ros.memory import HeldEstimator
 from da3_ros.srv import ExportScene as ExportSceneService
 from da3_ros.types import CameraFrame, PosedView
+from helpers import tiny
 from helpers.ros_process import reserved_domain_id
+from helpers.weights import synthetic_network
 
 pytestmark = pytest.mark.ros
 TIMEOUT_S = 20.0
 
 
+def tiny_network() -> Network:
+    return synthetic_network(tiny.ANY_VIEW)
+
+
 def small_scene() -> ExportScene:
-    size = ImageSize(6, 8)
-    image = np.full((6, 8, 3), 120, np.uint8)
+    size = ImageSize(28, 42)
+    image = np.full((28, 42, 3), 120, np.uint8)
     view = PosedView(
         frame=CameraFrame('front', 5, 'optical', image),
-        depth=np.full((6, 8), 2.0, np.float32),
+        depth=np.full((28, 42), 2.0, np.float32),
         image=image,
-        camera=PinholeCamera.from_focal(6.0, 6.0, 3.5, 2.5, size),
+        camera=PinholeCamera.from_focal(30.0, 30.0, 20.5, 13.5, size),
         is_calibrated=True,
         world_from_camera=np.eye(4),
-        confidence=np.full((6, 8), 2.0, np.float32),
+        confidence=np.full((28, 42), 2.0, np.float32),
         sky=None,
     )
     return ExportScene((view,), True)
@@ -56,7 +66,10 @@ class Server:
         self.may_go.set()
         self.is_stopping = False
         self.node = Node('da3_node', context=context)
-        self.exports = Exports(self.node, export_dir, self._scene, lambda: self.is_stopping)
+        self.network = HeldEstimator(Da3Estimator(DepthAnything3(network=tiny_network())))
+        self.exports = Exports(
+            self.node, export_dir, self._scene, lambda: self.is_stopping, self.network
+        )
 
     def _scene(self) -> ExportScene:
         self.asked.set()
@@ -143,7 +156,7 @@ def test_action_writes_files_and_tells_its_progress(
     assert sorted(result.files) == sorted(
         str(p.relative_to(export_dir)) for p in (export_dir / 'a' / 'b').rglob('*.*')
     )
-    assert (result.views, result.points) == (1, 48)
+    assert (result.views, result.points) == (1, 28 * 42)
     shares = [share for share, _ in goal.feedback]
     assert shares == sorted(shares)
     assert all(0 <= share <= 1 for share in shares)
@@ -211,3 +224,19 @@ def test_without_a_path_every_export_gets_a_folder_of_its_own(action: ActionClie
     assert first.success
     assert second.success
     assert first.files != second.files
+
+
+def test_gaussians_are_made_when_a_format_asks_for_them(
+    pair: tuple[Server, Node], action: ActionClient, export_dir: Path
+) -> None:
+    status, result = Goal(action, format='ply-gs_ply', path='splats').result()
+    assert status == GoalStatus.STATUS_SUCCEEDED, result.message
+    assert list(result.files) == ['splats/points.ply', 'splats/gs_ply/0000.ply']
+    header = (export_dir / 'splats' / 'gs_ply' / '0000.ply').read_bytes()[:60]
+    assert header.startswith(b'ply\nformat binary_little_endian 1.0\nelement vertex')
+    # Without a network that gives some, the answer says which does.
+    pair[0].network.release()
+    status, result = Goal(action, format='ply-gs_ply', path='none').result()
+    assert status == GoalStatus.STATUS_ABORTED
+    assert 'da3-giant' in result.message
+    assert not (export_dir / 'none').exists()

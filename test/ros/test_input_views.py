@@ -18,6 +18,7 @@ from da3_ros.stream.reconstructor import Reconstructor
 from da3_ros.types import (
     CameraFrame,
     FrameSet,
+    PosePrior,
     RigCalibration,
     ViewPrediction,
     Window,
@@ -186,3 +187,37 @@ def test_a_wrong_number_of_views_is_left_to_whoever_asked() -> None:
 
     views = InputViews(Nothing(), {'front': 1}, BlindAreas())
     assert views.estimate(window_of(frame_of())).views == ()
+
+
+class Believer(PixelReader):
+    """A network that takes the poses it is told for its own."""
+
+    told: Array | None = None
+
+    def estimate(self, window: Window) -> WindowPrediction:
+        self.told = known = window.known_poses().frame_from_camera
+        assert known is not None
+        views = zip(super().estimate(window).views, known, strict=True)
+        return WindowPrediction(tuple(replace(v, window_from_camera=pose) for v, pose in views))
+
+
+@pytest.mark.parametrize('turns', [1, 2, 3])
+def test_known_poses_are_turned_with_the_image_and_back(turns: int) -> None:
+    """The network is told where the upright optical frame stands, and answers in the driver's."""
+    told = rigid(np.array([[0, 0, 1.0], [-1, 0, 0], [0, -1, 0]]), [0.2, -3.0, 1.0])
+    frame = frame_of()
+    prior = PosePrior(odometry_from_camera={'front': told})
+    window = Window(0, (FrameSet(STAMP_NS, (frame,), prior=prior),), 1)
+    network = Believer()
+    (view,) = InputViews(network, {'front': turns}, BlindAreas()).estimate(window).views
+    np.testing.assert_allclose(view.window_from_camera, told, atol=1e-12)
+    upright = network.seen[0]
+    # A pixel of the upright image and the same one of the driver's look along one ray.
+    assert upright.calibration is not None
+    assert frame.calibration is not None
+    assert network.told is not None
+    ray = network.told[0, :3, :3] @ upright.calibration.rays()[0, 0]
+    shape = (SIZE.height, SIZE.width)
+    number = np.rot90(np.arange(SIZE.height * SIZE.width).reshape(shape), -turns)[0, 0]
+    source = np.unravel_index(number, shape)
+    np.testing.assert_allclose(ray, told[:3, :3] @ frame.calibration.rays()[source], atol=1e-12)

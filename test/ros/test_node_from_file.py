@@ -14,12 +14,12 @@ from tf2_msgs.msg import TFMessage
 
 from da3_ros.geometry.rotation import quaternion_xyzw_from_matrix
 from da3_ros.msg import WindowReport
-from da3_ros.synthetic.world import make_world
+from da3_ros.synthetic.family_world import make_family_world
 from helpers.ros_process import ROOT, RosProcess, reserved_domain_id
 from helpers.ros_rig import LATCHED, RosRobot, matrix_of
 
 pytestmark = pytest.mark.ros
-BASE_FROM_FRONT = make_world().rig.calibration.base_from_camera['front']
+BASE_FROM_FRONT = make_family_world().rig.calibration.base_from_camera['front']
 
 
 @pytest.fixture(scope='module', name='robot')

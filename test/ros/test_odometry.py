@@ -87,3 +87,13 @@ def test_a_new_world_is_certain_again() -> None:
     walk.add_window(report('dead_reckoning'))
     walk.add_window(report('first'))
     assert walk.pose(report(), 0.0).position == pytest.approx(1e-6)
+
+
+def test_odometry_alone_adds_two_centimetres_per_window() -> None:
+    walk = PoseUncertainty()
+    walk.add_window(report('first'))
+    before = walk.pose(report('odometry'), 0.0).position
+    for _ in range(4):
+        walk.add_window(report('odometry'))
+    assert walk.pose(report('odometry'), 0.0).position == pytest.approx(before + 4 * 0.02**2)
+    assert walk.twist(report('odometry'), 0.1).position == pytest.approx(2 * 0.02**2 / 0.1**2)

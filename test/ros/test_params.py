@@ -59,7 +59,10 @@ def test_every_option_shows_its_help_bounds_and_whether_it_may_change(make: Any)
     for spec in option_specs():
         found = node.describe_parameter(spec.name)
         assert found.description == spec.help
-        assert found.read_only is not spec.dynamic
+        # Fixed ones can be set while the node is not configured, so ROS may not forbid it.
+        assert found.read_only is (spec.name == 'autostart')
+        is_fixed = 'read-only while the node is configured' in found.additional_constraints
+        assert is_fixed is not (spec.dynamic or found.read_only)
         ranges = list(found.integer_range) + list(found.floating_point_range)
         bounds = [(r.from_value, r.to_value) for r in ranges]
         assert bounds == ([] if spec.minimum is None else [(spec.minimum, spec.maximum)])
@@ -92,8 +95,45 @@ def test_values_given_at_start_arrive(make: Any) -> None:
     ],
 )
 def test_a_wrong_value_at_start_is_named(make: Any, values: dict[str, Any], name: str) -> None:
+    holder = OptionsHolder(make(**values))
     with pytest.raises(NodeError, match=f'parameter {name}'):
-        OptionsHolder(make(**values))
+        holder.checked()
+
+
+def test_wrong_values_at_start_can_be_corrected_one_by_one(make: Any) -> None:
+    node = make(window=0, stride='two', min_depth_m=5.0, max_depth_m=5.0)
+    holder = OptionsHolder(node)
+    for name, value in (('window', 4), ('stride', 2), ('max_depth_m', 8.0)):
+        with pytest.raises(NodeError):
+            holder.checked()
+        wrong = node.set_parameters([Parameter(name, value=-1 if name != 'max_depth_m' else -1.0)])
+        assert not wrong[0].successful
+        assert node.set_parameters([Parameter(name, value=value)])[0].successful
+    options = holder.checked()
+    assert (options.stream.window, options.stream.stride) == (4, 2)
+    assert (options.output.min_depth_m, options.output.max_depth_m) == (5.0, 8.0)
+    assert holder.current is options
+
+
+def test_a_default_may_be_confirmed_in_place_of_a_wrong_value(make: Any) -> None:
+    node = make(window=0)
+    holder = OptionsHolder(node)
+    assert node.set_parameters([Parameter('window', value=3)])[0].successful
+    assert holder.checked() == NodeOptions()
+
+
+def test_before_configuring_everything_may_change_but_not_into_nonsense(make: Any) -> None:
+    node = make()
+    holder = OptionsHolder(node)
+    assert node.set_parameters([Parameter('window', value=5)])[0].successful
+    for name, value in (('stride', 6), ('cameras', ['a', 'a']), ('cameras', ['no name'])):
+        result = node.set_parameters([Parameter(name, value=value)])[0]
+        assert not result.successful
+        assert name in result.reason
+    changes = [Parameter('window', value=7), Parameter('stride', value=6)]
+    assert node.set_parameters_atomically(changes).successful
+    assert (holder.current.stream.window, holder.current.stream.stride) == (7, 6)
+    assert not node.set_parameters([Parameter('autostart', value=False)])[0].successful
 
 
 def test_a_change_is_taken_whole_or_not_at_all(make: Any) -> None:
@@ -114,9 +154,28 @@ def test_a_change_is_taken_whole_or_not_at_all(make: Any) -> None:
 def test_read_only_options_do_not_change(make: Any) -> None:
     node = make()
     holder = OptionsHolder(node)
-    result = node.set_parameters([Parameter('window', value=4)])[0]
-    assert not result.successful
-    assert 'read' in result.reason
+    declare_rig(node, holder.current)
+    holder.is_configured = True
+    for fixed in (
+        Parameter('window', value=4),
+        Parameter('rig.camera.base_from_camera', value=[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]),
+    ):
+        result = node.set_parameters([fixed])[0]
+        assert not result.successful
+        assert f'{fixed.name}: read-only; set it at start' in result.reason
+        assert 'configure again' in result.reason
+        both = node.set_parameters_atomically([Parameter('max_depth_m', value=3.0), fixed])
+        assert not both.successful
+    assert holder.current == NodeOptions()
+    assert node.set_parameters([Parameter('max_depth_m', value=3.0)])[0].successful
+    assert holder.current.output.max_depth_m == 3.0
+
+
+def test_what_another_callback_rejects_is_not_taken(make: Any) -> None:
+    node = make()
+    holder = OptionsHolder(node)
+    both = [Parameter('max_depth_m', value=3.0), Parameter('use_sim_time', value='yes')]
+    assert not node.set_parameters_atomically(both).successful
     assert holder.current == NodeOptions()
 
 

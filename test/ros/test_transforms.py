@@ -1,84 +1,257 @@
-"""The tree of fixed joints against transforms written out by hand."""
+"""Where cameras are by TF: the rig, also of a head that moves, and the odometry."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+import threading
+import time
 from typing import Any
 
 import numpy as np
 import pytest
 
+pytest.importorskip('rclpy')
 pytest.importorskip('tf2_msgs')
-from da3_ros.errors import GeometryError
+import rclpy
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.context import Context
+from rclpy.node import Node
+from tf2_msgs.msg import TFMessage
+
+from da3_ros.config import OutputOptions
 from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw
 from da3_ros.geometry.se3 import rigid
+from da3_ros.ros.faults import FaultLog
 from da3_ros.ros.geometry_messages import transform_message
-from da3_ros.ros.transforms import StaticTransforms
+from da3_ros.ros.transforms import RigSource
+from da3_ros.types import FrameSet, PosePrior, RigCalibration
+from helpers.stream_builders import frame
 
 pytestmark = pytest.mark.ros
+Array = np.ndarray[Any, Any]
+MS = 1_000_000
+T0 = 1_700_000_000_123_456_789
 HALF = float(np.sqrt(0.5))
 QUARTER_TURN = rigid(matrix_from_quaternion_xyzw([0, 0, HALF, HALF]), [1.0, 0.0, 0.0])
+OPTIONS = replace(OutputOptions(), odom_frame='da3_odom', prior_frame='odom', tf_wait_s=0.0)
+FRAME_IDS = {'front': 'front_optical_frame', 'left': 'left_optical_frame'}
+Make = Callable[..., RigSource]
 
 
-def shift(x: float) -> np.ndarray[Any, Any]:
-    return rigid(np.eye(3), [x, 0.0, 0.0])
+def shift(x: float, y: float = 0.0) -> Array:
+    return rigid(np.eye(3), [x, y, 0.0])
 
 
-def tree(*joints: tuple[str, str, np.ndarray[Any, Any]]) -> StaticTransforms:
-    transforms = StaticTransforms()
-    for parent, child, pose in joints:
-        transforms.add(transform_message(pose, 0, parent, child))
-    return transforms
+def tf(*joints: tuple[str, str, int, Array]) -> TFMessage:
+    """Return parent, child, stamp and pose of several joints as one message."""
+    return TFMessage(transforms=[transform_message(j[3], j[2], j[0], j[1]) for j in joints])
 
 
-def test_chains_multiply_from_the_base_to_the_optical_frame() -> None:
-    found = tree(('base', 'mount', QUARTER_TURN), ('mount', 'optical', shift(2.0))).lookup(
-        'base', 'optical'
+def odometry(start_ns: int, count: int, speed: float = 1.0) -> TFMessage:
+    """Return odom to base_link every 20 ms, at `speed` m/s along x."""
+    return tf(
+        *(
+            ('odom', 'base_link', start_ns + i * 20 * MS, shift(speed * 0.02 * i))
+            for i in range(count)
+        )
     )
-    assert found is not None
+
+
+def frames(stamp_ns: int, *cameras: str) -> FrameSet:
+    names = cameras or ('front',)
+    return FrameSet(stamp_ns, tuple(frame(camera, stamp_ns) for camera in names))
+
+
+@pytest.fixture(name='lines')
+def lines_fixture() -> list[str]:
+    return []
+
+
+@pytest.fixture(name='make')
+def make_fixture(lines: list[str]) -> Iterator[Make]:
+    context = Context()
+    rclpy.init(context=context)
+    node = Node('bench', context=context)
+
+    def make(options: OutputOptions = OPTIONS, given: RigCalibration | None = None) -> RigSource:
+        group = MutuallyExclusiveCallbackGroup()
+        faults = FaultLog(lines.append)
+        return RigSource(node, options, given or RigCalibration(), group, faults)
+
+    yield make
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+def prior_of(source: RigSource, frame_set: FrameSet) -> PosePrior:
+    prior = source.prior(frame_set)
+    assert prior is not None
+    return prior
+
+
+def test_the_rig_multiplies_from_the_base_to_the_optical_frame(make: Make) -> None:
+    source = make()
+    source.take(
+        tf(
+            ('base_link', 'mount', 0, QUARTER_TURN),
+            ('/mount', '/front_optical_frame', 0, shift(2.0)),
+            ('elsewhere', 'left_optical_frame', 0, shift(2.0)),
+        )
+    )
+    rig = source.rig(FRAME_IDS).base_from_camera
+    assert set(rig) == {'front'}
     # Two metres along the mount's x, which is the base's y.
-    np.testing.assert_allclose(found[:3, 3], [1.0, 2.0, 0.0], atol=1e-12)
-    np.testing.assert_allclose(found[:3, 0], [0.0, 1.0, 0.0], atol=1e-12)
+    np.testing.assert_allclose(rig['front'][:3, 3], [1.0, 2.0, 0.0], atol=1e-12)
+    np.testing.assert_allclose(rig['front'][:3, 0], [0.0, 1.0, 0.0], atol=1e-12)
+    assert source.only_given(FRAME_IDS).base_from_camera == {}
 
 
-def test_frames_meet_at_their_common_ancestor() -> None:
-    transforms = tree(
-        ('footprint', 'base', shift(5.0)),
-        ('footprint', 'mast', shift(1.0)),
-        ('mast', 'optical', QUARTER_TURN),
-    )
-    found = transforms.lookup('base', 'optical')
-    assert found is not None
-    np.testing.assert_allclose(found[:3, 3], [-3.0, 0.0, 0.0], atol=1e-12)
-    back = transforms.lookup('optical', 'base')
-    assert back is not None
-    np.testing.assert_allclose(back @ found, np.eye(4), atol=1e-12)
+def test_parameters_come_first_and_need_no_tree(make: Make) -> None:
+    given = RigCalibration({'front': shift(0.3), 'left': shift(0.0, 0.4)})
+    source = make(given=given)
+    source.take(tf(('base_link', 'front_optical_frame', 0, shift(9.0))))
+    source.take_moving(odometry(T0, 5))
+    prior = prior_of(source, frames(T0 + 40 * MS, 'front', 'left'))
+    np.testing.assert_array_equal(prior.base_from_camera['front'], shift(0.3))
+    np.testing.assert_allclose(prior.odometry_from_camera['front'], shift(0.34), atol=1e-12)
+    np.testing.assert_allclose(prior.odometry_from_camera['left'], shift(0.04, 0.4), atol=1e-12)
+    assert set(source.only_given(FRAME_IDS).base_from_camera) == {'left'}
 
 
-def test_frames_that_nothing_connects_are_unknown() -> None:
-    transforms = tree(('base', 'mount', shift(1.0)), ('other', 'optical', shift(1.0)))
-    assert transforms.lookup('base', 'optical') is None
-    assert transforms.lookup('base', 'nowhere') is None
+def test_every_camera_gets_the_odometry_at_its_own_stamp(make: Make) -> None:
+    source = make()
+    source.take(tf(('base_link', 'front_optical_frame', 0, shift(0.1))))
+    source.take(tf(('base_link', 'left_optical_frame', 0, shift(0.2))))
+    source.take_moving(odometry(T0, 10))
+    views = (frame('front', T0 + 50 * MS), frame('left', T0 + 63 * MS))
+    prior = prior_of(source, FrameSet(T0 + 50 * MS, views))
+    np.testing.assert_allclose(prior.odometry_from_camera['front'], shift(0.15), atol=1e-12)
+    np.testing.assert_allclose(prior.odometry_from_camera['left'], shift(0.263), atol=1e-12)
+    assert prior.note == ''
 
 
-def test_a_frame_is_itself_and_slashes_do_not_matter() -> None:
-    found = tree(('/base', '/optical', shift(3.0))).lookup('base', '/optical')
-    assert found is not None
-    np.testing.assert_allclose(found[0, 3], 3.0)
-    same = tree().lookup('base', 'base')
-    assert same is not None
-    np.testing.assert_array_equal(same, np.eye(4))
+def test_a_head_that_moves_is_where_it_was_at_the_stamp(make: Make) -> None:
+    source = make(replace(OPTIONS, prior_frame=''))
+    source.take(tf(('head', 'front_optical_frame', 0, shift(0.1))))
+    for i in range(10):
+        source.take_moving(tf(('base_link', 'head', T0 + i * 20 * MS, shift(0.0, 0.01 * i))))
+    prior = prior_of(source, frames(T0 + 30 * MS))
+    np.testing.assert_allclose(prior.base_from_camera['front'], shift(0.1, 0.015), atol=1e-12)
+    # As part of the rig it counts with its newest place.
+    rig = source.rig(FRAME_IDS).base_from_camera
+    np.testing.assert_allclose(rig['front'], shift(0.1, 0.09), atol=1e-12)
+    # Before the head was heard of, nobody knows where the camera was.
+    unknown = prior_of(source, frames(T0 - 500 * MS))
+    assert 'front' not in unknown.base_from_camera
+    assert 'base_link to head: the oldest transform is 0.500 s newer' in unknown.note
 
 
-def test_a_newer_joint_replaces_an_older_one_and_loops_end() -> None:
-    transforms = tree(('base', 'optical', shift(1.0)), ('base', 'optical', shift(2.0)))
-    found = transforms.lookup('base', 'optical')
-    assert found is not None
-    np.testing.assert_allclose(found[0, 3], 2.0)
-    assert tree(('a', 'b', shift(1.0)), ('b', 'a', shift(1.0))).lookup('base', 'a') is None
+def test_without_anything_known_there_is_no_prior(make: Make) -> None:
+    assert make(replace(OPTIONS, prior_frame='')).prior(frames(T0)) is None
+    source = make()
+    prior = prior_of(source, frames(T0))
+    assert not prior.odometry_from_camera
+    assert prior.note == 'no transforms connect odom to front_optical_frame'
 
 
-def test_a_joint_without_rotation_is_refused() -> None:
-    joint = transform_message(shift(1.0), 0, 'base', 'optical')
-    joint.transform.rotation.w = 0.0
-    with pytest.raises(GeometryError, match='quaternion'):
-        StaticTransforms().add(joint)
+def test_a_late_transform_is_waited_for(make: Make) -> None:
+    source = make(replace(OPTIONS, tf_wait_s=5.0))
+    source.take(tf(('base_link', 'front_optical_frame', 0, shift(0.1))))
+    source.take_moving(odometry(T0, 3))
+    asked = threading.Event()
+    found: list[PosePrior] = []
+
+    def ask() -> None:
+        asked.set()
+        found.append(prior_of(source, frames(T0 + 70 * MS)))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert asked.wait(5.0)
+    source.take_moving(odometry(T0 + 60 * MS, 1))
+    source.take_moving(odometry(T0 + 80 * MS, 2, speed=0.0))
+    thread.join(5.0)
+    assert found
+    assert 'front' in found[0].odometry_from_camera
+
+
+def test_what_stays_away_is_waited_for_once(make: Make) -> None:
+    source = make(replace(OPTIONS, tf_wait_s=0.2))
+    source.take(tf(('base_link', 'front_optical_frame', 0, shift(0.1))))
+    source.take_moving(odometry(T0, 3))
+
+    def seconds(stamp_ns: int) -> float:
+        start_s = time.monotonic()
+        prior = prior_of(source, frames(stamp_ns))
+        assert 'older than the image' in prior.note
+        assert set(prior.base_from_camera) == {'front'}
+        return time.monotonic() - start_s
+
+    assert seconds(T0 + 100 * MS) >= 0.2
+    # Nothing came since: twenty images do not cost twenty waits.
+    assert sum(seconds(T0 + (101 + i) * MS) for i in range(20)) < 0.2
+    source.take_moving(odometry(T0 + 60 * MS, 1))
+    assert seconds(T0 + 200 * MS) >= 0.2
+
+
+def test_the_output_of_the_node_itself_is_never_followed(make: Make) -> None:
+    source = make(replace(OPTIONS, publish_map_tf=True, prior_frame='world'))
+    source.take(tf(('base_link', 'front_optical_frame', 0, shift(0.1))))
+    for stamp_ns in (T0, T0 + 100 * MS):
+        source.take_moving(
+            tf(
+                ('world', 'map', stamp_ns, shift(1.0)),
+                ('map', 'da3_odom', stamp_ns, shift(1.0)),
+                ('da3_odom', 'base_link', stamp_ns, shift(1.0)),
+            )
+        )
+    prior = prior_of(source, frames(T0 + 50 * MS))
+    assert not prior.odometry_from_camera
+    assert 'transforms from da3_odom are taken for those that this node' in prior.note
+
+
+def test_two_parents_of_the_base_are_reported(make: Make, lines: list[str]) -> None:
+    source = make()
+    source.take_moving(odometry(T0, 2))
+    assert any('base_link has the parents odom' in line for line in lines)
+    quiet = make(replace(OPTIONS, publish_tf=False))
+    lines.clear()
+    quiet.take_moving(odometry(T0, 2))
+    assert not lines
+
+
+def test_a_clock_that_is_set_back_is_survived_and_said(make: Make, lines: list[str]) -> None:
+    source = make(replace(OPTIONS, publish_tf=False))
+    source.take(tf(('base_link', 'front_optical_frame', 0, shift(0.0))))
+    source.take_moving(odometry(T0, 200))
+    source.take_moving(odometry(T0, 10, speed=5.0))
+    prior = prior_of(source, frames(T0 + 50 * MS))
+    np.testing.assert_allclose(prior.odometry_from_camera['front'], shift(0.25), atol=1e-12)
+    assert any('stamps jumped back' in line for line in lines)
+
+
+def test_transforms_that_are_none_are_reported_and_left_out(make: Make, lines: list[str]) -> None:
+    source = make(replace(OPTIONS, publish_tf=False))
+    source.take(tf(('base_link', 'front_optical_frame', 0, shift(0.0))))
+    bad = odometry(T0, 4)
+    bad.transforms[0].transform.rotation.w = 0.0
+    bad.transforms[1].transform.translation.x = float('nan')
+    bad.transforms[2].header.stamp.sec = 0
+    bad.transforms[2].header.stamp.nanosec = 0
+    source.take_moving(bad)
+    assert 'quaternion' in lines[0]
+    prior = prior_of(source, frames(T0 + 60 * MS))
+    np.testing.assert_allclose(prior.odometry_from_camera['front'], shift(0.06), atol=1e-12)
+    assert source.prior(frames(T0 + 20 * MS)) is not None
+    assert not prior_of(source, frames(T0 + 20 * MS)).odometry_from_camera
+
+
+def test_static_transforms_are_not_read_where_they_are_switched_off(make: Make) -> None:
+    source = make(replace(OPTIONS, use_tf_static=False, publish_tf=False))
+    source.take(tf(('base_link', 'front_optical_frame', 0, shift(0.1))))
+    source.take_moving(odometry(T0, 4))
+    assert source.rig(FRAME_IDS).base_from_camera == {}
+    prior = prior_of(source, frames(T0 + 20 * MS))
+    assert prior.base_from_camera == {}
+    np.testing.assert_allclose(prior.odometry_from_camera['front'], shift(0.12), atol=1e-12)

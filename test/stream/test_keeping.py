@@ -9,7 +9,9 @@ import pytest
 from scipy.linalg import expm
 
 from da3_ros.errors import StreamError
+from da3_ros.geometry.arrays import FloatArray
 from da3_ros.stream.latest_slot import LatestSlot
+from da3_ros.stream.pose_log import PoseLog
 from da3_ros.stream.scene_store import SceneStore
 from da3_ros.stream.stats import StreamStats
 from da3_ros.stream.trajectory import Trajectory
@@ -132,10 +134,48 @@ def test_stats_give_counters_rates_and_percentiles() -> None:
     assert stats.snapshot(0.0).counters == {}
 
 
+def test_a_scene_store_of_none_keeps_none() -> None:
+    store = SceneStore(0)
+    store.add(PosedSet(1, (), np.eye(4)))
+    assert store.snapshot() == ()
+
+
+def test_the_pose_log_keeps_every_newer_pose_to_the_last_bit(rng: np.random.Generator) -> None:
+    log = PoseLog()
+    stamps_ns = np.cumsum(rng.integers(1, 10**12, 5000)) + 10**18
+    poses = np.array([expm(_twist(rng.normal(size=6))) for _ in stamps_ns])
+    poses[:, 3] = (0, 0, 0, 1)
+    for stamp_ns, pose in zip(stamps_ns, poses, strict=True):
+        assert log.append(int(stamp_ns), pose)
+        assert not log.append(int(stamp_ns), np.eye(4))
+    kept = log.poses()
+    assert [p.stamp_ns for p in kept] == stamps_ns.tolist()
+    np.testing.assert_array_equal([p.world_from_base for p in kept], poses)
+    assert (len(log), log.dropped) == (5000, 0)
+    log.clear()
+    assert log.append(1, np.eye(4))
+    assert len(log.poses()) == 1
+
+
+def test_a_full_pose_log_keeps_the_newest_and_counts_the_others() -> None:
+    log = PoseLog(10)
+    for stamp_ns in range(100):
+        log.append(stamp_ns, np.eye(4))
+        stamps_ns = [pose.stamp_ns for pose in log.poses()]
+        assert stamps_ns == list(range(log.dropped, stamp_ns + 1))
+        assert min(stamp_ns + 1, 10) <= len(stamps_ns) <= 20
+
+
+def _twist(v: FloatArray) -> FloatArray:
+    (x, y, z), t = v[:3], v[3:]
+    return np.array([[0, -z, y, t[0]], [z, 0, -x, t[1]], [-y, x, 0, t[2]], [0, 0, 0, 0]])
+
+
 def test_impossible_capacities_are_refused() -> None:
     for make in (
         LatestSlot,
-        SceneStore,
+        PoseLog,
+        lambda n: SceneStore(n - 1),
         lambda n: Trajectory(n + 1),
         lambda n: StreamStats(n + 1),
     ):

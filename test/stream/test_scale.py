@@ -10,16 +10,14 @@ import pytest
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import rigid
 from da3_ros.stream.scale import (
-    METRIC_SIGMA,
     DepthPair,
     LogScale,
-    WorldScale,
     fuse,
-    next_scale,
     scale_from_centres,
     scale_from_depths,
     scale_from_rig,
 )
+from da3_ros.stream.world_scale import METRIC_SIGMA, Metric, WorldScale, next_scale
 from da3_ros.types import FloatImage
 from helpers.stream_builders import THREE_CAMERAS
 
@@ -92,28 +90,28 @@ def rig_poses(scale: float, noise: float = 0.0, seed: int = 0) -> dict[str, Floa
 
 def test_the_rig_measures_metres_and_short_baselines_measure_badly() -> None:
     rig = THREE_CAMERAS.base_from_camera
-    near = scale_from_rig([rig_poses(4.0)], rig, position_noise=0.02)
-    far = scale_from_rig([rig_poses(4.0)], rig, position_noise=0.08)
+    near = scale_from_rig([(rig_poses(4.0), rig)], position_noise=0.02)
+    far = scale_from_rig([(rig_poses(4.0), rig)], position_noise=0.08)
     assert near is not None
     assert far is not None
     assert near.value == pytest.approx(-math.log(4.0), abs=1e-9)
     assert far.sigma == pytest.approx(4 * near.sigma)
-    assert scale_from_rig([rig_poses(4.0)], rig, position_noise=5.0) is None
-    assert scale_from_rig([{'front': np.eye(4)}], rig, 0.01) is None
-    assert scale_from_rig([], rig, 0.01) is None
+    assert scale_from_rig([(rig_poses(4.0), rig)], position_noise=5.0) is None
+    assert scale_from_rig([({'front': np.eye(4)}, rig)], 0.01) is None
+    assert scale_from_rig([], 0.01) is None
 
 
 def test_the_rig_outvotes_one_bad_set() -> None:
     sets = [rig_poses(2.0, 0.001, seed) for seed in range(6)] + [rig_poses(9.0)]
-    part = scale_from_rig(sets, THREE_CAMERAS.base_from_camera, 0.001)
+    part = scale_from_rig([(poses, THREE_CAMERAS.base_from_camera) for poses in sets], 0.001)
     assert part is not None
     assert abs(part.value + math.log(2.0)) < 5 * part.sigma < 0.1
 
 
 def test_a_mirrored_or_collapsed_rig_says_nothing() -> None:
     rig = THREE_CAMERAS.base_from_camera
-    assert scale_from_rig([rig_poses(-1.0)], rig, 0.001) is None
-    assert scale_from_rig([rig_poses(0.0)], rig, 0.001) is None
+    assert scale_from_rig([(rig_poses(-1.0), rig)], 0.001) is None
+    assert scale_from_rig([(rig_poses(0.0), rig)], 0.001) is None
 
 
 def test_fusion_weighs_by_inverse_variance_and_admits_disagreement() -> None:
@@ -129,8 +127,8 @@ def test_fusion_weighs_by_inverse_variance_and_admits_disagreement() -> None:
 
 def test_a_measurement_beyond_the_gate_pulls_less_and_is_named() -> None:
     chain, rig = LogScale(0.0, 1e-3), LogScale(1.0, 0.02)
-    free = next_scale(METRIC_WORLD, chain, LogScale(0.01, 0.02), is_metric=False)
-    gated = next_scale(METRIC_WORLD, chain, rig, is_metric=False)
+    free = next_scale(METRIC_WORLD, chain, Metric('rig', LogScale(0.01, 0.02)))
+    gated = next_scale(METRIC_WORLD, chain, Metric('rig', rig))
     assert free.note == ''
     # Without the gate it would be pulled as far as the gain of the free one says: by 0.2.
     assert 0 < gated.log_scale < 0.2 * free.log_scale / 0.01
@@ -139,7 +137,7 @@ def test_a_measurement_beyond_the_gate_pulls_less_and_is_named() -> None:
 
 
 def test_the_filter_is_the_weighted_mean_of_chain_and_rig() -> None:
-    after = next_scale(METRIC_WORLD, LogScale(0.02, 0.03), LogScale(0.05, 0.04), is_metric=False)
+    after = next_scale(METRIC_WORLD, LogScale(0.02, 0.03), Metric('rig', LogScale(0.05, 0.04)))
     prior, measured = 0.01**2 + 0.03**2, 0.04**2
     assert after.log_scale == pytest.approx((0.02 * measured + 0.05 * prior) / (prior + measured))
     assert after.variance == pytest.approx(prior * measured / (prior + measured))
@@ -147,11 +145,11 @@ def test_the_filter_is_the_weighted_mean_of_chain_and_rig() -> None:
 
 
 def test_a_first_metric_window_has_scale_one_unless_a_rig_is_known() -> None:
-    metric = next_scale(None, None, None, is_metric=True)
+    metric = next_scale(None, None, Metric('estimator', LogScale(0.0, METRIC_SIGMA)))
     assert (metric.scale, metric.source, metric.is_metric) == (1.0, 'estimator', True)
     assert metric.log_sigma == METRIC_SIGMA
-    rig = next_scale(None, None, LogScale(0.3, 0.01), is_metric=True)
+    rig = next_scale(None, None, Metric('rig', LogScale(0.3, 0.01)))
     assert (rig.log_scale, rig.source) == (0.3, 'rig')
-    none = next_scale(None, None, None, is_metric=False)
+    none = next_scale(None, None, None)
     assert (none.scale, none.source, none.is_metric) == (1.0, 'none', False)
     assert math.isnan(none.log_sigma)

@@ -8,18 +8,18 @@ from da3_ros.geometry.camera import ImageSize
 from da3_ros.geometry.frames import BODY_FROM_OPTICAL
 from da3_ros.geometry.se3 import invert, rigid, transform_points
 from da3_ros.geometry.unproject import unproject
-from da3_ros.synthetic import START_NS, SyntheticWorld, make_world
+from da3_ros.synthetic import START_NS, RoomWorld, make_world
 
 SIZE = ImageSize(60, 80)
 SECOND_NS = 1_000_000_000
 
 
 @pytest.fixture(scope='module', params=[0, 3])
-def world(request: pytest.FixtureRequest) -> SyntheticWorld:
+def world(request: pytest.FixtureRequest) -> RoomWorld:
     return make_world(request.param, SIZE)
 
 
-def march(world: SyntheticWorld, origin: np.ndarray, direction: np.ndarray) -> float:
+def march(world: RoomWorld, origin: np.ndarray, direction: np.ndarray) -> float:
     """Return the ray parameter of the first surface, by sphere tracing the distance field."""
     t = 0.0
     length = float(np.linalg.norm(direction))
@@ -33,7 +33,7 @@ def march(world: SyntheticWorld, origin: np.ndarray, direction: np.ndarray) -> f
 
 @pytest.mark.parametrize('camera', ['front', 'left', 'right'])
 def test_depth_is_where_a_marched_ray_meets_the_distance_field(
-    world: SyntheticWorld, camera: str
+    world: RoomWorld, camera: str
 ) -> None:
     stamp = START_NS + 7 * SECOND_NS
     view = world.render(camera, stamp)
@@ -45,7 +45,7 @@ def test_depth_is_where_a_marched_ray_meets_the_distance_field(
         assert view.depth[v, u] == pytest.approx(marched, rel=2e-5)
 
 
-def test_every_depth_pixel_lies_on_a_surface(world: SyntheticWorld) -> None:
+def test_every_depth_pixel_lies_on_a_surface(world: RoomWorld) -> None:
     for seconds in range(0, 40, 5):
         view = world.render('left', START_NS + seconds * SECOND_NS)
         points = unproject(view.depth, view.camera).reshape(-1, 3)
@@ -115,7 +115,7 @@ def test_shared_surfaces_have_the_same_colour_from_both_cameras() -> None:
     assert np.median(np.abs(difference)) < 12
 
 
-def test_depth_does_not_depend_on_the_image_size_at_common_rays(world: SyntheticWorld) -> None:
+def test_depth_does_not_depend_on_the_image_size_at_common_rays(world: RoomWorld) -> None:
     # Three times the size puts every third pixel centre on a small image's pixel centre.
     large = world.depth('front', START_NS, ImageSize(3 * SIZE.height, 3 * SIZE.width))
     small = world.depth('front', START_NS)
@@ -134,7 +134,7 @@ def test_rays_parallel_to_walls_are_no_exception() -> None:
         )
 
 
-def test_motion_is_smooth_and_keeps_clear_of_everything(world: SyntheticWorld) -> None:
+def test_motion_is_smooth_and_keeps_clear_of_everything(world: RoomWorld) -> None:
     step_ns = 20_000_000
     stamps = [START_NS + i * step_ns for i in range(2001)]
     poses = np.stack([world.world_from_base(stamp) for stamp in stamps])
@@ -185,13 +185,13 @@ def test_equal_seeds_give_equal_pictures_and_other_seeds_other_ones() -> None:
     assert (pictures[0] != pictures[2]).mean() > 0.5
 
 
-def test_pictures_have_texture_and_the_range_of_a_photograph(world: SyntheticWorld) -> None:
+def test_pictures_have_texture_and_the_range_of_a_photograph(world: RoomWorld) -> None:
     image = world.render('front', START_NS, ImageSize(240, 320)).image.astype(float)
     assert 60 < image.mean() < 200
     assert image.std() > 20
 
 
-def test_later_loops_repeat_the_first(world: SyntheticWorld) -> None:
+def test_later_loops_repeat_the_first(world: RoomWorld) -> None:
     period_ns = round(world.trajectory.period_s * 1e9)
     for loops in (-1, 1, 1000):
         np.testing.assert_array_equal(

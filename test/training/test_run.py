@@ -1,7 +1,7 @@
 """Laws of a training run: learning, resuming, data, what is left behind."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import islice
 import json
 from pathlib import Path
@@ -12,10 +12,12 @@ import torch
 from da3_ros.inference.checkpoint import load_network
 from da3_ros.model import chunks
 from da3_ros.model.network import AnyViewNetwork
+from da3_ros.model.presets import NANO
 from da3_ros.synthetic.family import FamilyBatch, Split, make_batch
 from helpers.training import TINY, TINY_RUN, TINY_SIZE
 from tools.train_nano.batches import batches, step_batch
-from tools.train_nano.config import NANO, TrainConfig
+from tools.train_nano.bundle import best_of_run, copy_weights
+from tools.train_nano.config import TrainConfig
 from tools.train_nano.metrics import evaluation_set
 from tools.train_nano.state import TrainState
 from tools.train_nano.trainer import (
@@ -154,6 +156,26 @@ def test_exported_weights_load_as_the_network_they_are(tmp_path: Path) -> None:
     others = dict(loaded.named_parameters())
     for name, value in network.named_parameters():
         torch.testing.assert_close(others[name], value.detach(), rtol=1e-3, atol=1e-4)
+
+
+def test_bundled_weights_are_the_best_of_a_run_under_the_presets_name(tmp_path: Path) -> None:
+    run, out = tmp_path / 'run', tmp_path / 'out'
+    export(initial_network(NANO, 3), run / 'best')
+    # As a run of before the preset wrote it: the configuration spelt out.
+    spelt = {'kind': 'any_view', **asdict(replace(NANO, process_res=504))}
+    content = {'model_name': 'da3-nano', 'network': spelt}
+    (run / 'best/config.json').write_text(json.dumps(content))
+    copy_weights(run / 'best', out)
+    assert (out / 'config.json').read_text().strip() == '{"model_name": "da3-nano"}'
+    ours, theirs = (folder / 'model.safetensors' for folder in (out, run / 'best'))
+    assert ours.read_bytes() == theirs.read_bytes()
+    assert ours.stat().st_mode & 0o777 == 0o644
+    assert load_network(out).config == NANO
+    log = [{'best': True, 'views': 1000, 'seconds': 60}, {'best': True, 'views': 2500}]
+    log[1] |= {'seconds': 240}
+    log.append({'best': False, 'views': 9000, 'seconds': 600})
+    (run / 'log.jsonl').write_text(''.join(json.dumps(line) + '\n' for line in log))
+    assert best_of_run(run) == {'views': '2,500', 'seconds_text': '4 minutes'}
 
 
 def test_a_stopped_run_stores_what_it_has(tmp_path: Path) -> None:

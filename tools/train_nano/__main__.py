@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 
+from da3_ros.model.presets import NANO
 from da3_ros.synthetic.family import Split
 from tools.train_nano.batches import batches
-from tools.train_nano.config import NANO, TrainConfig
+from tools.train_nano.config import TrainConfig
 from tools.train_nano.metrics import SCENES, evaluation_set
 from tools.train_nano.state import TrainState
 from tools.train_nano.trainer import STATE_NAME, Trainer, compute_views_together

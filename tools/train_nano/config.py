@@ -5,18 +5,9 @@ import json
 from typing import Any, Literal
 
 from da3_ros.geometry.camera import ImageSize
-from da3_ros.model.config import AnyViewConfig, BackboneConfig, CameraHeadConfig, PyramidConfig
-
-NANO = AnyViewConfig(
-    'da3-nano',
-    BackboneConfig(128, 8, 2, 'mlp', (2, 3, 5, 7), 2),
-    PyramidConfig(24, (24, 48, 96, 128)),
-    CameraHeadConfig(trunk_depth=2, num_heads=2),
-)
-"""The network. Blocks 3, 5 and 7 attend across views; the first output layer is still within."""
 
 NANO_SIZE = ImageSize(70, 98)
-"""Image size that it is trained at."""
+"""Image size that it is trained at; the longer side is the preset's `process_res`."""
 
 Precision = Literal['float32', 'bfloat16']
 DepthSpace = Literal['log', 'linear']

@@ -40,11 +40,24 @@ class EvaluationSet:
 
 
 def evaluation_set(
-    split: Split, views: int, scenes: int, size: ImageSize = NANO_SIZE
+    split: Split,
+    views: int,
+    scenes: int,
+    size: ImageSize = NANO_SIZE,
+    *,
+    profile_scenes: int = ROW_PROFILE_SCENES,
 ) -> EvaluationSet:
-    """Make the first scenes of a split."""
+    """Make the first scenes of a split.
+
+    Args:
+        split: set of scenes.
+        views: per scene.
+        scenes: how many.
+        size: of the images.
+        profile_scenes: training scenes whose mean depth by row is a baseline.
+    """
     targets = make_targets(make_batch(split, range(scenes), views, size))
-    train = make_targets(make_batch(Split.TRAIN, range(ROW_PROFILE_SCENES), views, size))
+    train = make_targets(make_batch(Split.TRAIN, range(profile_scenes), views, size))
     weights = train.known.sum(dim=(0, 1, 3)).clamp_min(1)
     logs = (train.depth.log() * train.known).sum(dim=(0, 1, 3)) / weights
     return EvaluationSet(targets, logs.exp())

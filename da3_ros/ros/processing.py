@@ -1,0 +1,279 @@
+"""What the node has between configure and cleanup: network, worker, publishers, services.
+
+Callbacks of images run in one group, one at a time; exports in groups of their own; inference on
+the runner's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+import threading
+import time
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.node import Node
+from std_srvs.srv import SetBool, Trigger
+
+from da3_ros.config import NodeOptions
+from da3_ros.ros.diagnostics import camera_status, pipeline_status
+from da3_ros.ros.exports import Exports
+from da3_ros.ros.faults import FaultLog
+from da3_ros.ros.input_views import InputViews
+from da3_ros.ros.inputs import CameraInput
+from da3_ros.ros.lifecycle import NodeEntities
+from da3_ros.ros.live_viewer import open_viewer
+from da3_ros.ros.memory import HeldEstimator, memory_use, return_freed_memory
+from da3_ros.ros.outputs import Outputs
+from da3_ros.ros.params import OptionsHolder
+from da3_ros.ros.preparation import BlindAreas
+from da3_ros.ros.runner import PipelineRunner
+from da3_ros.ros.trajectory_service import TrajectoryService
+from da3_ros.ros.transforms import RigSource
+from da3_ros.ros.view_params import ViewOptions
+from da3_ros.stream.stats import StreamStats
+from da3_ros.types import CameraFrame, Estimator, RigCalibration
+from da3_ros.web import LiveViewer
+
+_EXPORT_END_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class CameraParameters:
+    """What the parameters say of single cameras, by name."""
+
+    rig: RigCalibration
+    views: dict[str, ViewOptions]
+
+
+class Processing:
+    """From images to everything that is published.
+
+    Args:
+        node: owns publishers, subscriptions and services.
+        holder: options; those that are not dynamic stay as they are while this exists.
+        cameras: parameters of single cameras.
+        estimator: turns windows into geometry.
+        turns_images: whether the estimator needs upright images.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        holder: OptionsHolder,
+        cameras: CameraParameters,
+        estimator: Estimator,
+        *,
+        turns_images: bool = True,
+    ) -> None:
+        self._node = node
+        self._options: NodeOptions = holder.current
+        self._views = cameras.views
+        self._estimator = HeldEstimator(estimator)
+        self._blind = BlindAreas()
+        self._stats = StreamStats()
+        self._faults = FaultLog(node.get_logger().error)
+        self._lock = threading.Lock()
+        self._is_enabled = True
+        self._is_active = False
+        self._releasing = threading.Event()
+        self._viewer: LiveViewer | None = None
+        self._inputs: list[CameraInput] = []
+        self._entities = NodeEntities(node)
+        turns = {c: view.quarter_turns for c, view in cameras.views.items() if turns_images}
+        try:
+            self._build(holder, cameras.rig, turns)
+        except BaseException:
+            self._entities.destroy_newer()
+            self._let_go()
+            raise
+
+    def _build(
+        self, holder: OptionsHolder, given_rig: RigCalibration, turns: dict[str, int]
+    ) -> None:
+        node, options = self._node, self._options
+        self._rig_group = MutuallyExclusiveCallbackGroup()
+        rig_source = RigSource(node, options.output, given_rig, self._rig_group, self._faults)
+        self._viewer = open_viewer(options.output, node.get_logger())
+        self._outputs = Outputs(node, holder, self._viewer)
+        self._runner = PipelineRunner(
+            options,
+            InputViews(self._estimator, turns, self._blind),
+            rig_source,
+            self._outputs,
+            self._faults,
+            self._stats,
+            node.get_logger(),
+            is_alive=node.context.ok,
+            is_wanted=lambda: self._is_enabled and self._outputs.is_wanted(),
+        )
+        export_dir = Path(options.output.export_dir)
+        self._trajectory = TrajectoryService(
+            node, export_dir, self._outputs.way, lambda: self._is_metric
+        )
+        node.create_service(Trigger, '~/reset', self._reset, callback_group=self._rig_group)
+        node.create_service(SetBool, '~/enable', self._enable, callback_group=self._rig_group)
+        # Last: an action server is not among what the node can destroy.
+        self._exports = Exports(
+            node, export_dir, self._runner.scene, self._releasing.is_set, self._estimator
+        )
+
+    # ---- transitions
+
+    def activate(self) -> None:
+        """Open the subscriptions and start the worker."""
+        with self._lock:
+            if self._is_enabled:
+                self._open_inputs()
+            self._is_active = True
+            self._runner.start()
+
+    def deactivate(self, timeout_s: float) -> bool:
+        """Close the subscriptions and end the worker; return whether it ended within the time.
+
+        The scene stays, to be exported or to go on from.
+        """
+        with self._lock:
+            self._is_active = False
+            self._close_inputs()
+        return self._runner.stop(timeout_s)
+
+    def release(self, timeout_s: float) -> bool:
+        """End everything and give back all memory; return whether the worker ended in time."""
+        self._releasing.set()
+        # In reverse, and each one whatever happens to those before it.
+        with ExitStack() as steps:
+            steps.callback(self._let_go)
+            steps.callback(self._entities.destroy_newer)
+            steps.callback(self._exports.retire, _EXPORT_END_S)
+            has_ended = self.deactivate(timeout_s)
+        if not has_ended:
+            threading.Thread(target=self._follow_worker, daemon=True).start()
+        return has_ended
+
+    def close(self, timeout_s: float) -> bool:
+        """End the worker and the exports when the process ends; nothing may spin any more."""
+        self._releasing.set()
+        has_ended = self._runner.stop(timeout_s)
+        self._exports.destroy()
+        self._close_viewer()
+        return has_ended
+
+    def _close_viewer(self) -> None:
+        if self._viewer is not None:
+            self._viewer.close()
+
+    def _let_go(self) -> None:
+        self._close_viewer()
+        self._estimator.release()
+        return_freed_memory()
+
+    def _follow_worker(self) -> None:
+        """Give back what a worker in the middle of a window still held."""
+        self._runner.join()
+        return_freed_memory()
+
+    def _open_inputs(self) -> None:
+        """Make the subscriptions; hold the lock."""
+        group = MutuallyExclusiveCallbackGroup()
+        try:
+            for camera in self._options.stream.cameras:
+                self._inputs.append(self._input(camera, group))
+        except BaseException:
+            self._close_inputs()
+            raise
+
+    def _input(self, camera: str, group: MutuallyExclusiveCallbackGroup) -> CameraInput:
+        return CameraInput(
+            self._node,
+            camera,
+            self._options.output,
+            group,
+            self._take,
+            self._faults,
+            crop=self._views[camera].crop,
+            blind=self._blind,
+        )
+
+    def _close_inputs(self) -> None:
+        """Destroy the subscriptions; hold the lock."""
+        while self._inputs:
+            self._inputs.pop().destroy()
+
+    def _take(self, frame: CameraFrame) -> None:
+        # A callback that had begun before the subscription was closed.
+        if self._is_enabled and self._is_active:
+            self._runner.push(frame)
+
+    # ---- services
+
+    def _reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        del request  # empty
+        self._runner.reset()
+        self._outputs.way.clear()
+        if self._viewer is not None:
+            self._viewer.reset()
+        response.success, response.message = True, 'the world starts anew with the next images'
+        return response
+
+    def _enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        wanted = bool(request.data)
+        with self._lock:
+            before, self._is_enabled = self._is_enabled, wanted
+            if self._is_active and wanted and not before:
+                self._open_inputs()
+            elif not wanted:
+                self._close_inputs()
+        already = 'already ' if before == wanted else ''
+        what = 'enabled: images are processed' if wanted else 'disabled: the world is kept'
+        state = 'active' if self._is_active else 'inactive, so that nothing is processed'
+        response.success = True
+        response.message = f'{already}{what}; the node is {state}'
+        return response
+
+    # ---- state
+
+    @property
+    def _is_metric(self) -> bool:
+        result = self._runner.last_result
+        return result is not None and result.alignment.is_metric
+
+    def statuses(self, name: str, state: str) -> list[DiagnosticStatus]:
+        """Return the state of the stream and, while they are subscribed to, of the cameras.
+
+        Args:
+            name: of the node.
+            state: of its lifecycle.
+        """
+        sync = self._runner.sync_report()
+        device = self._estimator.device
+        facts = {
+            'state': state,
+            'enabled': self._is_enabled,
+            'model': self._options.estimator.model,
+            'device': device,
+            **memory_use(device),
+        }
+        stream = pipeline_status(
+            name,
+            self._stats.snapshot(time.monotonic()),
+            sync,
+            self._runner.dropped_sets,
+            self._runner.last_result,
+            facts,
+        )
+        if not (self._is_active and self._is_enabled):
+            stream.level = DiagnosticStatus.WARN
+            stream.message = state if self._is_enabled else 'disabled by ~/enable'
+        cameras = [
+            camera_status(name, status, self._faults.counts(status.camera), sync)
+            for status in (camera.status() for camera in tuple(self._inputs))
+        ]
+        return [stream, *cameras]
+
+
+EstimatorFactory = Callable[[NodeOptions], Estimator]
+"""Makes the estimator that the options ask for."""

@@ -1,0 +1,63 @@
+"""The service that writes where the base was, from the start until now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.node import Node
+
+from da3_ros.export.trajectory_file import save_trajectory
+from da3_ros.srv import SaveTrajectory
+from da3_ros.stream.pose_log import PoseLog
+
+
+class TrajectoryService:
+    """The service `~/save_trajectory`.
+
+    Args:
+        node: owns it.
+        export_dir: folder that nothing leaves.
+        way: the poses that went out as odometry.
+        is_metric: whether they are in metres.
+    """
+
+    def __init__(
+        self, node: Node, export_dir: Path, way: PoseLog, is_metric: Callable[[], bool]
+    ) -> None:
+        self._logger = node.get_logger()
+        self._export_dir = export_dir.expanduser()
+        self._way = way
+        self._is_metric = is_metric
+        # A group of its own: a long way takes a while to write.
+        self._service = node.create_service(
+            SaveTrajectory,
+            '~/save_trajectory',
+            self._serve,
+            callback_group=MutuallyExclusiveCallbackGroup(),
+        )
+
+    def _serve(self, request: Any, response: Any) -> Any:
+        try:
+            path, count = save_trajectory(
+                self._export_dir,
+                request.file,
+                self._way.poses(),
+                is_metric=self._is_metric(),
+                overwrite=request.overwrite,
+            )
+        except Exception as error:
+            # A request must get its answer, whatever went wrong.
+            response.success, response.message = False, str(error) or type(error).__name__
+            self._logger.error(f'save_trajectory: {response.message}')
+            return response
+        response.success, response.poses = True, count
+        response.path = str(path.relative_to(self._export_dir.resolve()))
+        gone = self._way.dropped
+        response.message = f'{count} poses written to {path}' + (
+            f'; the oldest {gone} are no longer kept' if gone else ''
+        )
+        self._logger.info(f'save_trajectory: {response.message}')
+        return response

@@ -1,0 +1,242 @@
+"""The unit of the world: which source tells the metre, and how windows follow it.
+
+A Kalman filter of one number, the logarithm of the world's unit in metres. The chain of shared
+views carries it from window to window and adds its variance; what measures metres bounds the
+drift. The scale never jumps unsaid:
+
+- A measurement within three standard deviations of what is expected pulls by its weight.
+- Beyond that it still pulls, but with a variance that makes it plausible, and a note says so.
+- When it stays beyond for eight windows in a row, always on the same side, the world follows it at
+  once, and a note says by how much.
+- A world without metres becomes metric when something measures it; a note gives the factor.
+
+Source: Kalman 1960, in one dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+import math
+from typing import Literal
+
+from da3_ros.stream.scale import FUSED_FLOOR, LogScale
+from da3_ros.types import ScaleSource
+
+ScaleChoice = Literal['auto', 'odometry', 'rig', 'metric_model', 'camera_info', 'none']
+MetricSource = Literal['odometry', 'rig', 'estimator', 'camera_info']
+
+METRIC_SIGMA = 0.05
+"""Assumed standard deviation of log(scale) of a network that says its output is metric."""
+
+_NAMES: dict[MetricSource, ScaleChoice] = {
+    'odometry': 'odometry',
+    'rig': 'rig',
+    'estimator': 'metric_model',
+    'camera_info': 'camera_info',
+}
+_LOST_SIGMA = 0.7
+_GATE_SIGMAS = 3.0
+_PERSISTENT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class MetricCandidate:
+    """One source of metres in one window."""
+
+    source: MetricSource
+    measured: LogScale | None
+    """log(metres per unit of the window); None when it says nothing about this window."""
+    problem: str = ''
+    """Why the source is not there; empty when it is, even if it has nothing to say for now, as
+    odometry of a robot that stands."""
+    is_gathering: bool = False
+    """Whether the window adds to a measurement that several windows make together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """The measurement that counts in a window."""
+
+    source: MetricSource
+    measured: LogScale
+
+
+@dataclass(frozen=True, slots=True)
+class WorldScale:
+    """The scale of the newest window and how well the world's unit is known."""
+
+    log_scale: float
+    variance: float
+    """Of the logarithm of the world's unit: against the metre when metric, else against the
+    first window."""
+    is_metric: bool
+    source: ScaleSource
+    has_jumped: bool = False
+    """Whether the world's unit changed, so that older geometry is in another one."""
+    is_new_unit: bool = False
+    """Whether what was published before is in another unit (a jump between two metric windows
+    that share nothing is none)."""
+    factor: float = 1.0
+    """New world units per old one, for the places of cameras that the world goes on from."""
+    note: str = ''
+    anchor: ScaleSource = 'none'
+    """What measured metres last."""
+    disputed: int = 0
+    """Windows in a row whose measurement was beyond the gate: above (+) or below (-)."""
+
+    @property
+    def scale(self) -> float:
+        """World units per unit of the window."""
+        return math.exp(self.log_scale)
+
+    @property
+    def log_sigma(self) -> float:
+        """Standard deviation of the logarithm; NaN when it was set rather than measured."""
+        return math.sqrt(self.variance) if self.source != 'none' else math.nan
+
+
+def choose_metric(
+    choice: ScaleChoice, candidates: Mapping[MetricSource, MetricCandidate], *, is_metric: bool
+) -> tuple[Metric | None, str]:
+    """Return the measurement that counts, and a note when it is not the one asked for.
+
+    The order is odometry, rig, metric_model, camera_info. `auto` takes the first that measures
+    this window; a name takes that source, or the first after it in the order. A source that is
+    there but silent (odometry of a standing robot) is waited for once the world is metric: a
+    weaker source does not pull the scale away meanwhile.
+
+    Args:
+        choice: the option `scale_source`.
+        candidates: all sources.
+        is_metric: whether the world is metric already.
+    """
+    if choice == 'none':
+        return None, ''
+    order = list(_NAMES)
+    allowed = order if choice == 'auto' else order[list(_NAMES.values()).index(choice) :]
+    problem = ''
+    for source in allowed:
+        candidate = candidates[source]
+        is_wanted = choice in ('auto', _NAMES[source])
+        if candidate.measured is not None:
+            note = '' if is_wanted else f'{problem}, {_NAMES[source]} gives the scale instead'
+            return Metric(source, candidate.measured), note
+        if not candidate.problem and is_metric:
+            return None, ''
+        if is_wanted and choice != 'auto':
+            reason = candidate.problem or 'it cannot tell yet (too little movement, too few views)'
+            problem = f'scale_source is {choice}, but {reason}'
+    return None, f'{problem}, and nothing after it in the order gives one' if problem else ''
+
+
+def next_scale(
+    world: WorldScale | None,
+    chain: LogScale | None,
+    metric: Metric | None,
+    gathering: MetricSource | None = None,
+) -> WorldScale:
+    """Return the scale of a window from the world before it and what could be measured.
+
+    Args:
+        world: the scale after the window before; None for the first window.
+        chain: measured against shared views.
+        metric: measured in metres.
+        gathering: the source to which this window adds, but not enough yet.
+    """
+    if world is None:
+        if metric is None:
+            note = 'no metric source: the world has the unit of the first window'
+            return WorldScale(0.0, 0.0, is_metric=False, source='none', note=note)
+        return _set_anew(metric, has_jumped=False)
+    if metric is None:
+        return _carried(world, chain, gathering)
+    if not world.is_metric:
+        return _becoming(world, chain, metric)
+    if chain is None:
+        return _set_anew(metric)
+    prior = LogScale(chain.value, math.hypot(math.sqrt(world.variance), chain.sigma))
+    return _filtered(world, prior, metric)
+
+
+def _set_anew(
+    metric: Metric,
+    *,
+    has_jumped: bool = True,
+    is_new_unit: bool = False,
+    factor: float = 1.0,
+    note: str = '',
+) -> WorldScale:
+    """Return the scale that a measurement alone gives."""
+    return WorldScale(
+        metric.measured.value,
+        metric.measured.sigma**2,
+        is_metric=True,
+        source=metric.source,
+        has_jumped=has_jumped,
+        is_new_unit=is_new_unit,
+        factor=factor,
+        note=note,
+        anchor=metric.source,
+    )
+
+
+def _carried(
+    world: WorldScale, chain: LogScale | None, gathering: MetricSource | None
+) -> WorldScale:
+    """Return the scale where nothing says what a metre is."""
+    if chain is not None:
+        variance = world.variance + chain.sigma**2
+        is_anchored = world.is_metric and gathering == world.anchor
+        return WorldScale(
+            chain.value,
+            variance,
+            world.is_metric,
+            source=world.anchor if is_anchored else 'chain',
+            anchor=world.anchor,
+            disputed=world.disputed,
+        )
+    return WorldScale(
+        world.log_scale,
+        world.variance + _LOST_SIGMA**2,
+        is_metric=False,
+        source='chain',
+        note='the scale could not be measured: that of the window before was kept',
+    )
+
+
+def _becoming(world: WorldScale, chain: LogScale | None, metric: Metric) -> WorldScale:
+    """Return the scale of a world that has no metres yet and is told some."""
+    before = chain.value if chain else world.log_scale
+    factor = math.exp(metric.measured.value - before)
+    note = f'the world became metric: its unit changed by a factor of {factor:.4g}'
+    return _set_anew(metric, is_new_unit=True, factor=factor, note=note)
+
+
+def _filtered(world: WorldScale, prior: LogScale, metric: Metric) -> WorldScale:
+    said = metric.measured
+    difference = said.value - prior.value
+    expected = math.hypot(prior.sigma, said.sigma)
+    # A measurement beyond the gate pulls, but with a variance that makes it plausible.
+    excess = max(abs(difference) / (_GATE_SIGMAS * expected), 1.0)
+    note, disputed = '', 0
+    if excess > 1.0:
+        sign = 1 if difference > 0 else -1
+        disputed = world.disputed + sign if world.disputed * sign > 0 else sign
+        off = f'{_NAMES[metric.source]} says a scale {math.expm1(difference):+.1%} off'
+        if abs(disputed) >= _PERSISTENT:
+            text = f'{off} the shared views for {_PERSISTENT} windows in a row'
+            note = f'{text}: the world follows it at once'
+            return _set_anew(metric, is_new_unit=True, note=note)
+        note = f'{off} the shared views, which is {abs(difference) / expected:.1f} sigma'
+    variance = (said.sigma * excess) ** 2
+    gain = prior.sigma**2 / (prior.sigma**2 + variance)
+    return WorldScale(
+        log_scale=prior.value + gain * difference,
+        variance=max(gain * variance, FUSED_FLOOR**2),
+        is_metric=True,
+        source=metric.source,
+        note=note,
+        anchor=metric.source,
+        disputed=disputed,
+    )

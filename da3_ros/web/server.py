@@ -1,0 +1,172 @@
+"""A viser server that does what it is told: the port asked for or an error, and no prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+import errno
+import ipaddress
+import logging
+import socket
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from da3_ros.errors import WebError
+
+if TYPE_CHECKING:
+    import viser
+
+_log = logging.getLogger(__name__)
+
+_REQUIREMENT = 'viser>=1.1,<1.2'
+# WebSocket close code: the message breaks a rule of the server (RFC 6455, 7.4.1).
+_POLICY_VIOLATION = 1008
+
+
+def open_server(host: str, port: int) -> viser.ViserServer:
+    """Return a running server.
+
+    Args:
+        host: address to listen on.
+        port: 0 for any free one.
+
+    Raises:
+        WebError: viser is not installed, the port is taken or the address is not one of this
+            machine's; says what to do.
+    """
+    try:
+        import viser as package
+    except ImportError as error:
+        raise WebError(
+            f'the live viewer needs the Python package viser, which cannot be imported ({error}): '
+            f'run pip install "{_REQUIREMENT}", or switch the viewer off'
+        ) from error
+
+    class Server(package.ViserServer):
+        def request_share_url(self, verbose: bool = True) -> str | None:
+            """Refuse: any browser may ask for a tunnel that shows the cameras to the world."""
+            del verbose
+            return None
+
+    _require_free(host, port)
+    with _quiet():
+        server = Server(host=host, port=port, label='da3_ros', verbose=False)
+    if port and server.get_port() != port:
+        close_server(server)
+        raise _taken(host, port)
+    try:
+        _refuse_foreign_pages(server, host)
+    except AttributeError as error:
+        close_server(server)
+        raise WebError(
+            f'the live viewer does not know viser {package.__version__} ({error}): '
+            f'run pip install "{_REQUIREMENT}"'
+        ) from error
+    if not is_loopback(host):
+        _log.warning(
+            'the live viewer listens on %s: whoever reaches this address sees the cameras, '
+            'without a password',
+            host,
+        )
+    return server
+
+
+def _refuse_foreign_pages(server: viser.ViserServer, host: str) -> None:
+    """Send nothing to a browser that shows another site's page.
+
+    Browsers let every page on the web open WebSockets to this machine and tell only the origin;
+    viser sends its scene to all of them.
+    """
+    inner = server._websock_server
+    connections = inner._live_connections
+
+    async def check(client: Any) -> None:
+        connection = connections[client.client_id]
+        headers = {} if connection.request is None else connection.request.headers
+        origin, target = headers.get('Origin'), headers.get('Host', '')
+        if not is_own_page(origin, target, only_loopback=is_loopback(host)):
+            _log.warning('the live viewer refused a page of %s', origin)
+            await connection.close(_POLICY_VIOLATION, 'foreign page')
+
+    # First of all callbacks: those of viser may already send.
+    inner._client_connect_cb.insert(0, check)
+
+
+def is_own_page(origin: str | None, target: str, *, only_loopback: bool) -> bool:
+    """Return whether a WebSocket was opened by a page of the server itself.
+
+    Source: RFC 6455, section 10.2 (origin considerations).
+
+    Args:
+        origin: the header Origin; None for programs that are no browser.
+        target: the header Host.
+        only_loopback: whether the server is reached by names of this machine only. Any other
+            name was made to point here by somebody (DNS rebinding).
+    """
+    if origin is None:
+        return True
+    own = urlsplit(f'//{target}')
+    if only_loopback and not is_loopback(own.hostname or ''):
+        return False
+    return urlsplit(origin).netloc == own.netloc
+
+
+def close_server(server: viser.ViserServer) -> None:
+    """Stop a server: its port is free afterwards."""
+    with _quiet():
+        server.stop()
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only programs of this machine reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == 'localhost'
+
+
+def address(host: str, port: int) -> str:
+    """Return what to type into a browser on this machine."""
+    if host in ('', '0.0.0.0', '::'):
+        host = 'localhost'
+    return f'http://[{host}]:{port}' if ':' in host else f'http://{host}:{port}'
+
+
+def _require_free(host: str, port: int) -> None:
+    """Raise when a server could not listen: viser would silently take another port, or hang."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, target in found:
+            with socket.socket(family, kind, protocol) as probe:
+                # As servers do: connections that linger from an earlier run are no hindrance.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(target)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise _taken(host, port) from error
+        raise WebError(
+            f'the live viewer cannot listen on {host}, port {port}: {error}; expected an address '
+            'of this machine (127.0.0.1 for this machine only, 0.0.0.0 for everyone) and a port '
+            'above 1023'
+        ) from error
+
+
+def _taken(host: str, port: int) -> WebError:
+    return WebError(
+        f'the live viewer cannot listen on {host}, port {port}: another program (perhaps another '
+        'node with a viewer) has it; give viewer_port another number, or 0 for any free port'
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep viser's banners off the standard output, which belongs to the program."""
+    import rich
+
+    console = rich.get_console()
+    before = console.quiet
+    console.quiet = True
+    try:
+        yield
+    finally:
+        console.quiet = before

@@ -1,0 +1,1 @@
+"""The checkpoint `da3-nano`; see MODEL_CARD.md in this folder."""

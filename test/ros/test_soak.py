@@ -1,0 +1,203 @@
+"""Half an hour of work in little time: memory, queues and threads stay as they are.
+
+A window without delay costs milliseconds, so that the windows of half an hour at one per second
+pass within a minute on a machine that does nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+import re
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+pytest.importorskip('da3_ros.msg')
+from diagnostic_msgs.msg import DiagnosticArray
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import Image, PointCloud2
+from tf2_msgs.msg import TFMessage
+
+from da3_ros.geometry.camera import ImageSize
+from da3_ros.msg import WindowReport
+from da3_ros.ros.geometry_messages import ns_from_stamp
+from helpers.fault_rig import LONG_S, TELLING_NODE, Sender, resident_mb, start_node, values_of
+from helpers.ros_process import RosProcess
+from helpers.ros_rig import RELIABLE, RosRobot
+
+pytestmark = pytest.mark.ros
+CAMERAS = ['front', 'left']
+SIZE = ImageSize(48, 64)
+SCENE_SETS = 20
+# Windows until everything that grows at first (scene, path, statistics, allocator) is full.
+WARM = 300
+EVERY = 50
+# Of memory and of Python's objects, in a thousand windows.
+GROWTH_MB = 2.0
+GROWTH_OBJECTS = 200.0
+TOPICS = {
+    'window': WindowReport,
+    'odometry': Odometry,
+    'points': PointCloud2,
+    'front/depth/image': Image,
+    'left/points': PointCloud2,
+    '/tf': TFMessage,
+    '/diagnostics': DiagnosticArray,
+}
+
+
+@dataclass
+class Record:
+    """What was seen of the node's process while windows went by."""
+
+    windows: list[int] = field(default_factory=list)
+    used_mb: list[float] = field(default_factory=list)
+    files: list[int] = field(default_factory=list)
+    threads: list[int] = field(default_factory=list)
+
+    def take(self, pid: int, window: int) -> None:
+        """Look at the process."""
+        self.windows.append(window)
+        self.used_mb.append(resident_mb(pid))
+        self.files.append(len(list(Path(f'/proc/{pid}/fd').iterdir())))
+        self.threads.append(len(list(Path(f'/proc/{pid}/task').iterdir())))
+
+    def growth_mb(self) -> float:
+        """Return the growth of memory per thousand windows, the line of least squares."""
+        slope, _ = np.polyfit(self.windows, self.used_mb, 1)
+        return float(slope * 1000.0)
+
+
+def objects_per_thousand(node: RosProcess) -> float:
+    """Return how many more objects Python holds after a thousand windows, after the warm-up."""
+    found = [re.match(r'window (\d+) begins, (\d+) objects', line) for line in node.lines]
+    counts = [(int(m[1]), int(m[2])) for m in found if m and int(m[1]) > WARM]
+    windows, objects = np.array(counts).T
+    return float(np.polyfit(windows, objects, 1)[0] * 1000.0)
+
+
+class Tally:
+    """Counts what comes, and keeps nothing of it but the newest stamp."""
+
+    def __init__(self, robot: RosRobot) -> None:
+        self._changed = threading.Condition()
+        self.counts = dict.fromkeys(TOPICS, 0)
+        self.stamps = dict.fromkeys(TOPICS, 0)
+        self.not_whole = 0
+        self.diagnostics: DiagnosticArray | None = None
+        for topic, kind in TOPICS.items():
+            robot.node.create_subscription(
+                kind,
+                topic,
+                lambda m, t=topic: self._take(t, m),  # type: ignore[misc]
+                RELIABLE,
+            )
+
+    def _take(self, topic: str, message: Any) -> None:
+        with self._changed:
+            self.counts[topic] += 1
+            if isinstance(message, DiagnosticArray):
+                self.diagnostics = message
+            elif isinstance(message, TFMessage):
+                self.stamps[topic] = ns_from_stamp(message.transforms[0].header.stamp)
+            else:
+                self.stamps[topic] = ns_from_stamp(message.header.stamp)
+            if isinstance(message, WindowReport):
+                whole = message.alignment_method == 'shared_views' and message.is_metric
+                self.not_whole += not whole
+            self._changed.notify_all()
+
+    def wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Return whether a condition holds, after waiting for it."""
+        with self._changed:
+            return self._changed.wait_for(condition, timeout_s)
+
+    def wait_stamp(self, stamp_ns: int) -> None:
+        """Wait until the window, the pose and all else of a stamp came."""
+        due = [topic for topic in TOPICS if topic != '/diagnostics']
+        came = self.wait(lambda: all(self.stamps[t] == stamp_ns for t in due), LONG_S)
+        assert came, f'{stamp_ns}: {self.stamps}'
+
+
+@dataclass(frozen=True)
+class Soaked:
+    """What a soak saw."""
+
+    windows: int
+    record: Record
+    objects: float
+    """More objects of Python after a thousand windows."""
+    seconds: float
+    diagnostics: int
+    """Messages."""
+
+
+def soak(domain_id: int, most: int, least: int, limit_s: float) -> Soaked:
+    """Run windows until there are enough or the time is over; check what has to come of each."""
+    program = (TELLING_NODE, '0', str(EVERY))
+    with (
+        start_node(domain_id, CAMERAS, f'scene_sets:={SCENE_SETS}', program=program) as node,
+        RosRobot(domain_id, CAMERAS) as robot,
+    ):
+        node.wait_for_line('ready')
+        robot.publish_rig(CAMERAS)
+        robot.wait_for_node()
+        tally, sender, record = Tally(robot), Sender(robot, SIZE), Record()
+        deadline = time.monotonic() + LONG_S
+        while not all(tally.counts.values()):
+            assert time.monotonic() < deadline, tally.counts
+            sender.send()
+            tally.wait(lambda: all(tally.counts.values()), 0.2)
+        tally.wait_stamp(sender.send())
+        before, tally.not_whole, began = dict(tally.counts), 0, time.monotonic()
+        windows = 0
+        while windows < least or (windows < most and time.monotonic() - began < limit_s):
+            tally.wait_stamp(sender.send())
+            windows += 1
+            if windows > WARM and windows % 10 == 0:
+                record.take(node.pid, windows)
+        seconds = time.monotonic() - began
+        came = {t: tally.counts[t] - before[t] for t in TOPICS}
+        diagnostics = came.pop('/diagnostics')
+        # Nothing was lost, nothing came twice, and it is still the world of the beginning.
+        assert came == dict.fromkeys(came, windows)
+        assert tally.not_whole == 0
+        assert tally.diagnostics is not None
+        values = values_of(tally.diagnostics)
+        assert (values['failed windows'], values['refused windows']) == ('0', '0')
+        total = len(sender.stamps)
+        assert int(values['sets']) <= total
+        assert node.stop() == 0
+        assert 'Traceback' not in node.output
+        return Soaked(windows, record, objects_per_thousand(node), seconds, diagnostics)
+
+
+def check_flat(soaked: Soaked) -> None:
+    """Check that nothing grew with the number of windows."""
+    record = soaked.record
+    assert record.growth_mb() < GROWTH_MB
+    assert abs(soaked.objects) < GROWTH_OBJECTS
+    assert len(set(record.files)) == 1
+    assert len(set(record.threads)) == 1
+    assert soaked.diagnostics > 0.5 * soaked.seconds
+
+
+@pytest.mark.timeout(240)
+def test_half_an_hour_at_a_window_per_second_leaves_the_node_as_it_was(
+    ros_domain_id: int,
+) -> None:
+    check_flat(soak(ros_domain_id, most=1800, least=600, limit_s=60.0))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_half_an_hour_at_ten_windows_per_second_leaves_the_node_as_it_was(
+    ros_domain_id: int,
+) -> None:
+    check_flat(soak(ros_domain_id, most=18000, least=18000, limit_s=0.0))

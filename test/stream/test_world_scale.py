@@ -1,0 +1,140 @@
+"""Which source gives the scale, and how the world follows it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+import itertools
+import math
+from typing import get_args
+
+import pytest
+
+from da3_ros.config import SCALE_SOURCES
+from da3_ros.stream.scale import LogScale
+from da3_ros.stream.world_scale import (
+    Metric,
+    MetricCandidate,
+    MetricSource,
+    ScaleChoice,
+    WorldScale,
+    choose_metric,
+    next_scale,
+)
+
+SOURCES: tuple[MetricSource, ...] = ('odometry', 'rig', 'estimator', 'camera_info')
+SAID = LogScale(0.1, 0.02)
+METRIC = WorldScale(0.0, 0.01**2, is_metric=True, source='rig', anchor='rig')
+
+
+def candidates(**states: str) -> dict[MetricSource, MetricCandidate]:
+    """Return sources that measure ('yes'), are silent ('silent') or not there (default)."""
+    found: dict[MetricSource, MetricCandidate] = {}
+    for source in SOURCES:
+        state = states.get(source, 'no')
+        found[source] = MetricCandidate(
+            source,
+            SAID if state == 'yes' else None,
+            f'{source} is not there' if state == 'no' else '',
+        )
+    return found
+
+
+def test_the_option_has_the_choices_of_the_type() -> None:
+    assert get_args(ScaleChoice) == SCALE_SOURCES
+
+
+@pytest.mark.parametrize('states', list(itertools.product(['yes', 'no'], repeat=4)))
+def test_auto_takes_the_first_in_the_order_and_says_nothing(states: tuple[str, ...]) -> None:
+    found, note = choose_metric(
+        'auto', candidates(**dict(zip(SOURCES, states, strict=True))), is_metric=False
+    )
+    first = next((s for s, state in zip(SOURCES, states, strict=True) if state == 'yes'), None)
+    assert (found.source if found else None) == first
+    assert note == ''
+
+
+@pytest.mark.parametrize(
+    ('choice', 'there', 'expected'),
+    [
+        ('odometry', {'rig'}, 'rig'),
+        ('odometry', {'camera_info'}, 'camera_info'),
+        ('rig', {'odometry', 'estimator'}, 'estimator'),
+        ('rig', {'odometry'}, None),
+        ('metric_model', {'rig', 'camera_info'}, 'camera_info'),
+        ('camera_info', {'estimator', 'rig'}, None),
+    ],
+)
+def test_a_source_that_is_not_there_falls_back_down_the_order_and_says_so(
+    choice: ScaleChoice, there: set[str], expected: str | None
+) -> None:
+    found, note = choose_metric(choice, candidates(**dict.fromkeys(there, 'yes')), is_metric=False)
+    assert (found.source if found else None) == expected
+    assert note.startswith(f'scale_source is {choice}, but ')
+    assert 'is not there' in note
+    assert ('instead' in note) == (expected is not None)
+    wanted: MetricSource = 'estimator' if choice == 'metric_model' else choice  # type: ignore[assignment]
+    assert choose_metric(choice, candidates(**{wanted: 'yes'}), is_metric=False)[1] == ''
+
+
+def test_none_takes_nothing() -> None:
+    everything = candidates(**dict.fromkeys(SOURCES, 'yes'))
+    assert choose_metric('none', everything, is_metric=True) == (None, '')
+
+
+def test_a_silent_source_is_waited_for_once_the_world_is_metric() -> None:
+    found = candidates(odometry='silent', estimator='yes')
+    for choice in ('auto', 'odometry'):
+        assert choose_metric(choice, found, is_metric=True) == (None, '')
+        metric, note = choose_metric(choice, found, is_metric=False)
+        assert metric is not None
+        assert metric.source == 'estimator'
+        assert ('cannot tell yet' in note) == (choice == 'odometry')
+
+
+def test_a_gathering_source_is_named_only_where_it_is_the_one_that_counts() -> None:
+    chain = LogScale(0.0, 1e-3)
+    anchored = replace(METRIC, anchor='odometry')
+    assert next_scale(anchored, chain, None, 'odometry').source == 'odometry'
+    assert next_scale(anchored, chain, None).source == 'chain'
+    assert next_scale(METRIC, chain, None, 'odometry').source == 'chain'
+
+
+def follow(measured: list[float], sigma: float = 0.02) -> list[WorldScale]:
+    """Return the world's scale, window by window, with a chain that says nothing changed."""
+    worlds = [METRIC]
+    for value in measured:
+        metric = Metric('odometry', LogScale(value, sigma))
+        worlds.append(next_scale(worlds[-1], LogScale(worlds[-1].log_scale, 1e-3), metric))
+    return worlds[1:]
+
+
+def test_a_wild_measurement_pulls_a_little_and_is_named() -> None:
+    (world,) = follow([math.log(2)])
+    assert 0 < world.log_scale < 0.01
+    assert 'odometry says a scale +100.0% off' in world.note
+    assert not world.has_jumped
+
+
+def test_a_lasting_disagreement_is_followed_at_once_and_said() -> None:
+    worlds = follow([math.log(2)] * 10)
+    assert [world.is_new_unit for world in worlds] == [False] * 7 + [True] + [False] * 2
+    assert max(world.log_scale for world in worlds[:7]) < 0.1
+    assert 'follows it at once' in worlds[7].note
+    assert worlds[7].log_scale == pytest.approx(math.log(2))
+    assert worlds[7].factor == 1.0
+    assert all(worlds[i].note for i in range(8))
+    assert not worlds[8].note
+
+
+def test_disagreement_to_both_sides_is_no_reason_to_follow() -> None:
+    worlds = follow([0.6, -0.6] * 8)
+    assert not any(world.has_jumped for world in worlds)
+    assert max(abs(world.log_scale) for world in worlds) < 0.05
+
+
+def test_small_disagreement_is_smoothed_without_a_word() -> None:
+    worlds = follow([0.03] * 60)
+    steps = [b.log_scale - a.log_scale for a, b in itertools.pairwise(worlds)]
+    assert not any(world.note or world.has_jumped for world in worlds)
+    assert max(steps) < 0.01
+    assert worlds[-1].log_scale == pytest.approx(0.03, abs=3e-3)
