@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def drive_table(model: DepthAnything3, seconds: float, number: int) -> str:
-    """Return the figures of a drive with and without odometry as a Markdown table."""
+    """Return the figures of a drive as a Markdown table, windows as the demo takes them."""
     world = make_family_world(number, DRIVE_SIZE)
     lines = [
         f'| {seconds:g} s drive, room {number} | AbsRel as published | AbsRel, one scale | delta1 '

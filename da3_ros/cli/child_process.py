@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import os
 from pathlib import Path
 import signal
@@ -21,13 +21,20 @@ class ChildProcess:
     decided in which order things stop.
     """
 
-    def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        defaults: Mapping[str, str] | None = None,
+    ) -> None:
         """Start the process.
 
         Args:
             name: what to call it in errors.
             command: module and arguments.
             log: file for its output; replaced.
+            defaults: environment variables, where this process has no others of these names.
         """
         self.name = name
         self._log = log
@@ -40,7 +47,7 @@ class ChildProcess:
             stderr=subprocess.STDOUT,
             text=True,
             errors='replace',
-            env={**os.environ, 'PYTHONUNBUFFERED': '1'},
+            env={**(defaults or {}), **os.environ, 'PYTHONUNBUFFERED': '1'},
             start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)

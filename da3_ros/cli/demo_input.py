@@ -55,7 +55,7 @@ def prepare_input(bag: Path | None, video: Path | None, out: Path, seconds: floa
         path,
         ('front', 'left', 'right'),
         'raw',
-        description='synthetic room, three cameras, wheel odometry',
+        description='synthetic room, three cameras',
         odometry_frame=ODOMETRY_FRAME,
     )
 

@@ -20,11 +20,22 @@ from da3_ros.errors import StreamError
 from da3_ros.types import CameraFrame, FrameSet
 
 DropCause = Literal[
-    'duplicate', 'out_of_order', 'late', 'unmatched', 'overflow', 'clock_reset', 'unknown_camera'
+    'duplicate',
+    'out_of_order',
+    'late',
+    'unmatched',
+    'overflow',
+    'clock_reset',
+    'wrong_clock',
+    'unknown_camera',
 ]
 
 CLOCK_RESET_NS = 1_000_000_000
 """A camera whose stamps jump back by more than this has a new clock (a bag that loops)."""
+
+WRONG_CLOCK_NS = 10_000_000_000
+"""A camera whose stamps stay ahead of those of all other cameras that send, by more than this and
+the waiting time, has a wrong clock."""
 
 _LATE_AFTER_MISSES = 3
 _PERIOD_GAPS = 9
@@ -46,7 +57,8 @@ class DropCount:
     cause: DropCause
     """duplicate: the stamp of the frame before; out_of_order: older than the frame before; late:
     its set had gone out already; unmatched: proved to fit no set; overflow: the queue was full;
-    clock_reset: pending when the clock jumped back; unknown_camera: not one of the cameras."""
+    clock_reset: pending when the clock jumped back; wrong_clock: far ahead of the cameras that
+    send beside it; unknown_camera: not one of the cameras."""
     count: int
 
 
@@ -91,6 +103,9 @@ class Synchronizer:
     A set without some cameras goes out when at least `min_cameras` are in it and either no late
     camera can match any more (its newest stamp is beyond the tolerance), or an image newer than
     the set by more than `wait_ns` was seen, or a queue is full.
+
+    A camera that stays far ahead of all others is left out for as long as they send beside it: by
+    its clock every set of theirs would be long over.
 
     Args:
         cameras: names in the rig's order.
@@ -142,6 +157,10 @@ class Synchronizer:
         self._newest: list[int | None] = [None] * n
         self._gaps: list[deque[int]] = [deque(maxlen=_PERIOD_GAPS) for _ in range(n)]
         self._missed = [0] * n
+        # The last stamp of every camera, refused or not, and the number of its arrival.
+        self._told: list[int | None] = [None] * n
+        self._told_at = [0] * n
+        self._arrivals = 0
         self._first_ns: int | None = None
         self._newest_ns = 0
         self._last_set: FrameSet | None = None
@@ -157,8 +176,12 @@ class Synchronizer:
             self._clock_resets += 1
             self._discard_pending('clock_reset')
             self._start()
-        cause = self._refusal(index, frame)
-        self._note_stamp(index, frame.stamp_ns)
+        cause: DropCause | None = 'wrong_clock'
+        if self._has_wrong_clock(index, frame.stamp_ns):
+            self._leave_out(index)
+        else:
+            cause = self._refusal(index, frame)
+            self._note_stamp(index, frame.stamp_ns)
         if cause is not None:
             self._drops[frame.camera, cause] += 1
         else:
@@ -221,6 +244,31 @@ class Synchronizer:
         is_new = (camera, 'unknown_camera') not in self._drops
         name = '(others)' if is_new and known >= _UNKNOWN_NAMES else camera
         self._drops[name, 'unknown_camera'] += 1
+
+    def _has_wrong_clock(self, index: int, stamp_ns: int) -> bool:
+        """Note a stamp; return whether it and the one before are ahead of all who sent between."""
+        before, since = self._told[index], self._told_at[index]
+        self._arrivals += 1
+        self._told[index], self._told_at[index] = stamp_ns, self._arrivals
+        # One stamp alone may be the first after a gap that all cameras have.
+        if before is None:
+            return False
+        limit = min(before, stamp_ns) - self._wait_ns - WRONG_CLOCK_NS
+        others = [
+            told
+            for i, told in enumerate(self._told)
+            if i != index and told is not None and self._told_at[i] > since
+        ]
+        return bool(others) and all(told < limit for told in others)
+
+    def _leave_out(self, index: int) -> None:
+        """Forget a camera's pending frames and stamps: the others decide what time it is."""
+        for frame in self._queues[index]:
+            self._drops[frame.camera, 'wrong_clock'] += 1
+        self._queues[index].clear()
+        self._gaps[index].clear()
+        self._newest[index] = None
+        self._newest_ns = max((n for n in self._newest if n is not None), default=0)
 
     def _refusal(self, index: int, frame: CameraFrame) -> DropCause | None:
         newest = self._newest[index]

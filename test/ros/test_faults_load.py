@@ -210,3 +210,38 @@ def test_readers_go_on_reading_when_a_killed_node_is_started_again(ros_domain_id
                 check_base(robot, robot.wait_stamp('odometry', stamp_ns), stamp_ns)
                 node.kill()
         assert began[1] > began[0]
+
+
+def test_two_nodes_fed_at_once_answer_each_its_own_camera(ros_domain_id: int) -> None:
+    names, sizes = ('one', 'two'), (ImageSize(120, 160), ImageSize(60, 80))
+    nodes = [
+        start_node(ros_domain_id, ['front'], 'publish_tf:=false', remappings=[f'__ns:=/{name}'])
+        for name in names
+    ]
+    with nodes[0], nodes[1], RosRobot(ros_domain_id, [f'{name}/front' for name in names]) as robot:
+        for node in nodes:
+            node.wait_for_line('ready')
+        robot.wait_for_node()
+        keys = [robot.listen(Image, f'{name}/front/depth/image') for name in names]
+        reports = [robot.listen(WindowReport, f'{name}/window') for name in names]
+        sent: list[list[int]] = [[], []]
+
+        def send() -> None:
+            for name, size, stamps in zip(names, sizes, sent, strict=True):
+                stamps.append(robot.next_stamp())
+                topic = f'{name}/front'
+                robot.infos[topic].publish(robot.info('front', stamps[-1], size))
+                robot.images[topic].publish(robot.image('front', stamps[-1], size))
+
+        for key in (*keys, *reports):
+            send_until(robot, key, lambda m: True, send)
+        for _ in range(10):
+            send()
+            for key, report, stamps in zip(keys, reports, sent, strict=True):
+                robot.wait_stamp(key, stamps[-1])
+                robot.wait_stamp(report, stamps[-1])
+        for key, report, size, stamps in zip(keys, reports, sizes, sent, strict=True):
+            depths = robot.messages(key)
+            assert {(m.height, m.width) for m in depths} == {(size.height // 2, size.width // 2)}
+            assert {ns_from_stamp(m.header.stamp) for m in depths} <= set(stamps)
+            assert {stamp_of(m) for m in robot.messages(report)} <= set(stamps)

@@ -95,7 +95,7 @@ class Tally:
             robot.node.create_subscription(
                 kind,
                 topic,
-                lambda m, t=topic: self._take(t, m),  # type: ignore[misc]
+                lambda m, t=topic: self._take(t, m),
                 RELIABLE,
             )
 

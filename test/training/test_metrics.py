@@ -10,6 +10,15 @@ from torch import Tensor
 
 from da3_ros.synthetic.family import Split, make_batch
 from helpers.training import TINY, TINY_SIZE
+from tools.train_nano.accuracy import (
+    CONSTANT,
+    FREE,
+    STILL,
+    TOGETHER,
+    Row,
+    markdown,
+    measure_estimates,
+)
 from tools.train_nano.evaluate import draw_scenes, table
 from tools.train_nano.metrics import (
     area_under_curve,
@@ -104,3 +113,19 @@ def test_the_table_has_every_figure_and_the_picture_every_scene(tmp_path: Path) 
     picture = cv2.imread(str(tmp_path / 'scenes.png'))
     assert picture is not None
     assert picture.shape == (8 * 70 * 2, 6 * 98 * 2, 3)
+
+
+def test_the_table_of_accuracy_has_a_row_for_every_estimate() -> None:
+    network = initial_network(TINY, 0).eval()
+    data = evaluation_set(Split.TEST, 2, 2, TINY_SIZE, profile_scenes=2)
+    found = measure_estimates(network, data)
+    lines = markdown([Row('test', 2, name, figures) for name, figures in found.items()])
+    assert lines.count('\n') == 1 + len(found)
+    assert found[STILL].auc30 == 0.0
+    assert found[STILL].absrel is None
+    assert found[CONSTANT].rotation_deg is None
+    # A scale for every view can only help.
+    together, free = found[TOGETHER].absrel, found[FREE].absrel
+    assert together is not None
+    assert free is not None
+    assert together < 1.01 * free

@@ -49,7 +49,7 @@ def drive(
     *,
     seconds: float,
     rate_hz: float = 2.5,
-    window: int = 2,
+    window: int = 3,
     has_odometry: bool,
 ) -> DriveFigures:
     """Drive through a world and compare everything that is published with the truth.
