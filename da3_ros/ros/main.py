@@ -11,6 +11,7 @@ import rclpy
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 
 from da3_ros.errors import Da3Error
+from da3_ros.ros.memory import keep_freed_blocks
 from da3_ros.ros.node import Da3Node
 from da3_ros.ros.processing import EstimatorFactory
 from da3_ros.types import Estimator
@@ -50,6 +51,7 @@ def main(
     args: Sequence[str] | None = None, estimator: Estimator | EstimatorFactory | None = None
 ) -> int:
     """Run the node until it is interrupted; return the exit status."""
+    keep_freed_blocks()
     rclpy.init(args=args)
     has_ended, status = True, 0
     try:

@@ -5,6 +5,7 @@ torch is asked only where something else has loaded it.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 from pathlib import Path
@@ -19,6 +20,11 @@ from da3_ros.export.scene import ExportScene
 from da3_ros.types import Estimator, Window, WindowPrediction
 
 _MB = 1024.0 * 1024.0
+# Of glibc's malloc.h.
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+_LARGEST_MMAP_THRESHOLD = 32 * 1024 * 1024
+_KEPT_BYTES = 256 * 1024 * 1024
 _KB_PER_MB = 1024.0
 
 
@@ -71,6 +77,27 @@ class HeldEstimator:
         self._inner = None
 
 
+def keep_freed_blocks() -> bool:
+    """Let the allocator keep the memory of images for the next ones; return whether it does.
+
+    By default glibc returns large blocks to the kernel when they are freed, and every new image
+    then costs a page fault for each of its pages. Other C libraries are left alone.
+    """
+    mallopt = _allocator('mallopt')
+    if mallopt is None:
+        return False
+    kept = mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+    return bool(mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD) and kept)
+
+
+def _allocator(name: str) -> Any:
+    """Return a function of glibc's allocator, None where there is no such function."""
+    try:
+        return getattr(ctypes.CDLL(None), name, None)
+    except OSError:
+        return None
+
+
 def _torch_with_cuda() -> Any:
     """Return torch if its CUDA side is in use, else None."""
     torch = sys.modules.get('torch')
@@ -78,8 +105,11 @@ def _torch_with_cuda() -> Any:
 
 
 def return_freed_memory() -> None:
-    """Give memory of objects that nobody knows any more back to the GPU."""
+    """Give memory of objects that nobody knows any more back to the system and the GPU."""
     gc.collect()
+    trim = _allocator('malloc_trim')
+    if trim is not None:
+        trim(0)
     torch = _torch_with_cuda()
     if torch is not None:
         torch.cuda.empty_cache()

@@ -87,6 +87,7 @@ class PipelineRunner:
         # Not logger.warning itself: rclpy wants one severity for each place of a call.
         self._notes = FaultLog(lambda line: logger.warning(line), _NOTE_PERIOD_S)
         self._frame_ids: dict[str, str] = {}
+        self._adopted: frozenset[str] = frozenset()
         self._lock = threading.Lock()
         self._pipeline = self._build(RigCalibration())
         self._dropped_before = 0
@@ -296,9 +297,14 @@ class PipelineRunner:
         _log.debug('%s failed', what, exc_info=error)
 
     def _adopt_rig(self) -> None:
-        """Use what is known of the rig; a rig that became larger starts the world anew."""
+        """Use what is known of the rig.
+
+        Cameras whose first images have just come join the world. Those that have been in it
+        without a place on the robot, and get one now, start it anew.
+        """
         with self._lock:
             frame_ids = dict(self._frame_ids)
+        before, self._adopted = self._adopted, frozenset(frame_ids)
         if self._ignores_rig:
             self._rig = RigCalibration()
             return
@@ -312,6 +318,12 @@ class PipelineRunner:
             if set(rig.base_from_camera) <= set(self._rig.base_from_camera):
                 return
             new = sorted(set(rig.base_from_camera) - set(self._rig.base_from_camera))
+            if self._rig.base_from_camera and not before & set(new):
+                self._rig = rig
+                self._pipeline.reconstructor.extend_rig(rig)
+                self._logger.info(f'{", ".join(new)} joined the rig')
+                self._outputs.publish_rig(self._rig_source.only_given(frame_ids), frame_ids)
+                return
             self._logger.warning(
                 f'/tf_static now connects {", ".join(new)} to the base frame: '
                 'the world starts anew with the rig'

@@ -228,7 +228,9 @@ def _problems(view: ViewPrediction) -> Iterator[str]:
 
 def _world_depth(view: ViewPrediction, scale: float) -> FloatImage:
     """Return depth in world units, NaN where it is unknown, not positive, or sky."""
+    known = known_depth(view)
+    depth = np.empty(known.shape, np.float32)
     # In float64, since a scale rounded to float32 would bias all pixels alike.
-    depth = known_depth(view).astype(np.float64)
-    is_known = np.isfinite(depth) & (depth > 0)
-    return np.where(is_known, depth * scale, np.nan).astype(np.float32)
+    np.multiply(known, scale, out=depth, dtype=np.float64, casting='same_kind')
+    np.copyto(depth, np.nan, where=~((known > 0) & (known < np.inf)))
+    return depth

@@ -152,6 +152,19 @@ class Reconstructor:
         """Forget the world; the next window defines a new one."""
         self._world = _World(Layout(self._rig, {}))
 
+    def extend_rig(self, rig: RigCalibration) -> None:
+        """Let cameras join that no window has had; the world goes on.
+
+        Args:
+            rig: the present one, with further cameras.
+
+        Raises:
+            StreamError: the calibration is not rigid.
+        """
+        self._rig = checked_rig(rig)
+        layout = Layout(self._rig, self._world.layout.seen)
+        self._world = replace(self._world, layout=layout)
+
     def process(self, window: Window) -> WindowResult:
         """Estimate a window and place the sets that have no place yet.
 

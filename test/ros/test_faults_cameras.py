@@ -211,3 +211,33 @@ def test_a_late_tf_static_turns_a_world_of_its_own_unit_into_metres(ros_domain_i
         assert [(t.header.frame_id, t.child_frame_id) for t in transforms] == [
             ('odom', 'base_link')
         ]
+
+
+def test_a_camera_that_begins_late_joins_the_world_of_the_others(ros_domain_id: int) -> None:
+    cameras = ['front', 'left', 'right']
+    parameters = ('min_cameras:=1', 'sync_wait_s:=0.05')
+    with (
+        start_node(ros_domain_id, cameras, *parameters) as node,
+        RosRobot(ros_domain_id, cameras[:2]) as robot,
+    ):
+        node.wait_for_line('ready')
+        robot.publish_rig(cameras)
+        robot.listen(WindowReport, 'window')
+        robot.listen(Odometry, 'odometry')
+        robot.wait_for_node()
+        robot.prime(robot.send)
+        send_until(robot, 'window', lambda m: m.is_metric)
+        begun = [m for m in robot.messages('window') if m.alignment_method == 'first']
+        robot.start_ns = ns_from_stamp(begun[-1].header.stamp)
+        driver = RosProcess(FOLLOWER, 'right', 'front', domain_id=ros_domain_id)
+        with driver:
+            driver.wait_for_line('plugged in')
+            whole = send_until(
+                robot, 'window', lambda m: {v.camera for v in m.views} == set(cameras)
+            )
+        node.wait_for_line('right joined the rig')
+        assert whole.alignment_method == 'shared_views'
+        later = [m for m in robot.messages('window') if m.alignment_method == 'first']
+        assert len(later) == len(begun)
+        stamp_ns = ns_from_stamp(whole.header.stamp)
+        check_base(robot, robot.wait_stamp('odometry', stamp_ns), stamp_ns)
