@@ -38,7 +38,7 @@ demo: env
 	da3 "$$@"
 
 test: lint
-	@$(ENTER) python -m pytest $(TESTS)
+	@$(ENTER) python -m pytest -n 2 --dist loadfile $(TESTS)
 
 lint: env
 	@$(ENTER) ruff check . && ruff format --check . && mypy

@@ -13,7 +13,8 @@ def nano() -> DepthAnything3:
     return DepthAnything3.from_pretrained('da3-nano')
 
 
-@pytest.fixture(scope='package', autouse=True)
+# Not for longer than a module: other tests compare views that are computed one by one.
+@pytest.fixture(scope='module', autouse=True)
 def views_together() -> Iterator[None]:
     """Compute small views together, see `trainer.compute_views_together`."""
     before, chunks.SMALL_VIEW = chunks.SMALL_VIEW, 0

@@ -20,6 +20,8 @@ from types import TracebackType
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _SHARED_MEMORY = Path('/dev/shm')
+_LOCK_ATTEMPTS = 20
+_LOCK_PAUSE_S = 0.05
 
 
 class ProcessFailedError(AssertionError):
@@ -232,11 +234,26 @@ def _lock_files(pid: int) -> Sequence[Path]:
 
 
 def _remove_if_abandoned(lock: Path) -> None:
-    """Remove a segment and its lock file unless a living process still holds the lock."""
+    """Remove a segment and its lock file unless a living process still holds the lock.
+
+    Another process of Fast DDS that starts at this moment looks for abandoned segments too, and
+    holds the lock meanwhile.
+    """
+    for _ in range(_LOCK_ATTEMPTS):
+        if _is_settled(lock):
+            return
+        time.sleep(_LOCK_PAUSE_S)
+
+
+def _is_settled(lock: Path) -> bool:
+    """Remove a segment nobody holds; return whether trying again would make no difference."""
     try:
         with lock.open('rb') as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             lock.with_name(lock.name[:-3]).unlink(missing_ok=True)
             lock.unlink(missing_ok=True)
+    except BlockingIOError:
+        return False
     except OSError:
-        return
+        return True
+    return True
