@@ -51,11 +51,16 @@ class LifecycleClient:
     def begin(self, kind: type[Any], service: str, **fields: Any) -> Any:
         """Call a service and return the future of its answer."""
         if service not in self._clients:
-            name = f'{self._name}/{service}'
-            self._clients[service] = self.node.create_client(kind, name)
-            assert self._clients[service].wait_for_service(20.0), f'no service {name}'
+            self._clients[service] = self._new_client(kind, service)
             self._await_discovery()
         return self._clients[service].call_async(kind.Request(**fields))
+
+    def _new_client(self, kind: type[Any], service: str) -> Any:
+        """Return a client whose service is there."""
+        name = f'{self._name}/{service}'
+        client = self.node.create_client(kind, name)
+        assert client.wait_for_service(20.0), f'no service {name}'
+        return client
 
     def _await_discovery(self) -> None:
         """Wait until the node knows the clients that were made before.
@@ -64,8 +69,7 @@ class LifecycleClient:
         the other. Endpoints are made known in the order in which they are made, so that an answer
         to a client made last says that all are known; its own requests are repeated.
         """
-        client = self.node.create_client(GetState, f'{self._name}/get_state')
-        assert client.wait_for_service(20.0), f'no service {self._name}/get_state'
+        client = self._new_client(GetState, 'get_state')
         answers: list[Any] = []
 
         def answered() -> bool:
