@@ -17,6 +17,7 @@ import trimesh
 
 from da3_ros.export.gaussians import GaussianCloud
 from da3_ros.export.gs_options import GsVideoOptions
+from da3_ros.export.harmonics import harmonic_basis
 from da3_ros.export.options import ExportOptions, GlbOptions
 from da3_ros.export.registry import export_scene
 from da3_ros.export.scene import ExportScene, world_points
@@ -31,7 +32,6 @@ SIZE = ImageSize(240, 320)
 INSTANTS = 4
 STEP_NS = 1_500_000_000
 FROM_ABOVE = ImageSize(480, 640)
-HARMONIC_OF_A_CONSTANT = 0.28209479177387814
 POINT_M = 0.02
 
 
@@ -79,20 +79,36 @@ def room() -> ExportScene:
 def with_gaussians(scene: ExportScene) -> ExportScene:
     """Return the scene with a round Gaussian on every pixel, as large as the pixel."""
     clouds = [world_points(view, 0.0) for view in scene.views]
-    rgb = np.concatenate([cloud.rgb for cloud in clouds]).astype(np.float32) / 255
     sizes = [0.6 * view.depth.ravel() / view.camera.K[0, 0] for view in scene.views]
-    scales = np.concatenate(sizes).astype(np.float32)[:, None].repeat(3, axis=1)
-    turns = np.zeros((len(rgb), 4), np.float32)
-    turns[:, 0] = 1.0
-    cloud = GaussianCloud(
-        means=np.concatenate([cloud.xyz for cloud in clouds]),
-        scales=scales,
-        rotations_wxyz=turns,
-        harmonics=(rgb[:, :, None] - 0.5) / np.float32(HARMONIC_OF_A_CONSTANT),
-        opacities=np.full(len(rgb), 0.95, np.float32),
-        grid=(len(scene.views), SIZE.height, SIZE.width),
+    cloud = round_gaussians(
+        np.concatenate([cloud.xyz for cloud in clouds]),
+        np.concatenate([cloud.rgb for cloud in clouds]),
+        np.concatenate(sizes),
+        0.95,
+        (len(scene.views), SIZE.height, SIZE.width),
     )
     return replace(scene, gaussians=cloud)
+
+
+def round_gaussians(
+    xyz: NDArray[np.float32],
+    rgb: NDArray[np.uint8],
+    sizes: NDArray[np.floating],
+    opacity: float,
+    grid: tuple[int, int, int],
+) -> GaussianCloud:
+    """Return Gaussians (P) of equal extent in all directions and one colour each."""
+    turns = np.zeros((len(xyz), 4), np.float32)
+    turns[:, 0] = 1.0
+    [[constant]] = harmonic_basis(np.array([[0.0, 0.0, 1.0]]), 0)
+    return GaussianCloud(
+        means=xyz,
+        scales=sizes.astype(np.float32)[:, None].repeat(3, axis=1),
+        rotations_wxyz=turns,
+        harmonics=((rgb[:, :, None] / 255 - 0.5) / constant).astype(np.float32),
+        opacities=np.full(len(xyz), opacity, np.float32),
+        grid=grid,
+    )
 
 
 def from_above(glb: Path) -> NDArray[np.uint8]:
@@ -101,17 +117,8 @@ def from_above(glb: Path) -> NDArray[np.uint8]:
     [points] = [cloud for cloud in clouds if isinstance(cloud, trimesh.PointCloud)]
     xyz = np.asarray(points.vertices, np.float32)
     below_ceiling = xyz[:, 1] < np.percentile(xyz[:, 1], 99) - 0.2
-    xyz, rgb = xyz[below_ceiling], np.asarray(points.colors)[below_ceiling, :3] / 255
-    turns = np.zeros((len(xyz), 4), np.float32)
-    turns[:, 0] = 1.0
-    cloud = GaussianCloud(
-        means=xyz,
-        scales=np.full((len(xyz), 3), POINT_M, np.float32),
-        rotations_wxyz=turns,
-        harmonics=((rgb[:, :, None] - 0.5) / HARMONIC_OF_A_CONSTANT).astype(np.float32),
-        opacities=np.full(len(xyz), 0.9, np.float32),
-        grid=(1, 1, len(xyz)),
-    )
+    xyz, rgb = xyz[below_ceiling], np.asarray(points.colors)[below_ceiling, :3]
+    cloud = round_gaussians(xyz, rgb, np.full(len(xyz), POINT_M), 0.9, (1, 1, len(xyz)))
     centre = np.median(xyz, axis=0)
     extent = float(np.linalg.norm(np.ptp(xyz, axis=0)))
     pose = looking_at(centre + extent * np.array([-0.4, 0.75, 0.35]), centre)

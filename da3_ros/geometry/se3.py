@@ -5,7 +5,11 @@ from numpy.typing import ArrayLike
 
 from da3_ros.errors import GeometryError
 from da3_ros.geometry.arrays import FloatArray, as_float
-from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw, require_rotation
+from da3_ros.geometry.rotation import (
+    matrix_from_quaternion_xyzw,
+    nearest_rotation,
+    require_rotation,
+)
 
 
 def rigid(rotation: ArrayLike, translation: ArrayLike) -> FloatArray:
@@ -29,6 +33,16 @@ def homogeneous(matrix: ArrayLike) -> FloatArray:
     if array.shape[-2:] not in {(3, 4), (4, 4)}:
         raise GeometryError(f'transform: expected (..., 3, 4) or (..., 4, 4), got {array.shape}')
     return rigid(array[..., :3, :3], array[..., :3, 3])
+
+
+def nearest_rigid(matrix: ArrayLike) -> FloatArray:
+    """Return a transform (3, 4) or (4, 4) with its rotation made exact, as (4, 4) in float64.
+
+    Raises:
+        GeometryError: another shape, or a rotation part of rank below 2.
+    """
+    array = homogeneous(matrix)
+    return rigid(nearest_rotation(array[:3, :3]), array[:3, 3])
 
 
 def invert(a_from_b: ArrayLike) -> FloatArray:

@@ -16,8 +16,7 @@ from da3_ros.export.options import ExportOptions
 from da3_ros.export.scene import ExportScene
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.geometry.rotation import nearest_rotation
-from da3_ros.geometry.se3 import homogeneous, invert
+from da3_ros.geometry.se3 import invert, nearest_rigid
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.given_cameras import GivenCameras, read_cameras
 from da3_ros.inference.metric import metric_depth
@@ -282,9 +281,7 @@ def _pose(extrinsics: NDArray[np.float32], camera: str) -> FloatArray:
     """Return window_from_camera (4, 4), its rotation made exact in float64."""
     if not np.isfinite(extrinsics).all():
         raise ModelError(f'camera {camera}: the network predicted no finite pose')
-    camera_from_window = homogeneous(extrinsics)
-    camera_from_window[:3, :3] = nearest_rotation(camera_from_window[:3, :3])
-    return invert(camera_from_window)
+    return invert(nearest_rigid(extrinsics))
 
 
 def _camera(intrinsics: NDArray[np.float32], size: ImageSize, camera: str) -> PinholeCamera:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from da3_ros.errors import ExportError
@@ -22,10 +22,8 @@ from da3_ros.export.options import ExportOptions, GlbOptions
 from da3_ros.export.registry import FORMATS
 from da3_ros.export.scene import ExportScene, OriginalImage, StillImages
 from da3_ros.export.splat_types import posed_cameras
-from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.geometry.rotation import nearest_rotation
-from da3_ros.geometry.se3 import homogeneous, invert
+from da3_ros.geometry.se3 import invert, nearest_rigid
 from da3_ros.types import CameraFrame, PosedView
 
 if TYPE_CHECKING:
@@ -186,7 +184,8 @@ def scene_of(prediction: Prediction) -> ExportScene:
     cameras = _cameras(prediction)
     poses = [np.eye(4)] * len(cameras)
     if prediction.extrinsics is not None:
-        poses = [_pose(extrinsics) for extrinsics in prediction.extrinsics]
+        # Exactly rigid, whatever was given or rounded.
+        poses = [invert(nearest_rigid(extrinsics)) for extrinsics in prediction.extrinsics]
     views = tuple(
         PosedView(
             frame=CameraFrame(_CAMERA, index * _NS_PER_S, '', images[index]),
@@ -243,13 +242,6 @@ def _cameras(prediction: Prediction) -> list[PinholeCamera]:
     focal = width / 2 / math.tan(math.radians(ASSUMED_FIELD_OF_VIEW_DEG) / 2)
     centre = (width - 1) / 2, (height - 1) / 2
     return [PinholeCamera.from_focal(focal, focal, *centre, size)] * count
-
-
-def _pose(extrinsics: NDArray[np.float32]) -> FloatArray:
-    """Return world_from_camera (4, 4), exactly rigid whatever was given or rounded."""
-    camera_from_world = homogeneous(extrinsics)
-    camera_from_world[:3, :3] = nearest_rotation(camera_from_world[:3, :3])
-    return invert(camera_from_world)
 
 
 def _originals(

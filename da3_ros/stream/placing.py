@@ -11,8 +11,7 @@ from da3_ros.errors import GeometryError, StreamError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.geometry.frames import BODY_FROM_OPTICAL
-from da3_ros.geometry.rotation import nearest_rotation
-from da3_ros.geometry.se3 import invert, require_rigid, rigid
+from da3_ros.geometry.se3 import invert, nearest_rigid, require_rigid
 from da3_ros.geometry.sim3 import Sim3
 from da3_ros.stream.alignment import Anchor, PlacedView, ViewKey, known_depth
 from da3_ros.stream.rig import BasePose, Poses, base_pose
@@ -185,7 +184,7 @@ def place_set(window_set: WindowSet, world_from_window: Sim3, layout: Layout) ->
             )
         )
     base_from_world = invert(world_from_base)
-    seen = {camera: _exactly_rigid(base_from_world @ pose) for camera, pose in poses.items()}
+    seen = {camera: nearest_rigid(base_from_world @ pose) for camera, pose in poses.items()}
     return PlacedSet(
         posed=PosedSet(window_set.frames.stamp_ns, tuple(views), world_from_base),
         anchors=anchors,
@@ -196,12 +195,7 @@ def place_set(window_set: WindowSet, world_from_window: Sim3, layout: Layout) ->
 
 
 def _placed_view(key: ViewKey, view: ViewPrediction) -> PlacedView:
-    pose = np.asarray(view.window_from_camera, dtype=np.float64)
-    return PlacedView(key, _exactly_rigid(pose), view)
-
-
-def _exactly_rigid(pose: FloatArray) -> FloatArray:
-    return rigid(nearest_rotation(pose[:3, :3]), pose[:3, 3])
+    return PlacedView(key, nearest_rigid(view.window_from_camera), view)
 
 
 def _problems(view: ViewPrediction) -> Iterator[str]:
