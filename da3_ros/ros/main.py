@@ -8,7 +8,7 @@ import os
 import threading
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor
 
 from da3_ros.errors import Da3Error
 from da3_ros.ros.memory import keep_freed_blocks
@@ -68,7 +68,9 @@ def main(
         finally:
             status = 1 if start is not None and start.has_failed else 0
             has_ended = node.close(_END_S)
-            executor.shutdown(0.5)
+            # Later versions of the subclass wait for their threads without end, and one of them
+            # may be loading weights.
+            Executor.shutdown(executor, _END_S / 2)
             node.destroy_node()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
