@@ -1,11 +1,13 @@
 """Laws of a training run: learning, resuming, data, what is left behind."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from itertools import islice
 import json
+import multiprocessing
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,12 +16,21 @@ from da3_ros.model import chunks
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.presets import NANO
 from da3_ros.synthetic.family import FamilyBatch, Split, make_batch
-from helpers.training import TINY, TINY_RUN, TINY_SIZE
+from helpers.training import (
+    SHARED_RUN,
+    SHARED_STEPS,
+    TINY,
+    TINY_RUN,
+    TINY_SIZE,
+    agree_in_team,
+    train_in_team,
+)
 from tools.train_nano.batches import batches, step_batch
 from tools.train_nano.bundle import best_of_run, copy_weights
 from tools.train_nano.config import TrainConfig
 from tools.train_nano.metrics import evaluation_set
-from tools.train_nano.state import TrainState
+from tools.train_nano.parallel import Team
+from tools.train_nano.state import Progress, TrainState
 from tools.train_nano.trainer import (
     STATE_NAME,
     Trainer,
@@ -110,14 +121,58 @@ def test_the_first_step_of_the_mean_forgets_the_initial_weights() -> None:
     assert 0.5 < float(share) < 1.0
 
 
-def test_the_rate_rises_then_falls_to_its_end() -> None:
+def test_the_rate_rises_then_falls_to_its_end_with_the_views_seen() -> None:
     config = TrainConfig(views_total=32_000, views_per_step=32, warmup_steps=100)
-    rates = [learning_rate(config, step) for step in range(1200)]
-    assert rates[0] == pytest.approx(config.learning_rate / 100)
-    assert max(rates) == rates[100] == pytest.approx(config.learning_rate)
-    assert rates[:100] == sorted(rates[:100])
+    rates = [learning_rate(config, Progress(step=step, views=32 * step)) for step in range(1200)]
+    assert rates[0] == pytest.approx(config.learning_rate / 100, rel=1e-4)
+    assert rates[:95] == sorted(rates[:95])
     assert rates[100:] == sorted(rates[100:], reverse=True)
+    # Nearly all of it is reached, as few of the views were seen in the warm-up.
+    assert 0.97 * config.learning_rate < max(rates) < config.learning_rate
     assert rates[1000] == rates[-1] == pytest.approx(0.03 * config.learning_rate)
+    # A run that goes on with larger steps is as far as its views.
+    later = learning_rate(replace(config, views_per_step=64), Progress(step=600, views=16_000))
+    assert later == pytest.approx(rates[500])
+
+
+def test_processes_share_the_scenes_of_a_step() -> None:
+    config = replace(TINY_RUN, views_per_step=8)
+    for step in range(3):
+        whole = step_batch(config, step, TINY_SIZE)
+        shares = [step_batch(config, step, TINY_SIZE, Team(rank, 2)) for rank in range(2)]
+        assert len(shares[0].images) == len(shares[1].images) == len(whole.images) / 2
+        for rank, share in enumerate(shares):
+            np.testing.assert_array_equal(share.images, whole.images[rank::2])
+
+
+def test_two_processes_stay_one_run(tmp_path: Path) -> None:
+    """Each sees half of the scenes, yet both have learned the same, from both halves."""
+    _in_two_processes(train_in_team, tmp_path)
+    first, second = (TrainState.load(tmp_path / f'{rank}.safetensors', TINY) for rank in range(2))
+    assert_equal(first.network, second.network)
+    assert_equal(first.mean, second.mean)
+    views = SHARED_STEPS * SHARED_RUN.views_per_step
+    assert first.progress.step == second.progress.step == SHARED_STEPS
+    assert first.progress.views == second.progress.views == views
+    half = TrainState(TINY, SHARED_RUN)
+    for step in range(SHARED_STEPS):
+        train_step(half, step_batch(SHARED_RUN, step, TINY_SIZE, Team(0, 2)))
+    name = 'head.projects.0.weight'
+    assert not torch.equal(half.network.get_parameter(name), first.network.get_parameter(name))
+
+
+def test_processes_agree_on_means_and_on_stopping(tmp_path: Path) -> None:
+    _in_two_processes(agree_in_team, tmp_path)
+
+
+def _in_two_processes(work: Callable[[int, int, Path], None], folder: Path) -> None:
+    context = multiprocessing.get_context('spawn')
+    workers = [context.Process(target=work, args=(rank, 2, folder)) for rank in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(120)
+        assert worker.exitcode == 0
 
 
 def test_all_views_are_decoded_in_turns() -> None:

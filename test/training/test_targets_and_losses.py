@@ -18,8 +18,10 @@ from tools.train_nano.losses import (
     camera_loss,
     compared_depth,
     compass_loss,
+    direction_loss,
     gradient_loss,
     idle_loss,
+    ray_error,
     with_confidence,
 )
 from tools.train_nano.targets import Targets, make_targets
@@ -55,6 +57,7 @@ def perfect_losses(targets: Targets, config: TrainConfig, scale: float = 1.0) ->
         'depth': float(losses.depth),
         'gradient': float(losses.gradient),
         'camera': float(losses.camera),
+        'direction': float(losses.direction),
         'compass': float(losses.compass),
         'ray': float(losses.ray),
         'point': float(losses.point),
@@ -163,6 +166,48 @@ def test_a_quaternion_and_its_negative_are_the_same(targets: Targets) -> None:
     turned[..., 3:7] *= -1
     assert float(camera_loss(turned, targets.encoding)) == 0.0
     assert float(camera_loss(targets.encoding.flip(1), targets.encoding)) > 0.01
+
+
+def test_directions_do_not_see_the_length_of_motions(targets: Targets) -> None:
+    """Five times as far, all directions are right; turned back, all that count are opposite."""
+    far = targets.encoding.clone()
+    far[..., :3] *= 5
+    right = float(direction_loss(far, targets.extrinsics))
+    assert right < 0.05
+    back = targets.encoding.clone()
+    back[..., :3] *= -1
+    wrong = float(direction_loss(back, targets.extrinsics))
+    assert 1.0 < wrong <= 2.0
+    assert float(direction_loss(targets.encoding, targets.extrinsics)) < 1e-6
+    alone = targets.encoding[:, :1]
+    assert float(direction_loss(alone, targets.extrinsics[:, :1])) == 0.0
+
+
+def test_directions_are_in_the_axes_of_the_camera_that_looks(targets: Targets) -> None:
+    """A camera that thinks it looks elsewhere has the others elsewhere, by that angle."""
+    angle = 0.4
+    turned = targets.encoding.clone()
+    quaternion = torch.tensor([0.0, np.sin(angle / 2), 0.0, np.cos(angle / 2)])
+    turned[..., 3:7] = quaternion.to(turned)
+    level = torch.eye(4).expand_as(targets.extrinsics).clone()
+    level[..., 0, 3] = -10 * torch.arange(3.0)
+    turned[..., :3] = 0.0
+    turned[..., 0] = 10 * torch.arange(3.0)
+    chord = 2 * np.sin(angle / 2)
+    assert float(direction_loss(turned, level)) == pytest.approx(chord, rel=0.1)
+
+
+def test_small_errors_of_origins_count_by_their_squares_and_large_ones_by_their_size() -> None:
+    truth = torch.zeros(1, 6)
+
+    def error(part: int, size: float) -> float:
+        guess = truth.clone()
+        guess[0, part] = size
+        return float(ray_error(guess, truth))
+
+    assert error(4, 0.02) == pytest.approx(4 * error(4, 0.01), rel=1e-5)
+    assert error(4, 3.0) - error(4, 2.0) == pytest.approx(1 / 6, rel=1e-5)
+    assert error(1, 0.02) == pytest.approx(2 * error(1, 0.01), rel=1e-5) == 0.02 / 6
 
 
 def test_the_compass_is_the_camera_in_the_world(batch: FamilyBatch, targets: Targets) -> None:

@@ -1,51 +1,56 @@
 """Command line: train da3-nano, or go on with it."""
 
 import argparse
-from contextlib import closing
+from collections.abc import Sequence
 from dataclasses import fields
-import logging
+import multiprocessing
+from multiprocessing.process import BaseProcess
+import os
 from pathlib import Path
 import signal
+import tempfile
 from typing import Any
 
 import torch
 
-from da3_ros.model.presets import NANO
-from da3_ros.synthetic.family import Split
-from tools.train_nano.batches import batches
 from tools.train_nano.config import TrainConfig
-from tools.train_nano.metrics import SCENES, evaluation_set
-from tools.train_nano.state import TrainState
-from tools.train_nano.trainer import STATE_NAME, Trainer, compute_views_together
+from tools.train_nano.trainer import STATE_NAME
+from tools.train_nano.work import work
 
 
 def main() -> None:
     """Parse the command line and train."""
     parser = _parser()
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format='%(asctime)s %(message)s')
-    torch.set_num_threads(options.threads)
-    compute_views_together()
-    path = options.out / STATE_NAME
-    chosen = {
-        field.name: getattr(options, field.name)
-        for field in fields(TrainConfig)
-        if getattr(options, field.name, None) is not None
-    }
-    if options.resume:
-        state = TrainState.load(path, NANO, options.device, chosen)
-    elif path.exists():
-        parser.error(f'{path} exists: say --resume to go on with it, or choose another folder')
-    else:
-        state = TrainState(NANO, TrainConfig(**chosen), options.device)
-    sets = {
-        views: evaluation_set(Split.VALIDATION, views, scenes) for views, scenes in SCENES.items()
-    }
-    trainer = Trainer(state, options.out, sets)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: trainer.stop())
-    with closing(batches(state.config, state.progress.step)) as data:
-        trainer.run(data, 60 * options.minutes, options.measure_every)
+    has_run = (options.out / STATE_NAME).exists()
+    if has_run and not options.resume:
+        parser.error(
+            f'{options.out / STATE_NAME} exists: say --resume to go on with it, or choose '
+            'another folder'
+        )
+    if options.processes == 1:
+        work(0, options, Path())
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        context = multiprocessing.get_context('spawn')
+        workers = [
+            context.Process(target=work, args=(rank, options, Path(scratch) / 'meeting'))
+            for rank in range(options.processes)
+        ]
+        for worker in workers:
+            worker.start()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda sent, _: _tell(workers, sent))
+        for worker in workers:
+            worker.join()
+    if any(worker.exitcode for worker in workers):
+        parser.exit(1, 'a process of the run failed, see above\n')
+
+
+def _tell(workers: Sequence[BaseProcess], number: int) -> None:
+    for process in workers:
+        if process.pid is not None and process.is_alive():
+            os.kill(process.pid, number)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,7 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--minutes', type=float, required=True, help='wall time to spend')
     parser.add_argument('--out', type=Path, required=True, help='folder of the run')
     parser.add_argument('--resume', action='store_true', help='go on with the run in the folder')
-    parser.add_argument('--threads', type=int, default=2, help='CPU threads of the network')
+    parser.add_argument('--processes', type=int, default=1, help='that share every step')
+    parser.add_argument('--threads', type=int, default=2, help='CPU threads of each process')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--measure-every', type=float, default=180.0, help='seconds')
     run = parser.add_argument_group('the run', 'what is not given is kept, or has its default')

@@ -3,11 +3,12 @@
 All rows of a table are measured on the same scenes in the same run. Depth as in `metrics`: one
 median scale per scene, so that views must agree about it. Cameras: mean errors over all pairs of
 views of a scene of the relative rotation and of the direction of the relative translation, and
-the area under the curve of pairs for which both are right within 1 to 5 or 30 degrees.
+the area under the curve of pairs for which both are right within 1 to 5 or 30 degrees. Once more
+for the pairs that overlap: at least a quarter of each view is seen in the other.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch import Tensor
 from da3_ros.inference.pose_alignment import normalise_extrinsics
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.synthetic.family import Split
+from tools.train_nano.matching import matches
 from tools.train_nano.metrics import (
     EvaluationSet,
     area_under_curve,
@@ -26,7 +28,10 @@ from tools.train_nano.targets import Targets
 
 FREE, POSED = 'da3-nano', 'da3-nano, true poses given'
 CONSTANT, BY_ROW, STILL = 'constant depth', 'mean depth by row', 'no motion'
-TOGETHER, ALONE = 'da3-nano, a scale per view', 'da3-nano, views seen alone'
+TOGETHER, ALONE = 'da3-nano, a scale per view', 'da3-nano, views seen alone, a scale per view'
+ALONE_ONE_SCALE = 'da3-nano, views seen alone'
+FREE_OVERLAP, STILL_OVERLAP = 'da3-nano, overlapping pairs', 'no motion, overlapping pairs'
+OVERLAP = 0.25
 SCENES = {1: 96, 2: 96, 4: 96}
 """Views per scene to scenes measured."""
 
@@ -91,11 +96,26 @@ def measure_estimates(network: AnyViewNetwork, data: EvaluationSet) -> dict[str,
         BY_ROW: _figures(data.row_depth[:, None].expand_as(ones), None, targets),
     }
     if views > 1:
-        found[STILL] = _figures(None, torch.eye(4)[:3].expand_as(free.extrinsics), targets)
+        still = torch.eye(4)[:3].expand_as(free.extrinsics)
+        found[STILL] = _figures(None, still, targets)
+        pairs = overlapping(targets)
+        found[FREE_OVERLAP] = _pose_figures(free.extrinsics, targets, pairs)
+        found[STILL_OVERLAP] = _pose_figures(still, targets, pairs)
         found[TOGETHER] = _figures(free.depth.flatten(0, 1)[:, None], None, _apart(targets))
-        alone = network(_apart(targets).images, strategy='first')
-        found[ALONE] = _figures(alone.depth, None, _apart(targets))
+        alone = network(_apart(targets).images, strategy='first').depth
+        found[ALONE] = _figures(alone, None, _apart(targets))
+        found[ALONE_ONE_SCALE] = _figures(alone.view_as(free.depth), None, targets)
     return found
+
+
+def overlapping(targets: Targets) -> Tensor:
+    """Return which pairs of views see the same, (pairs,) in the order of `relative_errors`."""
+    # (S, from, to) share of the patches of a view whose middle is seen in another
+    seen = matches(targets).sum(dim=-1).mean(dim=2)
+    both = torch.minimum(seen, seen.transpose(1, 2))
+    views = targets.depth.shape[1]
+    first, second = torch.triu_indices(views, views, offset=1)
+    return (both[:, first, second] >= OVERLAP).flatten()
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -117,21 +137,25 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def _figures(depth: Tensor | None, extrinsics: Tensor | None, targets: Targets) -> Figures:
-    known: dict[str, float] = {}
-    if depth is not None:
-        known |= depth_figures(depth, targets)
+    figures = Figures()
     if extrinsics is not None and extrinsics.shape[1] > 1:
-        last = torch.eye(4)[3:].expand(*extrinsics.shape[:2], 1, 4).to(extrinsics)
-        poses = torch.cat((extrinsics, last), dim=-2)
-        rotation, direction = relative_errors(poses, targets.extrinsics)
-        worst = torch.maximum(rotation, direction).tolist()
-        known |= {
-            'rotation_deg': float(rotation.mean()),
-            'direction_deg': float(direction.mean()),
-            'auc5': area_under_curve(worst, 5),
-            'auc30': area_under_curve(worst, 30),
-        }
-    return Figures(**known)
+        figures = _pose_figures(extrinsics, targets)
+    return figures if depth is None else replace(figures, **depth_figures(depth, targets))
+
+
+def _pose_figures(extrinsics: Tensor, targets: Targets, pairs: Tensor | None = None) -> Figures:
+    last = torch.eye(4)[3:].expand(*extrinsics.shape[:2], 1, 4).to(extrinsics)
+    poses = torch.cat((extrinsics, last), dim=-2)
+    rotation, direction = relative_errors(poses, targets.extrinsics)
+    if pairs is not None:
+        rotation, direction = rotation[pairs], direction[pairs]
+    worst = torch.maximum(rotation, direction).tolist()
+    return Figures(
+        rotation_deg=float(rotation.mean()),
+        direction_deg=float(direction.mean()),
+        auc5=area_under_curve(worst, 5),
+        auc30=area_under_curve(worst, 30),
+    )
 
 
 def _apart(targets: Targets) -> Targets:

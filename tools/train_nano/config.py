@@ -49,9 +49,13 @@ class TrainConfig:
     weight_confidence: float = 0.2
     """Of the logarithm of confidence, which keeps it from falling to one everywhere."""
     weight_gradient: float = 1.0
-    weight_ray: float = 1.0
+    weight_ray: float = 2.0
     weight_point: float = 1.0
     weight_camera: float = 1.0
+    weight_direction: float = 0.3
+    """Of the directions from camera to camera; see `losses.direction_loss`."""
+    weight_match: float = 0.3
+    """Of attention that finds the same surface in other views; see `matching`."""
     weight_compass: float = 1.0
     """Of the orientation in the world, read from every view alone; see `losses.compass_loss`."""
     weight_idle: float = 0.1

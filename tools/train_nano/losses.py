@@ -15,14 +15,23 @@ from torch.nn import functional
 
 from da3_ros.model.camera_decoder import CameraDecoder
 from da3_ros.model.heads import RayMaps
+from da3_ros.model.pose_encoding import invert_rigid, rotation_from_quaternion
 from tools.train_nano.config import DepthSpace, TrainConfig
 from tools.train_nano.targets import Targets
 
-CAMERA_HUBER = 0.2
+CAMERA_HUBER = 0.05
 """Differences of camera encodings from here on count by their size."""
+
+ORIGIN_HUBER = 0.2
+"""Likewise of the origins of rays."""
+
+CLEAR_BASELINE = 0.1
+"""Distance of two cameras, in scene units, from which on its direction counts in full."""
 
 MIN_SPREAD = 1e-3
 _MIN_DEPTH = 1e-4
+_SHORT = 0.02
+"""Lengths far below have no direction, in scene units."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +41,7 @@ class Losses:
     depth: Tensor
     gradient: Tensor
     camera: Tensor
+    direction: Tensor
     compass: Tensor
     ray: Tensor | None
     """None in steps without rays."""
@@ -42,6 +52,7 @@ class Losses:
         """Return the weighted sum."""
         total = self.depth + config.weight_gradient * self.gradient
         total = total + config.weight_camera * self.camera
+        total = total + config.weight_direction * self.direction
         total = total + config.weight_compass * self.compass
         if self.ray is not None and self.point is not None:
             total = total + config.weight_ray * self.ray + config.weight_point * self.point
@@ -73,7 +84,7 @@ def all_losses(
     error = (guess - truth).abs()
     ray = point = None
     if rays is not None:
-        away = (rays.rays - targets.rays).abs().mean(dim=-1)
+        away = ray_error(rays.rays, targets.rays)
         everywhere = torch.ones_like(away, dtype=torch.bool)
         ray = with_confidence(away, rays.confidence, everywhere, config.weight_confidence)
         point = point_loss(depth, rays.rays, targets)
@@ -81,6 +92,7 @@ def all_losses(
         depth=with_confidence(error, confidence, targets.known, config.weight_confidence),
         gradient=gradient_loss(guess, truth, targets.known),
         camera=camera_loss(encoding, targets.encoding),
+        direction=direction_loss(encoding, targets.extrinsics),
         compass=compass_loss(compass, targets.compass),
         ray=ray,
         point=point,
@@ -99,6 +111,18 @@ def with_confidence(error: Tensor, confidence: Tensor, known: Tensor, weight: fl
     """
     terms = confidence * error - weight * confidence.log()
     return (terms * known).sum() / known.sum().clamp_min(1)
+
+
+def ray_error(guess: Tensor, truth: Tensor) -> Tensor:
+    """Return the mean difference of rays (..., 6), of origins by squares where it is small.
+
+    For the same reason as in `camera_loss`: with absolute differences all origins stayed at zero.
+    """
+    direction = (guess[..., :3] - truth[..., :3]).abs()
+    origin = functional.smooth_l1_loss(
+        guess[..., 3:], truth[..., 3:], reduction='none', beta=ORIGIN_HUBER
+    )
+    return torch.cat((direction, origin), dim=-1).mean(dim=-1)
 
 
 def gradient_loss(guess: Tensor, truth: Tensor, known: Tensor) -> Tensor:
@@ -127,6 +151,40 @@ def camera_loss(encoding: Tensor, truth: Tensor) -> Tensor:
     nearer = torch.cat((truth[..., :3], flipped, truth[..., 7:]), dim=-1)
     terms = functional.smooth_l1_loss(encoding, nearer, reduction='none', beta=CAMERA_HUBER)
     return terms.sum(dim=-1).mean()
+
+
+def direction_loss(encoding: Tensor, extrinsics: Tensor) -> Tensor:
+    """Return how far the directions from every camera to every other are off, as chords.
+
+    Not of the paper. What `camera_loss` sees of a short motion is small, wherever it points; here
+    directions count alike from `CLEAR_BASELINE` on, and less in proportion below. Directions are
+    in the axes of the camera that looks, as those that poses are judged by.
+
+    Args:
+        encoding: (S, V, 9) predicted cameras.
+        extrinsics: (S, V, 4, 4) true camera_from_world.
+    """
+    rotation = rotation_from_quaternion(encoding[..., 3:7])
+    guess = _from_others(rotation, encoding[..., :3])
+    poses = invert_rigid(extrinsics)
+    truth = _from_others(poses[..., :3, :3], poses[..., :3, 3])
+    length = truth.norm(dim=-1)
+    chord = (_direction(guess) - _direction(truth)).square().sum(dim=-1)
+    weight = (length / CLEAR_BASELINE).clamp_max(1.0)
+    views = extrinsics.shape[1]
+    return ((chord + _SHORT**2).sqrt() - _SHORT).mul(weight).sum() / max(
+        len(extrinsics) * views * (views - 1), 1
+    )
+
+
+def _from_others(rotation: Tensor, position: Tensor) -> Tensor:
+    """Return (S, V, V, 3): where camera j stands seen from camera i, in the axes of i."""
+    apart = position[:, None] - position[:, :, None]
+    return torch.einsum('siba,sijb->sija', rotation, apart)
+
+
+def _direction(vector: Tensor) -> Tensor:
+    return vector / (vector.square().sum(dim=-1, keepdim=True) + _SHORT**2).sqrt()
 
 
 def idle_loss(decoder: CameraDecoder, features: Tensor) -> Tensor:

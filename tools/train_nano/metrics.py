@@ -100,9 +100,9 @@ def measure_all(network: AnyViewNetwork, sets: dict[int, EvaluationSet]) -> dict
 
 
 def score(figures: dict[str, float]) -> float:
-    """Return one figure for choosing the best weights, lower is better: depth and rotation."""
+    """Return one figure for choosing the best weights, lower is better: depth and motion."""
     depth = sum(figures[f'absrel_v{views}'] for views in (1, 2, 4)) / 3
-    return depth + figures['rotation_deg_v4'] / figures['rotation_deg_still_v4'] / 4
+    return depth + (100 - figures['auc30_v4']) / 400
 
 
 def depth_figures(depth: Tensor, targets: Targets) -> dict[str, float]:

@@ -148,6 +148,7 @@ def _optimiser(parameters: dict[str, nn.Parameter], config: TrainConfig) -> torc
         ],
         lr=config.learning_rate,
         betas=(0.9, 0.98),
+        fused=True,
     )
 
 

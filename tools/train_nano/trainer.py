@@ -19,8 +19,10 @@ from da3_ros.synthetic.family import FamilyBatch
 from tools.train_nano.config import TrainConfig
 from tools.train_nano.curve import draw_curve, read_log
 from tools.train_nano.losses import Losses, all_losses, idle_loss
+from tools.train_nano.matching import match_loss, matches, recorded_attention
 from tools.train_nano.metrics import EvaluationSet, measure_all, score
-from tools.train_nano.state import RATE_FACTOR, TrainState
+from tools.train_nano.parallel import ALONE, Team
+from tools.train_nano.state import RATE_FACTOR, Progress, TrainState
 from tools.train_nano.targets import Targets, make_targets
 
 STATE_NAME = 'state.safetensors'
@@ -41,46 +43,67 @@ def compute_views_together() -> None:
     chunks.SMALL_VIEW = 0
 
 
-def learning_rate(config: TrainConfig, step: int) -> float:
-    """Return the rate of a step: linear warm-up, then half a cosine down to its end."""
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    steps = max(config.views_total // config.views_per_step - config.warmup_steps, 1)
-    done = min((step - config.warmup_steps) / steps, 1.0)
-    falling = 0.5 + 0.5 * math.cos(math.pi * done)
-    return config.learning_rate * (config.final_fraction + (1 - config.final_fraction) * falling)
+def learning_rate(config: TrainConfig, progress: Progress) -> float:
+    """Return the rate of the next step: linear warm-up, then half a cosine down to its end."""
+    rising = min((progress.step + 1) / max(config.warmup_steps, 1), 1.0)
+    falling = 0.5 + 0.5 * math.cos(math.pi * min(progress.views / config.views_total, 1.0))
+    share = config.final_fraction + (1 - config.final_fraction) * falling
+    return config.learning_rate * rising * share
 
 
 def train_step(state: TrainState, batch: FamilyBatch) -> dict[str, float]:
-    """Take one step and return its losses by name."""
-    config, step = state.config, state.progress.step
+    """Take one step of a process that works alone and return its losses by name."""
+    losses, _ = shared_step(state, batch, ALONE, stop=False)
+    return losses
+
+
+def shared_step(
+    state: TrainState, batch: FamilyBatch, team: Team, *, stop: bool
+) -> tuple[dict[str, float], bool]:
+    """Take one step together with the other processes of a team.
+
+    Args:
+        state: the same in all processes.
+        batch: this process's share of the step's scenes.
+        team: the processes.
+        stop: whether this process wants the run to end.
+
+    Returns:
+        Losses of the share by name, and whether any process wants the run to end.
+    """
+    config = state.config
     device = next(state.network.parameters()).device
     targets = make_targets(batch, device)
-    losses, idle = _forward(state, targets)
-    total = losses.total(config) + config.weight_idle * idle
+    losses, idle, match = _forward(state, targets)
+    total = losses.total(config) + config.weight_idle * idle + config.weight_match * match
     state.optimiser.zero_grad(set_to_none=True)
     total.backward()  # type: ignore[no-untyped-call]
+    gradients = [p.grad for p in state.parameters().values() if p.grad is not None]
+    is_over = team.agree(gradients, stop)
     norm = torch.nn.utils.clip_grad_norm_(state.parameters().values(), config.gradient_limit)
     for group in state.optimiser.param_groups:
-        group['lr'] = learning_rate(config, step) * group[RATE_FACTOR]
+        group['lr'] = learning_rate(config, state.progress) * group[RATE_FACTOR]
     if bool(torch.isfinite(norm)):
         state.optimiser.step()
     else:
-        _logger.warning('step %d: gradient is not finite, skipped', step)
+        _logger.warning('step %d: gradient is not finite, skipped', state.progress.step)
     state.progress.step += 1
-    state.progress.views += targets.images.shape[0] * targets.images.shape[1]
+    state.progress.views += config.views_per_step
     state.update_mean()
     terms = {
         'total': total,
         'depth': losses.depth,
         'gradient': losses.gradient,
         'camera': losses.camera,
+        'direction': losses.direction,
+        'match': match,
         'compass': losses.compass,
         'idle': idle,
         'ray': losses.ray,
         'point': losses.point,
     }
-    return {name: float(term.detach()) for name, term in terms.items() if term is not None}
+    named = {name: float(term.detach()) for name, term in terms.items() if term is not None}
+    return named, is_over
 
 
 def decoded_views(config: TrainConfig, step: int, views: int) -> list[int]:
@@ -90,7 +113,7 @@ def decoded_views(config: TrainConfig, step: int, views: int) -> list[int]:
     return sorted((turn + index) % views for index in range(count))
 
 
-def _forward(state: TrainState, targets: Targets) -> tuple[Losses, Tensor]:
+def _forward(state: TrainState, targets: Targets) -> tuple[Losses, Tensor, Tensor]:
     network, config, step = state.network, state.config, state.progress.step
     cameras: tuple[Tensor, Tensor] | tuple[None, None] = (None, None)
     if step % config.condition_every == config.condition_every - 1:
@@ -98,7 +121,8 @@ def _forward(state: TrainState, targets: Targets) -> tuple[Losses, Tensor]:
     half = config.precision == 'bfloat16'
     with torch.autocast(targets.images.device.type, torch.bfloat16, enabled=half):
         encoded = network.encode(targets.images, chunk=ALL_VIEWS)
-        fused = network.fuse(encoded, *cameras, strategy='first')
+        with recorded_attention(network) as record:
+            fused = network.fuse(encoded, *cameras, strategy='first')
         encoding = network.pose_encoding(fused)
         compass = state.compass(fused.levels[0].within_view[:, :, 0])
         views = decoded_views(config, step, targets.images.shape[1])
@@ -115,7 +139,8 @@ def _forward(state: TrainState, targets: Targets) -> tuple[Losses, Tensor]:
         targets.of_views(views),
         config,
     )
-    return losses, idle_loss(network.cam_dec, features)
+    match = match_loss(record, matches(targets))
+    return losses, idle_loss(network.cam_dec, features), match
 
 
 class Trainer:
@@ -125,10 +150,18 @@ class Trainer:
         state: run to go on with.
         folder: where log, curve, state and the best weights go.
         sets: scenes that are measured on, by views per scene.
+        team: processes that train together; its first one measures, logs and stores.
     """
 
-    def __init__(self, state: TrainState, folder: Path, sets: dict[int, EvaluationSet]) -> None:
+    def __init__(
+        self,
+        state: TrainState,
+        folder: Path,
+        sets: dict[int, EvaluationSet],
+        team: Team = ALONE,
+    ) -> None:
         self.state = state
+        self._team = team
         self._folder = folder
         self._sets = sets
         self._stop = False
@@ -153,22 +186,29 @@ class Trainer:
         measured = start
         sums: dict[str, list[float]] = {}
         while progress.views < self.state.config.views_total:
-            for name, value in train_step(self.state, next(data)).items():
+            late = self._stop or last - start >= seconds
+            losses, is_over = shared_step(self.state, next(data), self._team, stop=late)
+            for name, value in losses.items():
                 sums.setdefault(name, []).append(value)
             now = time.monotonic()
             progress.seconds += now - last
-            is_over = self._stop or now - start >= seconds
-            if is_over or now - measured >= measure_every_s:
-                self._record({name: sum(v) / len(v) for name, v in sums.items()})
-                sums.clear()
+            if not is_over and now - measured >= measure_every_s:
+                self._record(sums)
                 measured = now = time.monotonic()
             last = now
             if is_over:
-                return
-        self._record({name: sum(v) / len(v) for name, v in sums.items()})
+                break
+        self._record(sums)
 
-    def _record(self, losses: dict[str, float]) -> None:
-        """Measure, log, and store the state and, when better than ever, the weights."""
+    def _record(self, sums: dict[str, list[float]]) -> None:
+        """Measure, log, and store the state and, when better than ever, the weights.
+
+        Losses, one per step since the last time, are forgotten.
+        """
+        losses = {name: sum(values) / len(values) for name, values in sums.items()}
+        sums.clear()
+        if not self._team.leads:
+            return
         progress = self.state.progress
         figures = measure_all(self.state.mean, self._sets)
         figures['score'] = round(score(figures), 5)
@@ -180,7 +220,7 @@ class Trainer:
             'step': progress.step,
             'views': progress.views,
             'seconds': round(progress.seconds, 1),
-            'rate': learning_rate(self.state.config, progress.step),
+            'rate': learning_rate(self.state.config, progress),
             'best': improved,
             'losses': {name: round(value, 5) for name, value in losses.items()},
             'figures': figures,
