@@ -271,7 +271,7 @@ def print_model(description: Mapping[str, str]) -> None:
     """Print what computed, as `SceneRunner.description` says it."""
     print(
         f'{description["model"]} on {description["device"]} ({description["dtype"]}); '
-        f'licence of the official weights: {description["licence"]}'
+        f'licence of the published weights: {description["licence"]}'
     )
 
 

@@ -210,7 +210,7 @@ def test_the_hubs_cache_is_read_offline(
     with caplog.at_level(logging.INFO, 'da3_ros'):
         model = DepthAnything3.from_pretrained(source, cache_dir=tmp_path)
     assert model.model_name == 'da3-small'
-    assert 'licence of the official weights: Apache-2.0' in caplog.text
+    assert 'licence of the published weights: Apache-2.0' in caplog.text
 
 
 @pytest.mark.usefixtures('no_network')
