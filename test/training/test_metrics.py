@@ -4,20 +4,26 @@ import math
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from da3_ros.synthetic.family import Split, make_batch
+from da3_ros.synthetic.family import FamilyBatch, Split, make_batch
 from helpers.training import TINY, TINY_SIZE
 from tools.train_nano.accuracy import (
+    ALONE,
+    ALONE_ONE_SCALE,
     CONSTANT,
     FREE,
+    FREE_OVERLAP,
     STILL,
+    STILL_OVERLAP,
     TOGETHER,
     Row,
     markdown,
     measure_estimates,
+    overlapping,
 )
 from tools.train_nano.evaluate import draw_scenes, table
 from tools.train_nano.metrics import (
@@ -129,3 +135,33 @@ def test_the_table_of_accuracy_has_a_row_for_every_estimate() -> None:
     assert together is not None
     assert free is not None
     assert together < 1.01 * free
+
+
+def test_views_overlap_when_they_show_the_same() -> None:
+    """One camera twice and once turned round, in the order (0, 1), (0, 2), (1, 2)."""
+    batch = make_batch(Split.VALIDATION, range(4), 1, TINY_SIZE)
+    behind = make_batch(Split.VALIDATION, range(4), 3, TINY_SIZE)
+    images = np.repeat(batch.images, 3, axis=1)
+    depth = np.repeat(batch.depth, 3, axis=1)
+    poses = np.repeat(batch.world_from_camera, 3, axis=1)
+    poses[:, 2] = poses[:, 2] @ about_y(math.pi).double().numpy()
+    twice = FamilyBatch(images, depth, np.repeat(batch.intrinsics, 3, axis=1), poses, TINY_SIZE)
+    # At least a quarter of every one of these images is no sky.
+    assert np.isfinite(batch.depth).mean(axis=(1, 2, 3)).min() > 0.5
+    pairs = overlapping(make_targets(twice)).view(4, 3)
+    assert pairs.tolist() == [[True, False, False]] * 4
+    # Both have to see the other.
+    assert len(overlapping(make_targets(behind))) == 12
+
+
+def test_pairs_that_overlap_are_judged_alone() -> None:
+    data = evaluation_set(Split.VALIDATION, 4, 6, TINY_SIZE, profile_scenes=4)
+    found = measure_estimates(initial_network(TINY, 0).eval(), data)
+    pairs = overlapping(data.targets)
+    assert 0 < int(pairs.sum()) < len(pairs)
+    still = torch.eye(4).expand_as(data.targets.extrinsics)
+    rotation, _ = relative_errors(still, data.targets.extrinsics)
+    assert found[STILL_OVERLAP].rotation_deg == pytest.approx(float(rotation[pairs].mean()))
+    assert found[STILL].rotation_deg == pytest.approx(float(rotation.mean()))
+    assert found[FREE_OVERLAP].absrel is None
+    assert found[ALONE_ONE_SCALE].absrel != found[ALONE].absrel

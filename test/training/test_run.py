@@ -7,6 +7,7 @@ import json
 import multiprocessing
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -15,7 +16,7 @@ from da3_ros.inference.checkpoint import load_network
 from da3_ros.model import chunks
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.presets import NANO
-from da3_ros.synthetic.family import FamilyBatch, Split, make_batch
+from da3_ros.synthetic.family import FAMILY_VERSION, FamilyBatch, Split, make_batch
 from helpers.training import (
     SHARED_RUN,
     SHARED_STEPS,
@@ -28,6 +29,7 @@ from helpers.training import (
 from tools.train_nano.batches import batches, step_batch
 from tools.train_nano.bundle import best_of_run, copy_weights
 from tools.train_nano.config import TrainConfig
+from tools.train_nano.curve import PANELS, draw_curve
 from tools.train_nano.metrics import evaluation_set
 from tools.train_nano.parallel import Team
 from tools.train_nano.state import Progress, TrainState
@@ -272,8 +274,25 @@ def test_a_run_leaves_log_curve_state_and_best_weights(tmp_path: Path) -> None:
     assert [line['views'] for line in lines][:3] == [4, 8, 12]
     assert lines[-1]['views'] == 24
     assert lines[0]['best']
+    assert lines[0]['family'] == FAMILY_VERSION
     assert {'absrel_v4', 'rotation_deg_v4', 'absrel_constant_v4'} <= set(lines[0]['figures'])
     assert load_network(tmp_path / 'best').config == TINY
     assert (tmp_path / 'curve.png').read_bytes().startswith(b'\x89PNG')
     resumed = TrainState.load(tmp_path / STATE_NAME, TINY)
     assert resumed.progress.views == 24
+
+
+def test_the_curve_marks_where_the_scenes_changed(tmp_path: Path) -> None:
+    figures = {name: 0.5 for _, names in PANELS for name in names}
+    log = [{'views': 100 * n, 'figures': figures, 'family': 1 + (n > 3)} for n in range(1, 7)]
+    old = [{'views': line['views'], 'figures': figures} for line in log]
+    draw_curve(log, tmp_path / 'both.png')
+    draw_curve(old, tmp_path / 'one.png')
+    both, one = (cv2.imread(str(tmp_path / name)) for name in ('both.png', 'one.png'))
+    assert both is not None
+    assert one is not None
+    columns = np.flatnonzero((both != one).any(axis=(0, 2)))
+    # In the middle of the two panels of a row, give or take the width of what is written there.
+    width = both.shape[1] // 2
+    assert all(abs(column % width - width * 0.63) < 45 for column in columns)
+    assert {column // width for column in columns} == {0, 1}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 _PANEL = (300, 420)
 _MARGIN = 42
+_GREY = (190, 190, 190)
 _COLOURS = ((180, 80, 20), (40, 130, 30), (30, 30, 200), (140, 140, 140), (200, 140, 200))
 
 PANELS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -28,7 +29,10 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def draw_curve(log: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw the figures of a log over the views seen, and write the picture."""
+    """Draw the figures of a log over the views seen, and write the picture.
+
+    Where the version of the scenes changed, which makes figures incomparable, stands a grey line.
+    """
     panels = [_panel(log, title, names) for title, names in PANELS]
     rows = [np.concatenate(panels[start : start + 2], axis=1) for start in (0, 2)]
     done, encoded = cv2.imencode('.png', np.concatenate(rows))
@@ -52,6 +56,12 @@ def _panel(log: Sequence[dict[str, Any]], title: str, names: tuple[str, ...]) ->
     _write(canvas, '0', (_MARGIN - 12, corner[1]), (0, 0, 0))
     _write(canvas, f'{top:.3g}', (2, _MARGIN + 8), (0, 0, 0))
     _write(canvas, f'{views.max() / 1000:.0f} k views', (width - 110, height - 24), (0, 0, 0))
+    families = [line.get('family', 1) for line in log]
+    for place, before, after in zip(x[1:], families, families[1:], strict=False):
+        if before != after:
+            at = int(place)
+            cv2.line(canvas, (at, _MARGIN), (at, corner[1]), _GREY, 1)
+            _write(canvas, f'scenes {after}', (at - 24, corner[1] + 12), _GREY)
     for index, (name, values) in enumerate(curves.items()):
         y = height - _MARGIN - inner_height * values / max(top, 1e-9)
         points = np.stack([x, y], axis=1).round().astype(np.int32)

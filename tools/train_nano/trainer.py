@@ -15,7 +15,7 @@ from da3_ros.inference.checkpoint import save_checkpoint
 from da3_ros.inference.pose_alignment import normalise_extrinsics
 from da3_ros.model import chunks
 from da3_ros.model.network import AnyViewNetwork
-from da3_ros.synthetic.family import FamilyBatch
+from da3_ros.synthetic.family import FAMILY_VERSION, FamilyBatch
 from tools.train_nano.config import TrainConfig
 from tools.train_nano.curve import draw_curve, read_log
 from tools.train_nano.losses import Losses, all_losses, idle_loss
@@ -222,6 +222,7 @@ class Trainer:
             'seconds': round(progress.seconds, 1),
             'rate': learning_rate(self.state.config, progress),
             'best': improved,
+            'family': FAMILY_VERSION,
             'losses': {name: round(value, 5) for name, value in losses.items()},
             'figures': figures,
         }
