@@ -39,6 +39,7 @@ def work(rank: int, options: argparse.Namespace, meeting: Path) -> None:
         state = TrainState.load(options.out / STATE_NAME, NANO, options.device, chosen)
     else:
         state = TrainState(NANO, TrainConfig(**chosen), options.device)
+    _check_shares(state.config, options.processes)
     sets = {
         views: evaluation_set(Split.VALIDATION, views, scenes)
         for views, scenes in SCENES.items()
@@ -51,3 +52,13 @@ def work(rank: int, options: argparse.Namespace, meeting: Path) -> None:
     with closing(batches(state.config, state.progress.step, team=team)) as data:
         trainer.run(data, 60 * options.minutes, options.measure_every)
     team.leave()
+
+
+def _check_shares(config: TrainConfig, processes: int) -> None:
+    for views in config.view_counts:
+        scenes = config.views_per_step // views
+        if scenes % processes:
+            raise ValueError(
+                f'expected --processes that share the {scenes} scenes of a step of {views} views '
+                f'evenly, got {processes}; change it or --views-per-step'
+            )
