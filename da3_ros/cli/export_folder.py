@@ -7,6 +7,7 @@ from pathlib import Path
 import shutil
 
 from da3_ros.errors import ExportError
+from da3_ros.export.files import STAGING_PREFIX, remove_abandoned
 
 _TOP_FOLDERS = 2
 """Folders with fewer parts than this below the root (`/`, `/usr`) are never emptied."""
@@ -16,6 +17,9 @@ def check_export_dir(
     folder: Path, inputs: Sequence[Path], *, overwrite: bool, auto_cleanup: bool
 ) -> None:
     """Refuse a folder of results that holds something, unless it was said what to do.
+
+    What killed runs left half-written in it does not count; it is removed when nothing is
+    refused.
 
     Args:
         folder: where results shall go.
@@ -31,7 +35,9 @@ def check_export_dir(
     try:
         if folder.exists() and not folder.is_dir():
             raise ExportError(f'{folder}: expected a folder for the results, it is a file')
-        is_used = folder.is_dir() and any(folder.iterdir())
+        is_used = folder.is_dir() and any(
+            not entry.name.startswith(STAGING_PREFIX) for entry in folder.iterdir()
+        )
     except OSError as error:
         raise ExportError(f'{folder}: cannot be used: {error.strerror}') from error
     if auto_cleanup:
@@ -41,6 +47,7 @@ def check_export_dir(
             f'{folder} is not empty: --overwrite replaces earlier results in it, --auto-cleanup '
             'empties it, --export-dir names another one'
         )
+    remove_abandoned(folder)
 
 
 def empty(folder: Path, inputs: Sequence[Path]) -> None:

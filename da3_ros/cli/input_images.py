@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-import shutil
 import tempfile
 
 from da3_ros.errors import ExportError
+from da3_ros.export.files import make_folder, staging_folder
 from da3_ros.types import ColourImage
 
 FOLDER = 'input_images'
@@ -30,9 +30,11 @@ def staged_images(export_dir: Path, *, keep: bool = True) -> Iterator[Path]:
     with ExitStack() as undo:
         try:
             if keep:
-                _make_folder(export_dir, undo)
-            staging = Path(tempfile.mkdtemp(prefix='.partial-', dir=export_dir if keep else None))
-            undo.callback(shutil.rmtree, staging, ignore_errors=True)
+                # What was made of it goes again only if it is empty in the end.
+                make_folder(export_dir, undo)
+                staging = undo.enter_context(staging_folder(export_dir))
+            else:
+                staging = Path(undo.enter_context(tempfile.TemporaryDirectory()))
             made = staging / FOLDER
             made.mkdir()
         except OSError as error:
@@ -47,8 +49,6 @@ def staged_images(export_dir: Path, *, keep: bool = True) -> Iterator[Path]:
             made.rename(target)
         except OSError as error:
             raise ExportError(f'{export_dir}: cannot be written: {error}') from error
-        undo.pop_all()
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def save_image(path: Path, image: ColourImage) -> None:
@@ -64,16 +64,3 @@ def save_image(path: Path, image: ColourImage) -> None:
         write_colour(path, image)
     except OSError as error:
         raise ExportError(f'{path}: cannot be written: {error}') from error
-
-
-def _make_folder(folder: Path, undo: ExitStack) -> None:
-    """Make a folder and its parents; `undo` removes those that were missing, if empty then."""
-    missing = [p for p in (folder, *folder.parents) if not p.exists()]
-    for path in reversed(missing):
-        path.mkdir(exist_ok=True)
-        undo.callback(_remove_empty, path)
-
-
-def _remove_empty(folder: Path) -> None:
-    with suppress(OSError):
-        folder.rmdir()

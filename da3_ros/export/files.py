@@ -13,7 +13,8 @@ import tempfile
 from da3_ros.errors import ExportError
 
 _SHOWN_NAMES = 3
-_STAGING_PREFIX = '.partial-'
+STAGING_PREFIX = '.partial-'
+"""Of the names of folders that something is written in before it is moved into place."""
 
 
 def resolve_inside(export_dir: Path, path: str) -> Path:
@@ -48,8 +49,7 @@ def staged(
     """Yield a temporary folder; move the named files from it into `directory` on success.
 
     When the body or a move raises, `directory` is as it was before. The staging folder lies
-    beside the target, so that every move is a rename within one file system. It is locked for as
-    long as its process lives, so that `remove_abandoned` knows those of killed ones.
+    beside the target, so that every move is a rename within one file system.
 
     Args:
         directory: where the files belong; made when missing.
@@ -72,17 +72,45 @@ def staged(
                 'ask for overwrite or another path'
             )
         with ExitStack() as undo:
-            _make_folder(directory, undo)
-            staging, lock = _locked_folder(directory)
-            try:
+            make_folder(directory, undo)
+            with staging_folder(directory) as staging:
                 yield staging
                 _move_all(staging, directory, names, present)
-            finally:
-                shutil.rmtree(staging, ignore_errors=True)
-                os.close(lock)
             undo.pop_all()
     except OSError as error:
         raise ExportError(f'{directory}: cannot be written: {error}') from error
+
+
+@contextmanager
+def staging_folder(directory: Path) -> Iterator[Path]:
+    """Yield a temporary folder in another one, and remove it with what is left in it.
+
+    It is locked for as long as its process lives, so that `remove_abandoned` knows those of
+    killed ones.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    staging, lock = _locked_folder(directory)
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        os.close(lock)
+
+
+def make_folder(folder: Path, undo: ExitStack) -> None:
+    """Make a folder and its parents; `undo` removes those that were missing, if empty then.
+
+    Raises:
+        OSError: it cannot be made, or something else than a folder has the name.
+    """
+    missing = [p for p in (folder, *folder.parents) if not p.exists()]
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        undo.callback(_remove_empty, path)
+    # Raises when something else than a folder has the name.
+    folder.mkdir(exist_ok=True)
 
 
 def remove_abandoned(export_dir: Path) -> int:
@@ -93,7 +121,7 @@ def remove_abandoned(export_dir: Path) -> int:
     """
     root = export_dir.expanduser()
     count = 0
-    for pattern in (f'{_STAGING_PREFIX}*', f'*/{_STAGING_PREFIX}*'):
+    for pattern in (f'{STAGING_PREFIX}*', f'*/{STAGING_PREFIX}*'):
         for staging in root.glob(pattern):
             with suppress(OSError):
                 lock = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -111,7 +139,7 @@ def remove_abandoned(export_dir: Path) -> int:
 def _locked_folder(directory: Path) -> tuple[Path, int]:
     """Make a staging folder and return it with the open descriptor that locks it."""
     while True:
-        staging = Path(tempfile.mkdtemp(prefix=_STAGING_PREFIX, dir=directory))
+        staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=directory))
         # Between making and locking, `remove_abandoned` of another process may take it away.
         with suppress(FileNotFoundError):
             lock = os.open(staging, os.O_RDONLY | os.O_DIRECTORY)
@@ -154,20 +182,10 @@ def _move_all(
             undo.callback(kept.replace, old)
         for name in names:
             target = directory / name
-            _make_folder(target.parent, undo)
+            make_folder(target.parent, undo)
             (staging / name).replace(target)
             undo.callback(target.unlink)
         undo.pop_all()
-
-
-def _make_folder(folder: Path, undo: ExitStack) -> None:
-    """Make a folder and its parents; `undo` removes those that were missing."""
-    missing = [p for p in (folder, *folder.parents) if not p.exists()]
-    for path in reversed(missing):
-        path.mkdir(exist_ok=True)
-        undo.callback(_remove_empty, path)
-    # Raises when something else than a folder has the name.
-    folder.mkdir(exist_ok=True)
 
 
 def _remove_empty(folder: Path) -> None:

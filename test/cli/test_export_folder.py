@@ -5,12 +5,43 @@ from pathlib import Path
 import pytest
 
 from da3_ros.cli.export_folder import check_export_dir, empty
+from da3_ros.cli.input_images import staged_images
 from da3_ros.errors import ExportError
 
 
 def test_a_new_or_empty_folder_is_fine(tmp_path: Path) -> None:
     for folder in (tmp_path / 'new' / 'deep', tmp_path):
         check_export_dir(folder, [], overwrite=False, auto_cleanup=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_run_left_is_no_result_and_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / '.partial-k1lled'
+    left.mkdir()
+    (left / 'half.glb').write_bytes(b'half')
+    with staged_images(tmp_path) as living:
+        check_export_dir(tmp_path, [], overwrite=False, auto_cleanup=False)
+        assert not left.exists()
+        assert living.is_dir()
+    assert [entry.name for entry in tmp_path.iterdir()] == ['input_images']
+
+
+def test_a_folder_that_is_refused_is_left_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / '.partial-k1lled').mkdir()
+    (tmp_path / 'thesis.tex').touch()
+    with pytest.raises(ExportError, match='not empty'):
+        check_export_dir(tmp_path, [], overwrite=False, auto_cleanup=False)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_images_of_a_body_that_fails_leave_nothing(tmp_path: Path) -> None:
+    def write_and_fail() -> None:
+        with staged_images(tmp_path / 'a' / 'b') as made:
+            (made / '000000.png').touch()
+            raise OSError('of the body')
+
+    with pytest.raises(OSError, match='of the body'):
+        write_and_fail()
     assert list(tmp_path.iterdir()) == []
 
 
