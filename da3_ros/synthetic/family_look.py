@@ -20,6 +20,7 @@ PANEL_M = 1.0
 DADO_M = 1.0
 CEILING_PANEL_M = 0.6
 BOX_GRID_M = 0.25
+BALL_BAND_M = 0.15
 
 _ENCLOSURE_NORMALS = np.array(
     [[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]], np.float32
@@ -133,12 +134,13 @@ def _object_tone(
     facing[:, 2] = face[:, 2]
     normal[part] = np.where(is_ball[:, None], relative, facing)
     left = _fade(footprint[part], BOX_GRID_M)
-    # Grids start at the lower edge of a box.
+    # Grids start at the lower edge of a box, bands at the lowest point of a ball.
     local[:, 2] += size[:, 2]
     nearest_line = np.abs(local / BOX_GRID_M - np.round(local / BOX_GRID_M)) * BOX_GRID_M
     nearest_line[every, axis] = 1.0
     joint = (nearest_line.min(axis=-1) < _JOINT_M / 2) * np.float32(-0.45)
-    tone[part] = 1.0 + left * np.where(is_ball, np.float32(0.0), joint)
+    band = 0.25 * _checker(local[:, 2], np.zeros_like(axis, np.float32), BALL_BAND_M)
+    tone[part] = 1.0 + left * np.where(is_ball, band, joint)
 
 
 def _paint_sky(colour: Float32Array, rays: Rays, sky: object, length: Float32Array) -> None:

@@ -3,8 +3,7 @@
 What a scene looks like tells its geometry. Tiles, panels and grids have fixed physical sizes;
 floor, walls and ceiling differ in their colours; every wall of an enclosure has the hue of the
 direction it stands in, and objects have hues of their own. Within that everything varies: sizes,
-shades, number and kind of objects, light. Balls are the exception: they bear no pattern and many
-hang in the air, so that one image cannot tell a small one from a large one farther away; two can.
+shades, number and kind of objects, light.
 """
 
 from __future__ import annotations
@@ -19,12 +18,10 @@ from numpy.typing import NDArray
 from da3_ros.geometry.arrays import FloatArray
 
 MAX_BOXES = 10
-MAX_BALLS = 4
+MAX_BALLS = 3
 CLEARANCE_M = 0.45
 """Least distance of a camera from anything, in the floor plan."""
 
-_HANGING_SHARE = 0.5
-_HIGHEST_BALL_M = 2.2
 _WALL_HUES = (0.02, 0.30, 0.55, 0.80)
 # Towards -x, +x, -y, +y: red, green, blue, violet.
 _LIGHT = np.array([0.5, 0.3, 0.81])
@@ -167,14 +164,12 @@ def _push_to_long_walls(centres: FloatArray, halves: FloatArray, plan: Plan) -> 
 def _place_balls(
     rng: np.random.Generator, plan: Plan, cameras_xy_m: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    count = int(rng.integers(1, MAX_BALLS + 1))
-    radii = rng.uniform(0.12, 0.45, count)
+    count = int(rng.integers(0, MAX_BALLS + 1))
+    radii = rng.uniform(0.15, 0.45, count)
     spread = np.minimum(np.array([plan.half_x_m, plan.half_y_m]), 6.0) - radii[:, None]
     centres = np.empty((count, 3))
     centres[:, :2] = rng.uniform(-1.0, 1.0, (count, 2)) * spread
-    hangs = rng.random(count) < _HANGING_SHARE
-    top = min(plan.height_m, _HIGHEST_BALL_M)
-    centres[:, 2] = np.where(hangs, rng.uniform(radii, top - radii), radii)
+    centres[:, 2] = radii
     free = _is_free(centres[:, :2], radii, cameras_xy_m)
     return centres[free], radii[free]
 
