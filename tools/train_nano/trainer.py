@@ -186,8 +186,9 @@ class Trainer:
         measured = start
         sums: dict[str, list[float]] = {}
         while progress.views < self.state.config.views_total:
+            batch = next(data)
             late = self._stop or last - start >= seconds
-            losses, is_over = shared_step(self.state, next(data), self._team, stop=late)
+            losses, is_over = shared_step(self.state, batch, self._team, stop=late)
             for name, value in losses.items():
                 sums.setdefault(name, []).append(value)
             now = time.monotonic()
