@@ -21,6 +21,7 @@ from da3_ros.cli.reporting import Report, complain, in_words, reporting
 from da3_ros.cli.scene_options import SceneOptions
 from da3_ros.cli.scene_run import SceneInput, SceneRunner, SceneSummary, print_model
 from da3_ros.errors import Da3Error, ExportError
+from da3_ros.export.files import STAGING_PREFIX
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -195,7 +196,7 @@ def _write_record(runner: SceneRunner, job: Job, summary: SceneSummary, folder: 
         'request': _request(runner, job),
         'summary': {**summary.content(), **runner.description()},
     }
-    partial = folder / f'.partial-{RECORD}'
+    partial = folder / f'{STAGING_PREFIX}{RECORD}'
     try:
         partial.write_text(json.dumps(content, indent=2), encoding='utf-8')
         partial.replace(folder / RECORD)

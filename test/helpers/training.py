@@ -11,7 +11,7 @@ from tools.train_nano.batches import step_batch
 from tools.train_nano.config import TrainConfig
 from tools.train_nano.parallel import Team
 from tools.train_nano.state import TrainState
-from tools.train_nano.trainer import shared_step
+from tools.train_nano.trainer import train_step
 
 TINY = AnyViewConfig(
     'tiny',
@@ -38,7 +38,7 @@ def train_in_team(rank: int, size: int, folder: Path) -> None:
     state = TrainState(TINY, SHARED_RUN)
     for step in range(SHARED_STEPS):
         batch = step_batch(SHARED_RUN, step, TINY_SIZE, team)
-        _, is_over = shared_step(state, batch, team, stop=False)
+        _, is_over = train_step(state, batch, team)
         assert not is_over
     state.save(folder / f'{rank}.safetensors')
     team.leave()

@@ -17,7 +17,7 @@ from da3_ros.model.camera_decoder import CameraDecoder
 from da3_ros.model.heads import RayMaps
 from da3_ros.model.pose_encoding import invert_rigid, rotation_from_quaternion
 from tools.train_nano.config import DepthSpace, TrainConfig
-from tools.train_nano.targets import Targets
+from tools.train_nano.targets import Targets, at_cells
 
 CAMERA_HUBER = 0.05
 """Differences of camera encodings from here on count by their size."""
@@ -221,18 +221,9 @@ def compass_loss(compass: Tensor, truth: Tensor) -> Tensor:
 def point_loss(depth: Tensor, rays: Tensor, targets: Targets) -> Tensor:
     """Return the mean absolute difference of points on predicted rays at predicted depths."""
     cells = rays.shape[2:4]
-    guess, truth = _at_cells(depth, cells), _at_cells(targets.depth, cells)
-    known = _at_cells(targets.known, cells)
+    guess, truth = at_cells(depth, cells), at_cells(targets.depth, cells)
+    known = at_cells(targets.known, cells)
     points = rays[..., :3] * guess[..., None] + rays[..., 3:]
     wanted = targets.rays[..., :3] * truth[..., None] + targets.rays[..., 3:]
     error = (points - wanted).abs().mean(dim=-1) / (1.0 + truth)
     return (error * known).sum() / known.sum().clamp_min(1)
-
-
-def _at_cells(maps: Tensor, cells: tuple[int, ...]) -> Tensor:
-    """Return maps (S, V, H, W) at the pixels in the middle of the cells."""
-    rows, columns = (
-        ((torch.arange(n, device=maps.device) + 0.5) * side / n).long()
-        for n, side in zip(cells, maps.shape[-2:], strict=True)
-    )
-    return maps[:, :, rows][..., columns]

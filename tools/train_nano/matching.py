@@ -17,10 +17,8 @@ from torch.nn import functional
 from da3_ros.model.block import Block
 from da3_ros.model.layers import Attention
 from da3_ros.model.network import AnyViewNetwork
-from tools.train_nano.targets import PATCH, Targets
-
-SAMPLES = 1
-"""Points per patch and direction whose places in other views are looked up."""
+from da3_ros.model.pose_encoding import invert_rigid
+from tools.train_nano.targets import PATCH, Targets, at_cells
 
 HEAD = 0
 """The head that is taught; the others look where they like."""
@@ -74,56 +72,41 @@ def _listen(attention: Attention, record: AttentionRecord) -> None:
 def matches(targets: Targets) -> Tensor:
     """Return which patches show the same surface.
 
-    A point of a surface counts for the patch of another view that it falls into, if it is
-    neither hidden nor outside there.
+    The surface in the middle of a patch counts for the patch of another view that it falls into,
+    if it is neither hidden nor outside there.
 
     Returns:
-        (S, V, P, V, P) share of the points of a patch that are seen in a patch of a view; zero
-        for a view and itself.
+        (S, V, P, V, P) one where it is seen, else zero; zero for a view and itself.
     """
-    views = targets.depth.shape[1]
-    height, width = targets.depth.shape[2:]
-    rows, columns = height // PATCH * SAMPLES, width // PATCH * SAMPLES
-    step = PATCH / SAMPLES
+    views, height, width = targets.depth.shape[1:]
+    grid = (height // PATCH, width // PATCH)
     device = targets.depth.device
+    depth, known = (at_cells(maps, grid).flatten(2) for maps in (targets.depth, targets.known))
+    # Centres of the pixels whose depth that is.
     v, u = torch.meshgrid(
-        (torch.arange(rows, device=device) + 0.5) * step,
-        (torch.arange(columns, device=device) + 0.5) * step,
+        *(((torch.arange(n, device=device) + 0.5) * PATCH).floor() + 0.5 for n in grid),
         indexing='ij',
     )
-    pixels = (v.long() * width + u.long()).flatten()
-    depth = targets.depth.flatten(2)[..., pixels]
-    known = targets.known.flatten(2)[..., pixels]
-    # Centres of the pixels whose depth is taken.
-    u, v = u.flatten().floor() + 0.5, v.flatten().floor() + 0.5
-    rays = torch.stack((u, v, torch.ones_like(u)))
+    rays = torch.stack((u, v, torch.ones_like(u))).flatten(1)
     points = torch.linalg.inv(targets.intrinsics) @ rays * depth[:, :, None]
-    poses = torch.linalg.inv(targets.extrinsics)
+    poses = invert_rigid(targets.extrinsics)
     world = poses[..., :3, :3] @ points + poses[..., :3, 3:]
-    # (S, from, 1, 3, N) into (S, 1, to, ...)
-    rotation, shift = (
-        targets.extrinsics[:, None, :, :3, :3],
-        targets.extrinsics[:, None, :, :3, 3:],
-    )
-    seen = targets.intrinsics[:, None] @ (rotation @ world[:, :, None] + shift)
+    # (S, from, 1, 3, P) into (S, 1, to, ...)
+    into = targets.extrinsics[:, None, :, :3]
+    local = into[..., :3] @ world[:, :, None] + into[..., 3:]
+    seen = targets.intrinsics[:, None] @ local
     z = seen[..., 2, :]
     at = (seen[..., :2, :] / z.clamp_min(_NEAR)[..., None, :]).floor().long()
     x, y = at.unbind(-2)
     inside = (z > _NEAR) & (x >= 0) & (x < width) & (y >= 0) & (y < height) & known[:, :, None]
     x, y = x.clamp(0, width - 1), y.clamp(0, height - 1)
-    flat = y * width + x
-    surface = targets.depth[:, None].flatten(3).expand(-1, views, -1, -1).gather(-1, flat)
-    visible = inside & ((surface - z).abs() < _SAME_SURFACE * z)
+    surface = targets.depth[:, None].flatten(3).expand(-1, views, -1, -1)
+    visible = inside & ((surface.gather(-1, y * width + x) - z).abs() < _SAME_SURFACE * z)
     visible &= ~torch.eye(views, dtype=torch.bool, device=device)[:, :, None]
-    across = width // PATCH
-    patches = height // PATCH * across
-    there = y // PATCH * across + x // PATCH
-    home = pixels // width // PATCH * across + pixels % width // PATCH
-    cell = home * patches + there
-    found = torch.zeros(*visible.shape[:3], patches**2, device=device)
-    found.scatter_add_(-1, cell, visible.float())
-    shares = torch.unflatten(found, -1, (patches, patches)) / SAMPLES**2
-    return shares.permute(0, 1, 3, 2, 4)
+    there: Tensor = functional.one_hot(y // PATCH * grid[1] + x // PATCH, grid[0] * grid[1])
+    # (S, from, to, P, P) -> (S, from, P, to, P)
+    shares: Tensor = (there * visible[..., None]).float()
+    return shares.transpose(2, 3)
 
 
 def match_loss(record: AttentionRecord, shares: Tensor) -> Tensor:

@@ -90,6 +90,15 @@ def make_targets(batch: FamilyBatch, device: torch.device | str = 'cpu') -> Targ
     )
 
 
+def at_cells(maps: Tensor, cells: tuple[int, ...]) -> Tensor:
+    """Return maps (S, V, H, W) at the pixels in the middle of the cells."""
+    rows, columns = (
+        ((torch.arange(n, device=maps.device) + 0.5) * side / n).long()
+        for n, side in zip(cells, maps.shape[-2:], strict=True)
+    )
+    return maps[:, :, rows][..., columns]
+
+
 def _rays(poses: Tensor, k: Tensor, size: tuple[int, int], cells: tuple[int, int]) -> Tensor:
     """Return rays (S, V, h, w, 6) through the middles of equal cells of the images."""
     axes = (

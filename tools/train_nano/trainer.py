@@ -51,16 +51,10 @@ def learning_rate(config: TrainConfig, progress: Progress) -> float:
     return config.learning_rate * rising * share
 
 
-def train_step(state: TrainState, batch: FamilyBatch) -> dict[str, float]:
-    """Take one step of a process that works alone and return its losses by name."""
-    losses, _ = shared_step(state, batch, ALONE, stop=False)
-    return losses
-
-
-def shared_step(
-    state: TrainState, batch: FamilyBatch, team: Team, *, stop: bool
+def train_step(
+    state: TrainState, batch: FamilyBatch, team: Team = ALONE, *, stop: bool = False
 ) -> tuple[dict[str, float], bool]:
-    """Take one step together with the other processes of a team.
+    """Take one step, together with the other processes of a team if there are any.
 
     Args:
         state: the same in all processes.
@@ -188,7 +182,7 @@ class Trainer:
         while progress.views < self.state.config.views_total:
             batch = next(data)
             late = self._stop or last - start >= seconds
-            losses, is_over = shared_step(self.state, batch, self._team, stop=late)
+            losses, is_over = train_step(self.state, batch, self._team, stop=late)
             for name, value in losses.items():
                 sums.setdefault(name, []).append(value)
             now = time.monotonic()
