@@ -19,9 +19,9 @@ class TrainConfig:
 
     views_total: int = 2_500_000
     """Views after which the learning rate has reached its end."""
-    views_per_step: int = 32
+    views_per_step: int = 48
     """Views of one step, over all of its scenes."""
-    view_counts: tuple[int, ...] = (4, 2, 4, 1)
+    view_counts: tuple[int, ...] = (4, 6, 2, 4, 1)
     """Views per scene, step by step in turns; each divides `views_per_step`."""
     learning_rate: float = 1e-3
     """At the end of the warm-up."""
@@ -39,7 +39,7 @@ class TrainConfig:
     """Weights that are measured and exported are a running mean with this half-life."""
     condition_every: int = 5
     """Once in so many steps the network is told the true cameras (a fifth, as in the paper)."""
-    rays_every: int = 2
+    rays_every: int = 3
     """Once in so many steps the ray branch runs and is trained."""
     decoded_fraction: float = 0.5
     """Of a scene's views whose dense maps are computed; cameras are learned from all. Dense maps
@@ -54,6 +54,8 @@ class TrainConfig:
     weight_camera: float = 1.0
     weight_direction: float = 0.3
     """Of the directions from camera to camera; see `losses.direction_loss`."""
+    weight_spread: float = 0.3
+    """Of the distances between cameras, as a whole; see `losses.spread_loss`."""
     weight_match: float = 0.3
     """Of attention that finds the same surface in other views; see `matching`."""
     weight_compass: float = 1.0

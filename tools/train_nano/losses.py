@@ -42,6 +42,7 @@ class Losses:
     gradient: Tensor
     camera: Tensor
     direction: Tensor
+    spread: Tensor
     compass: Tensor
     ray: Tensor | None
     """None in steps without rays."""
@@ -53,6 +54,7 @@ class Losses:
         total = self.depth + config.weight_gradient * self.gradient
         total = total + config.weight_camera * self.camera
         total = total + config.weight_direction * self.direction
+        total = total + config.weight_spread * self.spread
         total = total + config.weight_compass * self.compass
         if self.ray is not None and self.point is not None:
             total = total + config.weight_ray * self.ray + config.weight_point * self.point
@@ -93,6 +95,7 @@ def all_losses(
         gradient=gradient_loss(guess, truth, targets.known),
         camera=camera_loss(encoding, targets.encoding),
         direction=direction_loss(encoding, targets.extrinsics),
+        spread=spread_loss(encoding, targets.extrinsics),
         compass=compass_loss(compass, targets.compass),
         ray=ray,
         point=point,
@@ -175,6 +178,26 @@ def direction_loss(encoding: Tensor, extrinsics: Tensor) -> Tensor:
     return ((chord + _SHORT**2).sqrt() - _SHORT).mul(weight).sum() / max(
         len(extrinsics) * views * (views - 1), 1
     )
+
+
+def spread_loss(encoding: Tensor, extrinsics: Tensor) -> Tensor:
+    """Return how far the cameras' distances from one another are off as a whole, by logarithms.
+
+    Not of the paper. Poses that are told come without their scale, and depth gets it back from
+    the ratio of the true and the predicted distances: that ratio is what is compared here.
+
+    Args:
+        encoding: (S, V, 9) predicted cameras.
+        extrinsics: (S, V, 4, 4) true camera_from_world.
+    """
+    truth = invert_rigid(extrinsics)[..., :3, 3]
+    return (_log_spread(encoding[..., :3]) - _log_spread(truth)).abs().mean()
+
+
+def _log_spread(positions: Tensor) -> Tensor:
+    """Return the logarithm of the distance from the middle, RMS, of positions (S, V, 3)."""
+    away = positions - positions.mean(dim=1, keepdim=True)
+    return 0.5 * (away.square().sum(dim=-1).mean(dim=1) + _SHORT**2).log()
 
 
 def _from_others(rotation: Tensor, position: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from tools.train_nano.targets import Targets, make_targets
 
 AUC_LIMIT_DEG = 30
 ROW_PROFILE_SCENES = 96
-SCENES = {1: 64, 2: 48, 4: 48}
+SCENES = {1: 64, 2: 48, 4: 48, 6: 48}
 """Views per scene to scenes measured."""
 
 _NO_DIRECTION_DEG = 90.0
@@ -82,6 +82,8 @@ def measure(network: AnyViewNetwork, data: EvaluationSet) -> dict[str, float]:
     figures |= {f'{name}_constant': value for name, value in constant.items()}
     figures |= {f'{name}_row': value for name, value in by_row.items()}
     if views > 1:
+        assert told.extrinsics is not None
+        figures['absrel_metric'] = metric_error(told.depth, told.extrinsics, targets)
         still = torch.eye(4).expand_as(targets.extrinsics)
         predicted = torch.cat((free.extrinsics, still[..., 3:, :].to(free.extrinsics)), dim=-2)
         figures |= pose_figures(predicted, targets.extrinsics)
@@ -102,7 +104,7 @@ def measure_all(network: AnyViewNetwork, sets: dict[int, EvaluationSet]) -> dict
 def score(figures: dict[str, float]) -> float:
     """Return one figure for choosing the best weights, lower is better: depth and motion."""
     depth = sum(figures[f'absrel_v{views}'] for views in (1, 2, 4)) / 3
-    return depth + (100 - figures['auc30_v4']) / 400
+    return depth + figures['absrel_metric_v4'] / 2 + (100 - figures['auc30_v4']) / 400
 
 
 def depth_figures(depth: Tensor, targets: Targets) -> dict[str, float]:
@@ -114,6 +116,27 @@ def depth_figures(depth: Tensor, targets: Targets) -> dict[str, float]:
         errors.append(float(((g - t).abs() / t).mean()))
         hits.append(float((torch.maximum(g / t, t / g) < 1.25).double().mean()))
     return {'absrel': float(np.mean(errors)), 'delta1': float(np.mean(hits))}
+
+
+def metric_error(depth: Tensor, extrinsics: Tensor, targets: Targets) -> float:
+    """Return AbsRel of depth that has its scale from the distances of known cameras.
+
+    Args:
+        depth: (S, V, H, W) what the network answered when it was told the true cameras.
+        extrinsics: (S, V, 3, 4) camera_from_world in the same answer.
+        targets: the truth.
+    """
+    guess, truth = (invert_rigid(poses)[..., :3, 3] for poses in (extrinsics, targets.extrinsics))
+    scale = _spread(truth) / _spread(guess).clamp_min(_MIN_BASELINE)
+    error = (depth * scale[:, None, None, None] - targets.depth).abs() / targets.depth
+    known = targets.known
+    return float(((error * known).flatten(1).sum(1) / known.flatten(1).sum(1)).mean())
+
+
+def _spread(positions: Tensor) -> Tensor:
+    """Return the distance from the middle, RMS, of positions (S, V, 3)."""
+    away = positions - positions.mean(dim=1, keepdim=True)
+    return away.square().sum(dim=-1).mean(dim=1).sqrt()
 
 
 def pose_figures(extrinsics: Tensor, truth: Tensor) -> dict[str, float]:

@@ -90,6 +90,7 @@ def train_step(
         'gradient': losses.gradient,
         'camera': losses.camera,
         'direction': losses.direction,
+        'spread': losses.spread,
         'match': match,
         'compass': losses.compass,
         'idle': idle,
