@@ -84,6 +84,18 @@ def test_a_resumed_run_can_be_changed(tmp_path: Path) -> None:
     assert not torch.equal(changed.network.get_parameter(head), state.network.get_parameter(head))
 
 
+def test_the_best_score_is_forgotten_where_the_scenes_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = TrainState(TINY, TINY_RUN)
+    state.progress = Progress(step=3, best_score=0.25)
+    state.save(tmp_path / STATE_NAME)
+    assert TrainState.load(tmp_path / STATE_NAME, TINY).progress.best_score == 0.25
+    monkeypatch.setattr('tools.train_nano.state.FAMILY_VERSION', FAMILY_VERSION + 1)
+    elsewhere = TrainState.load(tmp_path / STATE_NAME, TINY).progress
+    assert (elsewhere.step, elsewhere.best_score) == (3, float('inf'))
+
+
 def test_one_batch_can_be_learned_by_heart() -> None:
     config = replace(TINY_RUN, learning_rate=3e-3, decoded_fraction=1.0, views_total=10**6)
     state = TrainState(TINY, config)

@@ -22,6 +22,7 @@ from tools.train_nano.losses import (
     gradient_loss,
     idle_loss,
     ray_error,
+    spread_loss,
     with_confidence,
 )
 from tools.train_nano.targets import Targets, make_targets
@@ -58,6 +59,7 @@ def perfect_losses(targets: Targets, config: TrainConfig, scale: float = 1.0) ->
         'gradient': float(losses.gradient),
         'camera': float(losses.camera),
         'direction': float(losses.direction),
+        'spread': float(losses.spread),
         'compass': float(losses.compass),
         'ray': float(losses.ray),
         'point': float(losses.point),
@@ -119,6 +121,21 @@ def test_where_the_world_lies_does_not_matter(batch: FamilyBatch, targets: Targe
     moved = make_targets(replace(batch, world_from_camera=turn @ batch.world_from_camera))
     torch.testing.assert_close(moved.rays, targets.rays, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(moved.depth, targets.depth, rtol=1e-5, atol=1e-6)
+
+
+def test_wrong_distances_between_cameras_cost_the_logarithm_of_the_ratio(targets: Targets) -> None:
+    """Whichever way; those far below 0.02 of the scene's unit have none."""
+    wide, tiny = targets.extrinsics.clone(), targets.extrinsics.clone()
+    wide[..., :3, 3] *= 100.0
+    tiny[..., :3, 3] *= 1e-4
+    encoding = targets.encoding.clone()
+    for truth, factor, loss in (
+        (wide, 3.0, np.log(3.0)),
+        (wide, 0.5, np.log(2.0)),
+        (tiny, 3.0, 0),
+    ):
+        encoding[..., :3] = factor * invert_rigid(truth)[..., :3, 3]
+        assert float(spread_loss(encoding, truth)) == pytest.approx(loss, abs=1e-3)
 
 
 @pytest.mark.parametrize('space', ['log', 'linear'])

@@ -66,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     run = parser.add_argument_group('the run', 'what is not given is kept, or has its default')
     run.add_argument('--depth-space', choices=('log', 'linear'))
     run.add_argument('--precision', choices=('float32', 'bfloat16'))
+    counts = ' '.join(map(str, TrainConfig().view_counts))
+    run.add_argument('--view-counts', type=int, nargs='+', help=f'default {counts}')
     numbers: dict[str, Any] = {
         field.name: field.type for field in fields(TrainConfig) if field.type in (int, float)
     }

@@ -18,6 +18,7 @@ from torch.nn import functional
 from da3_ros.model.config import AnyViewConfig
 from da3_ros.model.layers import Attention
 from da3_ros.model.network import AnyViewNetwork
+from da3_ros.synthetic.family import FAMILY_VERSION
 from tools.train_nano.config import TrainConfig
 from tools.train_nano.weights import initial_compass, initial_network
 
@@ -80,7 +81,11 @@ class TrainState:
                 tensors[f'{moment}.{name}'] = value
         for name, parameter in self.mean.named_parameters():
             tensors[f'mean.{name}'] = parameter
-        header = {'progress': json.dumps(asdict(self.progress)), 'config': self.config.to_json()}
+        header = {
+            'progress': json.dumps(asdict(self.progress)),
+            'config': self.config.to_json(),
+            'family': str(FAMILY_VERSION),
+        }
         scratch = path.with_name(path.name + '.part')
         save_file({k: v.contiguous() for k, v in tensors.items()}, scratch, metadata=header)
         scratch.replace(path)
@@ -93,6 +98,8 @@ class TrainState:
         changes: Mapping[str, Any] | None = None,
     ) -> 'TrainState':
         """Read a state from a file.
+
+        Its best score is forgotten when it was reached on other scenes than those of today.
 
         Args:
             path: the file.
@@ -107,6 +114,8 @@ class TrainState:
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         values = json.loads(header['progress'])
         state.progress = Progress(**{f.name: values[f.name] for f in fields(Progress)})
+        if header.get('family') != str(FAMILY_VERSION):
+            state.progress.best_score = float('inf')
         with torch.no_grad():
             for name, parameter in state.parameters().items():
                 parameter.copy_(stored[name])

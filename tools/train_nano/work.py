@@ -35,6 +35,8 @@ def work(rank: int, options: argparse.Namespace, meeting: Path) -> None:
         for field in fields(TrainConfig)
         if getattr(options, field.name, None) is not None
     }
+    if 'view_counts' in chosen:
+        chosen['view_counts'] = tuple(chosen['view_counts'])
     if options.resume:
         state = TrainState.load(options.out / STATE_NAME, NANO, options.device, chosen)
     else:
