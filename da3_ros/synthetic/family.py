@@ -29,7 +29,7 @@ from da3_ros.synthetic.family_scene import (
 )
 from da3_ros.synthetic.family_views import FamilyViews, sample_views
 
-FAMILY_VERSION = 3
+FAMILY_VERSION = 4
 """Changes when the scenes of a number change."""
 
 _BLOCK_RAYS = 60_000

@@ -11,6 +11,11 @@ from da3_ros.geometry.frames import BODY_FROM_OPTICAL
 from da3_ros.synthetic.family_scene import CLEARANCE_M, Kind, Plan
 
 _OPTICAL = BODY_FROM_OPTICAL[:3, :3]
+_FEW = 4
+# Of walks, stereo pairs, rings, looks at one thing and robots.
+_SHARES = (0.25, 0.1, 0.1, 0.3, 0.25)
+# Nobody but a robot takes many views at a time.
+_SHARES_OF_MANY = (0.15, 0.1, 0.1, 0.15, 0.5)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,8 +46,9 @@ def sample_views(rng: np.random.Generator, plan: Plan, count: int) -> FamilyView
         plan: the enclosure.
         count: V, views wanted.
     """
+    shares = _SHARES if count <= _FEW else _SHARES_OF_MANY
     layouts = (_walk, _stereo, _ring, _orbit, _robot)
-    layout = layouts[int(rng.choice(len(layouts), p=(0.25, 0.1, 0.1, 0.3, 0.25)))]
+    layout = layouts[int(rng.choice(len(layouts), p=shares))]
     stands = layout(rng, plan, count)
     limit = np.array([plan.half_x_m, plan.half_y_m]) - CLEARANCE_M
     xy = np.clip(_moved_inside(stands.xy_m, limit), -limit, limit)

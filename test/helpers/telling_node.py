@@ -4,13 +4,16 @@ Usage: telling_node.py DELAY_S EVERY --ros-args ...
 
 DELAY_S: how long every window takes.
 EVERY: how many windows go by from one line to the next; a line tells the number of windows up to
-now and of the objects that Python holds.
+now, of the objects that Python collects and of the blocks that hold all of its small ones, and the
+bytes that the C library has given out (-1 where it does not say). Unlike the memory of the process
+these know nothing of what allocators keep for later.
 
 Depth is 32x24 whatever the images are, so that a window without delay costs next to nothing.
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import sys
 
@@ -21,6 +24,36 @@ from da3_ros.synthetic.truth import TruthEstimator
 from da3_ros.types import Window, WindowPrediction
 
 DEPTH_SIZE = ImageSize(24, 32)
+
+
+class _HeapInfo(ctypes.Structure):
+    """Of glibc's malloc.h, mallinfo2."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            'arena',
+            'ordblks',
+            'smblks',
+            'hblks',
+            'hblkhd',
+            'usmblks',
+            'fsmblks',
+            'uordblks',
+            'fordblks',
+            'keepcost',
+        )
+    ]
+
+
+def heap_bytes() -> int:
+    """Return how much memory the C library has given out; -1 where it does not say."""
+    mallinfo2 = getattr(ctypes.CDLL(None), 'mallinfo2', None)
+    if mallinfo2 is None:
+        return -1
+    mallinfo2.restype = _HeapInfo
+    found = mallinfo2()
+    return int(found.uordblks + found.hblkhd)
 
 
 class Telling:
@@ -36,7 +69,8 @@ class Telling:
         self._windows += 1
         if self._windows % self._every == 0:
             gc.collect()
-            sys.stdout.write(f'window {self._windows} begins, {len(gc.get_objects())} objects\n')
+            held = (len(gc.get_objects()), sys.getallocatedblocks(), heap_bytes())
+            sys.stdout.write('window {} begins, holds {} {} {}\n'.format(self._windows, *held))
             sys.stdout.flush()
         return self._truth.estimate(window)
 

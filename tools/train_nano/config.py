@@ -21,7 +21,7 @@ class TrainConfig:
     """Views after which the learning rate has reached its end."""
     views_per_step: int = 48
     """Views of one step, over all of its scenes."""
-    view_counts: tuple[int, ...] = (4, 6, 2, 4, 1)
+    view_counts: tuple[int, ...] = (4, 8, 2, 6, 1)
     """Views per scene, step by step in turns; each divides `views_per_step`."""
     learning_rate: float = 1e-3
     """At the end of the warm-up."""
