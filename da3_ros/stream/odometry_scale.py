@@ -14,15 +14,13 @@ import numpy as np
 
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.stream.robust_mean import mean_rotation
-from da3_ros.stream.scale import FUSED_FLOOR, LogScale, agreeing, regression
+from da3_ros.stream.scale import FUSED_FLOOR, KNOWN_SIGMA, LogScale, agreeing, regression
 
 ODOMETRY_SIGMA = 0.01
 """Assumed standard deviation of log(length) of a way that odometry tells."""
 
 # Jitter of one pose of the odometry, and what its stamp is off by at walking speed.
 _ODOMETRY_NOISE_M = 2e-3
-# Of the ratio: below this its logarithm is nearly unbiased.
-_KNOWN_SIGMA = 0.1
 _GATE_SIGMAS = 4.0
 # The variance of what is remembered grows by this per window: the chain drifts meanwhile.
 _AGING = 1.04
@@ -47,7 +45,7 @@ class Ratio:
 
     def log_scale(self) -> LogScale | None:
         """Return log(metres per unit), None while it is not known well enough."""
-        if self.units_per_m <= 0 or self.sigma > _KNOWN_SIGMA * self.units_per_m:
+        if self.units_per_m <= 0 or self.sigma > KNOWN_SIGMA * self.units_per_m:
             return None
         relative = math.hypot(self.sigma / self.units_per_m, ODOMETRY_SIGMA)
         return LogScale(-math.log(self.units_per_m), max(relative, FUSED_FLOOR))

@@ -26,6 +26,9 @@ POSITION_NOISE = 0.002
 """Assumed error of camera positions that residuals do not show, as a share of the depth."""
 FUSED_FLOOR = 5e-4
 """No measurement and no estimate of log(scale) counts as better than this."""
+KNOWN_SIGMA = 0.1
+"""Lengths in metres count when they are known as well as this, relatively. Above, the logarithm is
+biased, and networks that place cameras so poorly tend to place them too close to each other."""
 _USELESS_SIGMA = 0.5
 _MAX_LOG = 25.0
 _DEPTH_FLOOR = 1e-3
@@ -151,7 +154,8 @@ def scale_from_rig(sets: Sequence[tuple[Poses, Poses]], position_noise: float) -
         position_noise: error of a centre that is assumed at least, window units.
 
     Returns:
-        None without a set that has two calibrated cameras apart from each other.
+        None without a set that has two calibrated cameras apart from each other, and when the
+        residuals alone leave the scale less known than `KNOWN_SIGMA`.
     """
     fits = [fit for poses, rig in sets if (fit := _rig_fit(poses, rig)) is not None]
     if not fits:
@@ -167,7 +171,9 @@ def scale_from_rig(sets: Sequence[tuple[Poses, Poses]], position_noise: float) -
     effective = float(weight[inliers].sum()) / math.sqrt(len(used))
     sigma = max(math.sqrt((variance + position_noise**2) / effective) / mean, FUSED_FLOOR)
     value = -math.log(mean)
-    return LogScale(value, sigma) if _is_usable(value, sigma) else None
+    # What is only assumed may be more: a short baseline that fits is better than no metre.
+    fits_well = math.sqrt(variance / effective) <= KNOWN_SIGMA * mean
+    return LogScale(value, sigma) if fits_well and _is_usable(value, sigma) else None
 
 
 def fuse(parts: Sequence[LogScale | None]) -> LogScale | None:

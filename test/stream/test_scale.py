@@ -108,6 +108,20 @@ def test_the_rig_outvotes_one_bad_set() -> None:
     assert abs(part.value + math.log(2.0)) < 5 * part.sigma < 0.1
 
 
+def test_cameras_that_do_not_stand_like_the_rig_say_nothing() -> None:
+    """By how much they must agree: three cameras, whose residuals leave a tenth at most."""
+    rig = THREE_CAMERAS.base_from_camera
+    centres = np.array([pose[:3, 3] for pose in rig.values()])
+    spread = float(np.linalg.norm(centres - centres.mean(axis=0)))
+    told = [
+        scale_from_rig([(rig_poses(3.0, share * spread, seed), rig)], 1e-4) is not None
+        for share in (0.02, 0.4)
+        for seed in range(40)
+    ]
+    assert all(told[:40])
+    assert sum(told[40:]) <= 2
+
+
 def test_a_mirrored_or_collapsed_rig_says_nothing() -> None:
     rig = THREE_CAMERAS.base_from_camera
     assert scale_from_rig([(rig_poses(-1.0), rig)], 0.001) is None
