@@ -20,7 +20,7 @@ from da3_ros.geometry.se3 import invert, nearest_rigid
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.given_cameras import GivenCameras, read_cameras
 from da3_ros.inference.metric import metric_depth
-from da3_ros.inference.pose_alignment import MIN_MEDIAN_DISTANCE
+from da3_ros.inference.pose_alignment import in_reach
 from da3_ros.inference.postprocess import Prediction, to_prediction
 from da3_ros.inference.preprocess import Placement, ProcessedImages, preprocess
 from da3_ros.inference.scene_gaussians import with_gaussians
@@ -172,25 +172,9 @@ class Da3Estimator:
         intrinsics = [camera.to_corner_origin() for camera in calibrations if camera is not None]
         return read_cameras(
             processed,
-            invert(_in_reach(poses)),
+            invert(in_reach(poses)),
             np.array(intrinsics) if len(intrinsics) == len(calibrations) else None,
         )
-
-
-def _in_reach(poses: FloatArray) -> FloatArray:
-    """Return poses (N, 4, 4) seen from the first, two of them at most one unit apart.
-
-    Seen from the first they survive float32 however far away the odometry's origin is. The
-    network's input is then normalised by the lower median of the distances from the first camera,
-    that one's own zero included, but never by less than 0.1. Of two cameras the zero is the
-    median, so that they would stand ten units apart for every metre. Only here, where the unit is
-    measured afterwards, may they be brought nearer.
-    """
-    near: FloatArray = invert(poses[0]) @ poses
-    apart = float(np.linalg.norm(near[-1, :3, 3]))
-    if len(near) == 2 and apart > MIN_MEDIAN_DISTANCE:
-        near[1, :3, 3] *= MIN_MEDIAN_DISTANCE / apart
-    return near
 
 
 def _poses_of_single_views(

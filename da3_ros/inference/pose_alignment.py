@@ -77,6 +77,22 @@ def normalise_extrinsics(extrinsics: Tensor) -> Tensor:
     return scaled
 
 
+def in_reach(poses: FloatArray) -> FloatArray:
+    """Return poses (N, 4, 4) seen from the first, two of them at most one unit apart.
+
+    Seen from the first they survive float32 however far away the odometry's origin is. The
+    network's input is then normalised by the lower median of the distances from the first camera,
+    that one's own zero included, but never by less than 0.1. Of two cameras the zero is the
+    median, so that they would stand ten units apart for every metre. Only here, where the unit is
+    measured afterwards, may they be brought nearer.
+    """
+    near: FloatArray = invert(poses[0]) @ poses
+    apart = float(np.linalg.norm(near[-1, :3, 3]))
+    if len(near) == 2 and apart > MIN_MEDIAN_DISTANCE:
+        near[1, :3, 3] *= MIN_MEDIAN_DISTANCE / apart
+    return near
+
+
 def align_poses(predicted: NDArray[np.float32], given: NDArray[np.float32]) -> PoseAlignment:
     """Find the similarity that lays given cameras over predicted ones.
 

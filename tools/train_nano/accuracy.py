@@ -14,7 +14,6 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from da3_ros.inference.pose_alignment import normalise_extrinsics
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.synthetic.family import Split
 from tools.train_nano.matching import matches
@@ -90,8 +89,7 @@ def measure_estimates(network: AnyViewNetwork, data: EvaluationSet) -> dict[str,
     targets = data.targets
     views = targets.images.shape[1]
     free = network(targets.images, strategy='first')
-    poses = normalise_extrinsics(targets.extrinsics)
-    told = network(targets.images, poses, targets.intrinsics, strategy='first')
+    told = network(targets.images, targets.told, targets.intrinsics, strategy='first')
     ones = torch.ones_like(targets.depth)
     found = {
         FREE: _figures(free.depth, free.extrinsics, targets),
@@ -180,6 +178,7 @@ def _apart(targets: Targets) -> Targets:
         known=targets.known.flatten(0, 1)[:, None],
         extrinsics=targets.extrinsics.flatten(0, 1)[:, None],
         intrinsics=targets.intrinsics.flatten(0, 1)[:, None],
+        told=targets.told.flatten(0, 1)[:, None],
         encoding=targets.encoding.flatten(0, 1)[:, None],
         rays=targets.rays.flatten(0, 1)[:, None],
         compass=targets.compass.flatten(0, 1)[:, None],

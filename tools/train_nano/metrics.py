@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from da3_ros.geometry.camera import ImageSize
-from da3_ros.inference.pose_alignment import normalise_extrinsics
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.pose_encoding import invert_rigid
 from da3_ros.synthetic.family import Split, make_batch
@@ -70,12 +69,7 @@ def measure(network: AnyViewNetwork, data: EvaluationSet) -> dict[str, float]:
     views = targets.images.shape[1]
     free = network(targets.images, strategy='first')
     figures = depth_figures(free.depth, targets)
-    told = network(
-        targets.images,
-        normalise_extrinsics(targets.extrinsics),
-        targets.intrinsics,
-        strategy='first',
-    )
+    told = network(targets.images, targets.told, targets.intrinsics, strategy='first')
     figures['absrel_posed'] = depth_figures(told.depth, targets)['absrel']
     constant = depth_figures(torch.ones_like(targets.depth), targets)
     by_row = depth_figures(data.row_depth[:, None].expand_as(targets.depth), targets)

@@ -10,9 +10,12 @@ representation) and section 3.3 (normalisation by the mean norm of the points).
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from da3_ros.geometry.se3 import invert
+from da3_ros.inference.pose_alignment import in_reach, normalise_extrinsics
 from da3_ros.inference.preprocess import normalise
 from da3_ros.model.pose_encoding import encode_cameras, invert_rigid
 from da3_ros.synthetic.family import FamilyBatch
@@ -36,6 +39,10 @@ class Targets:
     """(S, V, 4, 4) camera_from_world, in the scene's unit."""
     intrinsics: Tensor
     """(S, V, 3, 3) pixels, first pixel's centre at (0.5, 0.5)."""
+    told: Tensor
+    """(S, V, 4, 4) camera_from_world as they go into the network where the poses are known: as the
+    node gives them, from metres. In the scene's unit two cameras, or many that stand close
+    together, would tell how long a motion is in that unit, see `normalise_extrinsics`."""
     encoding: Tensor
     """(S, V, 9) cameras as the camera decoder should give them."""
     rays: Tensor
@@ -58,6 +65,7 @@ class Targets:
 
 def make_targets(batch: FamilyBatch, device: torch.device | str = 'cpu') -> Targets:
     """Turn rendered scenes into network input and truth."""
+    told = np.stack([invert(in_reach(poses)) for poses in batch.world_from_camera])
     poses = torch.from_numpy(batch.world_from_camera)
     compass = poses[..., :3, [0, 2]].flatten(-2)
     poses = invert_rigid(poses[:, :1]) @ poses
@@ -83,6 +91,7 @@ def make_targets(batch: FamilyBatch, device: torch.device | str = 'cpu') -> Targ
         known=known.to(device),
         extrinsics=extrinsics.float().to(device),
         intrinsics=k.float().to(device),
+        told=normalise_extrinsics(torch.from_numpy(told)).float().to(device),
         encoding=encode_cameras(extrinsics, k, size).to(device),
         rays=_rays(poses, k, size, cells).float().to(device),
         compass=compass.float().to(device),

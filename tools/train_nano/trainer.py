@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from da3_ros.inference.checkpoint import save_checkpoint
-from da3_ros.inference.pose_alignment import normalise_extrinsics
 from da3_ros.model import chunks
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.synthetic.family import FAMILY_VERSION, FamilyBatch
@@ -112,7 +111,7 @@ def _forward(state: TrainState, targets: Targets) -> tuple[Losses, Tensor, Tenso
     network, config, step = state.network, state.config, state.progress.step
     cameras: tuple[Tensor, Tensor] | tuple[None, None] = (None, None)
     if step % config.condition_every == config.condition_every - 1:
-        cameras = (normalise_extrinsics(targets.extrinsics), targets.intrinsics)
+        cameras = (targets.told, targets.intrinsics)
     half = config.precision == 'bfloat16'
     with torch.autocast(targets.images.device.type, torch.bfloat16, enabled=half):
         encoded = network.encode(targets.images, chunk=ALL_VIEWS)
