@@ -102,6 +102,20 @@ def test_rays_and_encodings_are_the_cameras(targets: Targets) -> None:
     torch.testing.assert_close(k_encoding, targets.intrinsics, atol=1e-3, rtol=1e-5)
 
 
+@pytest.mark.parametrize('views', [2, 3])
+def test_poses_that_are_told_do_not_tell_the_scene_s_unit(views: int) -> None:
+    """The true cameras up to scale; the farthest of two, the median of many is one unit away."""
+    targets = make_targets(make_batch(Split.VALIDATION, range(6), views, SIZE))
+    torch.testing.assert_close(
+        targets.told[..., :3, :3], targets.extrinsics[..., :3, :3], atol=1e-6, rtol=0
+    )
+    told, true = (invert_rigid(p)[..., :3, 3] for p in (targets.told, targets.extrinsics))
+    ratio = told.norm(dim=(1, 2)) / true.norm(dim=(1, 2))
+    torch.testing.assert_close(told, ratio[:, None, None] * true, atol=1e-5, rtol=0)
+    middle = told.norm(dim=-1).sort(dim=1).values[:, 1]
+    torch.testing.assert_close(middle, torch.ones(6), atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize('factor', [0.1, 7.0])
 def test_the_size_of_the_world_does_not_matter(
     batch: FamilyBatch, targets: Targets, factor: float
