@@ -7,6 +7,7 @@ pixel at (0.5, 0.5), everything beyond this module puts it at (0, 0).
 from collections.abc import Sequence
 from dataclasses import replace
 import logging
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from da3_ros.geometry.se3 import invert, nearest_rigid
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.given_cameras import GivenCameras, read_cameras
 from da3_ros.inference.metric import metric_depth
+from da3_ros.inference.parallax import metres_by_parallax
 from da3_ros.inference.pose_alignment import in_reach
 from da3_ros.inference.postprocess import Prediction, to_prediction
 from da3_ros.inference.preprocess import Placement, ProcessedImages, preprocess
@@ -135,7 +137,7 @@ class Da3Estimator:
         )
         prediction = _with_filled_sky(to_prediction(output, processed.images), output)
         return WindowPrediction(
-            _views(prediction, frames, processed),
+            _views(_with_seen_distances(prediction, known), frames, processed),
             is_metric=prediction.is_metric,
             conditioning='none' if known.extrinsics is None else 'pose',
             notes=output.notes,
@@ -237,6 +239,39 @@ def _with_filled_sky(prediction: Prediction, output: NetworkOutput) -> Predictio
     if output.sky is None:
         return prediction
     return replace(prediction, sky=(output.sky[0] >= SKY_SCORE).cpu().numpy())
+
+
+def _with_seen_distances(prediction: Prediction, known: GivenCameras) -> Prediction:
+    """Return a prediction whose cameras are as far apart, relative to depth, as parallax tells.
+
+    The network's own distances stay where that tells nothing.
+    """
+    predicted = prediction.extrinsics
+    if known.extrinsics is None or predicted is None or prediction.processed_images is None:
+        return prediction
+    told_m, seen = (_spread(poses) for poses in (known.extrinsics, predicted))
+    intrinsics = prediction.intrinsics if known.intrinsics is None else known.intrinsics
+    if intrinsics is None or min(told_m, seen) <= 0:
+        return prediction
+    found = metres_by_parallax(
+        prediction.processed_images,
+        prediction.depth,
+        intrinsics,
+        known.extrinsics,
+        math.log(told_m / seen),
+    )
+    if found is None:
+        return prediction
+    moved = predicted.copy()
+    moved[:, :3, 3] *= told_m / seen / math.exp(found.log_metres)
+    return replace(prediction, extrinsics=moved)
+
+
+def _spread(camera_from_world: NDArray[np.float32]) -> float:
+    """Return the distance of cameras from their middle, RMS."""
+    rotation, translation = camera_from_world[:, :3, :3], camera_from_world[:, :3, 3]
+    centres = -np.einsum('nji,nj->ni', rotation, translation)
+    return float(np.linalg.norm(centres - centres.mean(axis=0)) / math.sqrt(len(centres)))
 
 
 def _view(

@@ -1,8 +1,7 @@
 """How accurate a network is on held-out scenes, beside estimates that look at no image.
 
 All rows of a table are measured on the same scenes in the same run. Depth as in `metrics`: one
-median scale per scene, so that views must agree about it; in metres, it has its scale from the
-distances of cameras whose poses were told. Cameras: mean errors over all pairs of
+median scale per scene, so that views must agree about it. Cameras: mean errors over all pairs of
 views of a scene of the relative rotation and of the direction of the relative translation, and
 the area under the curve of pairs for which both are right within 1 to 5 or 30 degrees. Once more
 for the pairs that overlap: at least a quarter of each view is seen in the other.
@@ -22,7 +21,6 @@ from tools.train_nano.metrics import (
     area_under_curve,
     depth_figures,
     evaluation_set,
-    metric_error,
     relative_errors,
 )
 from tools.train_nano.targets import Targets
@@ -42,8 +40,6 @@ class Figures:
     """What is known of one estimate; None for what it does not say."""
 
     absrel: float | None = None
-    absrel_metric: float | None = None
-    """Of depth that has its scale from known cameras, see `metrics.metric_error`."""
     delta1: float | None = None
     rotation_deg: float | None = None
     direction_deg: float | None = None
@@ -98,8 +94,6 @@ def measure_estimates(network: AnyViewNetwork, data: EvaluationSet) -> dict[str,
         BY_ROW: _figures(data.row_depth[:, None].expand_as(ones), None, targets),
     }
     if views > 1:
-        metric = metric_error(told.depth, told.extrinsics, targets)
-        found[POSED] = replace(found[POSED], absrel_metric=metric)
         still = torch.eye(4)[:3].expand_as(free.extrinsics)
         found[STILL] = _figures(None, still, targets)
         pairs = overlapping(targets)
@@ -124,16 +118,8 @@ def overlapping(targets: Targets) -> Tensor:
 
 def markdown(rows: Sequence[Row]) -> str:
     """Return the rows as a Markdown table."""
-    names = (
-        'AbsRel',
-        'AbsRel, metres',
-        'delta1',
-        'rotation, deg',
-        'direction, deg',
-        'AUC@5, %',
-        'AUC@30, %',
-    )
-    digits = (3, 3, 3, 1, 1, 1, 1)
+    names = ('AbsRel', 'delta1', 'rotation, deg', 'direction, deg', 'AUC@5, %', 'AUC@30, %')
+    digits = (3, 3, 1, 1, 1, 1)
     lines = [
         f'| scenes | views | estimate | {" | ".join(names)} |',
         f'|---|---|---|{"---|" * len(names)}',

@@ -1,0 +1,217 @@
+"""How many metres a unit of predicted depth is, by how near things move between known cameras.
+
+A network that is told camera poses still has to see how long their distances are relative to the
+scene, and small or fast ones see that badly. Here depth is put to the test: points of one view are
+moved into others by the known poses, in metres, for many metres per unit of depth; where the
+images agree best, depth and poses have one unit. Only this one number is looked for, and nearly
+all pixels tell something about it.
+
+Images are compared after subtracting the local mean and dividing by the local deviation, so that
+exposure does not matter, and differences are bounded, so that what moves or is hidden does not.
+
+Source: plane sweeping (Collins, "A space-sweep approach to true multi-image matching", 1996), with
+predicted depth in place of planes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.robust import MAD_TO_SIGMA
+from da3_ros.geometry.se3 import invert
+
+Float32Array = NDArray[np.float32]
+
+LARGEST_SIDE = 196
+"""Images are compared at this size at most: a pixel there is a pixel of parallax."""
+REACH = 0.8
+"""Of the search to both sides, in the logarithm of metres per unit."""
+KNOWN_SIGMA = 0.1
+"""Views must agree as well as this about the logarithm."""
+
+_COARSE = np.linspace(-REACH, REACH, 17)
+_FINE = np.linspace(-0.1, 0.1, 9)
+_POINTS = 1200
+_LEAST_POINTS = 60
+_PARTNERS = 3
+_WANTED_PARALLAX_PX = 8.0
+_LEAST_PARALLAX_PX = 0.7
+_LEAST_COSINE = 0.5
+_LOCAL_PX = 3.0
+_SMOOTH_PX = 0.8
+# Of grey levels: smaller deviations are noise.
+_FLAT = 3.0
+_MOST_DIFFERENCE = 1.5
+# The best agreement must be better than usual by this share.
+_LEAST_CONTRAST = 0.1
+_SIGMA_FLOOR = 0.005
+_NEAREST = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Parallax:
+    """A measurement of the unit of depth."""
+
+    log_metres: float
+    """Logarithm of metres per unit."""
+    sigma: float
+    """Its standard deviation, by how well views agree about it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pair:
+    """Points of one view in another, for any metres per unit."""
+
+    view: int
+    value: Float32Array
+    """(P,) what the view shows there."""
+    direction: Float32Array
+    """(3, P) homogeneous pixels in the other view are metres * direction + origin."""
+    origin: Float32Array
+    """(3, 1)."""
+    other: Float32Array
+    """(H, W) the other view."""
+
+    def places(self, metres: FloatArray) -> tuple[Float32Array, NDArray[np.bool_]]:
+        """Return pixels (2, G, P) of the points for G metres per unit, and which are inside."""
+        spots = metres.astype(np.float32)[:, None, None] * self.direction + self.origin
+        z = spots[:, 2]
+        pixels = spots[:, :2] / np.maximum(z, _NEAREST)[:, None]
+        height, width = self.other.shape
+        u, v = pixels[:, 0], pixels[:, 1]
+        inside = (z > _NEAREST) & (u > 0) & (v > 0) & (u < width - 1) & (v < height - 1)
+        return np.stack([u, v]), inside
+
+    def costs(self, places: Float32Array) -> FloatArray:
+        """Return the sums of differences (G,) at pixels (2, G, P)."""
+        seen = cv2.remap(self.other, places[0], places[1], cv2.INTER_LINEAR)
+        difference = np.minimum(np.abs(seen - self.value), _MOST_DIFFERENCE)
+        return np.asarray(difference.sum(axis=1), np.float64)
+
+    def within(self, points: NDArray[np.bool_]) -> _Pair:
+        """Return some of the points."""
+        return _Pair(
+            self.view, self.value[points], self.direction[:, points], self.origin, self.other
+        )
+
+
+def metres_by_parallax(
+    images: NDArray[np.uint8],
+    depth: NDArray[np.floating],
+    intrinsics: NDArray[np.floating],
+    camera_from_world: NDArray[np.floating],
+    log_guess: float,
+) -> Parallax | None:
+    """Return how many metres a unit of depth is.
+
+    Args:
+        images: (N, H, W, 3) RGB.
+        depth: (N, H, W) z in any unit, the same for all views; what is not positive and finite is
+            left out.
+        intrinsics: (N, 3, 3) in pixels, the first pixel's centre at (0.5, 0.5).
+        camera_from_world: (N, 4, 4) known poses, metres.
+        log_guess: logarithm of metres per unit to look around, by up to `REACH`.
+
+    Returns:
+        None when the views do not tell: too close together, too little in common, no texture, or
+        no agreement.
+    """
+    pairs = list(_pairs(images, depth, intrinsics, camera_from_world, math.exp(log_guess)))
+    coarse: dict[int, FloatArray] = {}
+    kept = []
+    for pair in pairs:
+        places, inside = pair.places(np.exp(log_guess + _COARSE))
+        # The same points at every place, or leaving the image would pay.
+        points = np.asarray(inside.all(axis=0))
+        if points.sum() >= _LEAST_POINTS:
+            kept.append(pair.within(points))
+            costs = kept[-1].costs(np.ascontiguousarray(places[:, :, points]))
+            coarse[pair.view] = coarse.get(pair.view, 0.0) + costs
+    if not kept:
+        return None
+    total = np.sum(list(coarse.values()), axis=0)
+    best = int(np.argmin(total))
+    is_clear = total[best] < (1 - _LEAST_CONTRAST) * float(np.median(total))
+    if not is_clear or best in (0, len(_COARSE) - 1):
+        return None
+    said = np.array([_lowest(_COARSE, curve) for curve in coarse.values()])
+    near = log_guess + _COARSE[best] + _FINE
+    fine = np.sum([pair.costs(pair.places(np.exp(near))[0]) for pair in kept], axis=0)
+    found = _lowest(near, fine)
+    scatter = MAD_TO_SIGMA * float(np.median(np.abs(said + log_guess - found)))
+    if scatter > KNOWN_SIGMA:
+        return None
+    return Parallax(found, max(scatter / math.sqrt(len(said)), _SIGMA_FLOOR))
+
+
+def _pairs(
+    images: NDArray[np.uint8],
+    depth: NDArray[np.floating],
+    intrinsics: NDArray[np.floating],
+    camera_from_world: NDArray[np.floating],
+    metres: float,
+) -> Iterator[_Pair]:
+    """Yield every view with those others whose parallax is closest to what tells most."""
+    height, width = images.shape[1:3]
+    shrink = min(1.0, LARGEST_SIDE / max(height, width))
+    size = (round(width * shrink), round(height * shrink))
+    shown = [_comparable(cv2.resize(seen, size, interpolation=cv2.INTER_AREA)) for seen in images]
+    matrices = np.array(intrinsics, np.float64)
+    matrices[:, 0] *= size[0] / width
+    matrices[:, 1] *= size[1] / height
+    # Pixels are counted from the centre of the first one, as images are sampled.
+    matrices[:, :2, 2] -= 0.5
+    poses = np.asarray(camera_from_world, np.float64)
+    step = max(1, math.isqrt(size[0] * size[1] // _POINTS))
+    v, u = np.mgrid[step // 2 : size[1] : step, step // 2 : size[0] : step].reshape(2, -1)
+    rays = np.linalg.inv(matrices) @ np.stack([u, v, np.ones_like(u)]).astype(np.float64)
+    for view, z in enumerate(depth):
+        near = cv2.resize(z.astype(np.float32), size, interpolation=cv2.INTER_NEAREST)[v, u]
+        known = np.isfinite(near) & (near > 0)
+        if not known.any():
+            continue
+        points = rays[view][:, known] * near[known]
+        value = shown[view][v[known], u[known]]
+        middle = metres * float(np.median(near[known]))
+        for other in _partners(poses, view, matrices[view, 0, 0] / middle):
+            other_from_view = poses[other] @ invert(poses[view])
+            yield _Pair(
+                view,
+                value,
+                (matrices[other] @ other_from_view[:3, :3] @ points).astype(np.float32),
+                (matrices[other] @ other_from_view[:3, 3:]).astype(np.float32),
+                shown[other],
+            )
+
+
+def _partners(poses: FloatArray, view: int, px_per_m: float) -> list[int]:
+    """Return the views to compare a view with, the best first."""
+    relative = poses @ invert(poses[view])
+    parallax = px_per_m * np.linalg.norm(relative[:, :3, 3], axis=1)
+    useful = (parallax > _LEAST_PARALLAX_PX) & (relative[:, 2, 2] > _LEAST_COSINE)
+    order = np.argsort(np.abs(np.log(np.maximum(parallax, _NEAREST) / _WANTED_PARALLAX_PX)))
+    return [int(other) for other in order if useful[other]][:_PARTNERS]
+
+
+def _comparable(image: NDArray[np.uint8]) -> Float32Array:
+    """Return an image (H, W) without its local brightness and contrast."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    flat = grey - cv2.GaussianBlur(grey, (0, 0), _LOCAL_PX)
+    deviation = np.sqrt(cv2.GaussianBlur(flat * flat, (0, 0), _LOCAL_PX) + _FLAT**2)
+    return np.asarray(cv2.GaussianBlur(flat / deviation, (0, 0), _SMOOTH_PX), np.float32)
+
+
+def _lowest(places: FloatArray, costs: FloatArray) -> float:
+    """Return where the parabola through the lowest of equally spaced costs is lowest."""
+    index = int(np.clip(np.argmin(costs), 1, len(costs) - 2))
+    left, middle, right = (float(cost) for cost in costs[index - 1 : index + 2])
+    curvature = left - 2 * middle + right
+    shift = 0.5 * (left - right) / curvature if curvature > 0 else 0.0
+    return float(places[index] + np.clip(shift, -1.0, 1.0) * (places[1] - places[0]))

@@ -1,0 +1,158 @@
+"""Laws of the unit of depth that is found by parallax, on images with exact depth and poses."""
+
+from dataclasses import dataclass, replace
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+import pytest
+
+from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.camera import ImageSize
+from da3_ros.geometry.se3 import invert
+from da3_ros.inference.parallax import REACH, Parallax, metres_by_parallax
+from da3_ros.synthetic.family_world import make_family_world
+from da3_ros.synthetic.trajectory import START_NS
+
+SIZE = ImageSize(70, 98)
+FRONT = ['front']
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Images of a robot's cameras at some instants, and the truth about them."""
+
+    images: NDArray[np.uint8]
+    depth: FloatArray
+    intrinsics: FloatArray
+    camera_from_world: FloatArray
+
+    def metres(self, units_per_metre: float = 1.0, log_guess: float = 0.0) -> Parallax | None:
+        """Return what is found when depth is in another unit."""
+        return metres_by_parallax(
+            self.images,
+            self.depth * units_per_metre,
+            self.intrinsics,
+            self.camera_from_world,
+            log_guess,
+        )
+
+
+def look(
+    cameras: list[str] | None = None, sets: int = 2, step_s: float = 0.4, size: ImageSize = SIZE
+) -> Seen:
+    world = make_family_world(1, size)
+    views = [
+        (camera, START_NS + round(index * step_s * 1e9))
+        for index in range(sets)
+        for camera in cameras or world.rig.cameras
+    ]
+    matrix = world.rig.cameras['front'].K.copy()
+    matrix[:2, 2] += 0.5
+    poses = [
+        invert(world.world_from_base(stamp_ns) @ world.rig.calibration.base_from_camera[camera])
+        for camera, stamp_ns in views
+    ]
+    return Seen(
+        images=np.stack([world.frame(*view).image for view in views]),
+        depth=np.stack([world.depth(*view, size) for view in views]).astype(np.float64),
+        intrinsics=np.tile(matrix, (len(views), 1, 1)),
+        camera_from_world=np.stack(poses),
+    )
+
+
+@pytest.fixture(scope='module')
+def rig() -> Seen:
+    """Three cameras at two instants."""
+    return look()
+
+
+def found(parallax: Parallax | None) -> float:
+    assert parallax is not None
+    return parallax.log_metres
+
+
+@pytest.mark.parametrize('factor', [0.2, 0.6, 1.0, 1.7, 30.0])
+@pytest.mark.parametrize('off', [-0.55, 0.0, 0.3])
+def test_the_unit_is_found_whatever_it_is_and_wherever_it_is_looked_for(
+    rig: Seen, factor: float, off: float
+) -> None:
+    parallax = rig.metres(factor, log_guess=-math.log(factor) + off)
+    assert parallax is not None
+    assert parallax.log_metres == pytest.approx(-math.log(factor), abs=0.02)
+    assert 0.004 < parallax.sigma < 0.03
+
+
+@pytest.mark.parametrize(
+    'seen',
+    [
+        pytest.param(look(['front'], sets=2, step_s=0.3), id='one camera that drives ahead'),
+        pytest.param(look(['left'], sets=3), id='one that looks aside'),
+        pytest.param(look(['front', 'left'], sets=1), id='two cameras at one instant'),
+        pytest.param(look(sets=2, size=ImageSize(280, 392)), id='larger images'),
+    ],
+)
+def test_few_views_and_large_ones_do(seen: Seen) -> None:
+    assert found(seen.metres(log_guess=0.25)) == pytest.approx(0.0, abs=0.04)
+
+
+def test_exposure_and_noise_do_not_matter(rig: Seen) -> None:
+    rng = np.random.default_rng(3)
+    gains = rng.uniform(0.6, 1.3, (len(rig.images), 1, 1, 1))
+    levels = rig.images * gains + rng.normal(0.0, 4.0, rig.images.shape) + 10.0
+    exposed = replace(rig, images=np.clip(levels, 0, 255).astype(np.uint8))
+    assert found(exposed.metres(log_guess=0.3)) == pytest.approx(0.0, abs=0.03)
+
+
+def test_what_moves_in_a_quarter_of_the_image_does_not_matter(rig: Seen) -> None:
+    images = rig.images.copy()
+    rng = np.random.default_rng(5)
+    for image in images:
+        blobs = cv2.resize(rng.integers(0, 256, (9, 12, 3), np.uint8), (49, 35))
+        u, v = rng.integers(0, 49), rng.integers(0, 35)
+        image[v : v + 35, u : u + 49] = blobs
+    moving = replace(rig, images=images)
+    assert found(moving.metres(log_guess=0.2)) == pytest.approx(0.0, abs=0.03)
+
+
+def test_depth_that_is_not_known_is_left_out(rig: Seen) -> None:
+    depth = rig.depth.copy()
+    depth[:, :20] = np.nan
+    depth[:, 20:25] = np.inf
+    depth[:, 25:30] = -1.0
+    assert found(replace(rig, depth=depth).metres(log_guess=0.2)) == pytest.approx(0.0, abs=0.03)
+    assert replace(rig, depth=np.full_like(depth, np.nan)).metres() is None
+
+
+def test_depth_with_errors_of_its_own_still_tells(rig: Seen) -> None:
+    """Smooth ones of a tenth, as of a network."""
+    rng = np.random.default_rng(7)
+    waves = [cv2.resize(rng.normal(0.0, 0.1, (5, 7)), (98, 70)) for _ in rig.depth]
+    wrong = replace(rig, depth=rig.depth * np.exp(np.stack(waves)))
+    assert found(wrong.metres(log_guess=0.2)) == pytest.approx(0.0, abs=0.05)
+
+
+def test_cameras_that_stand_say_nothing(rig: Seen) -> None:
+    still = np.tile(rig.camera_from_world[:1], (len(rig.images), 1, 1))
+    assert replace(rig, camera_from_world=still).metres() is None
+
+
+def test_a_single_view_says_nothing() -> None:
+    assert look(FRONT, sets=1).metres() is None
+
+
+def test_images_without_texture_say_nothing(rig: Seen) -> None:
+    assert replace(rig, images=np.full_like(rig.images, 128)).metres() is None
+
+
+def test_images_of_other_places_say_nothing(rig: Seen) -> None:
+    rng = np.random.default_rng(1)
+    blobs = rng.integers(0, 256, (len(rig.images), 20, 28, 3), np.uint8)
+    other = np.stack([cv2.resize(image, (98, 70)) for image in blobs])
+    assert replace(rig, images=other).metres() is None
+
+
+def test_a_unit_out_of_reach_is_not_made_up(rig: Seen) -> None:
+    assert rig.metres(log_guess=REACH + 0.5) is None
+    assert rig.metres(log_guess=-REACH - 0.5) is None
