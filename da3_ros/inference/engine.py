@@ -17,11 +17,11 @@ from da3_ros.export.options import ExportOptions
 from da3_ros.export.scene import ExportScene
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.geometry.parallax import metres_by_parallax
 from da3_ros.geometry.se3 import invert, nearest_rigid
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.given_cameras import GivenCameras, read_cameras
 from da3_ros.inference.metric import metric_depth
-from da3_ros.inference.parallax import metres_by_parallax
 from da3_ros.inference.pose_alignment import in_reach
 from da3_ros.inference.postprocess import Prediction, to_prediction
 from da3_ros.inference.preprocess import Placement, ProcessedImages, preprocess

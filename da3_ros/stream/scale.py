@@ -142,7 +142,9 @@ def scale_from_centres(
     return LogScale(value, sigma) if _is_usable(value, sigma) else None
 
 
-def scale_from_rig(sets: Sequence[tuple[Poses, Poses]], position_noise: float) -> LogScale | None:
+def scale_from_rig(
+    sets: Sequence[tuple[Poses, Poses]], position_noise: float, known_sigma: float = KNOWN_SIGMA
+) -> LogScale | None:
     """Return the scale (metres per unit of the window) by the known places of cameras.
 
     Per set the predicted centres are regressed on the rig's, which carry no noise; all sets
@@ -152,10 +154,11 @@ def scale_from_rig(sets: Sequence[tuple[Poses, Poses]], position_noise: float) -
     Args:
         sets: per set the predicted poses window_from_camera, and base_from_camera in metres.
         position_noise: error of a centre that is assumed at least, window units.
+        known_sigma: how well the scale must be known by the residuals alone.
 
     Returns:
         None without a set that has two calibrated cameras apart from each other, and when the
-        residuals alone leave the scale less known than `KNOWN_SIGMA`.
+        scale is known less well.
     """
     fits = [fit for poses, rig in sets if (fit := _rig_fit(poses, rig)) is not None]
     if not fits:
@@ -172,7 +175,7 @@ def scale_from_rig(sets: Sequence[tuple[Poses, Poses]], position_noise: float) -
     sigma = max(math.sqrt((variance + position_noise**2) / effective) / mean, FUSED_FLOOR)
     value = -math.log(mean)
     # What is only assumed may be more: a short baseline that fits is better than no metre.
-    fits_well = math.sqrt(variance / effective) <= KNOWN_SIGMA * mean
+    fits_well = math.sqrt(variance / effective) <= known_sigma * mean
     return LogScale(value, sigma) if fits_well and _is_usable(value, sigma) else None
 
 

@@ -9,6 +9,9 @@ import math
 import numpy as np
 
 from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.parallax import REACH, metres_by_parallax
+from da3_ros.geometry.se3 import invert
+from da3_ros.stream.alignment import PlacedView
 from da3_ros.stream.odometry_scale import Ratio, ratio_to_odometry, remembered
 from da3_ros.stream.placing import WindowSet
 from da3_ros.stream.rig import Poses
@@ -17,6 +20,8 @@ from da3_ros.stream.world_scale import METRIC_SIGMA, MetricCandidate, MetricSour
 from da3_ros.types import Window, WindowPrediction
 
 _MIN_BASELINE_M = 1e-3
+# Predicted places that fit the rig as well as this tell more than what cameras see in common.
+_CLOSE_SIGMA = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,7 @@ def metric_candidates(
     is_metric, by = prediction.is_metric, prediction.metric_by
     candidates: dict[MetricSource, MetricCandidate] = {
         'odometry': odometry,
-        'rig': _rig(sets, rig, position_noise),
+        'rig': _rig(sets, prediction, rig, position_noise, state),
         'estimator': _network(
             'estimator', is_metric and by == 'model', 'the network does not answer in metres'
         ),
@@ -107,17 +112,65 @@ def _odometry(
     return MetricCandidate('odometry', LogScale(value, together.sigma)), None
 
 
-def _rig(sets: Sequence[WindowSet], rig: Poses, position_noise: float) -> MetricCandidate:
-    pairs: list[tuple[Poses, Poses]] = []
-    for window_set in sets:
-        prior = window_set.frames.prior
-        pairs.append(
-            (window_set.window_from_camera, rig if prior is None else prior.base_from_camera)
-        )
+def _rig(
+    sets: Sequence[WindowSet],
+    prediction: WindowPrediction,
+    rig: Poses,
+    position_noise: float,
+    state: OdometryState,
+) -> MetricCandidate:
+    pairs = [
+        (s.window_from_camera, rig if s.frames.prior is None else s.frames.prior.base_from_camera)
+        for s in sets
+    ]
     if not any(_has_baseline(calibrated) for _, calibrated in pairs):
         problem = 'no two cameras have known places on the robot that are apart'
         return MetricCandidate('rig', None, problem)
-    return MetricCandidate('rig', scale_from_rig(pairs, position_noise))
+    measured = scale_from_rig(pairs, position_noise, _CLOSE_SIGMA)
+    # An estimator that was told poses has compared the images already.
+    if measured is None and prediction.conditioning == 'none':
+        is_known = state.world is not None and state.world.is_metric and state.chain is not None
+        guess = state.chain.value if is_known and state.chain is not None else None
+        measured = _parallax_of_rig(sets[-1], pairs[-1][1], guess)
+    return MetricCandidate('rig', measured or scale_from_rig(pairs, position_noise))
+
+
+def _parallax_of_rig(newest: WindowSet, rig: Poses, guess: float | None) -> LogScale | None:
+    """Return log(metres per unit) by what the cameras of a set see in common.
+
+    Args:
+        newest: the set.
+        rig: base_from_camera, metres.
+        guess: what is expected; None to look around the distances that were predicted.
+    """
+    views = [view for view in newest.views if view.key[0] in rig]
+    shapes = {view.prediction.depth.shape for view in views}
+    if len(views) < 2 or len(shapes) > 1:
+        return None
+    poses = np.array([rig[view.key[0]] for view in views])
+    cameras = [view.prediction.calibrated_camera or view.prediction.camera for view in views]
+    images = np.stack([view.prediction.image for view in views])
+    depth = np.stack([view.prediction.depth for view in views])
+    matrices = np.stack([camera.to_corner_origin() for camera in cameras])
+    found = [
+        parallax
+        for log_guess in _guesses(views, poses, guess)
+        if (parallax := metres_by_parallax(images, depth, matrices, invert(poses), log_guess))
+    ]
+    best = min(found, key=lambda parallax: parallax.difference, default=None)
+    return None if best is None else LogScale(best.log_metres, best.sigma)
+
+
+def _guesses(views: Sequence[PlacedView], poses: FloatArray, known: float | None) -> list[float]:
+    """Return where to look: wide around the predicted distances while nothing is known."""
+    if known is not None:
+        return [known]
+    seen = np.array([view.window_from_camera for view in views])
+    apart, apart_m = (np.linalg.norm(np.std(p[:, :3, 3], axis=0)) for p in (seen, poses))
+    if not apart > 0:
+        return []
+    middle = math.log(apart_m / apart)
+    return [middle, middle - 1.5 * REACH, middle + 1.5 * REACH]
 
 
 def _has_baseline(rig: Poses) -> bool:

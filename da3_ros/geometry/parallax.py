@@ -63,6 +63,8 @@ class Parallax:
     """Logarithm of metres per unit."""
     sigma: float
     """Its standard deviation, by how well views agree about it."""
+    difference: float
+    """Mean difference of the images there, in their local deviations: less is better."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,10 +131,10 @@ def metres_by_parallax(
     for pair in pairs:
         places, inside = pair.places(np.exp(log_guess + _COARSE))
         # The same points at every place, or leaving the image would pay.
-        points = np.asarray(inside.all(axis=0))
-        if points.sum() >= _LEAST_POINTS:
-            kept.append(pair.within(points))
-            costs = kept[-1].costs(np.ascontiguousarray(places[:, :, points]))
+        common = np.asarray(inside.all(axis=0))
+        if common.sum() >= _LEAST_POINTS:
+            kept.append(pair.within(common))
+            costs = kept[-1].costs(np.ascontiguousarray(places[:, :, common]))
             coarse[pair.view] = coarse.get(pair.view, 0.0) + costs
     if not kept:
         return None
@@ -148,7 +150,10 @@ def metres_by_parallax(
     scatter = MAD_TO_SIGMA * float(np.median(np.abs(said + log_guess - found)))
     if scatter > KNOWN_SIGMA:
         return None
-    return Parallax(found, max(scatter / math.sqrt(len(said)), _SIGMA_FLOOR))
+    points = sum(len(pair.value) for pair in kept)
+    return Parallax(
+        found, max(scatter / math.sqrt(len(said)), _SIGMA_FLOOR), float(fine.min()) / points
+    )
 
 
 def _pairs(

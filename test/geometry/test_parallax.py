@@ -10,8 +10,8 @@ import pytest
 
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize
+from da3_ros.geometry.parallax import REACH, Parallax, metres_by_parallax
 from da3_ros.geometry.se3 import invert
-from da3_ros.inference.parallax import REACH, Parallax, metres_by_parallax
 from da3_ros.synthetic.family_world import make_family_world
 from da3_ros.synthetic.trajectory import START_NS
 
