@@ -110,6 +110,8 @@ def metres_by_parallax(
     intrinsics: NDArray[np.floating],
     camera_from_world: NDArray[np.floating],
     log_guess: float,
+    *,
+    is_vague: bool = False,
 ) -> Parallax | None:
     """Return how many metres a unit of depth is.
 
@@ -120,11 +122,29 @@ def metres_by_parallax(
         intrinsics: (N, 3, 3) in pixels, the first pixel's centre at (0.5, 0.5).
         camera_from_world: (N, 4, 4) known poses, metres.
         log_guess: logarithm of metres per unit to look around, by up to `REACH`.
+        is_vague: look as far again on both sides when nothing is found there.
 
     Returns:
         None when the views do not tell: too close together, too little in common, no texture, or
         no agreement.
     """
+    views = (images, depth, intrinsics, camera_from_world)
+    found = _around(*views, log_guess)
+    if found is not None or not is_vague:
+        return found
+    sides = [_around(*views, log_guess + side * 1.5 * REACH) for side in (-1, 1)]
+    said = [side for side in sides if side is not None]
+    return min(said, key=lambda side: side.difference, default=None)
+
+
+def _around(
+    images: NDArray[np.uint8],
+    depth: NDArray[np.floating],
+    intrinsics: NDArray[np.floating],
+    camera_from_world: NDArray[np.floating],
+    log_guess: float,
+) -> Parallax | None:
+    """Return what is found within `REACH` of a guess."""
     pairs = list(_pairs(images, depth, intrinsics, camera_from_world, math.exp(log_guess)))
     coarse: dict[int, FloatArray] = {}
     kept = []

@@ -259,6 +259,7 @@ def _with_seen_distances(prediction: Prediction, known: GivenCameras) -> Predict
         intrinsics,
         known.extrinsics,
         math.log(told_m / seen),
+        is_vague=True,
     )
     if found is None:
         return prediction

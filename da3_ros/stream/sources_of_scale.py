@@ -9,9 +9,8 @@ import math
 import numpy as np
 
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.parallax import REACH, metres_by_parallax
+from da3_ros.geometry.parallax import metres_by_parallax
 from da3_ros.geometry.se3 import invert
-from da3_ros.stream.alignment import PlacedView
 from da3_ros.stream.odometry_scale import Ratio, ratio_to_odometry, remembered
 from da3_ros.stream.placing import WindowSet
 from da3_ros.stream.rig import Poses
@@ -148,29 +147,20 @@ def _parallax_of_rig(newest: WindowSet, rig: Poses, guess: float | None) -> LogS
     if len(views) < 2 or len(shapes) > 1:
         return None
     poses = np.array([rig[view.key[0]] for view in views])
-    cameras = [view.prediction.calibrated_camera or view.prediction.camera for view in views]
-    images = np.stack([view.prediction.image for view in views])
-    depth = np.stack([view.prediction.depth for view in views])
-    matrices = np.stack([camera.to_corner_origin() for camera in cameras])
-    found = [
-        parallax
-        for log_guess in _guesses(views, poses, guess)
-        if (parallax := metres_by_parallax(images, depth, matrices, invert(poses), log_guess))
-    ]
-    best = min(found, key=lambda parallax: parallax.difference, default=None)
-    return None if best is None else LogScale(best.log_metres, best.sigma)
-
-
-def _guesses(views: Sequence[PlacedView], poses: FloatArray, known: float | None) -> list[float]:
-    """Return where to look: wide around the predicted distances while nothing is known."""
-    if known is not None:
-        return [known]
     seen = np.array([view.window_from_camera for view in views])
-    apart, apart_m = (np.linalg.norm(np.std(p[:, :3, 3], axis=0)) for p in (seen, poses))
-    if not apart > 0:
-        return []
-    middle = math.log(apart_m / apart)
-    return [middle, middle - 1.5 * REACH, middle + 1.5 * REACH]
+    apart, apart_m = (float(np.linalg.norm(np.std(p[:, :3, 3], axis=0))) for p in (seen, poses))
+    if guess is None and not apart > 0:
+        return None
+    cameras = [view.prediction.calibrated_camera or view.prediction.camera for view in views]
+    found = metres_by_parallax(
+        np.stack([view.prediction.image for view in views]),
+        np.stack([view.prediction.depth for view in views]),
+        np.stack([camera.to_corner_origin() for camera in cameras]),
+        invert(poses),
+        math.log(apart_m / apart) if guess is None else guess,
+        is_vague=guess is None,
+    )
+    return None if found is None else LogScale(found.log_metres, found.sigma)
 
 
 def _has_baseline(rig: Poses) -> bool:

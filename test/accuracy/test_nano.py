@@ -155,3 +155,14 @@ def test_a_drive_on_images_alone_has_its_metres_from_the_rig(
     assert figures.absrel_scaled < 0.08
     assert figures.ate_m < 0.5 * figures.ate_still_m
     assert figures.rotation_deg < 10
+
+
+def test_one_camera_with_wheel_odometry_is_metric(nano: DepthAnything3) -> None:
+    room = make_family_world(0, ImageSize(140, 196), ['front'])
+    figures = drive(
+        room, Da3Estimator(nano, conditioning=True), seconds=DRIVE_S, has_odometry=True
+    )
+    assert figures.is_metric
+    # Measured: MEASURED_ONE.
+    assert figures.absrel < 0.12
+    assert figures.ate_m < 0.15 * figures.ate_still_m

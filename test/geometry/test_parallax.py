@@ -28,7 +28,9 @@ class Seen:
     intrinsics: FloatArray
     camera_from_world: FloatArray
 
-    def metres(self, units_per_metre: float = 1.0, log_guess: float = 0.0) -> Parallax | None:
+    def metres(
+        self, units_per_metre: float = 1.0, log_guess: float = 0.0, *, is_vague: bool = False
+    ) -> Parallax | None:
         """Return what is found when depth is in another unit."""
         return metres_by_parallax(
             self.images,
@@ -36,6 +38,7 @@ class Seen:
             self.intrinsics,
             self.camera_from_world,
             log_guess,
+            is_vague=is_vague,
         )
 
 
@@ -153,6 +156,9 @@ def test_images_of_other_places_say_nothing(rig: Seen) -> None:
     assert replace(rig, images=other).metres() is None
 
 
-def test_a_unit_out_of_reach_is_not_made_up(rig: Seen) -> None:
-    assert rig.metres(log_guess=REACH + 0.5) is None
-    assert rig.metres(log_guess=-REACH - 0.5) is None
+@pytest.mark.parametrize('off', [REACH + 0.5, -REACH - 0.5])
+def test_a_unit_out_of_reach_is_not_made_up_and_found_from_a_vague_guess(
+    rig: Seen, off: float
+) -> None:
+    assert rig.metres(log_guess=off) is None
+    assert found(rig.metres(log_guess=off, is_vague=True)) == pytest.approx(0.0, abs=0.02)
