@@ -54,8 +54,8 @@ def held_out(nano: DepthAnything3) -> dict[int, Estimates]:
 
 @pytest.mark.parametrize(
     ('views', 'absrel', 'delta1'),
-    # Measured: 0.075 0.94, 0.076 0.95, 0.100 0.90.
-    [(1, 0.10, 0.90), (2, 0.10, 0.91), (4, 0.12, 0.87)],
+    # Measured: 0.061 0.96, 0.075 0.95, 0.097 0.91.
+    [(1, 0.08, 0.94), (2, 0.095, 0.92), (4, 0.12, 0.89)],
 )
 def test_depth(held_out: dict[int, Estimates], views: int, absrel: float, delta1: float) -> None:
     assert known(held_out[views][FREE].absrel) < absrel
@@ -74,36 +74,36 @@ def test_depth_is_twice_as_good_as_without_looking(
 
 def test_depth_of_a_kind_of_scene_that_no_training_showed(nano: DepthAnything3) -> None:
     figures = estimates(nano, Split.UNSEEN, 2)
-    assert known(figures[FREE].absrel) < 0.11  # measured: 0.078
+    assert known(figures[FREE].absrel) < 0.09  # measured: 0.066
     assert known(figures[FREE].absrel) < 0.5 * known(figures[BY_ROW].absrel)
 
 
 @pytest.mark.parametrize('views', [2, 4])
 def test_rotation_is_told_without_poses(held_out: dict[int, Estimates], views: int) -> None:
     free, still = held_out[views][FREE], held_out[views][STILL]
-    # Measured: 7.3 of 17.5 degrees, 9.3 of 30.5 degrees.
-    assert known(free.rotation_deg) < 0.5 * known(still.rotation_deg)
+    # Measured: 7.3 of 29.4 degrees, 6.4 of 37.5 degrees.
+    assert known(free.rotation_deg) < 0.35 * known(still.rotation_deg)
 
 
 def test_the_direction_of_motion_is_told_a_little(held_out: dict[int, Estimates]) -> None:
-    # Measured: 55 degrees, where chance gives 90, and an AUC@30 of 15 %: what is weakest.
-    assert known(held_out[4][FREE].direction_deg) < 70
-    assert known(held_out[4][FREE].auc30) > 10
+    # Measured: 27 degrees, where chance gives 90, and an AUC@30 of 39 %: what is weakest.
+    assert known(held_out[4][FREE].direction_deg) < 40
+    assert known(held_out[4][FREE].auc30) > 28
 
 
 @pytest.mark.parametrize('views', [2, 4])
 def test_true_poses_help(held_out: dict[int, Estimates], views: int) -> None:
     free, posed = held_out[views][FREE], held_out[views][POSED]
-    # Measured: 0.072 instead of 0.076, 0.096 instead of 0.100.
+    # Measured: 0.073 instead of 0.075, 0.085 instead of 0.097.
     assert known(posed.absrel) < known(free.absrel)
-    # Measured: 3.7 and 5.3 degrees, 7 and 11 degrees, 77 and 67 %.
-    assert known(posed.rotation_deg) < 0.7 * known(free.rotation_deg)
-    assert known(posed.direction_deg) < 15
-    assert known(posed.auc30) > 58
+    # Measured: 1.5 and 2.1 degrees, 3 and 4 degrees, 91 and 88 %.
+    assert known(posed.rotation_deg) < 0.5 * known(free.rotation_deg)
+    assert known(posed.direction_deg) < 8
+    assert known(posed.auc30) > 80
 
 
-# Measured: 0.076 instead of 0.081, 0.100 instead of 0.169.
-@pytest.mark.parametrize(('views', 'share'), [(2, 1.0), (4, 0.8)])
+# Measured: 0.075 instead of 0.152, 0.097 instead of 0.240.
+@pytest.mark.parametrize(('views', 'share'), [(2, 0.7), (4, 0.6)])
 def test_views_seen_together_agree_about_their_scale(
     held_out: dict[int, Estimates], views: int, share: float
 ) -> None:
@@ -114,13 +114,13 @@ def test_views_seen_together_agree_about_their_scale(
 @pytest.mark.parametrize('views', [2, 4])
 def test_rotation_of_views_that_overlap(held_out: dict[int, Estimates], views: int) -> None:
     free, still = held_out[views][FREE_OVERLAP], held_out[views][STILL_OVERLAP]
-    # Measured: 7.3 of 17.5 degrees, 8.5 of 19.5 degrees.
+    # Measured: 3.6 of 16.6 degrees, 5.9 of 22.5 degrees.
     assert known(free.rotation_deg) < 0.5 * known(still.rotation_deg)
 
 
 def test_a_view_is_hardly_worse_for_having_company(held_out: dict[int, Estimates]) -> None:
     for views in (2, 4):
-        # Measured: 0.064 and 0.061 alone, 0.067 and 0.065 alone. No better, either.
+        # Measured: 0.061 and 0.059 alone, 0.064 and 0.062 alone. No better, either.
         together, alone = held_out[views][TOGETHER], held_out[views][ALONE]
         assert known(together.absrel) < 1.1 * known(alone.absrel)
 
@@ -136,7 +136,7 @@ def test_a_drive_with_wheel_odometry_is_metric(nano: DepthAnything3, room: Famil
     )
     assert figures.is_metric
     assert figures.sets == 20
-    # Measured: MEASURED_ODOMETRY.
+    # Measured: 0.035, 0.034, 0.02 m against 0.71 m, 1.0 degrees.
     assert figures.absrel < 0.08
     assert figures.absrel_scaled < 0.08
     assert figures.ate_m < 0.1 * figures.ate_still_m
@@ -150,7 +150,7 @@ def test_a_drive_on_images_alone_has_its_metres_from_the_rig(
         room, Da3Estimator(nano, conditioning=False), seconds=DRIVE_S, has_odometry=False
     )
     assert figures.is_metric
-    # Measured: MEASURED_IMAGES.
+    # Measured: 0.037, 0.037, 0.26 m against 0.71 m, 3.0 degrees.
     assert figures.absrel < 0.08
     assert figures.absrel_scaled < 0.08
     assert figures.ate_m < 0.5 * figures.ate_still_m
@@ -163,6 +163,6 @@ def test_one_camera_with_wheel_odometry_is_metric(nano: DepthAnything3) -> None:
         room, Da3Estimator(nano, conditioning=True), seconds=DRIVE_S, has_odometry=True
     )
     assert figures.is_metric
-    # Measured: MEASURED_ONE.
+    # Measured: 0.077, 0.03 m against 0.71 m.
     assert figures.absrel < 0.12
     assert figures.ate_m < 0.15 * figures.ate_still_m

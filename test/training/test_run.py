@@ -99,10 +99,10 @@ def test_the_best_score_is_forgotten_where_the_scenes_changed(
 def test_one_batch_can_be_learned_by_heart() -> None:
     config = replace(TINY_RUN, learning_rate=3e-3, decoded_fraction=1.0, views_total=10**6)
     state = TrainState(TINY, config)
-    batch = make_batch(Split.TRAIN, [0, 1], 2, TINY_SIZE)
+    batch = make_batch(Split.TRAIN, [4, 5], 2, TINY_SIZE)
     first, _ = train_step(state, batch)
     last = first
-    for _ in range(60):
+    for _ in range(180):
         last, _ = train_step(state, batch)
     assert last['camera'] < first['camera'] / 3
     # Confidence makes the best depth term negative: the error itself is bounded by it.

@@ -31,7 +31,8 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 def draw_curve(log: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw the figures of a log over the views seen, and write the picture.
 
-    Where the version of the scenes changed, which makes figures incomparable, stands a grey line.
+    Where the version of the scenes changed, which makes figures incomparable, stands a grey line
+    with the new version.
     """
     panels = [_panel(log, title, names) for title, names in PANELS]
     rows = [np.concatenate(panels[start : start + 2], axis=1) for start in (0, 2)]
@@ -61,7 +62,7 @@ def _panel(log: Sequence[dict[str, Any]], title: str, names: tuple[str, ...]) ->
         if before != after:
             at = int(place)
             cv2.line(canvas, (at, _MARGIN), (at, corner[1]), _GREY, 1)
-            _write(canvas, f'scenes {after}', (at - 24, corner[1] + 12), _GREY)
+            _write(canvas, f'v{after}', (at - 6, corner[1] + 12), _GREY)
     for index, (name, values) in enumerate(curves.items()):
         y = height - _MARGIN - inner_height * values / max(top, 1e-9)
         points = np.stack([x, y], axis=1).round().astype(np.int32)
