@@ -4,8 +4,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from da3_ros.errors import GeometryError
-from da3_ros.geometry.arrays import as_float
+from da3_ros.geometry.arrays import FloatArray, as_float
 from da3_ros.geometry.sim3 import Sim3
+
+
+def spread(points: FloatArray) -> float:
+    """Return the root mean square distance of points (N, 3) from their middle."""
+    return float(np.linalg.norm(points - points.mean(axis=0)) / np.sqrt(len(points)))
 
 
 def similarity_from_points(

@@ -18,7 +18,8 @@ from da3_ros.export.scene import ExportScene
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.parallax import metres_by_parallax
-from da3_ros.geometry.se3 import invert, nearest_rigid
+from da3_ros.geometry.se3 import homogeneous, invert, nearest_rigid
+from da3_ros.geometry.umeyama import spread
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.given_cameras import GivenCameras, read_cameras
 from da3_ros.inference.metric import metric_depth
@@ -249,7 +250,9 @@ def _with_seen_distances(prediction: Prediction, known: GivenCameras) -> Predict
     predicted = prediction.extrinsics
     if known.extrinsics is None or predicted is None or prediction.processed_images is None:
         return prediction
-    told_m, seen = (_spread(poses) for poses in (known.extrinsics, predicted))
+    told_m, seen = (
+        spread(invert(homogeneous(poses))[:, :3, 3]) for poses in (known.extrinsics, predicted)
+    )
     intrinsics = prediction.intrinsics if known.intrinsics is None else known.intrinsics
     if intrinsics is None or min(told_m, seen) <= 0:
         return prediction
@@ -266,13 +269,6 @@ def _with_seen_distances(prediction: Prediction, known: GivenCameras) -> Predict
     moved = predicted.copy()
     moved[:, :3, 3] *= told_m / seen / math.exp(found.log_metres)
     return replace(prediction, extrinsics=moved)
-
-
-def _spread(camera_from_world: NDArray[np.float32]) -> float:
-    """Return the distance of cameras from their middle, RMS."""
-    rotation, translation = camera_from_world[:, :3, :3], camera_from_world[:, :3, 3]
-    centres = -np.einsum('nji,nj->ni', rotation, translation)
-    return float(np.linalg.norm(centres - centres.mean(axis=0)) / math.sqrt(len(centres)))
 
 
 def _view(

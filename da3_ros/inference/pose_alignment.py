@@ -14,7 +14,7 @@ from da3_ros.geometry.robust import ransac_similarity
 from da3_ros.geometry.rotation import nearest_rotation
 from da3_ros.geometry.se3 import homogeneous, invert
 from da3_ros.geometry.sim3 import Sim3
-from da3_ros.geometry.umeyama import similarity_from_points
+from da3_ros.geometry.umeyama import similarity_from_points, spread
 
 AlignmentMethod = Literal['umeyama', 'ransac', 'orientations', 'orientations_unit_scale']
 
@@ -119,7 +119,7 @@ def align_poses(predicted: NDArray[np.float32], given: NDArray[np.float32]) -> P
 
 def _closed_form(sources: FloatArray, targets: FloatArray) -> tuple[AlignmentMethod, Sim3 | None]:
     method: AlignmentMethod = 'ransac' if len(sources) >= RANSAC_MIN_VIEWS else 'umeyama'
-    if any(_is_line(points) or _spread(points) == 0 for points in (sources, targets)):
+    if any(_is_line(points) or _clear_spread(points) == 0 for points in (sources, targets)):
         return method, None
     try:
         if method == 'ransac':
@@ -141,17 +141,17 @@ def _by_orientations(
     votes = world_from_predicted[:, :3, :3] @ world_from_given[:, :3, :3].transpose(0, 2, 1)
     rotation = nearest_rotation(votes.sum(axis=0))
     sources, targets = world_from_given[:, :3, 3], world_from_predicted[:, :3, 3]
-    spread, wanted = _spread(sources), _spread(targets)
+    given, wanted = _clear_spread(sources), _clear_spread(targets)
     method: AlignmentMethod = 'orientations'
-    scale = wanted / spread if spread > 0 and wanted > 0 else 1.0
-    if spread == 0 or wanted == 0:
+    scale = wanted / given if given > 0 and wanted > 0 else 1.0
+    if given == 0 or wanted == 0:
         method = 'orientations_unit_scale'
     translation = targets.mean(axis=0) - scale * (rotation @ sources.mean(axis=0))
     return method, Sim3(scale, rotation, translation)
 
 
-def _spread(points: FloatArray) -> float:
-    """Return the root mean square distance from the centroid, zero when it is only rounding."""
-    spread = float(np.sqrt(((points - points.mean(axis=0)) ** 2).sum(axis=1).mean()))
+def _clear_spread(points: FloatArray) -> float:
+    """Return the spread of points, zero when it is only rounding."""
+    distance = spread(points)
     reach = float(np.abs(points).max())
-    return spread if spread > POINT_TOLERANCE * max(reach, 1e-3) else 0.0
+    return distance if distance > POINT_TOLERANCE * max(reach, 1e-3) else 0.0

@@ -11,6 +11,7 @@ import numpy as np
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.parallax import metres_by_parallax
 from da3_ros.geometry.se3 import invert
+from da3_ros.geometry.umeyama import spread
 from da3_ros.stream.odometry_scale import Ratio, ratio_to_odometry, remembered
 from da3_ros.stream.placing import WindowSet
 from da3_ros.stream.rig import Poses
@@ -128,19 +129,18 @@ def _rig(
     measured = scale_from_rig(pairs, position_noise, _CLOSE_SIGMA)
     # An estimator that was told poses has compared the images already.
     if measured is None and prediction.conditioning == 'none':
-        is_known = state.world is not None and state.world.is_metric and state.chain is not None
-        guess = state.chain.value if is_known and state.chain is not None else None
-        measured = _parallax_of_rig(sets[-1], pairs[-1][1], guess)
+        chain = state.chain if state.world is not None and state.world.is_metric else None
+        measured = _parallax_of_rig(sets[-1], pairs[-1][1], chain)
     return MetricCandidate('rig', measured or scale_from_rig(pairs, position_noise))
 
 
-def _parallax_of_rig(newest: WindowSet, rig: Poses, guess: float | None) -> LogScale | None:
+def _parallax_of_rig(newest: WindowSet, rig: Poses, expected: LogScale | None) -> LogScale | None:
     """Return log(metres per unit) by what the cameras of a set see in common.
 
     Args:
         newest: the set.
         rig: base_from_camera, metres.
-        guess: what is expected; None to look around the distances that were predicted.
+        expected: None to look around the distances that were predicted.
     """
     views = [view for view in newest.views if view.key[0] in rig]
     shapes = {view.prediction.depth.shape for view in views}
@@ -148,8 +148,8 @@ def _parallax_of_rig(newest: WindowSet, rig: Poses, guess: float | None) -> LogS
         return None
     poses = np.array([rig[view.key[0]] for view in views])
     seen = np.array([view.window_from_camera for view in views])
-    apart, apart_m = (float(np.linalg.norm(np.std(p[:, :3, 3], axis=0))) for p in (seen, poses))
-    if guess is None and not apart > 0:
+    apart, apart_m = spread(seen[:, :3, 3]), spread(poses[:, :3, 3])
+    if min(apart, apart_m) <= 0:
         return None
     cameras = [view.prediction.calibrated_camera or view.prediction.camera for view in views]
     found = metres_by_parallax(
@@ -157,8 +157,8 @@ def _parallax_of_rig(newest: WindowSet, rig: Poses, guess: float | None) -> LogS
         np.stack([view.prediction.depth for view in views]),
         np.stack([camera.to_corner_origin() for camera in cameras]),
         invert(poses),
-        math.log(apart_m / apart) if guess is None else guess,
-        is_vague=guess is None,
+        math.log(apart_m / apart) if expected is None else expected.value,
+        is_vague=expected is None,
     )
     return None if found is None else LogScale(found.log_metres, found.sigma)
 

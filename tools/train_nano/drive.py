@@ -11,9 +11,9 @@ import numpy as np
 
 from da3_ros.assembly import Pipeline, build_pipeline
 from da3_ros.config import from_flat
-from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.metrics import depth_error, trajectory_error
 from da3_ros.geometry.se3 import invert
+from da3_ros.geometry.umeyama import spread
 from da3_ros.synthetic.trajectory import START_NS
 from da3_ros.synthetic.wheels import odom_from_base
 from da3_ros.synthetic.world import SyntheticWorld
@@ -114,11 +114,6 @@ def _compared(world: SyntheticWorld, placed: list[PosedSet], *, is_metric: bool)
         delta1_scaled=scaled.delta1,
         ate_m=path.rmse,
         rotation_deg=float(np.degrees(started.rotation_rmse_rad)),
-        ate_still_m=_spread_m(true_poses),
+        ate_still_m=spread(true_poses[:, :3, 3]),
         way_m=float(np.linalg.norm(np.diff(true_poses[:, :3, 3], axis=0), axis=1).sum()),
     )
-
-
-def _spread_m(poses: FloatArray) -> float:
-    places = poses[:, :3, 3]
-    return float(np.sqrt(((places - places.mean(axis=0)) ** 2).sum(axis=1).mean()))
