@@ -104,6 +104,68 @@ class _Pair:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Views:
+    """Images to compare, and points of each; what does not depend on the unit of depth."""
+
+    shown: list[Float32Array]
+    """(H, W) per view, see `_comparable`."""
+    matrices: FloatArray
+    """(N, 3, 3) in pixels, the first pixel's centre at (0, 0), as images are sampled."""
+    camera_from_world: FloatArray
+    """(N, 4, 4) metres."""
+    points: list[FloatArray]
+    """(3, P) per view, in its camera, in the unit of depth; P is zero where none is known."""
+    values: list[Float32Array]
+    """(P,) per view: what it shows there."""
+
+    @staticmethod
+    def of(
+        images: NDArray[np.uint8],
+        depth: NDArray[np.floating],
+        intrinsics: NDArray[np.floating],
+        camera_from_world: NDArray[np.floating],
+    ) -> _Views:
+        """Return the views of `metres_by_parallax`, made small enough."""
+        height, width = images.shape[1:3]
+        shrink = min(1.0, LARGEST_SIDE / max(height, width))
+        size = (round(width * shrink), round(height * shrink))
+        area = cv2.INTER_AREA
+        shown = [_comparable(cv2.resize(image, size, interpolation=area)) for image in images]
+        matrices = np.array(intrinsics, np.float64)
+        matrices[:, 0] *= size[0] / width
+        matrices[:, 1] *= size[1] / height
+        matrices[:, :2, 2] -= 0.5
+        step = max(1, math.isqrt(size[0] * size[1] // _POINTS))
+        v, u = np.mgrid[step // 2 : size[1] : step, step // 2 : size[0] : step].reshape(2, -1)
+        rays = np.linalg.inv(matrices) @ np.stack([u, v, np.ones_like(u)]).astype(np.float64)
+        points, values = [], []
+        for image, ray, z in zip(shown, rays, depth, strict=True):
+            near = cv2.resize(z.astype(np.float32), size, interpolation=cv2.INTER_NEAREST)[v, u]
+            known = np.isfinite(near) & (near > 0)
+            points.append(ray[:, known] * near[known])
+            values.append(image[v[known], u[known]])
+        return _Views(shown, matrices, np.asarray(camera_from_world, np.float64), points, values)
+
+    def pairs(self, metres: float) -> Iterator[_Pair]:
+        """Yield every view with those others whose parallax is closest to what tells most."""
+        poses = self.camera_from_world
+        for view, points in enumerate(self.points):
+            if not points.size:
+                continue
+            middle = metres * float(np.median(points[2]))
+            for other in _partners(poses, view, self.matrices[view, 0, 0] / middle):
+                other_from_view = poses[other] @ invert(poses[view])
+                matrix = self.matrices[other]
+                yield _Pair(
+                    view,
+                    self.values[view],
+                    (matrix @ other_from_view[:3, :3] @ points).astype(np.float32),
+                    (matrix @ other_from_view[:3, 3:]).astype(np.float32),
+                    self.shown[other],
+                )
+
+
 def metres_by_parallax(
     images: NDArray[np.uint8],
     depth: NDArray[np.floating],
@@ -128,27 +190,20 @@ def metres_by_parallax(
         None when the views do not tell: too close together, too little in common, no texture, or
         no agreement.
     """
-    views = (images, depth, intrinsics, camera_from_world)
-    found = _around(*views, log_guess)
+    views = _Views.of(images, depth, intrinsics, camera_from_world)
+    found = _around(views, log_guess)
     if found is not None or not is_vague:
         return found
-    sides = [_around(*views, log_guess + side * 1.5 * REACH) for side in (-1, 1)]
+    sides = [_around(views, log_guess + side * 1.5 * REACH) for side in (-1, 1)]
     said = [side for side in sides if side is not None]
     return min(said, key=lambda side: side.difference, default=None)
 
 
-def _around(
-    images: NDArray[np.uint8],
-    depth: NDArray[np.floating],
-    intrinsics: NDArray[np.floating],
-    camera_from_world: NDArray[np.floating],
-    log_guess: float,
-) -> Parallax | None:
+def _around(views: _Views, log_guess: float) -> Parallax | None:
     """Return what is found within `REACH` of a guess."""
-    pairs = list(_pairs(images, depth, intrinsics, camera_from_world, math.exp(log_guess)))
     coarse: dict[int, FloatArray] = {}
     kept = []
-    for pair in pairs:
+    for pair in views.pairs(math.exp(log_guess)):
         places, inside = pair.places(np.exp(log_guess + _COARSE))
         # The same points at every place, or leaving the image would pay.
         common = np.asarray(inside.all(axis=0))
@@ -174,46 +229,6 @@ def _around(
     return Parallax(
         found, max(scatter / math.sqrt(len(said)), _SIGMA_FLOOR), float(fine.min()) / points
     )
-
-
-def _pairs(
-    images: NDArray[np.uint8],
-    depth: NDArray[np.floating],
-    intrinsics: NDArray[np.floating],
-    camera_from_world: NDArray[np.floating],
-    metres: float,
-) -> Iterator[_Pair]:
-    """Yield every view with those others whose parallax is closest to what tells most."""
-    height, width = images.shape[1:3]
-    shrink = min(1.0, LARGEST_SIDE / max(height, width))
-    size = (round(width * shrink), round(height * shrink))
-    shown = [_comparable(cv2.resize(seen, size, interpolation=cv2.INTER_AREA)) for seen in images]
-    matrices = np.array(intrinsics, np.float64)
-    matrices[:, 0] *= size[0] / width
-    matrices[:, 1] *= size[1] / height
-    # Pixels are counted from the centre of the first one, as images are sampled.
-    matrices[:, :2, 2] -= 0.5
-    poses = np.asarray(camera_from_world, np.float64)
-    step = max(1, math.isqrt(size[0] * size[1] // _POINTS))
-    v, u = np.mgrid[step // 2 : size[1] : step, step // 2 : size[0] : step].reshape(2, -1)
-    rays = np.linalg.inv(matrices) @ np.stack([u, v, np.ones_like(u)]).astype(np.float64)
-    for view, z in enumerate(depth):
-        near = cv2.resize(z.astype(np.float32), size, interpolation=cv2.INTER_NEAREST)[v, u]
-        known = np.isfinite(near) & (near > 0)
-        if not known.any():
-            continue
-        points = rays[view][:, known] * near[known]
-        value = shown[view][v[known], u[known]]
-        middle = metres * float(np.median(near[known]))
-        for other in _partners(poses, view, matrices[view, 0, 0] / middle):
-            other_from_view = poses[other] @ invert(poses[view])
-            yield _Pair(
-                view,
-                value,
-                (matrices[other] @ other_from_view[:3, :3] @ points).astype(np.float32),
-                (matrices[other] @ other_from_view[:3, 3:]).astype(np.float32),
-                shown[other],
-            )
 
 
 def _partners(poses: FloatArray, view: int, px_per_m: float) -> list[int]:

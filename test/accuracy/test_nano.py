@@ -154,7 +154,7 @@ def test_a_drive_on_images_alone_has_its_metres_from_the_rig(
     assert figures.absrel < 0.08
     assert figures.absrel_scaled < 0.08
     assert figures.ate_m < 0.5 * figures.ate_still_m
-    assert figures.rotation_deg < 10
+    assert figures.rotation_deg < 8
 
 
 def test_one_camera_with_wheel_odometry_is_metric(nano: DepthAnything3) -> None:

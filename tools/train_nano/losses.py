@@ -195,9 +195,14 @@ def spread_loss(encoding: Tensor, extrinsics: Tensor) -> Tensor:
 
 
 def _log_spread(positions: Tensor) -> Tensor:
-    """Return the logarithm of the distance from the middle, RMS, of positions (S, V, 3)."""
+    """Return the logarithm of the spread of positions (S, V, 3), that of short ones bounded."""
+    return 0.5 * (square_spread(positions) + _SHORT**2).log()
+
+
+def square_spread(positions: Tensor) -> Tensor:
+    """Return the mean square (S,) of the distances of positions (S, V, 3) from their middle."""
     away = positions - positions.mean(dim=1, keepdim=True)
-    return 0.5 * (away.square().sum(dim=-1).mean(dim=1) + _SHORT**2).log()
+    return away.square().sum(dim=-1).mean(dim=1)
 
 
 def _from_others(rotation: Tensor, position: Tensor) -> Tensor:

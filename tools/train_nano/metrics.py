@@ -18,6 +18,7 @@ from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.pose_encoding import invert_rigid
 from da3_ros.synthetic.family import Split, make_batch
 from tools.train_nano.config import NANO_SIZE
+from tools.train_nano.losses import square_spread
 from tools.train_nano.targets import Targets, make_targets
 
 AUC_LIMIT_DEG = 30
@@ -120,17 +121,14 @@ def metric_error(depth: Tensor, extrinsics: Tensor, targets: Targets) -> float:
         extrinsics: (S, V, 3, 4) camera_from_world in the same answer.
         targets: the truth.
     """
-    guess, truth = (invert_rigid(poses)[..., :3, 3] for poses in (extrinsics, targets.extrinsics))
-    scale = _spread(truth) / _spread(guess).clamp_min(_MIN_BASELINE)
+    guess, truth = (
+        square_spread(invert_rigid(poses)[..., :3, 3]).sqrt()
+        for poses in (extrinsics, targets.extrinsics)
+    )
+    scale = truth / guess.clamp_min(_MIN_BASELINE)
     error = (depth * scale[:, None, None, None] - targets.depth).abs() / targets.depth
     known = targets.known
     return float(((error * known).flatten(1).sum(1) / known.flatten(1).sum(1)).mean())
-
-
-def _spread(positions: Tensor) -> Tensor:
-    """Return the distance from the middle, RMS, of positions (S, V, 3)."""
-    away = positions - positions.mean(dim=1, keepdim=True)
-    return away.square().sum(dim=-1).mean(dim=1).sqrt()
 
 
 def pose_figures(extrinsics: Tensor, truth: Tensor) -> dict[str, float]:
