@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from helpers.golden import Golden
+from tools.parity.goldens import Golden
 
 
 class RecordedSampler:

@@ -10,7 +10,8 @@ from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.pose_alignment import normalise_extrinsics
 from da3_ros.inference.postprocess import Prediction
 from da3_ros.inference.preprocess import preprocess
-from helpers.golden import (
+from helpers.samplers import RecordedSampler
+from tools.parity.goldens import (
     GOLDEN_DIR,
     NOISE_FACTOR,
     Array,
@@ -20,7 +21,6 @@ from helpers.golden import (
     max_relative_error,
     max_rotation_error_rad,
 )
-from helpers.samplers import RecordedSampler
 
 BOUND = 1e-4
 CASES = sorted(path.stem for path in GOLDEN_DIR.glob('da3-small__api_*.npz'))

@@ -15,7 +15,7 @@ from da3_ros.errors import CheckpointError
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.checkpoint import load_network, save_checkpoint
 from da3_ros.inference.hub import PUBLISHED, HubOptions, find_checkpoint, repository_of
-from helpers.golden import read_manifest
+from tools.parity.goldens import read_manifest
 
 LEVEL = 'model.head.scratch.output_conv2_aux.{}.2.{}'
 REPOSITORY = 'depth-anything/DA3-SMALL'

@@ -14,7 +14,7 @@ from da3_ros.inference.engine import Da3Estimator
 from da3_ros.model.config import NetworkConfig, SingleViewConfig
 from da3_ros.types import CameraFrame, FrameSet, Window
 from helpers import tiny
-from helpers.weights import synthetic_network
+from tools.parity.synthetic_weights import synthetic_network
 
 RES = 56
 CALIBRATION = PinholeCamera.from_focal(60, 61, 31.2, 23.4, ImageSize(48, 64))

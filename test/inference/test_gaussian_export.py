@@ -15,7 +15,7 @@ from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.prediction_export import export_options, scene_of
 from da3_ros.inference.splat_gsplat import gsplat_available, with_renderer
 from helpers import tiny
-from helpers.weights import synthetic_network
+from tools.parity.synthetic_weights import synthetic_network
 
 RES = 56
 SHORT: dict[str, Any] = {'trj_mode': 'original', 'vis_depth': None}

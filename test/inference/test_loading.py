@@ -13,7 +13,7 @@ from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.checkpoint import load_network, save_checkpoint
 from da3_ros.model.arithmetic import Arithmetic, narrow_parameters
 from da3_ros.model.presets import PRESETS
-from helpers.weights import synthetic_network
+from tools.parity.synthetic_weights import synthetic_network
 
 CPU = torch.device('cpu')
 STATUS = Path('/proc/self/status')

@@ -12,7 +12,7 @@ from da3_ros.inference.metric import metric_depth
 from da3_ros.inference.runner import NO_RAYS, UNUSED_CAMERAS, UNUSED_INTRINSICS
 from da3_ros.model.config import SingleViewConfig
 from helpers import tiny
-from helpers.weights import synthetic_network
+from tools.parity.synthetic_weights import synthetic_network
 
 RES = 56
 

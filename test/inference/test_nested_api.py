@@ -16,7 +16,7 @@ from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.checkpoint import load_network, save_checkpoint
 from da3_ros.model.config import NetworkConfig
 from helpers import tiny
-from helpers.weights import synthetic_network
+from tools.parity.synthetic_weights import synthetic_network
 
 RES = 56
 

@@ -11,8 +11,8 @@ from da3_ros.inference.checkpoint import load_weights, save_checkpoint
 from da3_ros.inference.old_names import current_names
 from da3_ros.model.build import build_network
 from helpers import tiny
-from helpers.golden import read_manifest
-from helpers.weights import synthetic_network
+from tools.parity.goldens import read_manifest
+from tools.parity.synthetic_weights import synthetic_network
 
 # Current part -> how it was called in training.
 OLD_PARTS = (

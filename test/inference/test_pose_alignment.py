@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 from da3_ros.geometry.se3 import invert, rigid
 from da3_ros.geometry.sim3 import Sim3
 from da3_ros.inference.pose_alignment import align_poses
-from helpers.golden import load_golden
+from tools.parity.goldens import load_golden
 
 TRUTH = Sim3(2.5, Rotation.from_rotvec([0.3, -1.0, 0.7]).as_matrix(), np.array([4.0, -2.0, 1.0]))
 

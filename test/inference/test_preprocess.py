@@ -12,7 +12,7 @@ import pytest
 from da3_ros.errors import PreprocessError
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.inference.preprocess import Placement, load_image, preprocess
-from helpers.golden import load_golden
+from tools.parity.goldens import load_golden
 
 UNIT = load_golden('unit__preprocess')
 PATCH = 14

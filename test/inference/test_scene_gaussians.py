@@ -19,7 +19,7 @@ from da3_ros.synthetic import START_NS, make_world
 from da3_ros.types import PosedView
 from helpers import tiny
 from helpers.export_scenes import make_view
-from helpers.weights import synthetic_network
+from tools.parity.synthetic_weights import synthetic_network
 
 SIZE = ImageSize(42, 56)
 

@@ -5,8 +5,8 @@ import pytest
 
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.model.presets import PRESETS
-from helpers.golden import NOISE_FACTOR, load_golden, max_relative_error
-from helpers.weights import synthetic_network
+from tools.parity.goldens import NOISE_FACTOR, load_golden, max_relative_error
+from tools.parity.synthetic_weights import synthetic_network
 
 BOUND = 1e-4
 

@@ -7,7 +7,7 @@ import torch
 
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.presets import PRESETS
-from helpers.weights import synthetic_network
+from tools.parity.synthetic_weights import synthetic_network
 
 
 @pytest.fixture(scope='session')

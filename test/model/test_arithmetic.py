@@ -20,7 +20,7 @@ from da3_ros.model.arithmetic import (
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.reference_view import select_reference
 from da3_ros.model.rope import build_tables
-from helpers.golden import load_golden
+from tools.parity.goldens import load_golden
 
 CPU = torch.device('cpu')
 GRID = (20, 36)

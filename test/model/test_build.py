@@ -8,7 +8,7 @@ from da3_ros.inference.checkpoint import tied_aliases
 from da3_ros.inference.old_names import PREFIX
 from da3_ros.model.build import any_view_part, build_network
 from da3_ros.model.presets import PRESETS, preset
-from helpers.golden import read_manifest
+from tools.parity.goldens import read_manifest
 
 
 @pytest.mark.parametrize('name', list(PRESETS))

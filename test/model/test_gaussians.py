@@ -20,7 +20,7 @@ from da3_ros.model.outputs import Gaussians
 from da3_ros.model.pose_encoding import invert_rigid
 from da3_ros.model.spherical_harmonics import rotate_harmonics
 from helpers import tiny
-from helpers.weights import synthetic_network
+from tools.parity.synthetic_weights import synthetic_network
 
 SIZE = (3, 4)
 CONFIG = tiny.GAUSSIAN

@@ -8,7 +8,7 @@ from da3_ros.errors import ModelError
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.outputs import EncodedViews, NetworkOutput
 from helpers import tiny
-from helpers.weights import synthetic_network
+from tools.parity.synthetic_weights import synthetic_network
 
 TOLERANCE = 2e-5
 

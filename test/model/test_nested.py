@@ -9,7 +9,7 @@ from da3_ros.model.build import build_network
 from da3_ros.model.nested import NestedNetwork
 from da3_ros.model.outputs import Gaussians, NetworkOutput
 from helpers import tiny
-from helpers.weights import synthetic_network
+from tools.parity.synthetic_weights import synthetic_network
 
 SHAPE = (1, 2, 12, 14)
 FOCAL = 450.0

@@ -21,7 +21,7 @@ from torch import Tensor
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.presets import PRESETS
 from da3_ros.model.single_view import SingleViewNetwork
-from helpers.weights import synthetic_network
+from tools.parity.synthetic_weights import synthetic_network
 
 FOLDER = os.environ.get('DA3_ORACLE')
 TOLERANCE = 1e-4

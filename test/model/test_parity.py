@@ -11,7 +11,8 @@ from da3_ros.model.heads import RayMaps
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.outputs import FusedViews, NetworkOutput
 from da3_ros.model.ray_pose import cameras_from_rays
-from helpers.golden import (
+from helpers.samplers import RecordedSampler
+from tools.parity.goldens import (
     GOLDEN_DIR,
     NOISE_FACTOR,
     Array,
@@ -21,7 +22,6 @@ from helpers.golden import (
     max_relative_error,
     max_rotation_error_rad,
 )
-from helpers.samplers import RecordedSampler
 
 BOUND = 1e-4
 FOCAL_AND_CENTRE = ((0, 1, 0, 1), (0, 1, 2, 2))

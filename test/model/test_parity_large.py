@@ -18,7 +18,7 @@ from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.outputs import Gaussians, NetworkOutput
 from da3_ros.model.presets import PRESETS
 from da3_ros.model.single_view import SingleViewNetwork
-from helpers.golden import (
+from tools.parity.goldens import (
     NOISE_FACTOR,
     Array,
     Golden,
@@ -27,7 +27,7 @@ from helpers.golden import (
     max_relative_error,
     max_rotation_error_rad,
 )
-from helpers.weights import synthetic_network
+from tools.parity.synthetic_weights import synthetic_network
 
 BOUND = 1e-4
 GAUSSIAN_BOUND = 1e-3

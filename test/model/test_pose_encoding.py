@@ -12,7 +12,7 @@ from da3_ros.model.pose_encoding import (
     quaternion_from_rotation,
     rotation_from_quaternion,
 )
-from helpers.golden import load_golden
+from tools.parity.goldens import load_golden
 
 SIZE = (80, 120)
 

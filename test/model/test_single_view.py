@@ -11,7 +11,7 @@ from da3_ros.model.sampling import SeededPixelSampler, quantile
 from da3_ros.model.single_view import SingleViewNetwork
 from da3_ros.model.sky import fill_sky
 from helpers import tiny
-from helpers.weights import synthetic_network
+from tools.parity.synthetic_weights import synthetic_network
 
 
 @pytest.fixture(scope='module')

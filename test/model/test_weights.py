@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import pytest
 
-from helpers.weights import synthetic_tensor
+from tools.parity.synthetic_weights import synthetic_tensor
 
 # Name, shape, CRC-32 of the float32 bytes, first value: recorded with the goldens.
 RECORDED = [

@@ -31,8 +31,8 @@ from da3_ros.model.gaussian_adapter import (
 from da3_ros.model.gaussian_head import RawGaussians
 from da3_ros.model.pose_encoding import invert_rigid
 from da3_ros.model.presets import PRESETS
-from helpers.golden import max_error_to_peak, max_relative_error
-from helpers.weights import synthetic_network
+from tools.parity.goldens import max_error_to_peak, max_relative_error
+from tools.parity.synthetic_weights import synthetic_network
 
 PYTHON = os.environ.get('DA3_REFERENCE_PYTHON')
 BOUND = 1e-4

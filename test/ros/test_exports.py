@@ -31,7 +31,7 @@ from da3_ros.srv import ExportScene as ExportSceneService
 from da3_ros.types import CameraFrame, PosedView
 from helpers import tiny
 from helpers.ros_process import reserved_domain_id
-from helpers.weights import synthetic_network
+from tools.parity.synthetic_weights import synthetic_network
 
 pytestmark = pytest.mark.ros
 TIMEOUT_S = 20.0

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
-GOLDEN_DIR = Path(__file__).parent.parent / 'data' / 'golden'
+GOLDEN_DIR = Path(__file__).resolve().parents[2] / 'test' / 'data' / 'golden'
 IMAGE_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGE_STD = np.array([0.229, 0.224, 0.225], np.float32)
 
