@@ -13,6 +13,7 @@ from typing import cast
 
 from da3_ros.config import EstimatorOptions, NodeOptions, StreamOptions
 from da3_ros.errors import CheckpointError, ConfigError
+from da3_ros.process import set_threads
 from da3_ros.stream.latest_slot import LatestSlot
 from da3_ros.stream.reconstructor import Reconstructor
 from da3_ros.stream.scene_store import SceneStore
@@ -69,6 +70,7 @@ def _build_network(
     from da3_ros.inference.engine import Da3Estimator
     from da3_ros.model.arithmetic import AttentionKind, Precision
 
+    set_threads(options.threads)
     device = options.device
     if device == 'auto':
         device = 'cuda' if torch.cuda.is_available() else 'cpu'

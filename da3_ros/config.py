@@ -90,6 +90,13 @@ class EstimatorOptions:
         'Attention kernels: auto is those of torch (sdpa); xformers needs its package.',
         choices=ATTENTIONS,
     )
+    threads: int = _option(
+        0,
+        'Threads that the network computes with on a CPU. 0 is auto: OMP_NUM_THREADS where it is '
+        'set, else one per core that this process may use, less one for images and messages.',
+        minimum=0,
+        maximum=1024,
+    )
     process_res: int = _option(
         0,
         'Bound of the image side that the resize method names, px, at least 14; 0 for what the '

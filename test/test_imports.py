@@ -13,6 +13,7 @@ PACKAGE = ROOT / 'da3_ros'
 
 RANKS = {
     'errors': 0,
+    'process': 0,
     'geometry': 1,
     'types': 2,
     'config': 2,

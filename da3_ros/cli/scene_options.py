@@ -88,6 +88,12 @@ class SceneOptions:
     device: Annotated[
         str, typer.Option(help='cpu, cuda, cuda:1, mps or auto.', rich_help_panel=_MODEL)
     ] = 'auto'
+    threads: Annotated[
+        int,
+        typer.Option(
+            min=0, max=1024, help='Threads on a CPU; 0: one per core.', rich_help_panel=_MODEL
+        ),
+    ] = 0
     precision: Annotated[
         PrecisionChoice, typer.Option(help="The backbone's numbers.", rich_help_panel=_MODEL)
     ] = PrecisionChoice.auto

@@ -13,6 +13,7 @@ import typer
 from da3_ros.cli.reporting import in_words, say, show_files
 from da3_ros.cli.scene_options import DEFAULT_MODEL, SceneOptions
 from da3_ros.errors import CheckpointError, ExportError, ModelError
+from da3_ros.process import set_threads
 
 if TYPE_CHECKING:
     import numpy as np
@@ -224,6 +225,7 @@ class SceneRunner:
         say(f'loading {self.checkpoint}')
         from da3_ros.inference.api import DepthAnything3
 
+        set_threads(self.options.threads)
         device = choose_device(self.options.device)
         try:
             model = DepthAnything3.from_pretrained(

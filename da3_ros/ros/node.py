@@ -14,6 +14,7 @@ from da3_ros.assembly import TRUTH_MODEL, build_estimator
 from da3_ros.config import NodeOptions
 from da3_ros.errors import NodeError
 from da3_ros.export.files import remove_abandoned
+from da3_ros.process import threads_in_use, usable_cores
 from da3_ros.ros.diagnostics import diagnostic_array, idle_status
 from da3_ros.ros.lifecycle import ManagedNode, require_alive
 from da3_ros.ros.memory import memory_use, return_freed_memory
@@ -148,7 +149,7 @@ class Da3Node(ManagedNode):
 
     def _activate(self) -> None:
         self._configured.activate()
-        self.get_logger().info('ready')
+        self.get_logger().info(f'ready{_computing()}')
 
     def _deactivate(self) -> None:
         if not self._configured.deactivate(_WORKER_END_S):
@@ -208,3 +209,12 @@ class Da3Node(ManagedNode):
             statuses = processing.statuses(name, state)
         now_ns = self.get_clock().now().nanoseconds
         self._diagnostics.publish(diagnostic_array(now_ns, statuses))
+
+
+def _computing() -> str:
+    """Return with how many threads the network computes; nothing where none is loaded."""
+    threads = threads_in_use()
+    if threads is None:
+        return ''
+    plural = '' if threads == 1 else 's'
+    return f': {threads} thread{plural} for the network, {usable_cores()} cores'

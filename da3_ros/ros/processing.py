@@ -19,6 +19,7 @@ from rclpy.node import Node
 from std_srvs.srv import SetBool, Trigger
 
 from da3_ros.config import NodeOptions
+from da3_ros.process import threads_in_use
 from da3_ros.ros.diagnostics import camera_status, pipeline_status
 from da3_ros.ros.exports import Exports
 from da3_ros.ros.faults import FaultLog
@@ -255,6 +256,7 @@ class Processing:
             'enabled': self._is_enabled,
             'model': self._options.estimator.model,
             'device': device,
+            'threads': threads_in_use() or 'none',
             **memory_use(device),
         }
         stream = pipeline_status(

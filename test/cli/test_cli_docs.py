@@ -7,7 +7,7 @@ from typing import get_type_hints
 
 import typer
 
-from da3_ros.cli.main import COMMANDS, app
+from da3_ros.cli.app import COMMANDS, app
 from da3_ros.cli.scene_options import SceneOptions
 
 TEXT = (Path(__file__).resolve().parents[2] / 'docs' / 'cli.md').read_text(encoding='utf-8')

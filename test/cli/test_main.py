@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from da3_ros.cli.main import COMMANDS
+from da3_ros.cli.app import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ('torch', 'numpy', 'scipy', 'cv2', 'av', 'rosbags', 'mcap', 'rclpy', 'tqdm', 'trimesh')

@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from da3_ros.cli.main import app
+from da3_ros.cli.app import app
 from da3_ros.inference.hub import PUBLISHED
 
 # Parameters stored in the published files.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from da3_ros.cli.main import app
+from da3_ros.cli.app import app
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw
 from da3_ros.sources.bag import BagReader, RawMessage

@@ -6,7 +6,7 @@ from typing import Any
 
 from typer.testing import CliRunner
 
-from da3_ros.cli.main import app
+from da3_ros.cli.app import app
 
 SMALL = ('--process-res', '56', '--device', 'cpu')
 """Options that make every command quick."""

@@ -210,7 +210,6 @@ def _environment(domain_id: int, variables: Mapping[str, str]) -> dict[str, str]
         **os.environ,
         'PYTHONPATH': os.pathsep.join(part for part in path if part),
         'PYTHONUNBUFFERED': '1',
-        'OMP_NUM_THREADS': '1',
         'ROS_DOMAIN_ID': str(domain_id),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
         **variables,

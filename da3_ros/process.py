@@ -1,0 +1,163 @@
+"""What the programs of this package settle before anything else is loaded: threads and Ctrl-C.
+
+Only entry points call this. The Python API leaves its host process as it is.
+
+Libraries read how many threads they may use, and how these wait, from the environment at the
+moment they are loaded. OpenMP threads of torch wait busily by default: beside other programs they
+then hold the very cores that the rest of the work needs (GCC, libgomp manual, GOMP_SPINCOUNT).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+import os
+from pathlib import Path
+import signal
+import sys
+import threading
+from types import FrameType
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+_IMPORT_PAUSE_S = 0.05
+_CPUS = Path('/sys/devices/system/cpu')
+_CGROUP = Path('/sys/fs/cgroup')
+
+
+def usable_cores(cpus: Path = _CPUS, cgroup: Path = _CGROUP) -> int:
+    """Return how many cores this process can compute on at once, at least one.
+
+    Counted are the cores it may run on, hyper-threads of one core once, and no more than the
+    share of time that its control group gets (a container's `--cpus`).
+
+    Args:
+        cpus: where the kernel describes the cores.
+        cgroup: where the control group of a container is mounted.
+    """
+    allowed = _allowed_cpus()
+    siblings = set()
+    for cpu in allowed:
+        try:
+            text = (cpus / f'cpu{cpu}' / 'topology' / 'thread_siblings_list').read_text()
+        except OSError:
+            text = str(cpu)
+        siblings.add(text.strip())
+    cores = max(1, len(siblings))
+    quota = _quota(cgroup)
+    return cores if quota is None else max(1, min(cores, int(quota)))
+
+
+def _allowed_cpus() -> set[int]:
+    if hasattr(os, 'sched_getaffinity'):
+        return set(os.sched_getaffinity(0))
+    return set(range(os.cpu_count() or 1))
+
+
+def _quota(cgroup: Path) -> float | None:
+    """Return the cores' worth of time that the control group may use; None for all of it."""
+    try:
+        # Version 2, then version 1.
+        if (cgroup / 'cpu.max').is_file():
+            limit, period = (cgroup / 'cpu.max').read_text().split()
+        else:
+            limit = (cgroup / 'cpu' / 'cpu.cfs_quota_us').read_text().strip()
+            period = (cgroup / 'cpu' / 'cpu.cfs_period_us').read_text()
+        return None if limit in ('max', '-1') else int(limit) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def node_threads(cores: int) -> int:
+    """Return how many threads a node computes with: one core is left to images and messages."""
+    return max(1, cores - 1)
+
+
+def settle_threads(
+    count: int | None = None, environment: MutableMapping[str, str] = os.environ
+) -> None:
+    """Choose threads for the libraries that are not loaded yet. What the user has set stays.
+
+    Args:
+        count: threads of the network; None for one per core.
+        environment: variables of this process.
+    """
+    environment.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+    if 'OMP_NUM_THREADS' in environment:
+        return
+    environment['OMP_NUM_THREADS'] = str(count or usable_cores())
+    # NumPy's products here are of small matrices, which threads only make slower; those of
+    # OpenBLAS wait busily, whatever OpenMP is told.
+    environment.setdefault('OPENBLAS_NUM_THREADS', '1')
+
+
+_own_threads: int | None = None
+
+
+def set_threads(count: int) -> None:
+    """Let torch compute with so many threads.
+
+    Args:
+        count: threads; 0 for as many as before this was called first.
+    """
+    global _own_threads
+    if count == 0 and _own_threads is None:
+        return
+    import torch
+
+    if _own_threads is None:
+        _own_threads = torch.get_num_threads()
+    torch.set_num_threads(count or _own_threads)
+
+
+def threads_in_use() -> int | None:
+    """Return how many threads torch computes with; None where nothing has loaded it."""
+    torch = sys.modules.get('torch')
+    return None if torch is None else int(torch.get_num_threads())
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Let Ctrl-C end this process at once and without a trace, while its modules are loaded."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may choose, and only there Ctrl-C arrives
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def patient_interrupts() -> Iterator[None]:
+    """Raise KeyboardInterrupt on Ctrl-C, but never within an import.
+
+    Libraries catch what comes while they are loaded and go on with half of their modules: the
+    error that follows names neither the place nor the reason.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    if not _is_importing(frame):
+        raise KeyboardInterrupt
+    again = threading.Timer(_IMPORT_PAUSE_S, os.kill, (os.getpid(), number))
+    again.daemon = True
+    again.start()
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith('<frozen importlib'):
+            return True
+        frame = frame.f_back
+    return False

@@ -1,0 +1,90 @@
+"""Runs the node: middleware, executor, start and end of the process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import logging
+import os
+import threading
+
+import rclpy
+from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor
+
+from da3_ros.errors import Da3Error
+from da3_ros.ros.memory import keep_freed_blocks
+from da3_ros.ros.node import Da3Node
+from da3_ros.ros.processing import EstimatorFactory
+from da3_ros.types import Estimator
+
+_THREADS = 6
+_END_S = 1.0
+
+
+class _Start:
+    """Configures and activates a node on a thread of its own, where loading disturbs nobody.
+
+    Args:
+        node: the node; its executor spins meanwhile.
+    """
+
+    def __init__(self, node: Da3Node) -> None:
+        self._node = node
+        self.has_failed = False
+        threading.Thread(target=self._run, name='da3_start', daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            is_active = self._node.autostart()
+            # One that is told to end while it loads has not failed.
+            self.has_failed = not is_active and self._node.context.ok()
+        except Exception as error:
+            # Another client of the lifecycle was faster, or the process is told to end.
+            if self._node.context.ok():
+                self._node.get_logger().error(f'autostart: {error}')
+            return
+        if self.has_failed:
+            # Ends the executor of the main thread.
+            rclpy.try_shutdown()
+
+
+def run(
+    args: Sequence[str] | None = None, estimator: Estimator | EstimatorFactory | None = None
+) -> int:
+    """Run the node until it is interrupted; return the exit status."""
+    keep_freed_blocks()
+    rclpy.init(args=args)
+    has_ended, status = True, 0
+    try:
+        node = Da3Node(estimator)
+        executor = MultiThreadedExecutor(_THREADS)
+        executor.add_node(node)
+        start: _Start | None = None
+        try:
+            if node.wants_autostart:
+                start = _Start(node)
+            else:
+                node.get_logger().info('unconfigured: waits for transitions of the lifecycle')
+            executor.spin()
+        finally:
+            status = 1 if start is not None and start.has_failed else 0
+            has_ended = node.close(_END_S)
+            # Later versions of the subclass wait for their threads without end, and one of them
+            # may be loading weights.
+            Executor.shutdown(executor, _END_S / 2)
+            node.destroy_node()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except Da3Error as error:
+        rclpy.logging.get_logger('da3_node').fatal(str(error))
+        status = 1
+    except Exception:
+        # A signal shuts the middleware down at once, under a node that is being made.
+        if rclpy.ok():
+            raise
+    rclpy.try_shutdown()
+    if not has_ended:
+        # The estimator is inside one long computation that nothing can interrupt, or weights are
+        # being loaded.
+        logging.shutdown()
+        os._exit(status)
+    return status
