@@ -43,11 +43,15 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _precision(results: Results) -> Iterator[str]:
-    yield from _head('network', 'format', 'images', 'median', 'p99', 'sky that changed')
+    yield from _head(
+        'network', 'format', 'images', 'median', 'p99', 'autocast median', 'autocast p99',
+        'sky that changed',
+    )  # fmt: skip
     for network, figures in _of(results, 'precision'):
         for precision in ('bf16', 'fp16'):
             for source, found in figures.get(precision, {}).items():
-                cells = [f'{100 * float(found[key]):.3f} %' for key in ('median', 'p99')]
+                keys = ('median', 'p99', 'autocast_median', 'autocast_p99')
+                cells = [f'{100 * float(found[key]):.3f} %' for key in keys]
                 sky = f'{100 * float(found["sky_changed"]):.3f} %'
                 yield _row([network, precision, source, *cells, sky])
 
