@@ -44,6 +44,6 @@ def _formats(runner: NetworkRunner) -> list[str]:
     with computed_in(runner, Arithmetic('auto')):
         for place in (device, 'cpu', device):
             runner.to(place)
-            weight = runner.model.get_parameter('backbone.pretrained.blocks.0.mlp.fc1.weight')
+            weight = runner.model.get_parameter('backbone.pretrained.blocks.0.attn.qkv.weight')
             found.append(str(weight.dtype))
     return found
