@@ -2,11 +2,21 @@
 
 from collections.abc import Iterator
 import importlib.util
+import os
 
 import numpy as np
 import pytest
 
 from helpers.ros_process import reserved_domain_id
+from helpers.same_kernel import SAME_KERNEL
+
+_SEED = os.environ.get('DA3_LAST_BIT')
+"""Set by whoever wants this processor to be another one; see `helpers.last_bit`."""
+
+if _SEED is not None:
+    from helpers.last_bit import wrap_numpy
+
+    wrap_numpy()  # before any test module loads the package
 
 
 def _ros_is_missing() -> str | None:
@@ -18,11 +28,26 @@ def _ros_is_missing() -> str | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests that need ROS 2 where it is absent, saying so."""
+    """Skip what cannot run here, saying so."""
     reason = _ros_is_missing()
     for item in items:
         if reason and item.get_closest_marker('ros'):
             item.add_marker(pytest.mark.skip(reason=reason))
+        same = SAME_KERNEL.get(item.nodeid.partition('[')[0])
+        if same and _SEED is not None:
+            item.add_marker(pytest.mark.skip(reason=f'claims the same kernel: {same}'))
+
+
+@pytest.fixture(autouse=True)
+def last_bit() -> Iterator[None]:
+    """Change last bits while a test runs, where `DA3_LAST_BIT` asks for it."""
+    if _SEED is None:
+        yield
+        return
+    from helpers.last_bit import last_bits  # loads torch, which few other tests need
+
+    with last_bits(int(_SEED)):
+        yield
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from da3_ros.sources.video import VIDEO_START_NS
 from da3_ros.synthetic import START_NS, make_family_world
 from da3_ros.synthetic.wheels import odom_from_base
 from helpers.raw_messages import STORE
+from helpers.rounding import assert_equal_pictures, assert_equal_to_rounding
 
 SMALL = ('--seconds', '0.4', '--rate', '5', '--size', '64x48', '--seed', '3')
 
@@ -52,28 +53,26 @@ def test_synthesize_writes_the_world(tmp_path: Path, name: str) -> None:
     assert [m.stamp_ns for m in topics['/left/image_raw']] == stamps
     second = topics['/left/image_raw'][1]
     view = world.render('left', stamps[1])
-    np.testing.assert_array_equal(decode(second).data, view.image.reshape(-1))
+    assert_equal_pictures(decode(second).data, view.image.reshape(-1))
     assert decode(second).header.frame_id == 'left_optical_frame'
     info = decode(topics['/left/camera_info'][1])
     np.testing.assert_array_equal(info.k.reshape(3, 3), view.camera.K)
     depth = decode(topics['/truth/left/depth'][1])
     assert (depth.height, depth.width) == (24, 32)
-    np.testing.assert_array_equal(
+    assert_equal_to_rounding(
         depth.data.view('<f4').reshape(24, 32), world.depth('left', stamps[1], ImageSize(24, 32))
     )
     pose = decode(topics['/truth/odometry'][1]).pose.pose
     truth = world.world_from_base(stamps[1])
     p, q = pose.position, pose.orientation
-    np.testing.assert_array_equal([p.x, p.y, p.z], truth[:3, 3])
+    assert_equal_to_rounding([p.x, p.y, p.z], truth[:3, 3])
     np.testing.assert_allclose(
         matrix_from_quaternion_xyzw([q.x, q.y, q.z, q.w]), truth[:3, :3], atol=1e-12
     )
     (wheels,) = decode(topics['/tf'][1]).transforms
     assert (wheels.header.frame_id, wheels.child_frame_id) == ('odom', 'base_link')
     shift = wheels.transform.translation
-    np.testing.assert_array_equal(
-        [shift.x, shift.y, shift.z], odom_from_base(world, stamps[1])[:3, 3]
-    )
+    assert_equal_to_rounding([shift.x, shift.y, shift.z], odom_from_base(world, stamps[1])[:3, 3])
     (rig,) = topics['/tf_static']
     assert {t.child_frame_id for t in decode(rig).transforms} == {
         f'{camera}_optical_frame' for camera in ('front', 'left', 'right')

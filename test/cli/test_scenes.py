@@ -13,6 +13,7 @@ from da3_ros.errors import CheckpointError, ExportError, ModelError
 from da3_ros.inference.api import DepthAnything3
 from helpers.cli import SMALL, da3, da3_json, failure, invoke
 from helpers.colmap_writer import write_binary
+from helpers.rounding import DEEP, assert_equal_to_rounding
 
 FILES = 'mini_npz'
 
@@ -34,7 +35,7 @@ def test_an_image_becomes_what_the_api_says(
     model = DepthAnything3.from_pretrained(checkpoint)
     expected = model.inference([str(photos / '0.png')], process_res=56)
     found = results(out, 'npz')
-    np.testing.assert_array_equal(found['depth'], expected.depth)
+    assert_equal_to_rounding(found['depth'], expected.depth, DEEP)
     assert expected.intrinsics is not None
     np.testing.assert_allclose(found['intrinsics'], expected.intrinsics, rtol=1e-6)
     assert content['status'] == 'ok'
@@ -86,9 +87,8 @@ def test_options_reach_the_network(
     )
     np.testing.assert_allclose(results(out, 'npz')['depth'], expected.depth, rtol=1e-5)
     assert expected.extrinsics is not None
-    np.testing.assert_allclose(
-        results(out, 'npz')['extrinsics'], expected.extrinsics, rtol=1e-5, atol=1e-6
-    )
+    # The fit of cameras to rays hands on rounding many times larger.
+    assert_equal_to_rounding(results(out, 'npz')['extrinsics'], expected.extrinsics, 1e-3)
 
 
 def test_features_and_gaussians_are_exported(

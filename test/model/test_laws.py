@@ -8,9 +8,12 @@ from da3_ros.errors import ModelError
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.outputs import EncodedViews, NetworkOutput
 from helpers import tiny
+from helpers.rounding import DEEP, assert_equal_to_rounding
 from tools.parity.synthetic_weights import synthetic_network
 
 TOLERANCE = 2e-5
+# Quaternions are scaled to length one: short ones hand on rounding many times larger.
+GAUSSIAN = 1e-4
 
 
 @pytest.fixture
@@ -49,10 +52,10 @@ def test_forward_is_the_composition_of_its_stages(small: AnyViewNetwork, images:
     whole = small(images, export_layers=(2, 6))
     encoded = small.encode(images, (2, 6))
     apart = small.decode(small.fuse(encoded, export_layers=(2, 6)))
-    assert torch.equal(whole.depth, apart.depth)
     assert_same(whole, apart)
     assert list(whole.aux) == ['feat_layer_2', 'feat_layer_6']
-    assert all(torch.equal(whole.aux[name], apart.aux[name]) for name in whole.aux)
+    for name, features in whole.aux.items():
+        assert_equal_to_rounding(apart.aux[name], features, DEEP)
 
 
 @torch.inference_mode()
@@ -90,7 +93,7 @@ def test_permuting_source_views_permutes_the_outputs(
 
 @torch.inference_mode()
 @pytest.mark.parametrize('size', [(14, 14), (28, 42), (56, 84), (140, 182), (182, 140)])
-def test_chunked_equals_unchunked_bit_for_bit(
+def test_chunks_change_results_by_rounding_only(
     small: AnyViewNetwork, size: tuple[int, int]
 ) -> None:
     images = torch.randn(1, 5, 3, *size, generator=torch.Generator().manual_seed(1))
@@ -99,12 +102,12 @@ def test_chunked_equals_unchunked_bit_for_bit(
     for chunk in (1, 2, 3):
         chunked = small(images, chunk=chunk, **options)
         for name in ('depth', 'depth_conf', 'extrinsics', 'intrinsics'):
-            assert torch.equal(getattr(chunked, name), getattr(whole, name)), (chunk, name)
-        assert torch.equal(chunked.aux['feat_layer_2'], whole.aux['feat_layer_2'])
+            assert_equal_to_rounding(getattr(chunked, name), getattr(whole, name), DEEP)
+        assert_equal_to_rounding(chunked.aux['feat_layer_2'], whole.aux['feat_layer_2'], DEEP)
 
 
 @torch.inference_mode()
-def test_nested_and_gaussian_chunks_equal_the_whole_bit_for_bit() -> None:
+def test_chunks_change_nested_results_and_gaussians_by_rounding_only() -> None:
     network = synthetic_network(tiny.NESTED)
     images = torch.randn(1, 5, 3, 140, 182, generator=torch.Generator().manual_seed(1))
     whole = network(images, chunk=100, infer_gs=True)
@@ -112,10 +115,11 @@ def test_nested_and_gaussian_chunks_equal_the_whole_bit_for_bit() -> None:
     for chunk in (1, 2):
         chunked = network(images, chunk=chunk, infer_gs=True)
         assert chunked.gaussians is not None
-        assert torch.equal(chunked.depth, whole.depth)
-        assert torch.equal(chunked.sky, whole.sky)
+        assert_equal_to_rounding(chunked.depth, whole.depth, DEEP)
+        assert_equal_to_rounding(chunked.sky, whole.sky, DEEP)
         for name in ('means', 'scales', 'rotations', 'harmonics', 'opacities'):
-            assert torch.equal(getattr(chunked.gaussians, name), getattr(whole.gaussians, name))
+            one, other = getattr(chunked.gaussians, name), getattr(whole.gaussians, name)
+            assert_equal_to_rounding(one, other, GAUSSIAN)
 
 
 @torch.inference_mode()
@@ -130,7 +134,7 @@ def test_heads_run_for_chosen_views_only(
     assert chosen.extrinsics is not None
     assert whole.extrinsics is not None
     assert chosen.extrinsics.shape == (2, 4, 3, 4)
-    assert torch.equal(chosen.extrinsics, whole.extrinsics)
+    assert_equal_to_rounding(chosen.extrinsics, whole.extrinsics, DEEP)
 
 
 @torch.inference_mode()
@@ -195,7 +199,8 @@ def test_features_come_in_the_order_asked_for(small: AnyViewNetwork, images: Ten
     sorted_layers = small(images, export_layers=(1, 6, 9)).aux
     asked = small(images, export_layers=[9, 1, 9, 6, 1]).aux
     assert list(asked) == ['feat_layer_9', 'feat_layer_1', 'feat_layer_6']
-    assert all(torch.equal(asked[name], sorted_layers[name]) for name in asked)
+    for name, features in asked.items():
+        assert_equal_to_rounding(features, sorted_layers[name], DEEP)
 
 
 def test_bad_requests_are_refused(small: AnyViewNetwork, images: Tensor) -> None:

@@ -14,6 +14,7 @@ from da3_ros.synthetic.family_scene import Kind
 from da3_ros.synthetic.wheels import LENGTH_ERROR, odom_from_base
 from da3_ros.types import FrameSet, Window
 from helpers.family_scenes import distance_to_surfaces
+from helpers.rounding import assert_equal_to_rounding
 
 SIZE = ImageSize(60, 84)
 SECOND_NS = 1_000_000_000
@@ -82,8 +83,8 @@ def test_depth_does_not_depend_on_the_image_size_at_common_rays(world: FamilyWor
 def test_colour_may_be_smoothed_and_depth_stays(world: FamilyWorld) -> None:
     plain = world.render('front', START_NS)
     smooth = world.render('front', START_NS, supersample=2)
-    np.testing.assert_array_equal(plain.depth, smooth.depth)
-    np.testing.assert_array_equal(plain.depth, world.depth('front', START_NS))
+    assert_equal_to_rounding(plain.depth, smooth.depth)
+    assert_equal_to_rounding(plain.depth, world.depth('front', START_NS))
     difference = np.abs(plain.image.astype(int) - smooth.image.astype(int)).mean()
     assert 0 < difference < 10
 
@@ -134,7 +135,7 @@ def test_the_truth_estimator_answers_over_it() -> None:
     window = Window(0, (FrameSet(START_NS, frames),), 1)
     said = TruthEstimator(world, size=SIZE, random_gauge=False).estimate(window)
     for frame, view in zip(frames, said.views, strict=True):
-        np.testing.assert_array_equal(view.depth, world.depth(frame.camera, START_NS))
+        assert_equal_to_rounding(view.depth, world.depth(frame.camera, START_NS))
 
 
 def test_wheels_are_right_for_a_window_and_wrong_after_a_minute(world: FamilyWorld) -> None:
