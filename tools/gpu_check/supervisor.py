@@ -1,11 +1,14 @@
 """Runs parts in worker processes: what hangs or crashes costs one part and nothing else."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from itertools import groupby
 import json
+import os
 from pathlib import Path
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +23,7 @@ LEAST_S = 3.0
 """Nothing is begun with less time left than this."""
 
 _SAID_LINES = 40
+_KILLED_S = 10.0
 
 
 class Worker:
@@ -79,8 +83,14 @@ class Worker:
     def end(self) -> int:
         """End the process, if it still runs, and return its exit status."""
         if self._process.poll() is None:
-            self._process.kill()
-        status = self._process.wait()
+            # Its session is its own: compilers that it started end with it.
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        try:
+            status = self._process.wait(timeout=_KILLED_S)
+        except subprocess.TimeoutExpired:
+            # The driver holds it; nobody can do more.
+            status = -signal.SIGKILL
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
@@ -95,7 +105,7 @@ class Worker:
     def exit_status(self) -> int:
         """Wait for a process whose output has ended, and return its exit status."""
         try:
-            return self._process.wait(timeout=10)
+            return self._process.wait(timeout=_KILLED_S)
         except subprocess.TimeoutExpired:
             return self.end()
 
