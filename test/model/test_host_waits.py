@@ -22,7 +22,7 @@ VIEWS = 5
 SIZE = (42, 56)
 
 
-class NoCopies(TorchDispatchMode):
+class NoCopies(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Fail where a tensor of more than one number comes from the host.
 
     That is one that no operation made: torch turns lists of indices, and the numbers given to
@@ -30,7 +30,7 @@ class NoCopies(TorchDispatchMode):
     """
 
     def __init__(self, network: nn.Module | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._known: list[Tensor] = [] if network is None else list(network.parameters())
         self._ids = {id(tensor) for tensor in self._known}
 
