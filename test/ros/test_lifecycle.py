@@ -26,6 +26,7 @@ from helpers.lifecycle_client import (
     SHUTDOWN,
     LifecycleClient,
 )
+from helpers.patience import BLOCKED_S, PATIENCE_S
 from helpers.ros_process import ROOT, RosProcess
 from helpers.ros_rig import RosRobot
 
@@ -221,10 +222,10 @@ def test_shutdown_from_every_state(ros_domain_id: int, state: str) -> None:
         assert m.process.stop() == 0
 
 
-def test_deactivating_within_a_long_window_takes_less_than_two_seconds(
+def test_deactivating_does_not_wait_for_a_long_window(
     ros_domain_id: int,
 ) -> None:
-    with managed(ros_domain_id, program=(SLOW_NODE, '4.0')) as m:
+    with managed(ros_domain_id, program=(SLOW_NODE, str(BLOCKED_S), '1')) as m:
         client, robot = m.client, m.robot
         assert client.change(CONFIGURE)
         assert client.change(ACTIVATE)
@@ -236,7 +237,7 @@ def test_deactivating_within_a_long_window_takes_less_than_two_seconds(
         for transition, state in ((DEACTIVATE, 'inactive'), (CLEANUP, 'unconfigured')):
             began = time.monotonic()
             assert client.change(transition)
-            assert time.monotonic() - began < 2.0
+            assert time.monotonic() - began < PATIENCE_S
             assert client.state() == state
         m.process.wait_for_line('still being estimated')
         # Configured anew while the old window is still in the works.
@@ -247,16 +248,14 @@ def test_deactivating_within_a_long_window_takes_less_than_two_seconds(
         robot.wait_stamp('window', stamp_ns)
         # Nothing of the window that was given up.
         assert len(robot.messages('window')) == 1
-        robot.send()
-        time.sleep(0.5)
         began = time.monotonic()
         m.process.send(signal.SIGINT)
-        assert m.process.wait(10.0) == 0
-        assert time.monotonic() - began < 2.0
+        assert m.process.wait(BLOCKED_S) == 0
+        assert time.monotonic() - began < PATIENCE_S
 
 
 def test_states_are_told_and_the_process_ends_while_weights_load(ros_domain_id: int) -> None:
-    with managed(ros_domain_id, program=(ODD_NODE, '30', '0')) as m:
+    with managed(ros_domain_id, program=(ODD_NODE, str(BLOCKED_S), '0')) as m:
         m.client.begin_change(CONFIGURE)
         m.process.wait_for_line('loading')
         began = time.monotonic()
@@ -264,16 +263,16 @@ def test_states_are_told_and_the_process_ends_while_weights_load(ros_domain_id: 
         assert not m.client.change(CONFIGURE)
         assert not m.client.set(window=3)[0].successful
         assert m.client.set(max_depth_m=9.0)[0].successful
-        assert time.monotonic() - began < 5.0
+        assert time.monotonic() - began < PATIENCE_S
         began = time.monotonic()
         m.process.send(signal.SIGINT)
-        assert m.process.wait(10.0) == 0
-        assert time.monotonic() - began < 3.0
+        assert m.process.wait(BLOCKED_S) == 0
+        assert time.monotonic() - began < PATIENCE_S
         assert 'Traceback' not in m.process.output
 
 
 def test_autostart_loads_beside_the_executor(ros_domain_id: int) -> None:
-    arguments = ['30', '0', '--ros-args', '-p', 'cameras:=[front]']
+    arguments = [str(BLOCKED_S), '0', '--ros-args', '-p', 'cameras:=[front]']
     with (
         RosProcess(ODD_NODE, *arguments, domain_id=ros_domain_id) as process,
         RosRobot(ros_domain_id, ['front']) as robot,
@@ -282,6 +281,6 @@ def test_autostart_loads_beside_the_executor(ros_domain_id: int) -> None:
         assert LifecycleClient(robot).state() == 'configuring'
         began = time.monotonic()
         process.send(signal.SIGINT)
-        assert process.wait(10.0) == 0
-        assert time.monotonic() - began < 3.0
+        assert process.wait(BLOCKED_S) == 0
+        assert time.monotonic() - began < PATIENCE_S
         assert 'Traceback' not in process.output
