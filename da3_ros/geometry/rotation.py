@@ -1,19 +1,25 @@
 """Rotation matrices, quaternions (order in the name) and the distance between rotations."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.spatial.transform import Rotation
 
 from da3_ros.errors import GeometryError
 from da3_ros.geometry.arrays import FloatArray, as_float
 
 _ORTHONORMAL_TOLERANCE = 1e-3
 
+if TYPE_CHECKING:
+    from scipy.spatial.transform import Rotation
+
 
 def quaternion_xyzw_from_matrix(rotation: ArrayLike) -> FloatArray:
     """Return the unit quaternion (..., 4) in x, y, z, w order with w >= 0 of (..., 3, 3)."""
     matrix = np.asarray(rotation, dtype=np.float64)
-    flat = Rotation.from_matrix(matrix.reshape(-1, 3, 3)).as_quat(canonical=True)
+    flat = _rotations().from_matrix(matrix.reshape(-1, 3, 3)).as_quat(canonical=True)
     return np.asarray(flat, dtype=np.float64).reshape(*matrix.shape[:-2], 4)
 
 
@@ -29,14 +35,14 @@ def matrix_from_quaternion_xyzw(quaternion_xyzw: ArrayLike) -> FloatArray:
         raise GeometryError(
             f'quaternion (x, y, z, w): expected a finite, non-zero one, got {quaternion.tolist()}'
         )
-    flat = Rotation.from_quat(quaternion.reshape(-1, 4)).as_matrix()
+    flat = _rotations().from_quat(quaternion.reshape(-1, 4)).as_matrix()
     return np.asarray(flat, dtype=np.float64).reshape(*quaternion.shape[:-1], 3, 3)
 
 
 def rotation_angle_rad(rotation: ArrayLike) -> FloatArray:
     """Return the angle in [0, pi] of rotations (..., 3, 3), accurate also near 0 and pi."""
     matrix = np.asarray(rotation, dtype=np.float64)
-    flat = Rotation.from_matrix(matrix.reshape(-1, 3, 3)).magnitude()
+    flat = _rotations().from_matrix(matrix.reshape(-1, 3, 3)).magnitude()
     return np.asarray(flat, dtype=np.float64).reshape(matrix.shape[:-2])
 
 
@@ -71,3 +77,10 @@ def require_rotation(name: str, matrix: ArrayLike) -> FloatArray:
             f'got deviation {error:.2g}, determinant {np.linalg.det(rotation):.3g}'
         )
     return rotation
+
+
+def _rotations() -> type[Rotation]:
+    """Return SciPy's rotations, loaded on first use: networks run where there is no SciPy."""
+    from scipy.spatial.transform import Rotation
+
+    return Rotation

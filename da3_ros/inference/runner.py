@@ -215,7 +215,7 @@ class NetworkRunner(nn.Module):
         note: tuple[str, ...] = ()
         while True:
             try:
-                with _float32_products(self.device, tf32=self._arithmetic.tf32):
+                with float32_products(self.device, tf32=self._arithmetic.tf32):
                     return run(chunk), note
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
@@ -242,7 +242,7 @@ class NetworkRunner(nn.Module):
 
 
 @contextmanager
-def _float32_products(device: torch.device, *, tf32: bool) -> Iterator[None]:
+def float32_products(device: torch.device, *, tf32: bool) -> Iterator[None]:
     """Let float32 mean float32 on CUDA, whatever the process has set, unless TF32 is wanted."""
     if device.type != 'cuda':
         yield

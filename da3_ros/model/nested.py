@@ -120,7 +120,8 @@ class NestedNetwork(nn.Module):
         assert geometry.depth_conf is not None
         assert geometry.extrinsics is not None
         assert geometry.intrinsics is not None
-        focal = geometry.intrinsics[..., (0, 1), (0, 1)].mean(-1)
+        # Not indexed by lists: on CUDA these are copied to the device, and the host waits for it.
+        focal = geometry.intrinsics[..., :2, :2].diagonal(dim1=-2, dim2=-1).mean(-1)
         metric_depth = metric.depth * (focal / focal_px)[..., None, None]
         is_sky = metric.sky >= SKY_SCORE
         found, depths, confidences = [], [], []

@@ -293,17 +293,17 @@ class AnyViewNetwork(nn.Module):
         rows = [(scene, view) for scene in range(B) for view in range(V)]
         parts = []
         for some in self._chunks(fused, len(rows), chunk):
-            scenes, views = zip(*rows[some], strict=True)
-            levels = self._levels(fused, rows[some])
-            raw = self.gs_head(levels, images[scenes, views], grid, fused.image_size)
+            chosen = rows[some]
+            levels = self._levels(fused, chosen)
+            raw = self.gs_head(levels, _taken(images, chosen), grid, fused.image_size)
             parts.append(
                 place_gaussians(
                     raw,
-                    output.depth[scenes, views],
-                    poses[scenes, views],
-                    output.intrinsics[scenes, views],
+                    _taken(output.depth, chosen),
+                    _taken(poses, chosen),
+                    _taken(output.intrinsics, chosen),
                     config,
-                    scale[list(scenes)],
+                    _taken(scale[:, None].expand(B, V), chosen),
                 )
             )
         return join_gaussians(parts, B), scale
@@ -323,13 +323,12 @@ class AnyViewNetwork(nn.Module):
 
     def _levels(self, fused: FusedViews, rows: Rows) -> list[Tensor]:
         """Return the features of views as the dense heads want them, (N, h * w, 2 C) each."""
-        scenes, views = zip(*rows, strict=True)
         norm = self.backbone.pretrained.norm
         levels = []
         for level in fused.levels:
             # Token 0 is the camera's; only the cross-view half is normalised here.
-            within = level.within_view[scenes, views, 1:]
-            across = norm(level.across_views[scenes, views, 1:])
+            within = _taken(level.within_view, rows)[:, 1:]
+            across = norm(_taken(level.across_views, rows)[:, 1:])
             levels.append(torch.cat((within, across), dim=-1))
         return levels
 
@@ -346,6 +345,20 @@ class AnyViewNetwork(nn.Module):
             )
         tokens: Tensor = self.cam_enc(extrinsics, intrinsics, views.image_size)
         return tokens
+
+
+def _taken(x: Tensor, rows: Rows) -> Tensor:
+    """Return rows of x (B, V, ...) as (N, ...), in memory of x where they follow one another.
+
+    Indexed one by one and not by a list: on CUDA that is copied to the device, and the host waits
+    until everything before is done.
+    """
+    V = x.shape[1]
+    places = [scene * V + range(V)[view] for scene, view in rows]
+    flat = x.flatten(0, 1)
+    if places == list(range(places[0], places[0] + len(places))):
+        return flat[places[0] : places[0] + len(places)]
+    return torch.stack([flat[place] for place in places])
 
 
 def feature_name(layer: int) -> str:

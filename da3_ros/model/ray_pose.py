@@ -136,7 +136,7 @@ def poses_from_rays(
     rotation, lower = torch.stack(rotations), torch.stack(lowers)
     position = (weights[..., None] * origins).sum(1) / weights.sum(1)[:, None]
     world_from_camera = torch.cat((rotation, position[..., None]), dim=-1)
-    focal = 1.0 / lower[:, (0, 1), (0, 1)]
+    focal = 1.0 / lower[:, :2, :2].diagonal(dim1=-2, dim2=-1)
     centre = lower[:, 2, :2] + 1.0
     return world_from_camera, focal, centre
 

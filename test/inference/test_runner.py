@@ -17,6 +17,7 @@ from da3_ros.inference.out_of_memory import (
     available_bytes,
     is_out_of_memory,
 )
+from da3_ros.inference.runner import float32_products
 from da3_ros.model.arithmetic import Arithmetic
 from da3_ros.model.heads import DualDpt
 from helpers.rounding import DEEP, assert_equal_to_rounding
@@ -176,12 +177,10 @@ def test_formats_survive_a_move(own: DepthAnything3) -> None:
 
 
 def test_float32_products_are_float32_on_cuda_only_while_running() -> None:
-    from da3_ros.inference.runner import _float32_products
-
     matmul: Any = torch.backends.cuda.matmul
     before = matmul.fp32_precision
-    with _float32_products(torch.device('cuda'), tf32=False):
+    with float32_products(torch.device('cuda'), tf32=False):
         assert matmul.fp32_precision == 'ieee'
-    with _float32_products(torch.device('cuda'), tf32=True):
+    with float32_products(torch.device('cuda'), tf32=True):
         assert matmul.fp32_precision == 'tf32'
     assert matmul.fp32_precision == before

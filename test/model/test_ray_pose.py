@@ -8,8 +8,8 @@ from torch import Tensor
 
 from da3_ros.model.pose_encoding import invert_rigid
 from da3_ros.model.ray_pose import SeededSampler, cameras_from_rays, poses_from_rays
-from helpers.samplers import RecordedSampler
 from tools.parity.goldens import load_golden
+from tools.parity.samplers import RecordedSampler
 
 GRID = (24, 32)
 

@@ -8,6 +8,7 @@ bit-identical: `test_weights.py` checks it against frozen checksums.
 """
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 import math
 import re
 from typing import overload
@@ -72,22 +73,33 @@ def synthetic_tensor(name: str, shape: Iterable[int]) -> Array:
 
 
 @overload
-def synthetic_network(config: AnyViewConfig) -> AnyViewNetwork: ...
+def synthetic_network(config: AnyViewConfig, threads: int = ...) -> AnyViewNetwork: ...
 @overload
-def synthetic_network(config: SingleViewConfig) -> SingleViewNetwork: ...
+def synthetic_network(config: SingleViewConfig, threads: int = ...) -> SingleViewNetwork: ...
 @overload
-def synthetic_network(config: NestedConfig) -> NestedNetwork: ...
+def synthetic_network(config: NestedConfig, threads: int = ...) -> NestedNetwork: ...
 @overload
-def synthetic_network(config: NetworkConfig) -> Network: ...
+def synthetic_network(config: NetworkConfig, threads: int = ...) -> Network: ...
 
 
-def synthetic_network(config: NetworkConfig) -> Network:
-    """Build a network with synthetic weights."""
+def synthetic_network(config: NetworkConfig, threads: int = 1) -> Network:
+    """Build a network with synthetic weights.
+
+    Args:
+        config: What to build.
+        threads: Tensors made at once; each comes from a generator of its own, so that their
+            number changes no bit.
+    """
     network = build_network(config)
-    state = {
-        name: torch.from_numpy(synthetic_tensor(f'model.{name}', tensor.shape))
-        for name, tensor in network.state_dict().items()
-    }
+    shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
+
+    def tensor(name: str) -> torch.Tensor:
+        return torch.from_numpy(synthetic_tensor(f'model.{name}', shapes[name]))
+
+    # Largest first, so that no thread is left alone with one at the end.
+    names = sorted(shapes, key=lambda name: -shapes[name].numel())
+    with ThreadPoolExecutor(threads) as pool:
+        state = dict(zip(names, pool.map(tensor, names), strict=True))
     network.load_state_dict(state, assign=True)
     return network.requires_grad_(False).eval()
 

@@ -15,11 +15,13 @@ class RecordedSampler:
         self._prefix = prefix
 
     def minimal_sets(self, pool: int) -> Tensor:
+        """Return the recorded minimal sets."""
         sets = self._golden[f'{self._prefix}ransac_sample_idx'].astype(np.int64)
         assert sets.max() < pool
         return torch.from_numpy(sets)
 
     def refit_order(self, view: int, count: int) -> Tensor:
+        """Return the recorded permutation of a view."""
         order = self._golden[f'{self._prefix}ransac_refit_perm_{view}'].astype(np.int64)
         assert order.max() < count
         return torch.from_numpy(order)
