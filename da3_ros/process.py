@@ -21,6 +21,7 @@ from types import FrameType
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 
+_SETTLED = 'DA3_ROS_SETTLED_THREADS'
 _IMPORT_PAUSE_S = 0.05
 _CPUS = Path('/sys/devices/system/cpu')
 _CGROUP = Path('/sys/fs/cgroup')
@@ -84,9 +85,11 @@ def settle_threads(
         environment: variables of this process.
     """
     environment.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
-    if 'OMP_NUM_THREADS' in environment:
+    given = environment.get('OMP_NUM_THREADS')
+    if given is not None and given != environment.get(_SETTLED):
         return
-    environment['OMP_NUM_THREADS'] = str(count or usable_cores())
+    # Programs that this one starts take the number as settled, not as the user's.
+    environment['OMP_NUM_THREADS'] = environment[_SETTLED] = str(count or usable_cores())
     # NumPy's products here are of small matrices, which threads only make slower; those of
     # OpenBLAS wait busily, whatever OpenMP is told.
     environment.setdefault('OPENBLAS_NUM_THREADS', '1')

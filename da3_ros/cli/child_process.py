@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 import os
 from pathlib import Path
 import signal
@@ -26,7 +26,6 @@ class ChildProcess:
         name: str,
         command: Sequence[str],
         log: Path,
-        defaults: Mapping[str, str] | None = None,
     ) -> None:
         """Start the process.
 
@@ -34,7 +33,6 @@ class ChildProcess:
             name: what to call it in errors.
             command: module and arguments.
             log: file for its output; replaced.
-            defaults: environment variables, where this process has no others of these names.
         """
         self.name = name
         self._log = log
@@ -47,7 +45,7 @@ class ChildProcess:
             stderr=subprocess.STDOUT,
             text=True,
             errors='replace',
-            env={**(defaults or {}), **os.environ, 'PYTHONUNBUFFERED': '1'},
+            env={**os.environ, 'PYTHONUNBUFFERED': '1'},
             start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -183,10 +183,7 @@ def _run(
         recorder = stack.enter_context(
             ChildProcess('recorder', record_command, log / 'record.log')
         )
-        # A network as small as that gains nothing from threads, and loses much where others
-        # compute beside it.
-        threads = {'OMP_NUM_THREADS': '1'} if parameters['model'] == _BUNDLED else None
-        node = stack.enter_context(ChildProcess('node', node_command, log / 'node.log', threads))
+        node = stack.enter_context(ChildProcess('node', node_command, log / 'node.log'))
         recorder.wait_ready(_START_LIMIT_S)
         node.wait_ready(_START_LIMIT_S)
         client = stack.enter_context(NodeClient(_NODE_NAME))
