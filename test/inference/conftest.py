@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-import torch
 
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.model.presets import PRESETS
+from helpers.computing_threads import computing_threads
 from tools.parity.synthetic_weights import synthetic_network
 
 
@@ -17,9 +17,7 @@ def model() -> DepthAnything3:
 
 
 @pytest.fixture(scope='package', autouse=True)
-def one_thread() -> Iterator[None]:
-    """Compute with one thread: many small operations only wait for one another with more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def threads() -> Iterator[None]:
+    """Compute with the same number of threads on every machine."""
+    with computing_threads():
+        yield

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-import torch
 
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.presets import PRESETS
+from helpers.computing_threads import computing_threads
 from tools.parity.synthetic_weights import synthetic_network
 
 
@@ -27,9 +27,7 @@ def base() -> AnyViewNetwork:
 
 
 @pytest.fixture(scope='package', autouse=True)
-def one_thread() -> Iterator[None]:
-    """Compute with one thread: many small operations only wait for one another with more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def threads() -> Iterator[None]:
+    """Compute with the same number of threads on every machine."""
+    with computing_threads():
+        yield
