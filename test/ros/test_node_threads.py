@@ -1,5 +1,9 @@
 """The node computes with a sound number of threads, and says with how many."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from helpers.ros_process import RosProcess
@@ -18,19 +22,29 @@ def threads_of(node: RosProcess) -> int:
     return int(node.wait_for_line(r'ready: (\d+) threads? for the network', 60.0).group(1))
 
 
-@pytest.mark.parametrize(
-    ('parameter', 'variables', 'expected'),
-    [
-        (0, {}, node_threads(usable_cores())),
-        (0, {'OMP_NUM_THREADS': '3'}, 3),
-        (2, {'OMP_NUM_THREADS': '3'}, 2),
-    ],
-)
+def of_torch(variables: dict[str, str]) -> int:
+    """Return how many threads torch itself takes with such variables."""
+    code = 'import torch; print(torch.get_num_threads())'
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(done.stdout)
+
+
+USERS = {'OMP_NUM_THREADS': '2'}
+
+
+@pytest.mark.parametrize('parameter', [0, 3])
+@pytest.mark.parametrize('variables', [{}, USERS], ids=['auto', 'user'])
 def test_the_ready_line_says_the_number(
-    ros_domain_id: int, parameter: int, variables: dict[str, str], expected: int
+    ros_domain_id: int, parameter: int, variables: dict[str, str]
 ) -> None:
     arguments = ['--ros-args', '-p', 'model:=da3-nano', '-p', f'threads:={parameter}']
-    with RosProcess(
-        NODE, *arguments, domain_id=ros_domain_id, variables=NOTHING_SET | variables
-    ) as node:
-        assert threads_of(node) == expected
+    given = NOTHING_SET | variables
+    with RosProcess(NODE, *arguments, domain_id=ros_domain_id, variables=given) as node:
+        own = of_torch(USERS) if variables else node_threads(usable_cores())
+        assert threads_of(node) == (parameter or own)
