@@ -10,7 +10,16 @@ from da3_ros.model.build import Network
 from da3_ros.model.memory import estimate_memory
 
 MEMORY_INFO = Path('/proc/meminfo')
-_ALLOCATOR_WORDS = ('DefaultCPUAllocator', "can't allocate memory", 'not enough memory')
+_ALLOCATOR_WORDS = (
+    'DefaultCPUAllocator',
+    "can't allocate memory",
+    'not enough memory',
+    # Of CUDA's libraries, which ask for memory beside torch's allocator.
+    'CUDNN_STATUS_ALLOC_FAILED',
+    'CUBLAS_STATUS_ALLOC_FAILED',
+    # cuDNN, when no algorithm's workspace fits.
+    'unable to find an engine to execute this computation',
+)
 _MIB = 2**20
 
 

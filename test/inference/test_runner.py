@@ -64,7 +64,14 @@ def fail_when(model: DepthAnything3, monkeypatch: pytest.MonkeyPatch) -> Callabl
 
 
 @pytest.mark.parametrize(
-    'error', [allocator_failure(), MemoryError(), torch.cuda.OutOfMemoryError('CUDA: out')]
+    'error',
+    [
+        allocator_failure(),
+        MemoryError(),
+        torch.cuda.OutOfMemoryError('CUDA: out'),
+        RuntimeError('cuDNN error: CUDNN_STATUS_ALLOC_FAILED'),
+        RuntimeError('GET was unable to find an engine to execute this computation'),
+    ],
 )
 def test_memory_that_runs_out_is_told_in_numbers(
     model: DepthAnything3, fail_when: Callable[..., list[int]], error: BaseException
