@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from helpers.ros_process import RosProcess
+from helpers.ros_process import RosProcess, shared_memory_locks
 
 ROOT = Path(__file__).resolve().parents[1]
 BAD_WORDS = ('Traceback', 'terminate called', 'Exception ignored', 'Error', 'dumped')
@@ -20,7 +20,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 DA3_STATUSES = {0, 130, 143, -signal.SIGINT, -signal.SIGTERM}
 NODE_STATUSES = {0, 130, -signal.SIGINT, -signal.SIGTERM}
 FEW = [0.3, 1.0, 1.8]
-MANY = [round(0.03 * step, 2) for step in range(1, 120)]
+MANY = [round(0.06 * step, 2) for step in range(1, 61)]
 
 
 def check(output: str, status: int, statuses: set[int]) -> None:
@@ -53,9 +53,11 @@ def end_node(domain_id: int, delay_s: float, number: signal.Signals) -> None:
     arguments = ['--ros-args', '-p', 'model:=da3-nano', '-p', 'cameras:=[front]']
     with RosProcess('da3_ros.ros.main', *arguments, domain_id=domain_id) as node:
         time.sleep(delay_s)
+        segments = shared_memory_locks(node.pid)
         node.send(number)
-        check('', node.wait(), NODE_STATUSES)
-        check(node.output, 0, NODE_STATUSES)
+        status = node.wait()
+        check(node.output, status, NODE_STATUSES)
+        assert not [lock for lock in segments if lock.exists()], (delay_s, status, node.output)
 
 
 @pytest.mark.parametrize('number', SIGNALS)

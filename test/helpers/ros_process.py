@@ -183,7 +183,7 @@ class RosProcess:
 
     def kill(self) -> None:
         """Kill the process and its children at once and remove the segments they leave."""
-        locks = _lock_files(self.pid)
+        locks = shared_memory_locks(self.pid)
         try:
             os.killpg(self.pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -217,7 +217,7 @@ def _environment(domain_id: int, variables: Mapping[str, str]) -> dict[str, str]
     return {name: value for name, value in merged.items() if value}
 
 
-def _lock_files(pid: int) -> Sequence[Path]:
+def shared_memory_locks(pid: int) -> Sequence[Path]:
     """List the lock files of the shared-memory segments that a process holds open."""
     held = set()
     for descriptor in Path(f'/proc/{pid}/fd').glob('*'):
