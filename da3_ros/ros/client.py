@@ -12,6 +12,7 @@ from typing import Any
 
 from rclpy.action import ActionClient
 from rclpy.executors import ExternalShutdownException
+from rclpy.task import Future
 
 from da3_ros.action import ExportScene
 from da3_ros.errors import ExportError, NodeError
@@ -30,6 +31,7 @@ class NodeClient:
         Args:
             node_name: of the node to talk to, in the root namespace.
         """
+        self._ended = Future()
         self._changed = threading.Condition()
         self._windows = 0
         self._last: WindowReport | None = None
@@ -52,7 +54,8 @@ class NodeClient:
         trace: TracebackType | None,
     ) -> None:
         """Leave the graph."""
-        self._executor.shutdown()
+        # A shutdown while a callback begins destroys what the executor is about to trigger.
+        self._ended.set_result(None)
         self._thread.join(5.0)
         self._exporter.destroy()
         self._session.close()
@@ -128,6 +131,6 @@ class NodeClient:
 
     def _spin(self) -> None:
         try:
-            self._executor.spin()
+            self._executor.spin_until_future_complete(self._ended)
         except ExternalShutdownException:
             return

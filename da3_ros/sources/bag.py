@@ -12,6 +12,8 @@ from rosbags.rosbag2 import Reader
 
 from da3_ros.errors import SourceError
 
+_SQLITE_MAGIC = b'SQLite format 3\0'
+
 
 @dataclass(frozen=True, slots=True)
 class TopicInfo:
@@ -56,6 +58,7 @@ class BagReader:
         if not self.path.exists():
             raise SourceError(f'bag {self.path}: expected a folder or a file, there is nothing')
         try:
+            _refuse_cut_pages(self.path)
             reader = Reader(self.path)
             reader.open()
         # The parsers below meet arbitrary bytes: whatever they trip over means a damaged file.
@@ -148,6 +151,23 @@ class BagReader:
             f'bag {self.path}: cannot be read as a ROS 2 bag (a folder with metadata.yaml, '
             f'or a .mcap or .db3 file); it may be incomplete or damaged: {what}'
         )
+
+
+def _refuse_cut_pages(path: Path) -> None:
+    """Raise ValueError for an SQLite file that ends within a page.
+
+    SQLite itself refuses a file with pages missing, but fills up a last page that is cut with
+    zeros, and those would be read as the end of a message.
+    """
+    for file in sorted(path.glob('*.db3')) if path.is_dir() else [path]:
+        with file.open('rb') as stream:
+            head = stream.read(18)
+        if not head.startswith(_SQLITE_MAGIC):
+            continue  # a bag of another kind, or one that the parser refuses
+        page = int.from_bytes(head[16:18], 'big')
+        page = 1 << 16 if page == 1 else page
+        if page and (excess := file.stat().st_size % page):
+            raise ValueError(f'{file.name} ends {excess} bytes into a page of {page}')
 
 
 def _is_latched(connection: Connection) -> bool:

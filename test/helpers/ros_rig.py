@@ -16,6 +16,7 @@ from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
@@ -55,6 +56,7 @@ class RosRobot:
         self.node = Node('robot', context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
+        self._ended = Future()
         self._changed = threading.Condition()
         self._messages: dict[str, list[Any]] = {}
         self.images = {c: self._publisher(Image, f'{c}/image_raw') for c in cameras}
@@ -77,14 +79,16 @@ class RosRobot:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._executor.shutdown()
+        # A shutdown while a callback begins destroys what the executor is about to trigger.
+        self._ended.set_result(None)
         self._thread.join(5.0)
+        self._executor.shutdown()
         self.node.destroy_node()
         rclpy.shutdown(context=self._context)
 
     def _spin(self) -> None:
         try:
-            self._executor.spin()
+            self._executor.spin_until_future_complete(self._ended)
         except ExternalShutdownException:
             return
 

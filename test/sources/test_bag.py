@@ -128,6 +128,26 @@ def test_a_truncated_file_is_an_error_that_names_it(
         read(path)
 
 
+@pytest.mark.parametrize('folder', [False, True])
+@pytest.mark.parametrize('cut', [1, 100, 2000])
+@pytest.mark.parametrize('length', [10, 3000])
+def test_an_sqlite_file_that_ends_within_a_page_is_an_error_not_zeros(
+    tmp_path: Path, length: int, cut: int, folder: bool
+) -> None:
+    messages = [text('/note', index, 'x' * length) for index in range(50)]
+    path = tmp_path / ('bag' if folder else 'bag.db3')
+    with BagWriter(path, storage='sqlite3') as bag:
+        bag.add_topic('/note', messages[0].msgtype)
+        for message in messages:
+            bag.write(message.topic, message.stamp_ns, message.data)
+    assert len(read(path)) == len(messages)
+    file = path / 'bag.db3' if folder else path
+    file.write_bytes(file.read_bytes()[:-cut])
+
+    with pytest.raises(SourceError, match='bag'):
+        read(path)
+
+
 @pytest.mark.parametrize('name', ['bag.mcap', 'bag.db3'])
 def test_damaged_bytes_give_a_source_error_or_messages_but_never_a_crash(
     tmp_path: Path, name: str
