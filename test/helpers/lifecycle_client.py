@@ -23,6 +23,8 @@ SHUTDOWN = {
     'inactive': Transition.TRANSITION_INACTIVE_SHUTDOWN,
     'active': Transition.TRANSITION_ACTIVE_SHUTDOWN,
 }
+_TRIES = 6
+_MATCH_S = 10.0
 IMAGE_TOPIC = 'front/image_raw'
 DEPTH_TOPIC = 'front/depth/image'
 
@@ -41,7 +43,7 @@ class LifecycleClient:
         self.node = node or robot.node
         self._name = name
         self._clients: dict[str, Any] = {}
-        self._probes: list[Any] = []
+        self._probes: list[Any] = []  # never destroyed while their executor spins
         self._parameters = AsyncParameterClient(self.node, name)
 
     def call(self, kind: type[Any], service: str, timeout_s: float = 20.0, **fields: Any) -> Any:
@@ -56,11 +58,18 @@ class LifecycleClient:
         return self._clients[service].call_async(kind.Request(**fields))
 
     def _new_client(self, kind: type[Any], service: str) -> Any:
-        """Return a client whose service is there."""
+        """Return a client whose service is there.
+
+        Fast DDS now and then does not match what is made while other endpoints are destroyed, and
+        then never does: another client finds what it already knows of.
+        """
         name = f'{self._name}/{service}'
-        client = self.node.create_client(kind, name)
-        assert client.wait_for_service(20.0), f'no service {name}'
-        return client
+        for _ in range(_TRIES):
+            client = self.node.create_client(kind, name)
+            if client.wait_for_service(_MATCH_S):
+                return client
+            self._probes.append(client)
+        raise AssertionError(f'no service {name} for {_TRIES} clients of {_MATCH_S} s each')
 
     def _await_discovery(self) -> None:
         """Wait until the node knows the clients that were made before.
@@ -79,7 +88,7 @@ class LifecycleClient:
             return any(answer.done() for answer in answers)
 
         self._robot.wait(answered, f'any answer of {self._name}')
-        self._probes.append(client)  # never destroyed while its executor spins
+        self._probes.append(client)
 
     def wait(self, future: Any, what: str, timeout_s: float = 20.0) -> Any:
         """Return what a future brings."""
@@ -100,7 +109,11 @@ class LifecycleClient:
 
     def set(self, **values: Any) -> list[Any]:
         """Set parameters one by one and return the answers."""
-        assert self._parameters.wait_for_services(20.0)
+        for _ in range(_TRIES):
+            if self._parameters.wait_for_services(_MATCH_S):
+                break
+            self._probes.append(self._parameters)
+            self._parameters = AsyncParameterClient(self.node, self._name)
         parameters = [Parameter(n.replace('__', '.'), value=v) for n, v in values.items()]
         future = self._parameters.set_parameters(parameters)
         return list(self.wait(future, 'set_parameters').results)
