@@ -10,9 +10,10 @@ import signal
 import threading
 
 import rclpy
-from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import Executor, ExternalShutdownException
 
 from da3_ros.errors import Da3Error
+from da3_ros.ros.executor import NodeExecutor
 from da3_ros.ros.memory import keep_freed_blocks
 from da3_ros.ros.node import Da3Node
 from da3_ros.ros.processing import EstimatorFactory
@@ -95,7 +96,7 @@ def _run(args: Sequence[str] | None, estimator: Estimator | EstimatorFactory | N
         with _signals_later():
             rclpy.init(args=args)
             node = Da3Node(estimator)
-            executor = MultiThreadedExecutor(_THREADS)
+            executor = NodeExecutor(_THREADS)
             executor.add_node(node)
         start: _Start | None = None
         try:

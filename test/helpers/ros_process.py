@@ -18,6 +18,8 @@ import threading
 import time
 from types import TracebackType
 
+from helpers.one_process_dds import of_programs
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 _SHARED_MEMORY = Path('/dev/shm')
 _LOCK_ATTEMPTS = 20
@@ -208,6 +210,7 @@ def _environment(domain_id: int, variables: Mapping[str, str]) -> dict[str, str]
     path = [str(ROOT), str(ROOT / 'test'), os.environ.get('PYTHONPATH', '')]
     merged = {
         **os.environ,
+        **of_programs(),
         'PYTHONPATH': os.pathsep.join(part for part in path if part),
         'PYTHONUNBUFFERED': '1',
         'ROS_DOMAIN_ID': str(domain_id),

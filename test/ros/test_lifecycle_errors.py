@@ -15,13 +15,15 @@ pytest.importorskip('rclpy')
 pytest.importorskip('da3_ros.msg')
 import rclpy
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode
 from rclpy.parameter import Parameter
+from rclpy.task import Future
 
 from da3_ros.config import NodeOptions
 from da3_ros.errors import CheckpointError
 from da3_ros.msg import WindowReport
+from da3_ros.ros.executor import NodeExecutor
 from da3_ros.ros.node import Da3Node
 from da3_ros.ros.processing import Processing
 from da3_ros.synthetic.truth import TruthEstimator
@@ -75,15 +77,16 @@ class Place:
     def __init__(self, domain_id: int) -> None:
         self._context = Context()
         rclpy.init(context=self._context, domain_id=domain_id)
-        self._executor = MultiThreadedExecutor(6, context=self._context)
+        self._executor = NodeExecutor(6, context=self._context)
         self._nodes: list[Da3Node] = []
+        self._ended = Future()
         self.robot = RosRobot(domain_id, ['front'])
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
 
     def _spin(self) -> None:
         try:
-            self._executor.spin()
+            self._executor.spin_until_future_complete(self._ended)
         except ExternalShutdownException:
             return
 
@@ -97,8 +100,9 @@ class Place:
 
     def close(self) -> None:
         # Whatever the executor waits on must outlive its spinning.
-        self._executor.shutdown(5.0)
+        self._ended.set_result(None)
         self._thread.join(5.0)
+        self._executor.shutdown(5.0)
         assert not self._thread.is_alive()
         for node in self._nodes:
             node.close(1.0)
