@@ -15,6 +15,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.msg import WindowReport
+from helpers.fault_rig import send_until
 from helpers.ros_process import RosProcess, reserved_domain_id
 from helpers.ros_rig import RosRobot
 
@@ -99,9 +100,8 @@ def test_a_changed_resolution_waits_for_its_calibration(
 ) -> None:
     node, robot = pair
     small = ImageSize(60, 80)
-    stamp_ns = robot.send(['front', 'left', 'right'])
-    robot.send(['front', 'left', 'right'])
-    robot.wait_stamp('right/depth/image', stamp_ns)
+    cameras = ['front', 'left', 'right']
+    send_until(robot, 'right/depth/image', lambda m: True, lambda: robot.send(cameras))
     robot.images['right'].publish(robot.image('right', robot.next_stamp(), small))
     node.wait_for_line(
         'camera right, topic /right/camera_info, field width, height: .* for 160x120 pixels, '

@@ -1,6 +1,8 @@
-"""Publish numbered best-effort images at a steady rate once a subscriber is there.
+"""Publish numbered best-effort images, each when the one before has come, or half a second later.
 
-Usage: image_publisher.py HEIGHT WIDTH COUNT RATE_HZ
+A reader that gets no time would miss best-effort images by itself: what is looked at is the way.
+
+Usage: image_publisher.py HEIGHT WIDTH COUNT
 """
 
 import array
@@ -13,9 +15,11 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import Image
-from std_msgs.msg import Empty
+from std_msgs.msg import Empty, UInt32
 
 from helpers.numbered_image import pixels
+
+PATIENCE_S = 0.5
 
 
 def wait_for_subscriber(node: Node, publisher: Publisher, timeout_s: float) -> None:
@@ -38,21 +42,21 @@ def wait_for_subscriber(node: Node, publisher: Publisher, timeout_s: float) -> N
 def main() -> None:
     """Publish, and stay until SIGINT so that the last image is not cut off."""
     height, width, count = map(int, sys.argv[1:4])
-    period_s = 1.0 / float(sys.argv[4])
     rclpy.init()
     node = rclpy.create_node('image_publisher')
     publisher = node.create_publisher(Image, 'image', qos_profile_sensor_data)
+    came: list[int] = []
+    node.create_subscription(UInt32, 'received', lambda m: came.append(m.data), 10)
     message = Image(height=height, width=width, encoding='rgb8', step=3 * width)
     try:
         wait_for_subscriber(node, publisher, 20.0)
-        began = time.monotonic()
         for number in range(count):
             message.data = array.array('B', pixels(number, height, width))
-            due = began + number * period_s
-            while (left := due - time.monotonic()) > 0:
-                rclpy.spin_once(node, timeout_sec=left)
             message.header.stamp = node.get_clock().now().to_msg()
             publisher.publish(message)
+            due = time.monotonic() + PATIENCE_S
+            while number not in came and time.monotonic() < due:
+                rclpy.spin_once(node, timeout_sec=0.05)
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass

@@ -11,7 +11,7 @@ import rclpy
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import Image
-from std_msgs.msg import Empty
+from std_msgs.msg import Empty, UInt32
 
 from helpers.numbered_image import pixels
 
@@ -27,6 +27,7 @@ def main() -> None:
     def receive(message: Image) -> None:
         now_ns = node.get_clock().now().nanoseconds
         number = int.from_bytes(bytes(message.data[:4]), 'little')
+        received.publish(UInt32(data=number))
         numbers.append(number)
         stamp_ns = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
         latencies_ms.append((now_ns - stamp_ns) / 1e6)
@@ -37,6 +38,7 @@ def main() -> None:
     node = rclpy.create_node('image_subscriber')
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     matched = node.create_publisher(Empty, 'matched', latched)
+    received = node.create_publisher(UInt32, 'received', 10)
     events = SubscriptionEventCallbacks(matched=lambda _: matched.publish(Empty()))
     node.create_subscription(
         Image, 'image', receive, qos_profile_sensor_data, event_callbacks=events

@@ -32,7 +32,6 @@ def _send(
         RosProcess(
             _HERE / 'image_publisher.py',
             *size,
-            '15',
             domain_id=domain_id,
             variables=dict.fromkeys(_BOTH, publisher_profile),
         ),
