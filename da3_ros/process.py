@@ -150,6 +150,12 @@ def patient_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+def deaf() -> None:
+    """Ignore Ctrl-C from now on: the work is done, and only the interpreter has still to end."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
     if not _is_importing(frame):
         raise KeyboardInterrupt

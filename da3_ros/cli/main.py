@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from da3_ros.process import INTERRUPTED, loading, patient_interrupts, settle_threads
+from da3_ros.process import INTERRUPTED, deaf, loading, patient_interrupts, settle_threads
 
 
 def run() -> None:
@@ -18,6 +18,8 @@ def run() -> None:
     except KeyboardInterrupt:
         # Between two steps, where nothing is under way.
         sys.exit(INTERRUPTED)
+    finally:
+        deaf()
 
 
 if __name__ == '__main__':

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from da3_ros.process import INTERRUPTED, loading, node_threads, settle_threads, usable_cores
+from da3_ros.process import INTERRUPTED, deaf, loading, node_threads, settle_threads, usable_cores
 
 if TYPE_CHECKING:
     from da3_ros.ros.processing import EstimatorFactory
@@ -23,6 +23,8 @@ def main(
         return run(args, estimator)
     except KeyboardInterrupt:
         return INTERRUPTED
+    finally:
+        deaf()
 
 
 if __name__ == '__main__':

@@ -218,11 +218,11 @@ def check_flat(soaked: Soaked) -> None:
     assert soaked.diagnostics > 0.5 * soaked.seconds
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 def test_half_an_hour_at_a_window_per_second_leaves_the_node_as_it_was(
     ros_domain_id: int,
 ) -> None:
-    check_flat(soak(ros_domain_id, most=1800, least=600, limit_s=60.0))
+    check_flat(soak(ros_domain_id, most=1800, least=1800, limit_s=0.0))
 
 
 @pytest.mark.slow
