@@ -15,13 +15,23 @@ from da3_ros.geometry.umeyama import spread
 from da3_ros.stream.odometry_scale import Ratio, ratio_to_odometry, remembered
 from da3_ros.stream.placing import WindowSet
 from da3_ros.stream.rig import Poses
-from da3_ros.stream.scale import LogScale, scale_from_rig
+from da3_ros.stream.scale import COMMON_SHARE, LogScale, scale_from_rig
 from da3_ros.stream.world_scale import METRIC_SIGMA, MetricCandidate, MetricSource, WorldScale
 from da3_ros.types import Window, WindowPrediction
 
 _MIN_BASELINE_M = 1e-3
 # Predicted places that fit the rig as well as this tell more than what cameras see in common.
 _CLOSE_SIGMA = 0.02
+# A world's unit that is known better is looked for near it only.
+_KNOWN_WELL = 0.1
+_AGREEING_SIGMAS = 3.0
+TOLD_ONLY = (
+    'no metres: the images do not tell how far the cameras are apart relative to depth, and the '
+    'distances that the network was told are no evidence'
+)
+ONE_DISTANCE = (
+    'no metres: one distance between cameras fits any scale, and the images do not confirm it'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +66,12 @@ def metric_candidates(
     Returns:
         The candidates, and the new `OdometryState.way`.
     """
-    odometry, way = _odometry(window, sets, position_noise, state)
+    unit = _unit_of(prediction)
+    odometry, way = MetricCandidate('odometry', None, _odometry_problem(window, sets)), state.way
+    if not odometry.problem and unit is None:
+        odometry = MetricCandidate('odometry', None, doubt=TOLD_ONLY)
+    elif unit is not None and not odometry.problem:
+        odometry, way = _odometry(window, sets, unit, position_noise, state)
     is_metric, by = prediction.is_metric, prediction.metric_by
     candidates: dict[MetricSource, MetricCandidate] = {
         'odometry': odometry,
@@ -73,9 +88,8 @@ def metric_candidates(
     return candidates, way
 
 
-def _odometry(
-    window: Window, sets: Sequence[WindowSet], position_noise: float, state: OdometryState
-) -> tuple[MetricCandidate, Ratio | None]:
+def _told(sets: Sequence[WindowSet]) -> tuple[list[FloatArray], list[FloatArray]]:
+    """Return predicted poses of the views that odometry knows, and what it says of them."""
     predicted: list[FloatArray] = []
     told: list[FloatArray] = []
     for window_set in sets:
@@ -85,19 +99,35 @@ def _odometry(
             if camera in odometry:
                 predicted.append(pose)
                 told.append(odometry[camera])
-    views = len(window.views)
-    if not told or (len(told) == 1 and views > 1):
-        note = next((s.prior.note for s in window.sets if s.prior and s.prior.note), '')
-        reason = note or ('no transform of it came' if told else 'is prior_frame set?')
-        problem = f'odometry tells {len(told)} of {views} poses ({reason})'
-        return MetricCandidate('odometry', None, problem), state.way
+    return predicted, told
+
+
+def _odometry_problem(window: Window, sets: Sequence[WindowSet]) -> str:
+    """Return why odometry is not there; empty when it is."""
+    count, views = len(_told(sets)[1]), len(window.views)
+    if count > 1 or (count and views == 1):
+        return ''
+    note = next((s.prior.note for s in window.sets if s.prior and s.prior.note), '')
+    reason = note or ('no transform of it came' if count else 'is prior_frame set?')
+    return f'odometry tells {count} of {views} poses ({reason})'
+
+
+def _odometry(
+    window: Window,
+    sets: Sequence[WindowSet],
+    unit_sigma: float,
+    position_noise: float,
+    state: OdometryState,
+) -> tuple[MetricCandidate, Ratio | None]:
+    """Return what odometry measures, and what it adds to later windows."""
+    predicted, told = _told(sets)
     overlap = len(window.sets) / window.new_sets
     ratio = ratio_to_odometry(np.array(predicted), np.array(told), position_noise, overlap)
     if ratio is None:
         return MetricCandidate('odometry', None), state.way
     alone = ratio.log_scale()
     if alone is not None:
-        return MetricCandidate('odometry', alone), None
+        return MetricCandidate('odometry', alone.with_unit(unit_sigma)), None
     world, chain = state.world, state.chain
     if world is None:
         return MetricCandidate('odometry', None), ratio
@@ -108,8 +138,17 @@ def _odometry(
     together = way.log_scale() if way else None
     if together is None:
         return MetricCandidate('odometry', None, is_gathering=way is not None), way
-    value = together.value + chain.value
-    return MetricCandidate('odometry', LogScale(value, together.sigma)), None
+    measured = LogScale(together.value + chain.value, together.sigma).with_unit(unit_sigma)
+    return MetricCandidate('odometry', measured), None
+
+
+def _unit_of(prediction: WindowPrediction) -> float | None:
+    """Return how well a window's own distances are known beside what residuals show.
+
+    None where they only repeat what the network had been told.
+    """
+    sigma = prediction.unit_sigma
+    return 0.0 if sigma is None and prediction.conditioning == 'none' else sigma
 
 
 def _rig(
@@ -126,12 +165,52 @@ def _rig(
     if not any(_has_baseline(calibrated) for _, calibrated in pairs):
         problem = 'no two cameras have known places on the robot that are apart'
         return MetricCandidate('rig', None, problem)
-    measured = scale_from_rig(pairs, position_noise, _CLOSE_SIGMA)
-    # An estimator that was told poses has compared the images already.
-    if measured is None and prediction.conditioning == 'none':
-        chain = state.chain if state.world is not None and state.world.is_metric else None
-        measured = _parallax_of_rig(sets[-1], pairs[-1][1], chain)
-    return MetricCandidate('rig', measured or scale_from_rig(pairs, position_noise))
+    unit = prediction.unit_sigma
+    if unit is not None or prediction.conditioning != 'none':
+        # The estimator has compared the images already.
+        placed = scale_from_rig(pairs, position_noise)
+        if unit is None or placed is None:
+            return MetricCandidate('rig', None, doubt='' if unit is not None else TOLD_ONLY)
+        return MetricCandidate('rig', placed.with_unit(unit))
+    close = scale_from_rig(pairs, position_noise, _CLOSE_SIGMA)
+    has_redundancy = any(_distances(poses, calibrated) > 1 for poses, calibrated in pairs)
+    if close is not None and has_redundancy:
+        return MetricCandidate('rig', close)
+    seen = _parallax_of_rig(sets[-1], pairs[-1][1], _searched_around(state))
+    if seen is None and not has_redundancy:
+        return MetricCandidate('rig', None, doubt=ONE_DISTANCE)
+    if seen is None:
+        return MetricCandidate('rig', scale_from_rig(pairs, position_noise))
+    return MetricCandidate('rig', seen if close is None else _confirmed(close, seen))
+
+
+def _searched_around(state: OdometryState) -> LogScale | None:
+    """Return what the unit is looked for around; None for widely, where it is not known well."""
+    world = state.world
+    if world is None or not world.is_metric or world.variance > _KNOWN_WELL**2:
+        return None
+    return state.chain
+
+
+def _confirmed(placed: LogScale, seen: LogScale) -> LogScale:
+    """Return what one distance says where the images agree with it, else what they say."""
+    apart = abs(placed.value - seen.value)
+    if apart > _AGREEING_SIGMAS * math.hypot(placed.sigma, seen.sigma):
+        return seen
+    # Known as well as both agree, but a single agreement may be luck.
+    sigma = max(placed.sigma, min(seen.sigma, max(apart, seen.sigma / 2)))
+    return LogScale(placed.value, sigma, COMMON_SHARE * sigma)
+
+
+def _distances(poses: Poses, calibrated: Poses) -> int:
+    """Return how many distances between cameras in different places a set compares."""
+    names = [name for name in poses if name in calibrated]
+    places: list[FloatArray] = []
+    for name in names:
+        place = calibrated[name][:3, 3]
+        if all(float(np.linalg.norm(place - other)) > _MIN_BASELINE_M for other in places):
+            places.append(place)
+    return len(places) * (len(places) - 1) // 2
 
 
 def _parallax_of_rig(newest: WindowSet, rig: Poses, expected: LogScale | None) -> LogScale | None:
@@ -160,7 +239,9 @@ def _parallax_of_rig(newest: WindowSet, rig: Poses, expected: LogScale | None) -
         math.log(apart_m / apart) if expected is None else expected.value,
         is_vague=expected is None,
     )
-    return None if found is None else LogScale(found.log_metres, found.sigma)
+    if found is None:
+        return None
+    return LogScale(found.log_metres, found.sigma, COMMON_SHARE * found.sigma)
 
 
 def _has_baseline(rig: Poses) -> bool:
