@@ -26,7 +26,7 @@ POSITION_NOISE = 0.002
 """Assumed error of camera positions that residuals do not show, as a share of the depth."""
 FUSED_FLOOR = 5e-4
 """No measurement and no estimate of log(scale) counts as better than this."""
-COMMON_SHARE = 0.5
+COMMON_SHARE = 0.35
 """Of the spread of a unit by parallax: calibration, shutter and habits of a network stay the same
 from window to window."""
 KNOWN_SIGMA = 0.1

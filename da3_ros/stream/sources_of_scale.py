@@ -12,6 +12,7 @@ from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.parallax import metres_by_parallax
 from da3_ros.geometry.se3 import invert
 from da3_ros.geometry.umeyama import spread
+from da3_ros.stream.alignment import PlacedView
 from da3_ros.stream.odometry_scale import Ratio, ratio_to_odometry, remembered
 from da3_ros.stream.placing import WindowSet
 from da3_ros.stream.rig import Poses
@@ -22,6 +23,9 @@ from da3_ros.types import Window, WindowPrediction
 _MIN_BASELINE_M = 1e-3
 # Predicted places that fit the rig as well as this tell more than what cameras see in common.
 _CLOSE_SIGMA = 0.02
+# How well distances between cameras are known relative to depth where nothing but the network says
+# it: small ones are off by a third, the same for all distances.
+_UNCONFIRMED = 0.3
 # A world's unit that is known better is looked for near it only.
 _KNOWN_WELL = 0.1
 _AGREEING_SIGMAS = 3.0
@@ -66,12 +70,9 @@ def metric_candidates(
     Returns:
         The candidates, and the new `OdometryState.way`.
     """
-    unit = _unit_of(prediction)
     odometry, way = MetricCandidate('odometry', None, _odometry_problem(window, sets)), state.way
-    if not odometry.problem and unit is None:
-        odometry = MetricCandidate('odometry', None, doubt=TOLD_ONLY)
-    elif unit is not None and not odometry.problem:
-        odometry, way = _odometry(window, sets, unit, position_noise, state)
+    if not odometry.problem:
+        odometry, way = _odometry(window, sets, prediction, position_noise, state)
     is_metric, by = prediction.is_metric, prediction.metric_by
     candidates: dict[MetricSource, MetricCandidate] = {
         'odometry': odometry,
@@ -88,18 +89,18 @@ def metric_candidates(
     return candidates, way
 
 
-def _told(sets: Sequence[WindowSet]) -> tuple[list[FloatArray], list[FloatArray]]:
-    """Return predicted poses of the views that odometry knows, and what it says of them."""
-    predicted: list[FloatArray] = []
+def _told(sets: Sequence[WindowSet]) -> tuple[list[PlacedView], list[FloatArray]]:
+    """Return the views that odometry knows, and where it says that they are."""
+    views: list[PlacedView] = []
     told: list[FloatArray] = []
     for window_set in sets:
         prior = window_set.frames.prior
         odometry = prior.odometry_from_camera if prior else {}
-        for camera, pose in window_set.window_from_camera.items():
-            if camera in odometry:
-                predicted.append(pose)
-                told.append(odometry[camera])
-    return predicted, told
+        for view in window_set.views:
+            if view.key[0] in odometry:
+                views.append(view)
+                told.append(odometry[view.key[0]])
+    return views, told
 
 
 def _odometry_problem(window: Window, sets: Sequence[WindowSet]) -> str:
@@ -115,17 +116,27 @@ def _odometry_problem(window: Window, sets: Sequence[WindowSet]) -> str:
 def _odometry(
     window: Window,
     sets: Sequence[WindowSet],
-    unit_sigma: float,
+    prediction: WindowPrediction,
     position_noise: float,
     state: OdometryState,
 ) -> tuple[MetricCandidate, Ratio | None]:
     """Return what odometry measures, and what it adds to later windows."""
-    predicted, told = _told(sets)
+    views, told = _told(sets)
+    unit_sigma, seen = prediction.unit_sigma, None
+    if unit_sigma is None and prediction.conditioning != 'none':
+        return MetricCandidate('odometry', None, doubt=TOLD_ONLY), state.way
+    predicted = np.array([view.window_from_camera for view in views])
     overlap = len(window.sets) / window.new_sets
-    ratio = ratio_to_odometry(np.array(predicted), np.array(told), position_noise, overlap)
+    ratio = ratio_to_odometry(predicted, np.array(told), position_noise, overlap)
+    alone = None if ratio is None else ratio.log_scale()
+    if unit_sigma is None:
+        unit_sigma, seen = _UNCONFIRMED, _parallax(views, told, _searched_around(state))
+    if seen is not None:
+        return MetricCandidate(
+            'odometry', seen if alone is None else _confirmed(alone, seen)
+        ), None
     if ratio is None:
         return MetricCandidate('odometry', None), state.way
-    alone = ratio.log_scale()
     if alone is not None:
         return MetricCandidate('odometry', alone.with_unit(unit_sigma)), None
     world, chain = state.world, state.chain
@@ -140,15 +151,6 @@ def _odometry(
         return MetricCandidate('odometry', None, is_gathering=way is not None), way
     measured = LogScale(together.value + chain.value, together.sigma).with_unit(unit_sigma)
     return MetricCandidate('odometry', measured), None
-
-
-def _unit_of(prediction: WindowPrediction) -> float | None:
-    """Return how well a window's own distances are known beside what residuals show.
-
-    None where they only repeat what the network had been told.
-    """
-    sigma = prediction.unit_sigma
-    return 0.0 if sigma is None and prediction.conditioning == 'none' else sigma
 
 
 def _rig(
@@ -173,15 +175,16 @@ def _rig(
             return MetricCandidate('rig', None, doubt='' if unit is not None else TOLD_ONLY)
         return MetricCandidate('rig', placed.with_unit(unit))
     close = scale_from_rig(pairs, position_noise, _CLOSE_SIGMA)
-    has_redundancy = any(_distances(poses, calibrated) > 1 for poses, calibrated in pairs)
-    if close is not None and has_redundancy:
-        return MetricCandidate('rig', close)
-    seen = _parallax_of_rig(sets[-1], pairs[-1][1], _searched_around(state))
-    if seen is None and not has_redundancy:
+    newest, calibrated = sets[-1], pairs[-1][1]
+    known = [view for view in newest.views if view.key[0] in calibrated]
+    poses = [calibrated[view.key[0]] for view in known]
+    seen = _parallax(known, poses, _searched_around(state))
+    if seen is not None:
+        return MetricCandidate('rig', seen if close is None else _confirmed(close, seen))
+    if not any(_distances(*pair) > 1 for pair in pairs):
         return MetricCandidate('rig', None, doubt=ONE_DISTANCE)
-    if seen is None:
-        return MetricCandidate('rig', scale_from_rig(pairs, position_noise))
-    return MetricCandidate('rig', seen if close is None else _confirmed(close, seen))
+    placed = scale_from_rig(pairs, position_noise)
+    return MetricCandidate('rig', None if placed is None else placed.with_unit(_UNCONFIRMED))
 
 
 def _searched_around(state: OdometryState) -> LogScale | None:
@@ -213,21 +216,21 @@ def _distances(poses: Poses, calibrated: Poses) -> int:
     return len(places) * (len(places) - 1) // 2
 
 
-def _parallax_of_rig(newest: WindowSet, rig: Poses, expected: LogScale | None) -> LogScale | None:
-    """Return log(metres per unit) by what the cameras of a set see in common.
+def _parallax(
+    views: Sequence[PlacedView], poses: Sequence[FloatArray], expected: LogScale | None
+) -> LogScale | None:
+    """Return log(metres per unit) by what views see in common.
 
     Args:
-        newest: the set.
-        rig: base_from_camera, metres.
-        expected: None to look around the distances that were predicted.
+        views: of a window.
+        poses: where they are known to be, frame from camera, metres.
+        expected: None to look widely around the distances that were predicted.
     """
-    views = [view for view in newest.views if view.key[0] in rig]
-    shapes = {view.prediction.depth.shape for view in views}
-    if len(views) < 2 or len(shapes) > 1:
+    if len(views) < 2 or len({view.prediction.depth.shape for view in views}) > 1:
         return None
-    poses = np.array([rig[view.key[0]] for view in views])
+    known = np.array(poses)
     seen = np.array([view.window_from_camera for view in views])
-    apart, apart_m = spread(seen[:, :3, 3]), spread(poses[:, :3, 3])
+    apart, apart_m = spread(seen[:, :3, 3]), spread(known[:, :3, 3])
     if min(apart, apart_m) <= 0:
         return None
     cameras = [view.prediction.calibrated_camera or view.prediction.camera for view in views]
@@ -235,7 +238,7 @@ def _parallax_of_rig(newest: WindowSet, rig: Poses, expected: LogScale | None) -
         np.stack([view.prediction.image for view in views]),
         np.stack([view.prediction.depth for view in views]),
         np.stack([camera.to_corner_origin() for camera in cameras]),
-        invert(poses),
+        invert(known),
         math.log(apart_m / apart) if expected is None else expected.value,
         is_vague=expected is None,
     )
