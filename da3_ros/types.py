@@ -235,6 +235,10 @@ class WindowPrediction:
     """Whether depth and positions are in metres already."""
     conditioning: Conditioning = 'none'
     """Whether known poses went into the prediction."""
+    unit_sigma: float | None = None
+    """Of the logarithm of how far cameras are apart relative to depth, where images told it
+    (`geometry.parallax`). None where it is the network's own opinion; with told poses that is no
+    evidence of a length, since the network had been given it."""
     metric_by: Literal['model', 'camera_info'] = 'model'
     """What makes it metric: the network itself, or the calibrated focal length."""
     notes: tuple[str, ...] = ()

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.robust import MAD_TO_SIGMA
+from da3_ros.geometry.parallax_spread import GRID, agreement, lowest, part_costs
 from da3_ros.geometry.se3 import invert
 
 Float32Array = NDArray[np.float32]
@@ -33,8 +33,6 @@ LARGEST_SIDE = 196
 """Images are compared at this size at most: a pixel there is a pixel of parallax."""
 REACH = 0.8
 """Of the search to both sides, in the logarithm of metres per unit."""
-KNOWN_SIGMA = 0.1
-"""Views must agree as well as this about the logarithm."""
 
 _COARSE = np.linspace(-REACH, REACH, 17)
 _FINE = np.linspace(-0.1, 0.1, 9)
@@ -51,7 +49,6 @@ _FLAT = 3.0
 _MOST_DIFFERENCE = 1.5
 # The best agreement must be better than usual by this share.
 _LEAST_CONTRAST = 0.1
-_SIGMA_FLOOR = 0.005
 _NEAREST = 1e-3
 
 
@@ -62,7 +59,7 @@ class Parallax:
     log_metres: float
     """Logarithm of metres per unit."""
     sigma: float
-    """Its standard deviation, by how well views agree about it."""
+    """Its standard deviation, by how well parts of the images agree about it."""
     difference: float
     """Mean difference of the images there, in their local deviations: less is better."""
 
@@ -218,17 +215,26 @@ def _around(views: _Views, log_guess: float) -> Parallax | None:
     is_clear = total[best] < (1 - _LEAST_CONTRAST) * float(np.median(total))
     if not is_clear or best in (0, len(_COARSE) - 1):
         return None
-    said = np.array([_lowest(_COARSE, curve) for curve in coarse.values()])
     near = log_guess + _COARSE[best] + _FINE
     fine = np.sum([pair.costs(pair.places(np.exp(near))[0]) for pair in kept], axis=0)
-    found = _lowest(near, fine)
-    scatter = MAD_TO_SIGMA * float(np.median(np.abs(said + log_guess - found)))
-    if scatter > KNOWN_SIGMA:
+    found = lowest(near, fine)
+    sigma = _sigma(views, found)
+    if sigma is None:
         return None
     points = sum(len(pair.value) for pair in kept)
-    return Parallax(
-        found, max(scatter / math.sqrt(len(said)), _SIGMA_FLOOR), float(fine.min()) / points
-    )
+    return Parallax(found, sigma, float(fine.min()) / points)
+
+
+def _sigma(views: _Views, found: float) -> float | None:
+    """Return how well a unit is known; None where parts of the images contradict it."""
+    costs = []
+    for pair in views.pairs(math.exp(found)):
+        places, inside = pair.places(np.exp(found + GRID))
+        part = part_costs(pair.other, pair.value, places, inside, _MOST_DIFFERENCE)
+        if part is not None:
+            costs.append(part)
+    said = agreement(costs)
+    return None if said is None else said.sigma(len(views.shown))
 
 
 def _partners(poses: FloatArray, view: int, px_per_m: float) -> list[int]:
@@ -246,12 +252,3 @@ def _comparable(image: NDArray[np.uint8]) -> Float32Array:
     flat = grey - cv2.GaussianBlur(grey, (0, 0), _LOCAL_PX)
     deviation = np.sqrt(cv2.GaussianBlur(flat * flat, (0, 0), _LOCAL_PX) + _FLAT**2)
     return np.asarray(cv2.GaussianBlur(flat / deviation, (0, 0), _SMOOTH_PX), np.float32)
-
-
-def _lowest(places: FloatArray, costs: FloatArray) -> float:
-    """Return where the parabola through the lowest of equally spaced costs is lowest."""
-    index = int(np.clip(np.argmin(costs), 1, len(costs) - 2))
-    left, middle, right = (float(cost) for cost in costs[index - 1 : index + 2])
-    curvature = left - 2 * middle + right
-    shift = 0.5 * (left - right) / curvature if curvature > 0 else 0.0
-    return float(places[index] + np.clip(shift, -1.0, 1.0) * (places[1] - places[0]))

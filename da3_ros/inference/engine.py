@@ -137,10 +137,12 @@ class Da3Estimator:
             allow_smaller=True,
         )
         prediction = _with_filled_sky(to_prediction(output, processed.images), output)
+        prediction, sigma = _with_seen_distances(prediction, known)
         return WindowPrediction(
-            _views(_with_seen_distances(prediction, known), frames, processed),
+            _views(prediction, frames, processed),
             is_metric=prediction.is_metric,
             conditioning='none' if known.extrinsics is None else 'pose',
+            unit_sigma=sigma,
             notes=output.notes,
         )
 
@@ -242,20 +244,25 @@ def _with_filled_sky(prediction: Prediction, output: NetworkOutput) -> Predictio
     return replace(prediction, sky=(output.sky[0] >= SKY_SCORE).cpu().numpy())
 
 
-def _with_seen_distances(prediction: Prediction, known: GivenCameras) -> Prediction:
+def _with_seen_distances(
+    prediction: Prediction, known: GivenCameras
+) -> tuple[Prediction, float | None]:
     """Return a prediction whose cameras are as far apart, relative to depth, as parallax tells.
 
     The network's own distances stay where that tells nothing.
+
+    Returns:
+        The prediction, and how well the logarithm of its distances is known; None where it is not.
     """
     predicted = prediction.extrinsics
     if known.extrinsics is None or predicted is None or prediction.processed_images is None:
-        return prediction
+        return prediction, None
     told_m, seen = (
         spread(invert(homogeneous(poses))[:, :3, 3]) for poses in (known.extrinsics, predicted)
     )
     intrinsics = prediction.intrinsics if known.intrinsics is None else known.intrinsics
     if intrinsics is None or min(told_m, seen) <= 0:
-        return prediction
+        return prediction, None
     found = metres_by_parallax(
         prediction.processed_images,
         prediction.depth,
@@ -265,10 +272,10 @@ def _with_seen_distances(prediction: Prediction, known: GivenCameras) -> Predict
         is_vague=True,
     )
     if found is None:
-        return prediction
+        return prediction, None
     moved = predicted.copy()
     moved[:, :3, 3] *= told_m / seen / math.exp(found.log_metres)
-    return replace(prediction, extrinsics=moved)
+    return replace(prediction, extrinsics=moved), found.sigma
 
 
 def _view(

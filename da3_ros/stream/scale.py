@@ -26,6 +26,9 @@ POSITION_NOISE = 0.002
 """Assumed error of camera positions that residuals do not show, as a share of the depth."""
 FUSED_FLOOR = 5e-4
 """No measurement and no estimate of log(scale) counts as better than this."""
+COMMON_SHARE = 0.35
+"""Of the spread of a unit by parallax: calibration, shutter and habits of a network stay the same
+from window to window."""
 KNOWN_SIGMA = 0.1
 """Lengths in metres count when they are known as well as this, relatively. Above, the logarithm is
 biased, and networks that place cameras so poorly tend to place them too close to each other."""
@@ -50,6 +53,13 @@ class LogScale:
     value: float
     sigma: float
     """Standard deviation; > 0."""
+    common: float = 0.0
+    """Part of it that later measurements of the same kind share: no number of them goes below."""
+
+    def with_unit(self, unit_sigma: float) -> LogScale:
+        """Return the measurement by a window whose own unit is known by parallax only."""
+        sigma = math.hypot(self.sigma, unit_sigma)
+        return LogScale(self.value, sigma, max(self.common, COMMON_SHARE * unit_sigma))
 
 
 @dataclass(frozen=True, slots=True)

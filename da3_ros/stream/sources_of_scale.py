@@ -12,16 +12,30 @@ from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.parallax import metres_by_parallax
 from da3_ros.geometry.se3 import invert
 from da3_ros.geometry.umeyama import spread
+from da3_ros.stream.alignment import PlacedView
 from da3_ros.stream.odometry_scale import Ratio, ratio_to_odometry, remembered
 from da3_ros.stream.placing import WindowSet
 from da3_ros.stream.rig import Poses
-from da3_ros.stream.scale import LogScale, scale_from_rig
+from da3_ros.stream.scale import COMMON_SHARE, LogScale, scale_from_rig
 from da3_ros.stream.world_scale import METRIC_SIGMA, MetricCandidate, MetricSource, WorldScale
 from da3_ros.types import Window, WindowPrediction
 
 _MIN_BASELINE_M = 1e-3
 # Predicted places that fit the rig as well as this tell more than what cameras see in common.
 _CLOSE_SIGMA = 0.02
+# How well distances between cameras are known relative to depth where nothing but the network says
+# it: small ones are off by a third, the same for all distances.
+_UNCONFIRMED = 0.3
+# A world's unit that is known better is looked for near it only.
+_KNOWN_WELL = 0.1
+_AGREEING_SIGMAS = 3.0
+TOLD_ONLY = (
+    'no metres: the images do not tell how far the cameras are apart relative to depth, and the '
+    'distances that the network was told are no evidence'
+)
+ONE_DISTANCE = (
+    'no metres: one distance between cameras fits any scale, and the images do not confirm it'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +70,9 @@ def metric_candidates(
     Returns:
         The candidates, and the new `OdometryState.way`.
     """
-    odometry, way = _odometry(window, sets, position_noise, state)
+    odometry, way = MetricCandidate('odometry', None, _odometry_problem(window, sets)), state.way
+    if not odometry.problem:
+        odometry, way = _odometry(window, sets, prediction, position_noise, state)
     is_metric, by = prediction.is_metric, prediction.metric_by
     candidates: dict[MetricSource, MetricCandidate] = {
         'odometry': odometry,
@@ -73,31 +89,56 @@ def metric_candidates(
     return candidates, way
 
 
-def _odometry(
-    window: Window, sets: Sequence[WindowSet], position_noise: float, state: OdometryState
-) -> tuple[MetricCandidate, Ratio | None]:
-    predicted: list[FloatArray] = []
+def _told(sets: Sequence[WindowSet]) -> tuple[list[PlacedView], list[FloatArray]]:
+    """Return the views that odometry knows, and where it says that they are."""
+    views: list[PlacedView] = []
     told: list[FloatArray] = []
     for window_set in sets:
         prior = window_set.frames.prior
         odometry = prior.odometry_from_camera if prior else {}
-        for camera, pose in window_set.window_from_camera.items():
-            if camera in odometry:
-                predicted.append(pose)
-                told.append(odometry[camera])
-    views = len(window.views)
-    if not told or (len(told) == 1 and views > 1):
-        note = next((s.prior.note for s in window.sets if s.prior and s.prior.note), '')
-        reason = note or ('no transform of it came' if told else 'is prior_frame set?')
-        problem = f'odometry tells {len(told)} of {views} poses ({reason})'
-        return MetricCandidate('odometry', None, problem), state.way
+        for view in window_set.views:
+            if view.key[0] in odometry:
+                views.append(view)
+                told.append(odometry[view.key[0]])
+    return views, told
+
+
+def _odometry_problem(window: Window, sets: Sequence[WindowSet]) -> str:
+    """Return why odometry is not there; empty when it is."""
+    count, views = len(_told(sets)[1]), len(window.views)
+    if count > 1 or (count and views == 1):
+        return ''
+    note = next((s.prior.note for s in window.sets if s.prior and s.prior.note), '')
+    reason = note or ('no transform of it came' if count else 'is prior_frame set?')
+    return f'odometry tells {count} of {views} poses ({reason})'
+
+
+def _odometry(
+    window: Window,
+    sets: Sequence[WindowSet],
+    prediction: WindowPrediction,
+    position_noise: float,
+    state: OdometryState,
+) -> tuple[MetricCandidate, Ratio | None]:
+    """Return what odometry measures, and what it adds to later windows."""
+    views, told = _told(sets)
+    unit_sigma, seen = prediction.unit_sigma, None
+    if unit_sigma is None and prediction.conditioning != 'none':
+        return MetricCandidate('odometry', None, doubt=TOLD_ONLY), state.way
+    predicted = np.array([view.window_from_camera for view in views])
     overlap = len(window.sets) / window.new_sets
-    ratio = ratio_to_odometry(np.array(predicted), np.array(told), position_noise, overlap)
+    ratio = ratio_to_odometry(predicted, np.array(told), position_noise, overlap)
+    alone = None if ratio is None else ratio.log_scale()
+    if unit_sigma is None:
+        unit_sigma, seen = _UNCONFIRMED, _parallax(views, told, _searched_around(state))
+    if seen is not None:
+        return MetricCandidate(
+            'odometry', seen if alone is None else _confirmed(alone, seen)
+        ), None
     if ratio is None:
         return MetricCandidate('odometry', None), state.way
-    alone = ratio.log_scale()
     if alone is not None:
-        return MetricCandidate('odometry', alone), None
+        return MetricCandidate('odometry', alone.with_unit(unit_sigma)), None
     world, chain = state.world, state.chain
     if world is None:
         return MetricCandidate('odometry', None), ratio
@@ -108,8 +149,8 @@ def _odometry(
     together = way.log_scale() if way else None
     if together is None:
         return MetricCandidate('odometry', None, is_gathering=way is not None), way
-    value = together.value + chain.value
-    return MetricCandidate('odometry', LogScale(value, together.sigma)), None
+    measured = LogScale(together.value + chain.value, together.sigma).with_unit(unit_sigma)
+    return MetricCandidate('odometry', measured), None
 
 
 def _rig(
@@ -126,29 +167,70 @@ def _rig(
     if not any(_has_baseline(calibrated) for _, calibrated in pairs):
         problem = 'no two cameras have known places on the robot that are apart'
         return MetricCandidate('rig', None, problem)
-    measured = scale_from_rig(pairs, position_noise, _CLOSE_SIGMA)
-    # An estimator that was told poses has compared the images already.
-    if measured is None and prediction.conditioning == 'none':
-        chain = state.chain if state.world is not None and state.world.is_metric else None
-        measured = _parallax_of_rig(sets[-1], pairs[-1][1], chain)
-    return MetricCandidate('rig', measured or scale_from_rig(pairs, position_noise))
+    unit = prediction.unit_sigma
+    if unit is not None or prediction.conditioning != 'none':
+        # The estimator has compared the images already.
+        placed = scale_from_rig(pairs, position_noise)
+        if unit is None or placed is None:
+            return MetricCandidate('rig', None, doubt='' if unit is not None else TOLD_ONLY)
+        return MetricCandidate('rig', placed.with_unit(unit))
+    close = scale_from_rig(pairs, position_noise, _CLOSE_SIGMA)
+    newest, calibrated = sets[-1], pairs[-1][1]
+    known = [view for view in newest.views if view.key[0] in calibrated]
+    poses = [calibrated[view.key[0]] for view in known]
+    seen = _parallax(known, poses, _searched_around(state))
+    if seen is not None:
+        return MetricCandidate('rig', seen if close is None else _confirmed(close, seen))
+    if not any(_distances(*pair) > 1 for pair in pairs):
+        return MetricCandidate('rig', None, doubt=ONE_DISTANCE)
+    placed = scale_from_rig(pairs, position_noise)
+    return MetricCandidate('rig', None if placed is None else placed.with_unit(_UNCONFIRMED))
 
 
-def _parallax_of_rig(newest: WindowSet, rig: Poses, expected: LogScale | None) -> LogScale | None:
-    """Return log(metres per unit) by what the cameras of a set see in common.
+def _searched_around(state: OdometryState) -> LogScale | None:
+    """Return what the unit is looked for around; None for widely, where it is not known well."""
+    world = state.world
+    if world is None or not world.is_metric or world.variance > _KNOWN_WELL**2:
+        return None
+    return state.chain
+
+
+def _confirmed(placed: LogScale, seen: LogScale) -> LogScale:
+    """Return what one distance says where the images agree with it, else what they say."""
+    apart = abs(placed.value - seen.value)
+    if apart > _AGREEING_SIGMAS * math.hypot(placed.sigma, seen.sigma):
+        return seen
+    # Known as well as both agree, but a single agreement may be luck.
+    sigma = max(placed.sigma, min(seen.sigma, max(apart, seen.sigma / 2)))
+    return LogScale(placed.value, sigma, COMMON_SHARE * sigma)
+
+
+def _distances(poses: Poses, calibrated: Poses) -> int:
+    """Return how many distances between cameras in different places a set compares."""
+    names = [name for name in poses if name in calibrated]
+    places: list[FloatArray] = []
+    for name in names:
+        place = calibrated[name][:3, 3]
+        if all(float(np.linalg.norm(place - other)) > _MIN_BASELINE_M for other in places):
+            places.append(place)
+    return len(places) * (len(places) - 1) // 2
+
+
+def _parallax(
+    views: Sequence[PlacedView], poses: Sequence[FloatArray], expected: LogScale | None
+) -> LogScale | None:
+    """Return log(metres per unit) by what views see in common.
 
     Args:
-        newest: the set.
-        rig: base_from_camera, metres.
-        expected: None to look around the distances that were predicted.
+        views: of a window.
+        poses: where they are known to be, frame from camera, metres.
+        expected: None to look widely around the distances that were predicted.
     """
-    views = [view for view in newest.views if view.key[0] in rig]
-    shapes = {view.prediction.depth.shape for view in views}
-    if len(views) < 2 or len(shapes) > 1:
+    if len(views) < 2 or len({view.prediction.depth.shape for view in views}) > 1:
         return None
-    poses = np.array([rig[view.key[0]] for view in views])
+    known = np.array(poses)
     seen = np.array([view.window_from_camera for view in views])
-    apart, apart_m = spread(seen[:, :3, 3]), spread(poses[:, :3, 3])
+    apart, apart_m = spread(seen[:, :3, 3]), spread(known[:, :3, 3])
     if min(apart, apart_m) <= 0:
         return None
     cameras = [view.prediction.calibrated_camera or view.prediction.camera for view in views]
@@ -156,11 +238,13 @@ def _parallax_of_rig(newest: WindowSet, rig: Poses, expected: LogScale | None) -
         np.stack([view.prediction.image for view in views]),
         np.stack([view.prediction.depth for view in views]),
         np.stack([camera.to_corner_origin() for camera in cameras]),
-        invert(poses),
+        invert(known),
         math.log(apart_m / apart) if expected is None else expected.value,
         is_vague=expected is None,
     )
-    return None if found is None else LogScale(found.log_metres, found.sigma)
+    if found is None:
+        return None
+    return LogScale(found.log_metres, found.sigma, COMMON_SHARE * found.sigma)
 
 
 def _has_baseline(rig: Poses) -> bool:

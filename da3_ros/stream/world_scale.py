@@ -6,7 +6,7 @@ drift. The scale never jumps unsaid:
 
 - A measurement within three standard deviations of what is expected pulls by its weight.
 - Beyond that it still pulls, but with a variance that makes it plausible, and a note says so.
-- When it stays beyond for eight windows in a row, always on the same side, the world follows it at
+- When it stays beyond for five windows in a row, always on the same side, the world follows it at
   once, and a note says by how much.
 - A world without metres becomes metric when something measures it; a note gives the factor.
 
@@ -37,7 +37,7 @@ _NAMES: dict[MetricSource, ScaleChoice] = {
 }
 _LOST_SIGMA = 0.7
 _GATE_SIGMAS = 3.0
-_PERSISTENT = 8
+_PERSISTENT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,8 @@ class MetricCandidate:
     odometry of a robot that stands."""
     is_gathering: bool = False
     """Whether the window adds to a measurement that several windows make together."""
+    doubt: str = ''
+    """Why what it says does not count; empty where it says nothing or is believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,10 @@ def choose_metric(
         if is_wanted and choice != 'auto':
             reason = candidate.problem or 'it cannot tell yet (too little movement, too few views)'
             problem = f'scale_source is {choice}, but {reason}'
-    return None, f'{problem}, and nothing after it in the order gives one' if problem else ''
+    if problem:
+        return None, f'{problem}, and nothing after it in the order gives one'
+    doubts = [candidates[source].doubt for source in allowed if candidates[source].doubt]
+    return None, '' if is_metric else '; '.join(doubts)
 
 
 def next_scale(
@@ -233,7 +238,7 @@ def _filtered(world: WorldScale, prior: LogScale, metric: Metric) -> WorldScale:
     gain = prior.sigma**2 / (prior.sigma**2 + variance)
     return WorldScale(
         log_scale=prior.value + gain * difference,
-        variance=max(gain * variance, FUSED_FLOOR**2),
+        variance=max(gain * variance, FUSED_FLOOR**2, said.common**2),
         is_metric=True,
         source=metric.source,
         note=note,

@@ -129,7 +129,8 @@ class BoxEstimator:
             self._view(view, gauge, 1 - self.new_set_bias * (id(view) in new), rng)
             for view in window.views
         )
-        prediction = WindowPrediction(views, self.is_metric)
+        # Its distances are true up to the noise that residuals show, and it says so.
+        prediction = WindowPrediction(views, self.is_metric, unit_sigma=0.0)
         return self.spoil(window, prediction) if self.spoil else prediction
 
     def _view(

@@ -117,13 +117,13 @@ def test_a_wild_measurement_pulls_a_little_and_is_named() -> None:
 
 def test_a_lasting_disagreement_is_followed_at_once_and_said() -> None:
     worlds = follow([math.log(2)] * 10)
-    assert [world.is_new_unit for world in worlds] == [False] * 7 + [True] + [False] * 2
-    assert max(world.log_scale for world in worlds[:7]) < 0.1
-    assert 'follows it at once' in worlds[7].note
-    assert worlds[7].log_scale == pytest.approx(math.log(2))
-    assert worlds[7].factor == 1.0
-    assert all(worlds[i].note for i in range(8))
-    assert not worlds[8].note
+    assert [world.is_new_unit for world in worlds] == [False] * 4 + [True] + [False] * 5
+    assert max(world.log_scale for world in worlds[:4]) < 0.1
+    assert 'follows it at once' in worlds[4].note
+    assert worlds[4].log_scale == pytest.approx(math.log(2))
+    assert worlds[4].factor == 1.0
+    assert all(worlds[i].note for i in range(5))
+    assert not worlds[5].note
 
 
 def test_disagreement_to_both_sides_is_no_reason_to_follow() -> None:
