@@ -60,6 +60,8 @@ _RIG_NOTE_RAD = math.radians(2.0)
 _RIG_NOTE_M = 0.05
 # Stands for the depth's share where no depth is known: a share of the spread of the cameras.
 _SPREAD_NOISE = 0.05
+# Of the logarithm of the median depth, from a window to the next one without shared views.
+_NOTED_CHANGE = math.log(1.5)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +82,8 @@ class _World:
     """(3,) where the first camera stood first; None before the first window."""
     way: Ratio | None = None
     """What odometry said up to now without being sure, in world units per metre."""
+    typical: float = math.nan
+    """Median depth of the newest window, world units; NaN when none is known."""
 
     def stretched(self, poses: FloatArray, factor: float) -> FloatArray:
         """Return poses (..., 4, 4) in another unit: the first camera's first place stays."""
@@ -100,6 +104,8 @@ class _Measured:
     """Of the estimator and of the choice of the scale's source."""
     way: Ratio | None
     """What odometry said up to now without being sure."""
+    typical: float
+    """Median depth, world units; NaN when none is known."""
 
 
 class Reconstructor:
@@ -207,7 +213,11 @@ class Reconstructor:
         if scale.has_jumped or (way and before.scale is None):
             # The world's unit is another one than that in which the way was measured.
             way = way.scaled(scale.scale) if way and not scale.has_jumped else None
-        return _Measured(sets, shared, scale, prediction, known, notes, way)
+        depth = typical_depth([known_depth(view.prediction) for view in sets[-1].views])
+        typical = depth * scale.scale
+        if shared is None and scale.is_metric and before.scale and before.scale.is_metric:
+            notes = (*notes, _changed_depth(before.typical, typical))
+        return _Measured(sets, shared, scale, prediction, known, notes, way, typical)
 
     def _place(self, m: _Measured) -> tuple[_World, tuple[PosedSet, ...], AlignmentReport]:
         before = _in_new_unit(self._world, m.scale.factor)
@@ -240,7 +250,9 @@ class Reconstructor:
         start = before.start
         if start is None and placed_sets:
             start = placed_sets[0].posed.views[0].world_from_camera[:3, 3]
-        world = _World(layout, anchors, m.scale, newest, odometry, given_from_world, start, m.way)
+        world = _World(
+            layout, anchors, m.scale, newest, odometry, given_from_world, start, m.way, m.typical
+        )
         return world, tuple(new_sets), report
 
 
@@ -298,7 +310,7 @@ def _refused(scale: WorldScale | None, reason: str) -> AlignmentReport:
         shared_views=0,
         scale=1.0 if scale is None else scale.scale,
         scale_source='none' if scale is None else 'chain',
-        scale_log_sigma=math.nan,
+        scale_log_sigma=math.nan if scale is None else scale.log_sigma,
         is_metric=scale is not None and scale.is_metric,
         rotation_residual_rad=math.nan,
         translation_residual=math.nan,
@@ -314,6 +326,19 @@ def _position_noise(prediction: WindowPrediction) -> float:
         return POSITION_NOISE * depth
     centres = np.array([view.window_from_camera[:3, 3] for view in prediction.views])
     return _SPREAD_NOISE * rms(np.linalg.norm(centres - centres.mean(axis=0), axis=1))
+
+
+def _changed_depth(before: float, now: float) -> str:
+    """Return a note where depth changed as it hardly does from one window to the next.
+
+    Without shared views nothing else tells that one of two measurements of the unit was wrong.
+    """
+    if not (before > 0 and now > 0) or abs(math.log(now / before)) < _NOTED_CHANGE:
+        return ''
+    return (
+        f'no view is shared with the window before, and depth is {now / before:.2g} times what it '
+        'was there: the scene, or the metre'
+    )
 
 
 def _in_new_unit(world: _World, factor: float) -> _World:

@@ -141,3 +141,26 @@ def test_common_causes_bound_what_many_windows_can_tell(room: FamilyWorld) -> No
     )
     assert results[-1].alignment.is_metric
     assert results[-1].alignment.scale_log_sigma >= 0.05
+
+
+@dataclass(frozen=True)
+class Breathing:
+    """Says that it answers in metres, and is 2.6 times off in every other window."""
+
+    inner: Estimator
+
+    def estimate(self, window: Window) -> WindowPrediction:
+        prediction = self.inner.estimate(window)
+        wrong = np.float32(2.6 if window.index % 2 else 1.0)
+        views = [replace(view, depth=view.depth * wrong) for view in prediction.views]
+        return replace(prediction, views=tuple(views), is_metric=True)
+
+
+def test_windows_that_share_nothing_do_not_change_the_unit_without_a_word(
+    room: FamilyWorld,
+) -> None:
+    steady = TruthEstimator(room, size=SIZE, random_gauge=False)
+    for result in run(room, steady, cameras=('front',), window=1)[1:]:
+        assert 'times what it was' not in result.alignment.note
+    for result in run(room, Breathing(steady), cameras=('front',), window=1)[1:]:
+        assert 'times what it was' in result.alignment.note
