@@ -11,6 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 import sys
 
+import cv2
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / 'test')]
 
@@ -21,6 +23,7 @@ from helpers.real_sets import RealSet, find_set, load_set, shared_set  # noqa: E
 
 def main() -> None:
     """Measure and print."""
+    cv2.setNumThreads(1)
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     rows: list[Row] = []
     for plan in PLANS:

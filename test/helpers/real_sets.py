@@ -17,6 +17,7 @@ import numpy as np
 
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.geometry.se3 import nearest_rigid
 from da3_ros.types import CameraFrame, ColourImage, FloatImage
 from helpers.middlebury import MissingSetError, motorcycle_folder
 
@@ -194,7 +195,7 @@ def _read(entry: _Entry) -> RealFrame:
         np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8),
         depth,
         PinholeCamera(np.array(entry.K), entry.size),
-        np.array(entry.world_from_camera),
+        nearest_rigid(entry.world_from_camera),  # trackers write few digits
         entry.stamp_ns,
     )
 
