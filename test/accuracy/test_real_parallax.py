@@ -123,7 +123,7 @@ def test_a_pair_that_cannot_be_had_is_missing_and_no_error(
     def hangs(*_: object, **__: object) -> None:
         raise subprocess.TimeoutExpired('pip', middlebury.DOWNLOAD_S)
 
-    monkeypatch.setattr(middlebury.subprocess, 'run', hangs)
+    monkeypatch.setattr(subprocess, 'run', hangs)
     with pytest.raises(MissingSetError, match='timed out'):
         motorcycle_folder(tmp_path)
 
