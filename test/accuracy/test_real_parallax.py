@@ -14,7 +14,7 @@ from scipy.stats import binom
 from helpers import middlebury
 from helpers.middlebury import MissingSetError, motorcycle_folder
 from helpers.real_parallax import MADE_UP, PLANS, Row, measure
-from helpers.real_sets import MOTORCYCLE, SHARED, committed_set, find_set, shared_set
+from helpers.real_sets import MOTORCYCLE, committed_set, find_set, shared_set
 
 BY_NAME = {plan.name: plan for plan in PLANS}
 ENOUGH_WINDOWS = 8
@@ -53,9 +53,11 @@ def committed() -> list[Row]:
 
 @pytest.fixture(scope='module')
 def everything() -> list[Row]:
-    if not SHARED.is_dir():
-        pytest.skip('../shared/real is not beside this checkout')
-    return [row for plan in PLANS for row in measure(plan, shared_set(plan.set_name))]
+    try:
+        sets = [shared_set(plan.set_name) for plan in PLANS]
+    except MissingSetError as error:
+        pytest.skip(str(error))
+    return [row for plan, found in zip(PLANS, sets, strict=True) for row in measure(plan, found)]
 
 
 def test_committed_pictures_are_answered_within_two_sigma(committed: list[Row]) -> None:

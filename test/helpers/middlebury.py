@@ -58,9 +58,9 @@ def motorcycle_folder(built: Path) -> Path:
 
 
 def _download(built: Path) -> None:
-    built.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, '-m', 'pip', *_PIP, '--dest', str(built)]
     try:
+        built.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=DOWNLOAD_S, check=False
         )
