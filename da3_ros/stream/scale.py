@@ -22,13 +22,13 @@ from da3_ros.types import FloatImage
 
 BoolArray = NDArray[np.bool_]
 
+COMMON_SHARE = 0.35
+"""Of the spread of a unit by parallax: calibration, shutter and habits of a network stay the same
+from window to window."""
 POSITION_NOISE = 0.002
 """Assumed error of camera positions that residuals do not show, as a share of the depth."""
 FUSED_FLOOR = 5e-4
 """No measurement and no estimate of log(scale) counts as better than this."""
-COMMON_SHARE = 0.35
-"""Of the spread of a unit by parallax: calibration, shutter and habits of a network stay the same
-from window to window."""
 KNOWN_SIGMA = 0.1
 """Lengths in metres count when they are known as well as this, relatively. Above, the logarithm is
 biased, and networks that place cameras so poorly tend to place them too close to each other."""
@@ -56,10 +56,15 @@ class LogScale:
     common: float = 0.0
     """Part of it that later measurements of the same kind share: no number of them goes below."""
 
-    def with_unit(self, unit_sigma: float) -> LogScale:
-        """Return the measurement by a window whose own unit is known by parallax only."""
+    def with_unit(self, unit_sigma: float, common_share: float = COMMON_SHARE) -> LogScale:
+        """Return the measurement by a window whose own unit is known no better than this.
+
+        Args:
+            unit_sigma: of how far its cameras are apart relative to depth.
+            common_share: how much of that is the same in later windows.
+        """
         sigma = math.hypot(self.sigma, unit_sigma)
-        return LogScale(self.value, sigma, max(self.common, COMMON_SHARE * unit_sigma))
+        return LogScale(self.value, sigma, max(self.common, common_share * unit_sigma))
 
 
 @dataclass(frozen=True, slots=True)

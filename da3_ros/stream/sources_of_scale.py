@@ -122,7 +122,7 @@ def _odometry(
 ) -> tuple[MetricCandidate, Ratio | None]:
     """Return what odometry measures, and what it adds to later windows."""
     views, told = _told(sets)
-    unit_sigma, seen = prediction.unit_sigma, None
+    unit_sigma, share, seen = prediction.unit_sigma, COMMON_SHARE, None
     if unit_sigma is None and prediction.conditioning != 'none':
         return MetricCandidate('odometry', None, doubt=TOLD_ONLY), state.way
     predicted = np.array([view.window_from_camera for view in views])
@@ -130,7 +130,9 @@ def _odometry(
     ratio = ratio_to_odometry(predicted, np.array(told), position_noise, overlap)
     alone = None if ratio is None else ratio.log_scale()
     if unit_sigma is None:
-        unit_sigma, seen = _UNCONFIRMED, _parallax(views, told, _searched_around(state))
+        # A habit of the network is the same in all windows.
+        unit_sigma, share = _UNCONFIRMED, 1.0
+        seen = _parallax(views, told, _searched_around(state))
     if seen is not None:
         return MetricCandidate(
             'odometry', seen if alone is None else _confirmed(alone, seen)
@@ -138,7 +140,7 @@ def _odometry(
     if ratio is None:
         return MetricCandidate('odometry', None), state.way
     if alone is not None:
-        return MetricCandidate('odometry', alone.with_unit(unit_sigma)), None
+        return MetricCandidate('odometry', alone.with_unit(unit_sigma, share)), None
     world, chain = state.world, state.chain
     if world is None:
         return MetricCandidate('odometry', None), ratio
@@ -149,7 +151,7 @@ def _odometry(
     together = way.log_scale() if way else None
     if together is None:
         return MetricCandidate('odometry', None, is_gathering=way is not None), way
-    measured = LogScale(together.value + chain.value, together.sigma).with_unit(unit_sigma)
+    measured = LogScale(together.value + chain.value, together.sigma).with_unit(unit_sigma, share)
     return MetricCandidate('odometry', measured), None
 
 
@@ -184,7 +186,7 @@ def _rig(
     if not any(_distances(*pair) > 1 for pair in pairs):
         return MetricCandidate('rig', None, doubt=ONE_DISTANCE)
     placed = scale_from_rig(pairs, position_noise)
-    return MetricCandidate('rig', None if placed is None else placed.with_unit(_UNCONFIRMED))
+    return MetricCandidate('rig', None if placed is None else placed.with_unit(_UNCONFIRMED, 1.0))
 
 
 def _searched_around(state: OdometryState) -> LogScale | None:

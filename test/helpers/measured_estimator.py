@@ -14,7 +14,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.se3 import rigid
+from da3_ros.geometry.parallax import metres_by_parallax
+from da3_ros.geometry.se3 import invert, rigid
 from da3_ros.geometry.sim3 import Sim3
 from da3_ros.geometry.umeyama import spread
 from da3_ros.types import CameraFrame, FloatImage, ViewPrediction, Window, WindowPrediction
@@ -53,7 +54,8 @@ class MeasuredEstimator:
     depth_factor: float = 1.0
     """Depth is so many times too long for the distances between cameras."""
     conditioning: bool = False
-    """Answer in the frame and the unit of the poses that a window is told, if they all are."""
+    """Answer in the frame and the unit of the poses that a window is told, if they all are, and
+    look for that unit in the pictures, as networks are run here."""
 
     def window_from_world(self, window: Window) -> Sim3:
         """Return the gauge of a window: what a test must undo to compare with the truth."""
@@ -77,8 +79,8 @@ class MeasuredEstimator:
             self._view(given, frame, z, gauge, reach or _STANDING_M, rng)
             for given, frame, z in zip(window.views, frames, depth, strict=True)
         )
-        is_told = self.conditioning and window.known_poses().frame_from_camera is not None
-        return WindowPrediction(views, conditioning='pose' if is_told else 'none')
+        known = window.known_poses().frame_from_camera if self.conditioning else None
+        return WindowPrediction(views) if known is None else _looked_at(views, known)
 
     def _view(
         self,
@@ -114,6 +116,30 @@ class MeasuredEstimator:
 def at_one_instant(frames: Sequence[RealFrame]) -> list[RealFrame]:
     """Return the frames as if a rig had taken them all at the first one's stamp."""
     return [replace(frame, stamp_ns=frames[0].stamp_ns) for frame in frames]
+
+
+def _looked_at(views: tuple[ViewPrediction, ...], known: FloatArray) -> WindowPrediction:
+    """Return what is answered with told poses (N, 4, 4): distances as parallax tells them."""
+    seen = spread(np.array([view.window_from_camera[:3, 3] for view in views]))
+    apart_m = spread(known[:, :3, 3])
+    if min(seen, apart_m) <= 0:
+        return WindowPrediction(views, conditioning='pose')
+    found = metres_by_parallax(
+        np.stack([view.image for view in views]),
+        np.stack([view.depth for view in views]),
+        np.stack([view.camera.to_corner_origin() for view in views]),
+        invert(known),
+        math.log(apart_m / seen),
+        is_vague=True,
+    )
+    if found is None:
+        return WindowPrediction(views, conditioning='pose')
+    stretch = Sim3(apart_m / seen / math.exp(found.log_metres), np.eye(3), np.zeros(3))
+    moved = tuple(
+        replace(view, window_from_camera=stretch.apply_to_pose(view.window_from_camera))
+        for view in views
+    )
+    return WindowPrediction(moved, conditioning='pose', unit_sigma=found.sigma)
 
 
 def _similarity(truth: FloatArray, known: FloatArray) -> Sim3:

@@ -68,10 +68,31 @@ def test_metres_by_odometry_are_right_where_they_are_claimed(
     assert not [window for window in windows if window.is_wrong]
     metric = [window for window in windows if window.report.is_metric]
     # Without a second view, or while the camera stands, nothing is known.
-    assert len(metric) >= 0.75 * len(windows)
+    assert len(metric) >= 0.75 * len(windows) - 1
     assert all(math.isfinite(window.report.scale_log_sigma) for window in metric)
     # Measured: 0.006 to 0.04, of odometry that is off by 0.01.
     assert np.median([abs(window.log_error) for window in metric]) < 0.06
+
+
+@pytest.mark.parametrize('conditioning', [False, True])
+def test_distances_in_another_unit_than_depth_are_not_believed(
+    frames: list[RealFrame], conditioning: bool
+) -> None:
+    """As small networks answer: all cameras too near or too far by the same factor."""
+    estimator = MeasuredEstimator(frames, depth_factor=1.5, conditioning=conditioning)
+    windows = stream(frames, estimator, has_odometry=True)
+    assert_usable(windows)
+    metric = [window for window in windows if window.report.is_metric]
+    wrong = [window for window in metric if window.is_wrong]
+    assert len(wrong) <= 0.02 * len(metric)
+    assert len(metric) >= 0.75 * len(windows) - 1
+
+
+@pytest.mark.parametrize('shape', ['constant', 'rows'])
+def test_made_up_depth_is_refused_or_covered(frames: list[RealFrame], shape: Shape) -> None:
+    windows = stream(frames, MeasuredEstimator(frames, shape=shape), has_odometry=True)
+    wrong = [window for window in windows if window.is_wrong]
+    assert len(wrong) <= 0.05 * len(windows)
 
 
 def test_without_a_metric_source_nothing_is_metric(frames: list[RealFrame]) -> None:
