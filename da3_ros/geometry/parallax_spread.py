@@ -139,7 +139,9 @@ def part_costs(
 
 def agreement(costs: list[PartCosts]) -> Agreement | None:
     """Return what the parts of all pairs of views say; None where none says anything."""
-    logs, offsets, parallax = [], [], []
+    logs: list[float] = []
+    offsets: list[float] = []
+    parallax: list[float] = []
     for pair in costs:
         for part in range(PARTS[0] * PARTS[1]):
             points = pair.part == part
