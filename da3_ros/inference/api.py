@@ -219,10 +219,10 @@ class DepthAnything3(NetworkRunner):
     ) -> Prediction:
         """Predict depth and cameras of images of one scene.
 
-        Known cameras never make it fail: where they cannot be used as they are, something less is
-        done, and `Prediction.notes` and `Prediction.alignment` say what. With extrinsics alone
-        the network first predicts the intrinsics; intrinsics alone are not used (but serve
-        `to_metric`); a network that sees each image alone passes cameras through.
+        Known cameras never make it fail; `Prediction.notes` and `Prediction.alignment` say what
+        was done. Parallax tells the scale of two views and of cameras on a line. With extrinsics
+        alone the network first predicts the intrinsics; intrinsics alone only serve `to_metric`;
+        a network that sees each image alone passes cameras through.
 
         Args:
             image: uint8 RGB arrays (H, W, 3), PIL images or paths; sizes may differ.

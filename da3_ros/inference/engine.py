@@ -17,12 +17,12 @@ from da3_ros.export.options import ExportOptions
 from da3_ros.export.scene import ExportScene
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.geometry.parallax import metres_by_parallax
 from da3_ros.geometry.se3 import homogeneous, invert, nearest_rigid
 from da3_ros.geometry.umeyama import spread
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.given_cameras import GivenCameras, read_cameras
 from da3_ros.inference.metric import metric_depth
+from da3_ros.inference.parallax_scale import seen_scale
 from da3_ros.inference.pose_alignment import in_reach
 from da3_ros.inference.postprocess import Prediction, to_prediction
 from da3_ros.inference.preprocess import Placement, ProcessedImages, preprocess
@@ -254,27 +254,17 @@ def _with_seen_distances(
     Returns:
         The prediction, and how well the logarithm of its distances is known; None where it is not.
     """
-    predicted = prediction.extrinsics
-    if known.extrinsics is None or predicted is None or prediction.processed_images is None:
-        return prediction, None
-    told_m, seen = (
-        spread(invert(homogeneous(poses))[:, :3, 3]) for poses in (known.extrinsics, predicted)
-    )
-    intrinsics = prediction.intrinsics if known.intrinsics is None else known.intrinsics
-    if intrinsics is None or min(told_m, seen) <= 0:
-        return prediction, None
-    found = metres_by_parallax(
-        prediction.processed_images,
-        prediction.depth,
-        intrinsics,
-        known.extrinsics,
-        math.log(told_m / seen),
-        is_vague=True,
-    )
+    found = seen_scale(prediction, known)
     if found is None:
         return prediction, None
-    moved = predicted.copy()
-    moved[:, :3, 3] *= told_m / seen / math.exp(found.log_metres)
+    assert known.extrinsics is not None
+    assert prediction.extrinsics is not None
+    told, seen = (
+        spread(invert(homogeneous(poses))[:, :3, 3])
+        for poses in (known.extrinsics, prediction.extrinsics)
+    )
+    moved = prediction.extrinsics.copy()
+    moved[:, :3, 3] *= told / seen / math.exp(found.log_metres)
     return replace(prediction, extrinsics=moved), found.sigma
 
 

@@ -1,6 +1,6 @@
 """Known cameras against predicted ones: normalisation before, alignment after the network."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,7 +16,9 @@ from da3_ros.geometry.se3 import homogeneous, invert
 from da3_ros.geometry.sim3 import Sim3
 from da3_ros.geometry.umeyama import similarity_from_points, spread
 
-AlignmentMethod = Literal['umeyama', 'ransac', 'orientations', 'orientations_unit_scale']
+AlignmentMethod = Literal[
+    'umeyama', 'ransac', 'parallax', 'orientations', 'orientations_unit_scale'
+]
 
 RANSAC_MIN_VIEWS = 10
 MIN_MEDIAN_DISTANCE = 0.1
@@ -33,9 +35,11 @@ class PoseAlignment:
 
     method: AlignmentMethod
     """`umeyama`: closed form over all camera centres; `ransac`: the same, robust, from ten views
-    on; `orientations`: rotation from the cameras' orientations and scale from the ratio of their
-    spreads, because fewer than three centres off one line exist; `orientations_unit_scale`: as
-    before, but all cameras stand in one place and nothing tells the scale."""
+    on; `parallax`: rotation from the cameras' orientations and scale measured in the images,
+    because the centres have too little freedom to check one another, see `parallax_scale`;
+    `orientations`: the same where images do not tell, scale from the ratio of the spreads of the
+    centres, that is from distances which the network had been given; `orientations_unit_scale`:
+    as before, but all cameras stand in one place and nothing tells the scale."""
 
     predicted_from_input: Sim3
     """Similarity from the given cameras' world to the predicted one."""
@@ -48,7 +52,11 @@ class PoseAlignment:
 
     residual: float
     """Root mean square distance of the given cameras, moved, from the predicted ones, in units of
-    the predicted world."""
+    the predicted world. With `parallax` it shows by how much the network misjudged distances."""
+
+    log_scale_sigma: float | None = None
+    """Standard deviation of the logarithm of the scale, where it was measured by `parallax`; None
+    elsewhere: what was given is no evidence of how right it is."""
 
     @property
     def scale(self) -> float:
@@ -112,6 +120,38 @@ def align_poses(predicted: NDArray[np.float32], given: NDArray[np.float32]) -> P
     method, similarity = _closed_form(sources, targets)
     if similarity is None:
         method, similarity = _by_orientations(world_from_given, world_from_predicted)
+    return _alignment(method, similarity, predicted, world_from_given, world_from_predicted)
+
+
+def align_by_scale(
+    predicted: NDArray[np.float32],
+    given: NDArray[np.float32],
+    scale: float,
+    log_scale_sigma: float,
+) -> PoseAlignment:
+    """Lay given cameras over predicted ones with a scale that was measured by parallax.
+
+    Args:
+        predicted: (N, 3, 4) predicted camera_from_world.
+        given: (N, 4, 4) known camera_from_world.
+        scale: Length in the predicted world of one unit of the given one.
+        log_scale_sigma: Standard deviation of its logarithm.
+    """
+    world_from_predicted = invert(homogeneous(predicted))
+    world_from_given = invert(homogeneous(given))
+    similarity = _with_orientations(world_from_given, world_from_predicted, scale)
+    found = _alignment('parallax', similarity, predicted, world_from_given, world_from_predicted)
+    return replace(found, log_scale_sigma=log_scale_sigma)
+
+
+def _alignment(
+    method: AlignmentMethod,
+    similarity: Sim3,
+    predicted: NDArray[np.float32],
+    world_from_given: FloatArray,
+    world_from_predicted: FloatArray,
+) -> PoseAlignment:
+    targets = world_from_predicted[:, :3, 3]
     moved = similarity.apply_to_pose(world_from_given)
     residual = float(np.sqrt(((moved[:, :3, 3] - targets) ** 2).sum(axis=1).mean()))
     return PoseAlignment(method, similarity, invert(moved), predicted, residual)
@@ -119,7 +159,10 @@ def align_poses(predicted: NDArray[np.float32], given: NDArray[np.float32]) -> P
 
 def _closed_form(sources: FloatArray, targets: FloatArray) -> tuple[AlignmentMethod, Sim3 | None]:
     method: AlignmentMethod = 'ransac' if len(sources) >= RANSAC_MIN_VIEWS else 'umeyama'
-    if any(_is_line(points) or _clear_spread(points) == 0 for points in (sources, targets)):
+    if any(
+        is_line(points, LINE_TOLERANCE) or clear_spread(points) == 0
+        for points in (sources, targets)
+    ):
         return method, None
     try:
         if method == 'ransac':
@@ -129,28 +172,40 @@ def _closed_form(sources: FloatArray, targets: FloatArray) -> tuple[AlignmentMet
         return method, None
 
 
-def _is_line(points: FloatArray) -> bool:
+def is_line(points: FloatArray, tolerance: float) -> bool:
+    """Tell whether points (N, 3) lie on one line.
+
+    Their second extent is then at most this fraction of the first, which holds for fewer than
+    three points, for more of them in two places, and for all of them in one.
+    """
     extents = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
-    return len(points) < 3 or bool(extents[1] <= LINE_TOLERANCE * extents[0])
+    return len(points) < 3 or bool(extents[1] <= tolerance * extents[0])
 
 
 def _by_orientations(
     world_from_given: FloatArray, world_from_predicted: FloatArray
 ) -> tuple[AlignmentMethod, Sim3]:
-    # Every camera tells the rotation between the worlds; their chordal mean is taken.
-    votes = world_from_predicted[:, :3, :3] @ world_from_given[:, :3, :3].transpose(0, 2, 1)
-    rotation = nearest_rotation(votes.sum(axis=0))
     sources, targets = world_from_given[:, :3, 3], world_from_predicted[:, :3, 3]
-    given, wanted = _clear_spread(sources), _clear_spread(targets)
+    given, wanted = clear_spread(sources), clear_spread(targets)
     method: AlignmentMethod = 'orientations'
     scale = wanted / given if given > 0 and wanted > 0 else 1.0
     if given == 0 or wanted == 0:
         method = 'orientations_unit_scale'
+    return method, _with_orientations(world_from_given, world_from_predicted, scale)
+
+
+def _with_orientations(
+    world_from_given: FloatArray, world_from_predicted: FloatArray, scale: float
+) -> Sim3:
+    # Every camera tells the rotation between the worlds; their chordal mean is taken.
+    votes = world_from_predicted[:, :3, :3] @ world_from_given[:, :3, :3].transpose(0, 2, 1)
+    rotation = nearest_rotation(votes.sum(axis=0))
+    sources, targets = world_from_given[:, :3, 3], world_from_predicted[:, :3, 3]
     translation = targets.mean(axis=0) - scale * (rotation @ sources.mean(axis=0))
-    return method, Sim3(scale, rotation, translation)
+    return Sim3(scale, rotation, translation)
 
 
-def _clear_spread(points: FloatArray) -> float:
+def clear_spread(points: FloatArray) -> float:
     """Return the spread of points, zero when it is only rounding."""
     distance = spread(points)
     reach = float(np.abs(points).max())

@@ -14,7 +14,8 @@ from torch import Tensor
 from da3_ros.errors import ModelError
 from da3_ros.export.registry import ExportReport, export_scene, parse_formats
 from da3_ros.inference.given_cameras import GivenCameras
-from da3_ros.inference.pose_alignment import PoseAlignment, align_poses
+from da3_ros.inference.parallax_scale import align
+from da3_ros.inference.pose_alignment import PoseAlignment
 from da3_ros.inference.prediction_export import export_options, scene_of, warn_of_assumptions
 from da3_ros.inference.preprocess import Placement
 from da3_ros.inference.splat_gsplat import with_renderer
@@ -74,8 +75,8 @@ class Prediction:
     """Metres per network unit, already applied; None unless the network found it."""
 
     alignment: PoseAlignment | None = None
-    """How given cameras were laid over the predicted ones; None when none were given or the
-    network predicts none."""
+    """How given cameras were laid over the predicted ones, what gave the scale (`method`) and how
+    sure it is (`log_scale_sigma`); None when none were given or the network predicts none."""
 
     notes: tuple[str, ...] = ()
     """What was done otherwise than asked, and what the network could not find."""
@@ -191,7 +192,7 @@ def align_to_cameras(
     """
     assert prediction.extrinsics is not None
     assert given.extrinsics is not None
-    alignment = align_poses(prediction.extrinsics, given.extrinsics)
+    alignment, notes = align(prediction, given)
     cameras: NDArray[Any]
     if to_input_scale:
         depth, cameras = prediction.depth / np.float32(alignment.scale), given.extrinsics
@@ -208,6 +209,7 @@ def align_to_cameras(
         intrinsics=intrinsics,
         gaussians=gaussians,
         alignment=alignment,
+        notes=(*prediction.notes, *notes),
     )
 
 
