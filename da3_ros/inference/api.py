@@ -30,7 +30,7 @@ from da3_ros.model.build import Network, build_network
 from da3_ros.model.chunks import VIEW_CHUNK
 from da3_ros.model.config import NetworkConfig, SingleViewConfig
 from da3_ros.model.outputs import NetworkOutput
-from da3_ros.model.presets import preset
+from da3_ros.model.presets import CAUTIONS, Caution, preset
 from da3_ros.model.single_view import SingleViewNetwork
 
 __all__ = ['DepthAnything3', 'PoseAlignment', 'Prediction']
@@ -88,6 +88,7 @@ class DepthAnything3(NetworkRunner):
             network = random_network(preset(model_name), seed)
         super().__init__(network, arithmetic, view_chunk)
         self.weights = weights
+        self._has_cautioned = False
 
     @classmethod
     def from_pretrained(
@@ -190,6 +191,11 @@ class DepthAnything3(NetworkRunner):
         """Whether the weights are random, so that predictions mean nothing."""
         return self.weights.startswith(RANDOM_WEIGHTS)
 
+    @property
+    def caution(self) -> Caution | None:
+        """What to know before relying on predictions; None for most, and for random weights."""
+        return None if self.is_random else CAUTIONS.get(self.model_name)
+
     def inference(
         self,
         image: Sequence[ImageLike] | NDArray[np.uint8],
@@ -220,7 +226,8 @@ class DepthAnything3(NetworkRunner):
         """Predict depth and cameras of images of one scene.
 
         Known cameras never make it fail: where they cannot be used as they are, something less is
-        done, and `Prediction.notes` and `Prediction.alignment` say what. With extrinsics alone
+        done, and `Prediction.notes` and `Prediction.alignment` say what; notes end with the
+        network's `caution`, which is logged at the first call only. With extrinsics alone
         the network first predicts the intrinsics; intrinsics alone are not used (but serve
         `to_metric`); a network that sees each image alone passes cameras through.
 
@@ -313,9 +320,19 @@ class DepthAnything3(NetworkRunner):
             )
         for note in prediction.notes:
             _logger.warning('%s: %s', self.model_name, note)
+        prediction = self._with_caution(prediction)
         if export_dir is not None:
             prediction.export(export_dir, export_format, overwrite=overwrite, **export)
         return prediction
+
+    def _with_caution(self, prediction: Prediction) -> Prediction:
+        """Add the network's caution to the notes, and log it once."""
+        if self.caution is None:
+            return prediction
+        if not self._has_cautioned:
+            _logger.warning('%s', self.caution.text)
+            self._has_cautioned = True
+        return replace(prediction, notes=(*prediction.notes, self.caution.text))
 
     def _compute(
         self,

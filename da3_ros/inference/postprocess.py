@@ -78,7 +78,7 @@ class Prediction:
     network predicts none."""
 
     notes: tuple[str, ...] = ()
-    """What was done otherwise than asked, and what the network could not find."""
+    """What was done otherwise than asked, what the network could not find, and its caution."""
 
     placements: tuple[Placement, ...] = ()
     """Where each processed image lies in its original."""
