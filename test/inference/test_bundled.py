@@ -11,10 +11,10 @@ import torch
 
 from da3_ros import DepthAnything3
 from da3_ros.errors import CheckpointError
+from da3_ros.inference.engine import Da3Estimator
 from da3_ros.inference.hub import BUNDLED_FOLDER, HubOptions, find_checkpoint, repository_of
 from da3_ros.inference.network_file import read_network_config
 from da3_ros.inference.weights_file import WeightsFile
-from da3_ros.inference.engine import Da3Estimator
 from da3_ros.model.presets import BUNDLED, CAUTIONS, NANO, PRESETS, preset, preset_name
 from helpers.rounding import DEEP, assert_equal_to_rounding
 
