@@ -78,6 +78,8 @@ def test_the_card_tells_of_this_file() -> None:
     assert hashlib.sha256(weights).hexdigest() == stated[1]
     assert 'Apache-2.0' in card
     assert 'python -m tools.train_nano' in card
+    assert 'not for real pictures' in card
+    assert 'python benchmarks/bench_real.py' in card
     assert '$' not in card
 
 

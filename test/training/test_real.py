@@ -65,8 +65,8 @@ def test_in_a_rendered_room_the_network_is_better_than_not_looking(folder: Path)
     assert (together.views, together.windows) == (4, 2)
     for row in (alone, together):
         assert row.name == 'room'
-        # Measured: 0.04 and 0.05, delta1 0.99 and 0.98.
-        assert row.network[0] < 0.12
+        # Measured: 0.033 and 0.034, of the medians by row 0.15; delta1 0.99, of those 0.75.
+        assert row.network[0] < 0.07
         assert row.network[0] < 0.5 * min(row.constant[0], row.by_row[0])
         assert row.network[1] > max(row.constant[1], row.by_row[1])
     assert math.isnan(alone.rotation_deg)
@@ -74,6 +74,7 @@ def test_in_a_rendered_room_the_network_is_better_than_not_looking(folder: Path)
     windows = [poses[:4], poses[1:]]
     still = np.mean([mean_deg(turns(np.linalg.inv(window)[:, :3, :3])) for window in windows])
     assert together.still_deg == pytest.approx(still)
+    assert together.rotation_deg < 0.5 * still  # measured: 1.8 of 10.2 degrees
 
 
 def test_windows_are_neighbours_and_cover_the_set() -> None:
