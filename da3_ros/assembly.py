@@ -13,6 +13,8 @@ from typing import cast
 
 from da3_ros.config import EstimatorOptions, NodeOptions, StreamOptions
 from da3_ros.errors import CheckpointError, ConfigError
+from da3_ros.model.config import PROCESS_RES, NetworkConfig
+from da3_ros.model.presets import CAUTIONS, NETWORKS, Caution, preset_name
 from da3_ros.process import set_threads
 from da3_ros.stream.latest_slot import LatestSlot
 from da3_ros.stream.reconstructor import Reconstructor
@@ -116,20 +118,36 @@ def own_process_res(model: str) -> int:
     Args:
         model: value of the option `model`.
     """
+    config = _own_config(model)
+    return PROCESS_RES if config is None else config.process_res
+
+
+def own_caution(model: str) -> Caution | None:
+    """Return what to know before relying on a model, without loading or fetching it.
+
+    Args:
+        model: value of the option `model`.
+
+    Returns:
+        None for most models, and for random weights.
+    """
+    config = None if model.startswith(RANDOM_PREFIX) else _own_config(model)
+    return None if config is None else CAUTIONS.get(config.name)
+
+
+def _own_config(model: str) -> NetworkConfig | None:
+    """Return the network of a model; None for what is none: the truth, estimators of one's own."""
     from da3_ros.inference.hub import HubOptions, find_checkpoint
     from da3_ros.inference.network_file import read_network_config
-    from da3_ros.model.config import PROCESS_RES
-    from da3_ros.model.presets import NETWORKS, preset_name
 
     name = preset_name(model.removeprefix(RANDOM_PREFIX))
     if name is not None:
-        return NETWORKS[name].process_res
+        return NETWORKS[name]
     try:
         files = find_checkpoint(model, HubOptions(local_files_only=True))
-        return read_network_config(files.config).process_res
+        return read_network_config(files.config)
     except CheckpointError:
-        # The truth, and estimators of one's own, have no images of a network.
-        return PROCESS_RES
+        return None
 
 
 def _is_conditioned(options: EstimatorOptions) -> bool:

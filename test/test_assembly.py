@@ -7,15 +7,17 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from da3_ros.assembly import build_estimator, build_pipeline, own_process_res
+from da3_ros.assembly import build_estimator, build_pipeline, own_caution, own_process_res
 from da3_ros.config import ATTENTIONS, PRECISIONS, OptionValue, from_flat
 from da3_ros.errors import CheckpointError, ConfigError, ModelError
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.geometry.se3 import invert
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.engine import Da3Estimator
+from da3_ros.inference.hub import BUNDLED_FOLDER
 from da3_ros.inference.random_weights import random_network
 from da3_ros.model.arithmetic import AttentionKind, Precision
+from da3_ros.model.presets import CAUTIONS
 from da3_ros.synthetic.family_world import make_family_world
 from da3_ros.synthetic.trajectory import START_NS
 from da3_ros.synthetic.truth import TruthEstimator
@@ -123,6 +125,13 @@ def test_precision_and_attention_reach_the_network() -> None:
     assert chosen.model.arithmetic.attention == 'sdpa'
     with pytest.raises(ModelError, match='fp16'):
         build_estimator(from_flat({**values, 'precision': 'fp16'}))
+
+
+def test_the_test_network_is_known_by_name_and_by_folder(tmp_path: Path) -> None:
+    caution = CAUTIONS['da3-nano']
+    assert own_caution('da3-nano') == own_caution(str(BUNDLED_FOLDER / 'da3_nano')) == caution
+    others = ('da3-small', 'da3-large-1.1', 'random:da3-nano', 'truth', str(tmp_path / 'nowhere'))
+    assert all(own_caution(name) is None for name in others)
 
 
 def test_no_size_of_images_means_the_models_own(tmp_path: Path) -> None:

@@ -241,9 +241,11 @@ def _tell(report: Report, runner: SceneRunner, outcomes: list[Outcome], seconds:
         for status in ('done', 'skipped', 'failed')
     }
     description = runner.description() if runner.is_loaded else {'checkpoint': runner.checkpoint}
+    notes = runner.notes if runner.is_loaded else ()
     report.content = {
         **description,
         **counts,
+        'notes': notes,
         'seconds': seconds,
         'scenes': [outcome.content() for outcome in outcomes],
     }
@@ -251,7 +253,7 @@ def _tell(report: Report, runner: SceneRunner, outcomes: list[Outcome], seconds:
 
     def summary() -> None:
         if runner.is_loaded:
-            print_model(description)
+            print_model(description, notes)
         told = ', '.join(f'{count} {status}' for status, count in counts.items() if count)
         print(f'{len(outcomes)} scenes in {in_words(seconds)}: {told or "nothing to do"}')
         for outcome in outcomes:

@@ -72,6 +72,7 @@ def demo(
 
     Without --bag and --video the input is a synthetic room with exact truth. Ends by itself.
     """
+    from da3_ros.assembly import own_caution
     from da3_ros.cli.demo_input import prepare_input
     from da3_ros.cli.demo_report import report
     from da3_ros.cli.process import import_ros
@@ -82,7 +83,10 @@ def demo(
     log = _fresh_folder(out)
     source = prepare_input(bag, video, out, seconds)
     chosen = _choose_model(model)
+    caution = own_caution(chosen.parameter)
     print(f'input: {source.description}\nmodel: {chosen.title}')
+    if caution is not None and not source.is_rendered:
+        print(f'warning: {caution.text}')
     parameters: dict[str, object] = {
         'model': chosen.parameter,
         'cameras': list(source.cameras),
@@ -99,7 +103,7 @@ def demo(
         source = replace(source, description=description)
     played_s = min(seconds, _length_s(source.path)) / rate
     exported = _run(parameters, source, out / 'output.mcap', log, seconds, rate)
-    report(out, source, chosen.title, exported, played_s)
+    report(out, source, chosen.title, exported, played_s, caution)
 
 
 def _fresh_folder(out: Path) -> Path:

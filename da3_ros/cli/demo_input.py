@@ -30,6 +30,8 @@ class DemoInput:
     """(topic in the bag, topic that the node would subscribe to), where they differ."""
     description: str = ''
     """What it is, in words."""
+    is_rendered: bool = False
+    """Whether it is a room of the kind that da3-nano learned from."""
     odometry_frame: str = ''
     """Fixed frame of the odometry on its /tf, empty for none that could be relied on."""
 
@@ -56,6 +58,7 @@ def prepare_input(bag: Path | None, video: Path | None, out: Path, seconds: floa
         ('front', 'left', 'right'),
         'raw',
         description='synthetic room, three cameras',
+        is_rendered=True,
         odometry_frame=ODOMETRY_FRAME,
     )
 

@@ -21,14 +21,28 @@ from da3_ros.cli.demo_results import (
 from da3_ros.cli.demo_sheet import ScenePoints, write_sheet
 from da3_ros.errors import NodeError
 from da3_ros.geometry.se3 import homogeneous, invert, transform_points
+from da3_ros.model.presets import Caution
 
 _MAX_DRAWN_POINTS = 4_000_000
 
 
 def report(
-    out: Path, source: DemoInput, title: str, exported: tuple[Path, ...], played_s: float
+    out: Path,
+    source: DemoInput,
+    title: str,
+    exported: tuple[Path, ...],
+    played_s: float,
+    caution: Caution | None = None,
 ) -> None:
     """Read what was recorded, print its figures and write `out/sheet.png`.
+
+    Args:
+        out: folder of the run.
+        source: what was played.
+        title: the model in words.
+        exported: files of the scene, relative to the folder of exports.
+        played_s: how long it took to play.
+        caution: of the model; said unless the input is what the model was made for.
 
     Raises:
         NodeError: the recording holds no window report.
@@ -37,8 +51,11 @@ def report(
     truth = read_truth(source.path, source.cameras)
     if not results.windows:
         raise NodeError(f'{out / "output.mcap"}: no window was recorded; see {out / "log"}')
+    # Every window's note carries it; here it is said once, or not at all.
+    known = '' if caution is None else caution.brief
+    warning = '' if caution is None or source.is_rendered else caution.text
     lines = [
-        *_flow(results, played_s),
+        *_flow(results, played_s, known),
         *_errors(results, truth),
         f'exported: {", ".join(str(file) for file in exported)}',
     ]
@@ -50,7 +67,10 @@ def report(
         scene_points(arrays),
         f'{source.description}; {title}',
         lines,
+        warning,
     )
+    if warning:
+        print(f'warning: {warning}')
     for line in lines:
         print(line)
     print(f'look at {out / "sheet.png"}; recorded topics: {out / "output.mcap"}')
@@ -88,7 +108,7 @@ def _latencies(windows: list[WindowLine]) -> NDArray[np.float64]:
     return np.array(measured or [np.nan])
 
 
-def _flow(results: DemoResults, played_s: float) -> list[str]:
+def _flow(results: DemoResults, played_s: float, known: str) -> list[str]:
     windows = results.windows
     latency = _latencies(windows)
     estimate = np.array([w.estimate_s for w in windows])
@@ -101,8 +121,13 @@ def _flow(results: DemoResults, played_s: float) -> list[str]:
         f'{last.dropped_sets} sets (newest wins), {last.dropped_frames} single images',
         f'scale from {last.scale_source}, {"metric" if last.is_metric else "not metric"}',
     ]
-    notes = list(dict.fromkeys(w.note for w in windows if w.note))
-    return lines + [f'note: {note}' for note in notes[:2]]
+    notes = dict.fromkeys(_without(window.note, known) for window in windows)
+    return lines + [f'note: {note}' for note in list(filter(None, notes))[:2]]
+
+
+def _without(note: str, known: str) -> str:
+    """Return a window's note without a remark of it."""
+    return '; '.join(part for part in note.split('; ') if part != known)
 
 
 def _errors(results: DemoResults, truth: DemoTruth) -> list[str]:

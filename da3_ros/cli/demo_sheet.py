@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+import textwrap
 
 import cv2
 import numpy as np
@@ -22,6 +23,8 @@ _TRUTH = (0, 130, 90)
 _CELL_WIDTH = 360
 _GAP = 10
 _LINE = 22
+_WARNING_LETTERS = 95
+"""In one line of a warning, so that it fits above the three cells."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,10 +44,18 @@ def write_sheet(
     points: ScenePoints,
     title: str,
     captions: list[str],
+    warning: str = '',
 ) -> None:
-    """Write the sheet as PNG: one row per view, the scene from above, the figures below."""
+    """Write the sheet as PNG: one row per view, the scene from above, the figures below.
+
+    A warning stands below the title, in red.
+    """
     rows = _pick_rows(results)
-    blocks = [_text_block([title], _CELL_WIDTH * 3 + 2 * _GAP, scale=0.6)]
+    width = _CELL_WIDTH * 3 + 2 * _GAP
+    blocks = [_text_block([title], width, scale=0.6)]
+    if warning:
+        lines = textwrap.wrap(warning, _WARNING_LETTERS)
+        blocks.append(_text_block(lines, width, scale=0.6, ink=_ESTIMATE))
     if rows:
         depths = np.concatenate([results.cameras[c].depth[s].ravel() for c, s in rows])
         low, high = _bounds(depths)
@@ -190,11 +201,13 @@ def _scaled(image: ColourImage) -> Picture:
     )
 
 
-def _text_block(lines: list[str], width: int, scale: float = 0.48) -> Picture:
+def _text_block(
+    lines: list[str], width: int, scale: float = 0.48, ink: tuple[int, int, int] = _INK
+) -> Picture:
     block: Picture = np.full((_LINE * len(lines) + 4, width, 3), _BACKGROUND, np.uint8)
     for index, line in enumerate(lines):
         at = (2, _LINE * index + 17)
-        cv2.putText(block, line, at, cv2.FONT_HERSHEY_SIMPLEX, scale, _INK, 1, cv2.LINE_AA)
+        cv2.putText(block, line, at, cv2.FONT_HERSHEY_SIMPLEX, scale, ink, 1, cv2.LINE_AA)
     return block
 
 

@@ -60,7 +60,7 @@ class SceneSummary:
     input_notes: tuple[str, ...]
     """What a user should know about the input."""
     model_notes: tuple[str, ...]
-    """The same about the prediction; already logged when it was made."""
+    """The same about the prediction; already logged when it was made, or said by the model."""
     seconds: dict[str, float] = field(default_factory=dict)
     """By stage."""
 
@@ -126,6 +126,12 @@ class SceneRunner:
             self._model = self._load()
             self.load_s = time.perf_counter() - began
         return self._model
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know about the loaded model, whatever the scene."""
+        caution = self.model.caution
+        return () if caution is None else (caution.text,)
 
     def description(self) -> dict[str, str]:
         """Return what computes, for the summary."""
@@ -269,12 +275,14 @@ class SceneRunner:
             )
 
 
-def print_model(description: Mapping[str, str]) -> None:
-    """Print what computed, as `SceneRunner.description` says it."""
+def print_model(description: Mapping[str, str], notes: Sequence[str]) -> None:
+    """Print what computed, as `SceneRunner.description` and `SceneRunner.notes` say it."""
     print(
         f'{description["model"]} on {description["device"]} ({description["dtype"]}); '
         f'licence of the published weights: {description["licence"]}'
     )
+    for note in notes:
+        print(f'note: {note}')
 
 
 def choose_device(name: str) -> str:

@@ -51,7 +51,7 @@ def run_source(runner: SceneRunner, source: SceneSource, report: Report) -> None
     report.content = {**description, **content}
 
     def show() -> None:
-        print_model(description)
+        print_model(description, runner.notes)
         summary.show()
 
     report.print_summary = show

@@ -16,11 +16,16 @@ from da3_ros.export.registry import GAUSSIAN_FORMATS, parse_formats
 from da3_ros.inference.checkpoint import load_network, load_weights, save_checkpoint
 from da3_ros.inference.given_cameras import GivenCameras, read_cameras
 from da3_ros.inference.hub import HubOptions
-from da3_ros.inference.metric import metric_depth
 from da3_ros.inference.network_file import read_network_config
-from da3_ros.inference.out_of_memory import MemoryExceededError
+from da3_ros.inference.out_of_memory import MemoryExceededError, sides_to_try
 from da3_ros.inference.pose_alignment import PoseAlignment
-from da3_ros.inference.postprocess import Prediction, align_to_cameras, to_prediction
+from da3_ros.inference.postprocess import (
+    Prediction,
+    align_to_cameras,
+    in_metres,
+    pass_cameras_through,
+    to_prediction,
+)
 from da3_ros.inference.prediction_export import export_options, readable_path
 from da3_ros.inference.preprocess import ImageLike, ProcessedImages, preprocess
 from da3_ros.inference.random_weights import random_network
@@ -28,15 +33,13 @@ from da3_ros.inference.runner import NetworkRunner
 from da3_ros.model.arithmetic import Arithmetic, AttentionKind, Precision, Rounding
 from da3_ros.model.build import Network, build_network
 from da3_ros.model.chunks import VIEW_CHUNK
-from da3_ros.model.config import NetworkConfig, SingleViewConfig
+from da3_ros.model.config import NetworkConfig
 from da3_ros.model.outputs import NetworkOutput
-from da3_ros.model.presets import preset
+from da3_ros.model.presets import CAUTIONS, Caution, preset
 from da3_ros.model.single_view import SingleViewNetwork
 
 __all__ = ['DepthAnything3', 'PoseAlignment', 'Prediction']
 
-MIN_PROCESS_RES = 112
-"""Images are never made smaller than this to save memory."""
 RANDOM_WEIGHTS = 'random weights'
 
 _logger = logging.getLogger(__name__)
@@ -88,6 +91,7 @@ class DepthAnything3(NetworkRunner):
             network = random_network(preset(model_name), seed)
         super().__init__(network, arithmetic, view_chunk)
         self.weights = weights
+        self._has_cautioned = False
 
     @classmethod
     def from_pretrained(
@@ -190,6 +194,11 @@ class DepthAnything3(NetworkRunner):
         """Whether the weights are random, so that predictions mean nothing."""
         return self.weights.startswith(RANDOM_WEIGHTS)
 
+    @property
+    def caution(self) -> Caution | None:
+        """What to know before relying on predictions; None for most, and for random weights."""
+        return None if self.is_random else CAUTIONS.get(self.model_name)
+
     def inference(
         self,
         image: Sequence[ImageLike] | NDArray[np.uint8],
@@ -220,9 +229,10 @@ class DepthAnything3(NetworkRunner):
         """Predict depth and cameras of images of one scene.
 
         Known cameras never make it fail; `Prediction.notes` and `Prediction.alignment` say what
-        was done. Parallax tells the scale of two views and of cameras on a line. With extrinsics
-        alone the network first predicts the intrinsics; intrinsics alone only serve `to_metric`;
-        a network that sees each image alone passes cameras through.
+        was done; notes end with the network's `caution`, which is logged at the first call only.
+        Parallax tells the scale of two views and of cameras on a line. With extrinsics alone the
+        network first predicts the intrinsics; intrinsics alone only serve `to_metric`; a network
+        that sees each image alone passes cameras through.
 
         Args:
             image: uint8 RGB arrays (H, W, 3), PIL images or paths; sizes may differ.
@@ -303,9 +313,9 @@ class DepthAnything3(NetworkRunner):
             image_paths=tuple(readable_path(item) for item in image),
         )
         if isinstance(self.model, SingleViewNetwork):
-            prediction = _with_cameras(prediction, given)
+            prediction = pass_cameras_through(prediction, given)
             if to_metric:
-                prediction = _in_metres(prediction, self.model.config)
+                prediction = in_metres(prediction, self.model.config)
         elif given.extrinsics is not None:
             unit = 1.0 if output.gaussian_scale is None else float(output.gaussian_scale[0])
             prediction = align_to_cameras(
@@ -313,9 +323,19 @@ class DepthAnything3(NetworkRunner):
             )
         for note in prediction.notes:
             _logger.warning('%s: %s', self.model_name, note)
+        prediction = self._with_caution(prediction)
         if export_dir is not None:
             prediction.export(export_dir, export_format, overwrite=overwrite, **export)
         return prediction
+
+    def _with_caution(self, prediction: Prediction) -> Prediction:
+        """Add the network's caution to the notes, and log it once."""
+        if self.caution is None:
+            return prediction
+        if not self._has_cautioned:
+            _logger.warning('%s', self.caution.text)
+            self._has_cautioned = True
+        return replace(prediction, notes=(*prediction.notes, self.caution.text))
 
     def _compute(
         self,
@@ -328,7 +348,7 @@ class DepthAnything3(NetworkRunner):
         """Run the network, on smaller images when memory runs out and that is allowed."""
         if process_res is None:
             process_res = self.process_res
-        for side in _sides(process_res, allow_smaller=options['allow_smaller']):
+        for side in sides_to_try(process_res, allow_smaller=options['allow_smaller']):
             processed = preprocess(image, side, method)
             given = read_cameras(processed, **cameras)
             inputs = (processed.pixels(self.device), *given.network_input(self.device))
@@ -372,28 +392,3 @@ def _check_export(
         raise ExportError(f'{", ".join(needing)}: expected infer_gs=True, got False')
     if 'feat_vis' in names and not layers:
         raise ExportError('feat_vis: expected export_feat_layers, the blocks to show; got none')
-
-
-def _sides(process_res: int, *, allow_smaller: bool) -> list[int]:
-    """Return the image sides to try, largest first."""
-    sides = [process_res]
-    while allow_smaller and sides[-1] * 3 // 4 >= MIN_PROCESS_RES:
-        sides.append(sides[-1] * 3 // 4)
-    return sides
-
-
-def _with_cameras(prediction: Prediction, given: GivenCameras) -> Prediction:
-    """Pass known cameras through a network that knows none."""
-    poses = given.extrinsics
-    return replace(
-        prediction,
-        extrinsics=None if poses is None else poses[:, :3],
-        intrinsics=given.intrinsics,
-    )
-
-
-def _in_metres(prediction: Prediction, config: SingleViewConfig) -> Prediction:
-    assert prediction.intrinsics is not None
-    assert config.canonical_focal_px is not None
-    depth = metric_depth(prediction.depth, prediction.intrinsics, config.canonical_focal_px)
-    return replace(prediction, depth=depth, is_metric=True)

@@ -30,6 +30,7 @@ from da3_ros.inference.scene_gaussians import with_gaussians
 from da3_ros.inference.splat_gsplat import with_renderer
 from da3_ros.model.config import SingleViewConfig
 from da3_ros.model.outputs import NetworkOutput
+from da3_ros.model.presets import Caution
 from da3_ros.model.sky import SKY_SCORE
 from da3_ros.types import CameraFrame, KnownPoses, ViewPrediction, Window, WindowPrediction
 
@@ -88,6 +89,14 @@ class Da3Estimator:
         self._method = process_res_method
         self._strategy = ref_view_strategy
         self._use_ray_pose = use_ray_pose
+
+    @property
+    def caution(self) -> Caution | None:
+        """What to know before relying on windows, see `DepthAnything3.caution`.
+
+        It concerns all of them alike: who shows them says it, not every prediction's notes.
+        """
+        return self.model.caution
 
     def estimate(self, window: Window) -> WindowPrediction:
         """Predict the geometry of a window.

@@ -20,6 +20,8 @@ _ALLOCATOR_WORDS = (
     # cuDNN, when no algorithm's workspace fits.
     'unable to find an engine to execute this computation',
 )
+MIN_PROCESS_RES = 112
+"""Images are never made smaller than this to save memory."""
 _MIB = 2**20
 
 
@@ -50,6 +52,14 @@ def available_bytes(device: torch.device) -> int | None:
         return None
     sizes = [line.split()[1] for line in lines if line.startswith('MemAvailable:')]
     return int(sizes[0]) * 1024 if sizes else None
+
+
+def sides_to_try(process_res: int, *, allow_smaller: bool) -> list[int]:
+    """Return the image sides to try, largest first."""
+    sides = [process_res]
+    while allow_smaller and sides[-1] * 3 // 4 >= MIN_PROCESS_RES:
+        sides.append(sides[-1] * 3 // 4)
+    return sides
 
 
 def memory_message(

@@ -14,11 +14,13 @@ from torch import Tensor
 from da3_ros.errors import ModelError
 from da3_ros.export.registry import ExportReport, export_scene, parse_formats
 from da3_ros.inference.given_cameras import GivenCameras
+from da3_ros.inference.metric import metric_depth
 from da3_ros.inference.parallax_scale import align
 from da3_ros.inference.pose_alignment import PoseAlignment
 from da3_ros.inference.prediction_export import export_options, scene_of, warn_of_assumptions
 from da3_ros.inference.preprocess import Placement
 from da3_ros.inference.splat_gsplat import with_renderer
+from da3_ros.model.config import SingleViewConfig
 from da3_ros.model.gaussian_adapter import transform_gaussians
 from da3_ros.model.outputs import Gaussians, NetworkOutput
 
@@ -79,7 +81,7 @@ class Prediction:
     sure it is (`log_scale_sigma`); None when none were given or the network predicts none."""
 
     notes: tuple[str, ...] = ()
-    """What was done otherwise than asked, and what the network could not find."""
+    """What was done otherwise than asked, what the network could not find, and its caution."""
 
     placements: tuple[Placement, ...] = ()
     """Where each processed image lies in its original."""
@@ -211,6 +213,24 @@ def align_to_cameras(
         alignment=alignment,
         notes=(*prediction.notes, *notes),
     )
+
+
+def pass_cameras_through(prediction: Prediction, given: GivenCameras) -> Prediction:
+    """Return the prediction of a network that knows no cameras with those that were given."""
+    poses = given.extrinsics
+    return replace(
+        prediction,
+        extrinsics=None if poses is None else poses[:, :3],
+        intrinsics=given.intrinsics,
+    )
+
+
+def in_metres(prediction: Prediction, config: SingleViewConfig) -> Prediction:
+    """Return the prediction of the metric single-view network in metres, by its intrinsics."""
+    assert prediction.intrinsics is not None
+    assert config.canonical_focal_px is not None
+    depth = metric_depth(prediction.depth, prediction.intrinsics, config.canonical_focal_px)
+    return replace(prediction, depth=depth, is_metric=True)
 
 
 def _aligned_gaussians(

@@ -1,5 +1,7 @@
 """The published networks by name, and the small one that comes with this package."""
 
+from dataclasses import dataclass
+
 from da3_ros.errors import ModelError
 from da3_ros.model.config import (
     AnyViewConfig,
@@ -71,6 +73,27 @@ BUNDLED: dict[str, NetworkConfig] = {NANO.name: NANO}
 
 NETWORKS: dict[str, NetworkConfig] = {**PRESETS, **BUNDLED}
 """All that have a short name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """What whoever looks at the results of a network has to be told."""
+
+    brief: str
+    """For what comes with every window; no semicolon, which divides notes."""
+    text: str
+    """The same with its reason and with what to do."""
+
+
+_NOT_REAL = f'{NANO.name} is a test network, not for real pictures'
+CAUTIONS: dict[str, Caution] = {
+    NANO.name: Caution(
+        _NOT_REAL,
+        f'{_NOT_REAL}: it learned from rendered rooms, and its depth and poses of anything else '
+        f'are not to be relied on. Use {_SMALL.name} or larger.',
+    )
+}
+"""By name of the network; most need none."""
 
 
 def preset_name(name: str) -> str | None:

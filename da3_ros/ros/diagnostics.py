@@ -62,6 +62,8 @@ def pipeline_status(
     dropped_sets: int,
     result: WindowResult | None,
     facts: Mapping[str, object],
+    *,
+    caution: str = '',
 ) -> DiagnosticStatus:
     """Return the state of the stream: rates, latencies, drops, scale with its source.
 
@@ -72,6 +74,7 @@ def pipeline_status(
         dropped_sets: sets never given to the estimator.
         result: the newest, None before the first.
         facts: what else there is to say, by name: lifecycle state, model, device, memory.
+        caution: why results are not to be relied on though all runs well; empty when they are.
     """
     found = DiagnosticStatus(name=f'{node_name}: stream', hardware_id=node_name)
     values: dict[str, Any] = {
@@ -109,6 +112,8 @@ def pipeline_status(
         values['note'] = a.note
     found.values = _pairs(values)
     found.level, found.message = _judge(stats, result)
+    if caution and found.level == DiagnosticStatus.OK:
+        found.level, found.message = DiagnosticStatus.WARN, f'{found.message}; {caution}'
     return found
 
 

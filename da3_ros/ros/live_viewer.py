@@ -8,12 +8,15 @@ from da3_ros.config import OutputOptions
 from da3_ros.web import LiveViewer, ViewSettings
 
 
-def open_viewer(options: OutputOptions, logger: RcutilsLogger) -> LiveViewer | None:
+def open_viewer(
+    options: OutputOptions, logger: RcutilsLogger, notice: str = ''
+) -> LiveViewer | None:
     """Return a running viewer whose controls start with the limits of the outputs.
 
     Args:
         options: None is returned unless `viewer` is set.
         logger: told where the page is.
+        notice: what the page says all the time; empty for nothing.
 
     Raises:
         WebError: the page cannot be served; says why and what to do.
@@ -26,7 +29,7 @@ def open_viewer(options: OutputOptions, logger: RcutilsLogger) -> LiveViewer | N
         edge_filter=options.edge_filter,
         voxel_size=options.voxel_size_m,
     )
-    viewer = LiveViewer(options.viewer_host, options.viewer_port, settings)
+    viewer = LiveViewer(options.viewer_host, options.viewer_port, settings, notice=notice)
     viewer.start()
     logger.info(f'the live viewer is at {viewer.url}')
     return viewer

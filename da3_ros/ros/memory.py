@@ -17,6 +17,7 @@ from da3_ros.errors import ExportError, NodeError
 from da3_ros.export.options import ExportOptions
 from da3_ros.export.registry import DEFAULT_OPTIONS
 from da3_ros.export.scene import ExportScene
+from da3_ros.model.presets import Caution
 from da3_ros.types import Estimator, Window, WindowPrediction
 
 _MB = 1024.0 * 1024.0
@@ -39,6 +40,7 @@ class HeldEstimator:
         self._inner: Estimator | None = inner
         # Only networks have a device.
         self.device = str(getattr(getattr(inner, 'model', None), 'device', 'none'))
+        self.caution: Caution | None = getattr(inner, 'caution', None)
 
     def estimate(self, window: Window) -> WindowPrediction:
         """Return what the estimator says of a window.

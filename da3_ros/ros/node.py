@@ -149,6 +149,9 @@ class Da3Node(ManagedNode):
 
     def _activate(self) -> None:
         self._configured.activate()
+        caution = self._configured.caution
+        if caution is not None:
+            self.get_logger().warning(caution.text)
         self.get_logger().info(f'ready{_computing()}')
 
     def _deactivate(self) -> None:

@@ -51,15 +51,22 @@ class Outputs:
         node: owns the publishers.
         holder: options; those that may change are read for every window.
         viewer: shows what is published in browsers; None for none.
+        note: a remark for every window report; empty for none.
     """
 
     def __init__(
-        self, node: Node, holder: OptionsHolder, viewer: LiveViewer | None = None
+        self,
+        node: Node,
+        holder: OptionsHolder,
+        viewer: LiveViewer | None = None,
+        *,
+        note: str = '',
     ) -> None:
         options = holder.current
         self._node = node
         self._holder = holder
         self._viewer = viewer
+        self._note = note
         self._cameras = {
             camera: CameraOutputs(node, camera, options.output)
             for camera in options.stream.cameras
@@ -162,7 +169,7 @@ class Outputs:
             dropped_sets=losses.dropped_sets,
             dropped_frames=losses.dropped_frames,
             late_cameras=list(losses.late_cameras),
-            note=a.note,
+            note='; '.join(filter(None, (a.note, self._note))),
         )
 
 

@@ -19,6 +19,7 @@ from rclpy.node import Node
 from std_srvs.srv import SetBool, Trigger
 
 from da3_ros.config import NodeOptions
+from da3_ros.model.presets import Caution
 from da3_ros.process import threads_in_use
 from da3_ros.ros.diagnostics import camera_status, pipeline_status
 from da3_ros.ros.exports import Exports
@@ -98,8 +99,10 @@ class Processing:
         node, options = self._node, self._options
         self._rig_group = MutuallyExclusiveCallbackGroup()
         rig_source = RigSource(node, options.output, given_rig, self._rig_group, self._faults)
-        self._viewer = open_viewer(options.output, node.get_logger())
-        self._outputs = Outputs(node, holder, self._viewer)
+        caution = self.caution
+        notice, brief = ('', '') if caution is None else (caution.text, caution.brief)
+        self._viewer = open_viewer(options.output, node.get_logger(), notice)
+        self._outputs = Outputs(node, holder, self._viewer, note=brief)
         self._runner = PipelineRunner(
             options,
             InputViews(self._estimator, turns, self._blind),
@@ -238,6 +241,14 @@ class Processing:
     # ---- state
 
     @property
+    def caution(self) -> Caution | None:
+        """What to know before relying on the network; None for most.
+
+        The node cannot know whether it sees the world that the network was made for.
+        """
+        return self._estimator.caution
+
+    @property
     def _is_metric(self) -> bool:
         result = self._runner.last_result
         return result is not None and result.alignment.is_metric
@@ -259,6 +270,8 @@ class Processing:
             'threads': threads_in_use() or 'none',
             **memory_use(device),
         }
+        if self.caution is not None:
+            facts['caution'] = self.caution.text
         stream = pipeline_status(
             name,
             self._stats.snapshot(time.monotonic()),
@@ -266,6 +279,7 @@ class Processing:
             self._runner.dropped_sets,
             self._runner.last_result,
             facts,
+            caution='' if self.caution is None else self.caution.brief,
         )
         if not (self._is_active and self._is_enabled):
             stream.level = DiagnosticStatus.WARN

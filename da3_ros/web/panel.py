@@ -50,6 +50,7 @@ class Panel:
         initial: what the controls show first.
         on_change: called from viser's threads after any control changed.
         on_clear_map: called from viser's threads when the map is to start anew.
+        notice: stands above everything; empty for nothing.
     """
 
     def __init__(
@@ -58,12 +59,15 @@ class Panel:
         initial: ViewSettings,
         on_change: Callable[[], None],
         on_clear_map: Callable[[], None],
+        notice: str = '',
     ) -> None:
         self._initial = initial
         gui = server.gui
         gui.configure_theme(
             dark_mode=True, show_logo=False, show_share_button=False, control_width='medium'
         )
+        if notice:
+            gui.add_markdown(f'**{_plain(notice)}**')
         self._status = gui.add_markdown('Waiting for the first window.')
         self._controls: dict[str, Any] = {}
         with gui.add_folder('Show'):

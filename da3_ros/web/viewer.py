@@ -67,6 +67,7 @@ class LiveViewer:
         host: address to listen on; 0.0.0.0 for everyone in the network.
         port: 0 for any free one, see `url`.
         settings: what the controls start with.
+        notice: what the panel says all the time, above the numbers; empty for nothing.
         max_rate_hz: how often the scene changes at most.
         clock: monotonic seconds.
     """
@@ -77,12 +78,14 @@ class LiveViewer:
         port: int = 8080,
         settings: ViewSettings | None = None,
         *,
+        notice: str = '',
         max_rate_hz: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._host = host
         self._port = port
         self._initial = settings or ViewSettings()
+        self._notice = notice
         self._period_s = 1.0 / max_rate_hz
         self._clock = clock
         self._stats = StreamStats(_RATE_EVENTS)
@@ -114,7 +117,9 @@ class LiveViewer:
             raise WebError('the live viewer can be started once; make another one')
         server = open_server(self._host, self._port)
         self._server = server
-        self._panel = Panel(server, self._initial, self._on_settings, self._on_clear_map)
+        self._panel = Panel(
+            server, self._initial, self._on_settings, self._on_clear_map, self._notice
+        )
         self._painter = Painter(server)
         server.on_client_connect(lambda _: self._count_clients())
         server.on_client_disconnect(lambda _: self._count_clients())

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from da3_ros.inference.api import DepthAnything3
+from da3_ros.model.presets import CAUTIONS
 from helpers.cli import SMALL, da3, da3_json, failure, invoke
 
 Options = Callable[..., tuple[str | Path, ...]]
@@ -59,6 +60,23 @@ def test_every_image_is_what_it_is_alone(
         alone = model.inference([str(photos / f'{name}.png')], process_res=56)
         np.testing.assert_allclose(depth(out / name), alone.depth, rtol=1e-5)
         assert {path.name for path in (out / name).iterdir()} == {'exports', 'da3.json'}
+
+
+def test_the_test_network_is_named_once(
+    out: Path, options: Options, photos: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caution = CAUTIONS['da3-nano']
+    result = invoke('images', photos, '--each', *options('--model-dir', 'da3-nano'))
+    assert result.stdout.count(caution.text) == 1
+    assert caplog.text.count(caution.text) == 1
+    again = options('--model-dir', 'da3-nano', '--overwrite', '--json')
+    content = json.loads(da3('images', photos, '--each', *again))
+    assert content['notes'] == [caution.text]
+    # Each folder may be carried elsewhere, and its record with it.
+    assert all(
+        json.loads((out / name / 'da3.json').read_text())['summary']['notes'] == [caution.text]
+        for name in ('0', '1', '2')
+    )
 
 
 def test_original_images_are_known_to_exports(out: Path, options: Options, photos: Path) -> None:

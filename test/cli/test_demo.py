@@ -9,10 +9,13 @@ import pytest
 
 from da3_ros.cli.demo_input import prepare_input
 from da3_ros.cli.demo_report import scene_points
+from da3_ros.cli.demo_results import read_results
+from da3_ros.cli.synthesize import synthesize
 from da3_ros.errors import SourceError
 from da3_ros.export.registry import export_scene
 from da3_ros.export.scene import ExportScene, world_points
 from da3_ros.geometry.camera import ImageSize
+from da3_ros.model.presets import CAUTIONS
 from da3_ros.sinks.bag import BagWriter
 from da3_ros.sinks.camera_bag import CameraBagWriter
 from da3_ros.sources.bag import BagReader
@@ -20,6 +23,8 @@ from da3_ros.synthetic.trajectory import START_NS
 from da3_ros.synthetic.world import make_world
 from da3_ros.types import CameraFrame, PosedView
 from helpers.ros_process import RosProcess
+
+CAUTION = CAUTIONS['da3-nano']
 
 
 @pytest.mark.ros
@@ -72,6 +77,34 @@ def test_demo_without_the_hub_takes_the_weights_of_the_package(
     depth = re.search(r'depth error as published: AbsRel (\S+), delta1', text)
     assert depth, text
     assert float(depth[1]) < 0.3
+    # The room is of the kind that the network learned from; what it is, the title says.
+    assert 'this small one comes with the package' in text
+    assert CAUTION.brief not in text
+
+
+@pytest.mark.ros
+@pytest.mark.weights
+@pytest.mark.timeout(240)
+def test_demo_on_a_recording_says_that_the_network_is_for_tests(
+    tmp_path: Path, ros_domain_id: int
+) -> None:
+    # Rendered, too, but nobody can tell that of a recording.
+    recording, out = tmp_path / 'drive.mcap', tmp_path / 'out'
+    synthesize(recording, seconds=2.0, rate=5.0, size='140x100', cameras='front', truth=False)
+    arguments = ['demo', '--bag', str(recording), '--model', 'da3-nano', '--out', str(out)]
+    with RosProcess('da3_ros.cli.main', *arguments, domain_id=ros_domain_id) as demo:
+        assert demo.wait(200.0) == 0, demo.output
+        # Before the run and beside its figures; the notes do not repeat it.
+        assert demo.output.count(f'warning: {CAUTION.text}') == 2
+        assert demo.output.count(CAUTION.brief) == 2
+    notes = [window.note for window in read_results(out / 'output.mcap', ('front',)).windows]
+    assert notes
+    assert all(CAUTION.brief in note for note in notes)
+    sheet = cv2.imread(str(out / 'sheet.png'))
+    assert sheet is not None
+    # Above the pictures nothing is red but the warning.
+    blue, _, red = np.moveaxis(sheet[:100, :1100].astype(int), -1, 0)
+    assert (red - blue > 100).sum() > 500
 
 
 @pytest.mark.ros

@@ -11,6 +11,7 @@ import pytest
 from da3_ros.cli.scene_options import DEFAULT_MODEL
 from da3_ros.errors import CheckpointError, ExportError, ModelError
 from da3_ros.inference.api import DepthAnything3
+from da3_ros.model.presets import CAUTIONS
 from helpers.cli import SMALL, da3, da3_json, failure, invoke
 from helpers.colmap_writer import write_binary
 from helpers.rounding import DEEP, assert_equal_to_rounding
@@ -67,6 +68,15 @@ def test_the_summary_names_the_files(tmp_path: Path, checkpoint: Path, photos: P
     # mini_npz rounds to two decimals, this does not.
     np.testing.assert_allclose(confidence, stored, atol=0.0051)
     assert not np.array_equal(np.stack(confidence), stored)
+
+
+def test_the_test_network_is_named_as_such(tmp_path: Path, photos: Path) -> None:
+    text = CAUTIONS['da3-nano'].text
+    chosen = ('--model', 'da3-nano', '--export-format', FILES)
+    result = invoke('image', photos / '0.png', *chosen, '--export-dir', tmp_path / 'a', *SMALL)
+    assert f'note: {text}' in result.stdout
+    content = da3_json('images', photos, *chosen, '--export-dir', tmp_path / 'b', *SMALL)
+    assert content['notes'] == [text]
 
 
 @pytest.mark.parametrize('method', ['upper_bound_crop', 'lower_bound_resize'])

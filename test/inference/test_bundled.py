@@ -11,10 +11,11 @@ import torch
 
 from da3_ros import DepthAnything3
 from da3_ros.errors import CheckpointError
+from da3_ros.inference.engine import Da3Estimator
 from da3_ros.inference.hub import BUNDLED_FOLDER, HubOptions, find_checkpoint, repository_of
 from da3_ros.inference.network_file import read_network_config
 from da3_ros.inference.weights_file import WeightsFile
-from da3_ros.model.presets import BUNDLED, NANO, PRESETS, preset, preset_name
+from da3_ros.model.presets import BUNDLED, CAUTIONS, NANO, PRESETS, preset, preset_name
 from helpers.rounding import DEEP, assert_equal_to_rounding
 
 FOLDER = BUNDLED_FOLDER / 'da3_nano'
@@ -46,6 +47,24 @@ def test_images_are_by_default_as_large_as_those_of_the_training() -> None:
     assert_equal_to_rounding(own.depth, asked.depth, DEEP)
 
 
+def test_predictions_say_that_the_network_is_for_tests(caplog: pytest.LogCaptureFixture) -> None:
+    model = DepthAnything3.from_pretrained('da3-nano')
+    images = np.random.default_rng(0).integers(0, 256, (1, 70, 98, 3), dtype=np.uint8)
+    text = CAUTIONS['da3-nano'].text
+    assert model.inference(images).notes == model.inference(images).notes == (text,)
+    assert [line.getMessage() for line in caplog.records] == [text]
+    assert Da3Estimator(model).caution == model.caution == CAUTIONS['da3-nano']
+
+
+def test_only_the_bundled_network_needs_a_caution() -> None:
+    assert set(CAUTIONS) == set(BUNDLED)
+    for caution in CAUTIONS.values():
+        assert caution.text.startswith(caution.brief)
+        assert ';' not in caution.brief
+    # Of random weights, and of networks of one's own, it would say nothing.
+    assert DepthAnything3('da3-nano').caution is None
+
+
 def test_published_networks_keep_their_image_size() -> None:
     assert {config.process_res for config in PRESETS.values()} == {504}
 
@@ -59,6 +78,8 @@ def test_the_card_tells_of_this_file() -> None:
     assert hashlib.sha256(weights).hexdigest() == stated[1]
     assert 'Apache-2.0' in card
     assert 'python -m tools.train_nano' in card
+    assert 'not for real pictures' in card
+    assert 'python benchmarks/bench_real.py' in card
     assert '$' not in card
 
 

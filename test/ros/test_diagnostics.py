@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 import math
 import mmap
 import os
@@ -23,6 +24,7 @@ from da3_ros.stream.sync import Synchronizer
 from da3_ros.synthetic.truth import TruthEstimator
 from da3_ros.synthetic.world import make_world
 from da3_ros.types import FrameSet, Window
+from helpers.posed_results import drive
 from helpers.ros_rig import SIZE
 
 pytestmark = pytest.mark.ros
@@ -54,6 +56,20 @@ def test_the_stream_tells_facts_latencies_and_drops_by_cause() -> None:
     assert by_cause
     assert sum(by_cause.values()) == int(values['dropped frames']) == 2
     assert (found.level, found.message) == (DiagnosticStatus.WARN, 'no window yet')
+
+
+def test_a_network_for_tests_is_never_all_well() -> None:
+    stats = StreamStats()
+    for second in range(3):
+        stats.event('windows', float(second))
+    [result] = drive(WORLD, 1)
+    sync = Synchronizer(('front',), tolerance_ns=1000, min_cameras=1, wait_ns=0).report()
+    say = partial(pipeline_status, 'da3_node', stats.snapshot(2.0), sync, 0, result, {})
+    well = say()
+    assert (well.level, well.message) == (DiagnosticStatus.OK, 'running')
+    warned = say(caution='not for real pictures')
+    assert warned.level == DiagnosticStatus.WARN
+    assert warned.message == 'running; not for real pictures'
 
 
 def test_an_unconfigured_node_says_why() -> None:

@@ -78,6 +78,20 @@ def test_points_lie_on_the_true_world(viewer: LiveViewer, results: list[WindowRe
     assert np.abs(WORLD.scene.clearance_m(points.astype(float))).max() < 1e-3
 
 
+def test_a_notice_stands_in_the_panel_all_the_time(results: list[WindowResult]) -> None:
+    viewer = LiveViewer(settings=PLAIN, port=0, notice='for tests <only>', max_rate_hz=1000.0)
+    viewer.start()
+    # As Markdown takes it: words, no markup.
+    notice = r'**for tests \<only\>**'
+    with SceneClient(viewer.url) as client:
+        client.wait_for(lambda: notice in client.status())
+        assert 'Waiting for the first window' in client.status()
+        draw(viewer, results[0])
+        sync(viewer, client, 0)
+        assert notice in client.status()
+    viewer.close()
+
+
 def test_map_lies_on_the_true_world_and_keeps_what_was_seen(results: list[WindowResult]) -> None:
     viewer = LiveViewer(
         settings=replace(PLAIN, show_map=True, past_sets=1), port=0, max_rate_hz=1000.0

@@ -3,10 +3,11 @@
 Writes `config.json`, `model.safetensors` and `MODEL_CARD.md` with the figures measured here:
 
     python -m tools.train_nano.bundle --run RUN --commit HASH --command 'python -m ...' \
-        --hardware 'two cores of a CPU'
+        --hardware 'two cores of a CPU' --real FOLDER
 """
 
 import argparse
+from collections.abc import Sequence
 import hashlib
 import json
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 
+from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.checkpoint import load_network
 from da3_ros.inference.hub import BUNDLED_FOLDER, CONFIG_NAME, WEIGHTS_NAME
 from da3_ros.inference.network_file import config_content
@@ -24,6 +26,8 @@ from da3_ros.model.presets import NANO
 from da3_ros.synthetic.family import Split
 from tools.train_nano.accuracy import SCENES, accuracy, markdown
 from tools.train_nano.curve import read_log
+from tools.train_nano.real import RealRow, measure_set, sets_in
+from tools.train_nano.real import markdown as real_markdown
 from tools.train_nano.trainer import BEST_NAME, LOG_NAME, compute_views_together
 
 CARD_NAME = 'MODEL_CARD.md'
@@ -42,18 +46,21 @@ def main() -> None:
     parser.add_argument('--hardware', required=True, help='what it ran on, in words')
     parser.add_argument('--out', type=Path, default=BUNDLED_FOLDER / 'da3_nano')
     parser.add_argument('--scenes', type=int, help='per row of the table; for trials')
+    parser.add_argument('--real', type=Path, nargs='+', default=[], help='sets of real pictures')
     parser.add_argument('--threads', type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     compute_views_together()
     copy_weights(options.run / BEST_NAME, options.out)
     scenes = SCENES if options.scenes is None else dict.fromkeys(SCENES, options.scenes)
+    folders = sets_in(options.real)
     facts = {
         'command': options.command,
         'commit': options.commit,
         'hardware': options.hardware,
         **best_of_run(options.run),
         **measured(options.out, scenes),
+        'real': real_text(measured_on(options.out, folders)),
     }
     text = Template(_TEMPLATE.read_text(encoding='utf-8')).substitute(facts)
     (options.out / CARD_NAME).write_text(text, encoding='utf-8')
@@ -100,6 +107,17 @@ def measured(folder: Path, scenes: dict[int, int]) -> dict[str, Any]:
         'parameters': f'{count / 1e6:.1f}',
         'table': markdown(accuracy(network, (Split.TEST, Split.UNSEEN), scenes)),
     }
+
+
+def measured_on(folder: Path, sets: Sequence[Path]) -> list[RealRow]:
+    """Return the accuracy of a checkpoint on sets of real pictures."""
+    model = DepthAnything3.from_pretrained(folder)
+    return [row for one in sets for row in measure_set(model, one)]
+
+
+def real_text(rows: Sequence[RealRow]) -> str:
+    """Return what the card says of real pictures."""
+    return real_markdown(rows) if rows else 'Not measured for these weights.'
 
 
 if __name__ == '__main__':
