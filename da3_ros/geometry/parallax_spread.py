@@ -9,8 +9,8 @@ a shutter that rolls, depth of a wrong shape. Their noise says nothing about the
   there tells how far the told poses are off; along the direction it is as far, and looks like
   another unit.
 
-Their weights are fitted to pictures with measured depth (stereo, Kinect, HoloLens), where two
-sigma of the sum cover 95 % of errors.
+Their weights are fitted to pictures with measured depth (stereo, Kinect, HoloLens) and to rendered
+rooms with exact poses, where two sigma of the sum cover 95 % of errors.
 """
 
 from __future__ import annotations
@@ -41,7 +41,11 @@ _LEAST_CONTRAST = 0.1
 _EDGE = 0.45
 # Beyond these depth has another shape than what the images show.
 _MOST_CONTRADICTION = 0.45
-_SPREAD_SHARE = 0.53
+# Of the spread: least where poses are exact, since the rest is noise of parts, which their number
+# averages; most where poses are off by so much, since then all parts are.
+_LEAST_SHARE = 0.2
+_MOST_SHARE = 0.53
+_OFF_PX = 0.3
 _OFFSET_SHARE = 0.22
 _FLOOR = 0.002
 # Two views have one pose between them, whose errors nothing averages.
@@ -91,7 +95,8 @@ class Agreement:
         if self.spread + self.at_edge > _MOST_CONTRADICTION:
             return None
         pose = _OFFSET_SHARE * self.offset_px / self.parallax_px
-        total = math.sqrt((_SPREAD_SHARE * self.spread) ** 2 + pose**2 + _FLOOR**2)
+        share = _LEAST_SHARE + (_MOST_SHARE - _LEAST_SHARE) * min(1.0, self.offset_px / _OFF_PX)
+        total = math.sqrt((share * self.spread) ** 2 + pose**2 + _FLOOR**2)
         return total * _FEW_VIEWS.get(views, 1.0)
 
 
