@@ -50,7 +50,7 @@ def test_python_without_wheels_is_refused_in_one_sentence(major: int, minor: int
 @pytest.mark.parametrize('name', ['README.md', 'CONTRIBUTING.md', 'Makefile', 'setup.cfg'])
 def test_range_is_the_same_where_people_read_it(name: str) -> None:
     text = (ROOT / name).read_text()
-    named = re.findall(r'(\d+)\.(\d+) to (\d+)\.(\d+)', text)
+    named = re.findall(r'(3)\.(\d+) to (3)\.(\d+)', text)
 
     assert named
     assert {tuple(map(int, numbers)) for numbers in named} == {(*OLDEST, *NEWEST)}
