@@ -45,7 +45,7 @@ _MOST_CONTRADICTION = 0.45
 # averages; most where poses are off by so much, since then all parts are.
 _LEAST_SHARE = 0.2
 _MOST_SHARE = 0.53
-_OFF_PX = 0.3
+_OFF_PX = 0.25
 _OFFSET_SHARE = 0.22
 _FLOOR = 0.002
 # Two views have one pose between them, whose errors nothing averages.
