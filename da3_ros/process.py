@@ -9,8 +9,8 @@ then hold the very cores that the rest of the work needs (GCC, libgomp manual, G
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import AbstractContextManager, contextmanager
 import os
 from pathlib import Path
 import signal
@@ -121,33 +121,35 @@ def threads_in_use() -> int | None:
 
 
 @contextmanager
-def loading() -> Iterator[None]:
-    """Let Ctrl-C end this process at once and without a trace, while its modules are loaded."""
+def handling(
+    number: signal.Signals, handler: signal.Handlers | Callable[[int, FrameType | None], object]
+) -> Iterator[None]:
+    """Handle a signal in another way while the block runs.
+
+    Only the main thread may choose, and only there signals arrive: elsewhere nothing changes.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may choose, and only there Ctrl-C arrives
+        yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    before = signal.signal(number, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
 
 
-@contextmanager
-def patient_interrupts() -> Iterator[None]:
+def loading() -> AbstractContextManager[None]:
+    """Let Ctrl-C end this process at once and without a trace, while its modules are loaded."""
+    return handling(signal.SIGINT, signal.SIG_DFL)
+
+
+def patient_interrupts() -> AbstractContextManager[None]:
     """Raise KeyboardInterrupt on Ctrl-C, but never within an import.
 
     Libraries catch what comes while they are loaded and go on with half of their modules: the
     error that follows names neither the place nor the reason.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    return handling(signal.SIGINT, _interrupt)
 
 
 def deaf() -> None:

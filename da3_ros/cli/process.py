@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 import signal
 import threading
@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 from da3_ros.errors import NodeError
+from da3_ros.process import handling
 
 
 class StopRequest(threading.Event):
@@ -56,18 +57,10 @@ def import_ros(module: str, command: str) -> Any:
     return import_module(module)
 
 
-@contextmanager
-def unwind_on_terminate() -> Iterator[None]:
+def unwind_on_terminate() -> AbstractContextManager[None]:
     """Let SIGTERM end the process through its finally blocks, so that no half file stays."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
         raise SystemExit(128 + signal.SIGTERM)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    return handling(signal.SIGTERM, end)

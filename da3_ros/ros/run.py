@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 import logging
 import os
 import signal
@@ -13,6 +13,7 @@ import rclpy
 from rclpy.executors import Executor, ExternalShutdownException
 
 from da3_ros.errors import Da3Error
+from da3_ros.process import handling
 from da3_ros.ros.executor import NodeExecutor
 from da3_ros.ros.memory import keep_freed_blocks
 from da3_ros.ros.node import Da3Node
@@ -59,21 +60,13 @@ def run(
         return _run(args, estimator)
 
 
-@contextmanager
-def _shutdown_on_ctrl_c() -> Iterator[None]:
+def _shutdown_on_ctrl_c() -> AbstractContextManager[None]:
     """Let Ctrl-C do what SIGTERM does: shut the middleware down, and raise nothing.
 
     KeyboardInterrupt comes between any two lines, also where the node is half made.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     # The handler of rclpy itself, from `init` on, shuts down and calls this one.
-    before = signal.signal(signal.SIGINT, lambda number, frame: rclpy.try_shutdown())
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    return handling(signal.SIGINT, lambda number, frame: rclpy.try_shutdown())
 
 
 @contextmanager

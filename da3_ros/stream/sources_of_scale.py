@@ -21,7 +21,7 @@ from da3_ros.stream.world_scale import METRIC_SIGMA, MetricCandidate, MetricSour
 from da3_ros.types import Window, WindowPrediction
 
 _MIN_BASELINE_M = 1e-3
-# Predicted places that fit the rig as well as this tell more than what cameras see in common.
+# Predicted places that fit the rig as well as this may refine what cameras see in common.
 _CLOSE_SIGMA = 0.02
 # How well distances between cameras are known relative to depth where nothing but the network says
 # it: small ones are off by a third, the same for all distances.
@@ -70,9 +70,11 @@ def metric_candidates(
     Returns:
         The candidates, and the new `OdometryState.way`.
     """
-    odometry, way = MetricCandidate('odometry', None, _odometry_problem(window, sets)), state.way
-    if not odometry.problem:
-        odometry, way = _odometry(window, sets, prediction, position_noise, state)
+    views, told = _told(sets)
+    problem = _odometry_problem(window, len(told))
+    odometry, way = MetricCandidate('odometry', None, problem), state.way
+    if not problem:
+        odometry, way = _odometry(window, views, told, prediction, position_noise, state)
     is_metric, by = prediction.is_metric, prediction.metric_by
     candidates: dict[MetricSource, MetricCandidate] = {
         'odometry': odometry,
@@ -103,9 +105,9 @@ def _told(sets: Sequence[WindowSet]) -> tuple[list[PlacedView], list[FloatArray]
     return views, told
 
 
-def _odometry_problem(window: Window, sets: Sequence[WindowSet]) -> str:
-    """Return why odometry is not there; empty when it is."""
-    count, views = len(_told(sets)[1]), len(window.views)
+def _odometry_problem(window: Window, count: int) -> str:
+    """Return why odometry, which knows so many views, is not there; empty when it is."""
+    views = len(window.views)
     if count > 1 or (count and views == 1):
         return ''
     note = next((s.prior.note for s in window.sets if s.prior and s.prior.note), '')
@@ -115,13 +117,13 @@ def _odometry_problem(window: Window, sets: Sequence[WindowSet]) -> str:
 
 def _odometry(
     window: Window,
-    sets: Sequence[WindowSet],
+    views: Sequence[PlacedView],
+    told: Sequence[FloatArray],
     prediction: WindowPrediction,
     position_noise: float,
     state: OdometryState,
 ) -> tuple[MetricCandidate, Ratio | None]:
     """Return what odometry measures, and what it adds to later windows."""
-    views, told = _told(sets)
     unit_sigma, share, seen = prediction.unit_sigma, COMMON_SHARE, None
     if unit_sigma is None and prediction.conditioning != 'none':
         return MetricCandidate('odometry', None, doubt=TOLD_ONLY), state.way
