@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
-from rclpy.node import Node
 
 from da3_ros.action import ExportScene as ExportSceneAction
 from da3_ros.errors import ExportCancelledError
@@ -18,6 +17,7 @@ from da3_ros.export.files import resolve_inside
 from da3_ros.export.options import ExportOptions
 from da3_ros.export.registry import DEFAULT_OPTIONS, export_scene, parse_formats
 from da3_ros.export.scene import ExportScene
+from da3_ros.ros.lifecycle import ManagedNode
 from da3_ros.srv import ExportScene as ExportSceneService
 
 
@@ -50,7 +50,7 @@ class Exports:
     """The service `~/export_scene` and the action of the same name.
 
     Args:
-        node: owns both.
+        node: owns both, and at its end destroys an action server that was retired and still is.
         export_dir: folder that nothing leaves.
         scene: gives a snapshot of the scene.
         stopping: says that the node shuts down; a running export then ends like a cancelled one.
@@ -59,7 +59,7 @@ class Exports:
 
     def __init__(
         self,
-        node: Node,
+        node: ManagedNode,
         export_dir: Path,
         scene: Callable[[], ExportScene],
         stopping: Callable[[], bool],
@@ -80,7 +80,7 @@ class Exports:
             callback_group=MutuallyExclusiveCallbackGroup(),
         )
         # Reentrant: a cancel request is answered while the goal runs.
-        self._action = ActionServer(
+        self._action: ActionServer | None = ActionServer(
             node,
             ExportSceneAction,
             '~/export_scene',
@@ -92,16 +92,20 @@ class Exports:
     def retire(self, timeout_s: float) -> None:
         """Take no more goals, after those that run have ended.
 
-        The action server itself goes with this object: rclpy's executor fails when one is
-        destroyed that it is just about to wait on.
+        The action server goes with the last reference to it, the executor's: that one fails when
+        what it is just about to wait on is destroyed.
         """
         with self._changed:
             self._changed.wait_for(lambda: not self._running, timeout_s)
-        self._node.remove_waitable(self._action)
+        action, self._action = self._action, None
+        if action is not None:
+            self._node.remove_waitable(action)
+            self._node.destroy_later(action)
 
     def destroy(self) -> None:
         """Destroy the action server, which the node does not do by itself; nothing may spin."""
-        self._action.destroy()
+        if self._action is not None:
+            self._action.destroy()
 
     def _serve(self, request: Any, response: Any) -> Any:
         wanted = ExportRequest(request.format, request.path, request.overwrite)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 import traceback
 from typing import Any
+from weakref import WeakSet
 
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import ChangeState
@@ -33,6 +34,7 @@ class ManagedNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
         Node.__init__(self, node_name, **node_arguments)
         LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
         self._guard(self._service_change_state)
+        self._later: WeakSet[Any] = WeakSet()
         self.last_failure = ''
         """Why the last transition failed; empty after one that did not."""
 
@@ -68,14 +70,20 @@ class ManagedNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
         """Whether a transition is under way."""
         return bool(self._state_machine.current_state[0] >= State.TRANSITION_STATE_CONFIGURING)
 
-    def abandon(self) -> None:
-        """Give back what the middleware holds, before the process ends under a thread at work.
+    def destroy_later(self, entity: Any) -> None:
+        """Destroy this with the node, if it still exists then: it has no other owner."""
+        self._later.add(entity)
 
-        Without it the shared memory of Fast DDS, 70 MB, stays in /dev/shm for good: the thread
-        still refers to the node, which was destroyed before, through its state machine.
+    def destroy_node(self) -> None:
+        """Destroy the node and what rclpy leaves to the garbage collector; nothing may spin.
+
+        State machine and action servers refer to the node, which would stay in the graph with its
+        threads and its shared memory until some later time.
         """
+        for entity in list(self._later):
+            entity.destroy()
+        super().destroy_node()
         self._state_machine.destroy_when_not_in_use()
-        self.context.destroy()
 
     def attempt(self, name: str, work: Callable[[], None]) -> TransitionCallbackReturn:
         """Run the work of a transition and return how it ended, with the reason in the log.

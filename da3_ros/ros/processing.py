@@ -15,7 +15,6 @@ import time
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.node import Node
 from std_srvs.srv import SetBool, Trigger
 
 from da3_ros.config import NodeOptions
@@ -26,7 +25,7 @@ from da3_ros.ros.exports import Exports
 from da3_ros.ros.faults import FaultLog
 from da3_ros.ros.input_views import InputViews
 from da3_ros.ros.inputs import CameraInput
-from da3_ros.ros.lifecycle import NodeEntities
+from da3_ros.ros.lifecycle import ManagedNode, NodeEntities
 from da3_ros.ros.live_viewer import open_viewer
 from da3_ros.ros.memory import HeldEstimator, memory_use, return_freed_memory
 from da3_ros.ros.outputs import Outputs
@@ -64,7 +63,7 @@ class Processing:
 
     def __init__(
         self,
-        node: Node,
+        node: ManagedNode,
         holder: OptionsHolder,
         cameras: CameraParameters,
         estimator: Estimator,

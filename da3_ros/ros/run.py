@@ -113,8 +113,9 @@ def _run(args: Sequence[str] | None, estimator: Estimator | EstimatorFactory | N
     rclpy.try_shutdown()
     if not has_ended:
         # The estimator is inside one long computation that nothing can interrupt, or weights are
-        # being loaded.
+        # being loaded. Without the second line the shared memory of Fast DDS, 70 MB, stays in
+        # /dev/shm for good.
         logging.shutdown()
-        node.abandon()
+        node.context.destroy()
         os._exit(status)
     return status

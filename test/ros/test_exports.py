@@ -26,6 +26,7 @@ from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.engine import Da3Estimator
 from da3_ros.model.build import Network
 from da3_ros.ros.exports import Exports
+from da3_ros.ros.lifecycle import ManagedNode
 from da3_ros.ros.memory import HeldEstimator
 from da3_ros.srv import ExportScene as ExportSceneService
 from da3_ros.types import CameraFrame, PosedView
@@ -58,14 +59,16 @@ def small_scene() -> ExportScene:
 
 
 class Server:
-    """A node with exports whose scene can be held back."""
+    """A node with exports whose scene can be held back, and a client of its action."""
+
+    client: ActionClient
 
     def __init__(self, context: Context, export_dir: Path) -> None:
         self.asked = threading.Event()
         self.may_go = threading.Event()
         self.may_go.set()
         self.is_stopping = False
-        self.node = Node('da3_node', context=context)
+        self.node = ManagedNode('da3_node', context=context)
         self.network = HeldEstimator(Da3Estimator(DepthAnything3(network=tiny_network())))
         self.exports = Exports(
             self.node, export_dir, self._scene, lambda: self.is_stopping, self.network
@@ -93,6 +96,7 @@ def pair_fixture(export_dir: Path) -> Iterator[tuple[Server, Node]]:
         rclpy.init(context=context, domain_id=domain_id)
         server = Server(context, export_dir)
         client = Node('asker', context=context)
+        server.client = ActionClient(client, ExportSceneAction, '/da3_node/export_scene')
         executor = MultiThreadedExecutor(4, context=context)
         executor.add_node(server.node)
         executor.add_node(client)
@@ -110,6 +114,7 @@ def pair_fixture(export_dir: Path) -> Iterator[tuple[Server, Node]]:
         executor.shutdown(5.0)
         thread.join(5.0)
         server.exports.destroy()
+        server.client.destroy()
         server.node.destroy_node()
         client.destroy_node()
         rclpy.shutdown(context=context)
@@ -142,8 +147,8 @@ class Goal:
 
 @pytest.fixture(scope='module', name='action')
 def action_fixture(pair: tuple[Server, Node]) -> ActionClient:
-    """Return the one client of the module; its node ends it, once nothing spins any more."""
-    return ActionClient(pair[1], ExportSceneAction, '/da3_node/export_scene')
+    """Return the one client of the module, which lives for as long as anything spins."""
+    return pair[0].client
 
 
 def test_action_writes_files_and_tells_its_progress(

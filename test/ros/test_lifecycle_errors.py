@@ -240,12 +240,19 @@ def test_cleanup_lets_go_of_the_estimator_each_time(place: Place) -> None:
         assert client.change(CONFIGURE)
         assert client.change(ACTIVATE)
         place.see_one_window()
+        client.becomes(lambda: _offers_export(client), value=True, what='offering an export')
         assert maker.alive == 1
         assert client.change(DEACTIVATE)
         assert maker.alive == 1
         assert client.change(CLEANUP)
         assert len(maker.made) == count
+        client.becomes(lambda: _offers_export(client), value=False, what='offering an export')
         assert maker.alive == 0
+
+
+def _offers_export(client: LifecycleClient) -> bool:
+    services = client.node.get_service_names_and_types_by_node('da3_node', '/')
+    return any('export_scene' in name for name, _ in services)
 
 
 def test_an_estimator_in_a_long_window_goes_when_it_is_done(place: Place) -> None:
