@@ -29,10 +29,10 @@ from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.ros.conversions import image_message
-from da3_ros.ros.geometry_messages import header
-from da3_ros.ros.main import main as node_main
-from da3_ros.ros.point_cloud import cloud_message, organised_cloud
+from da3_ros.ros.messages.conversions import image_message
+from da3_ros.ros.messages.geometry_messages import header
+from da3_ros.ros.messages.point_cloud import cloud_message, organised_cloud
+from da3_ros.ros.node.main import main as node_main
 from da3_ros.types import ViewPrediction, Window, WindowPrediction
 
 ROOT = Path(__file__).resolve().parent.parent

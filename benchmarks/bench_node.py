@@ -39,8 +39,8 @@ from tf2_msgs.msg import TFMessage
 
 from benchmarks.bench_messages import ConstantEstimator, Probe, set_environment, spin
 from da3_ros.geometry.camera import ImageSize
-from da3_ros.ros.conversions import image_message
-from da3_ros.ros.main import main as node_main
+from da3_ros.ros.messages.conversions import image_message
+from da3_ros.ros.node.main import main as node_main
 
 CAMERAS = ('front', 'left', 'right')
 SIZE = ImageSize(480, 640)
@@ -262,7 +262,8 @@ class Costs:
 
 def _counted() -> Costs:
     """Count what the node consists of."""
-    from da3_ros.ros import camera_outputs, inputs, odometry, outputs, runner, transforms
+    from da3_ros.ros.node import camera_outputs, inputs, odometry, outputs, runner
+    from da3_ros.ros.tf import transforms
     from da3_ros.stream import reconstructor
 
     costs = Costs()

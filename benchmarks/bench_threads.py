@@ -29,8 +29,8 @@ import rclpy
 
 from benchmarks.bench_messages import set_environment, spin
 from benchmarks.bench_node import CAMERAS, DEPTH, SIZE, SetProbe
-from da3_ros.ros.conversions import image_message
-from da3_ros.ros.geometry_messages import header
+from da3_ros.ros.messages.conversions import image_message
+from da3_ros.ros.messages.geometry_messages import header
 from da3_ros.synthetic import START_NS, make_family_world
 
 CORES = 2
@@ -93,7 +93,7 @@ def load(duty: float) -> Iterator[None]:
 def node(variables: Mapping[str, str]) -> Iterator[None]:
     """Run the node, with its output in this terminal where it warns."""
     parameters = ['model:=da3-nano', f'cameras:=[{", ".join(CAMERAS)}]']
-    command = [sys.executable, '-m', 'da3_ros.ros.main', '--ros-args', '--log-level', 'error']
+    command = [sys.executable, '-m', 'da3_ros.ros.node.main', '--ros-args', '--log-level', 'error']
     command += [word for parameter in parameters for word in ('-p', parameter)]
     own = ('OMP_NUM_THREADS', 'OMP_WAIT_POLICY', 'OPENBLAS_NUM_THREADS')
     inherited = {name: value for name, value in os.environ.items() if name not in own}

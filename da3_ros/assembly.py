@@ -95,8 +95,9 @@ def _build_network(
             attention=attention,
         )
     views = stream.window * len(stream.cameras)
-    if views > 1 and not (model.abilities.poses or (model.abilities.metric and has_odometry)):
-        ways = ' or needs poses by odometry (prior_frame)' if model.abilities.metric else ''
+    can = model.capabilities
+    if views > 1 and not (can.poses or (can.metric and has_odometry)):
+        ways = ' or needs poses by odometry (prior_frame)' if can.metric else ''
         raise ConfigError(
             f'model {options.model}: predicts no poses, so that it takes one camera and window 1'
             f'{ways}; got {len(stream.cameras)} cameras and window {stream.window}'

@@ -8,22 +8,22 @@ from launch.launch_description_entity import LaunchDescriptionEntity
 from launch_ros.actions import Node
 
 from da3_ros.errors import ConfigError
-from da3_ros.ros import launch_actions
-from da3_ros.ros.launch_arguments import RECIPE, named_file, parameters_of
-from da3_ros.ros.recipes import read_recipe
+from da3_ros.ros.launch import actions
+from da3_ros.ros.launch.arguments import RECIPE, named_file, parameters_of
+from da3_ros.ros.launch.recipes import read_recipe
 from launch import LaunchContext, LaunchDescription
 
 
 def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    texts = launch_actions.given(context, RECIPE)
-    path = named_file('recipe', texts['recipe'], launch_actions.share() / 'config' / 'recipes')
+    texts = actions.given(context, RECIPE)
+    path = named_file('recipe', texts['recipe'], actions.share() / 'config' / 'recipes')
     recipe = read_recipe(path, texts['camera'], texts['camera_frame'], texts['namespace'])
     if not recipe.consumer:
         raise ConfigError(f'recipe {path}: its parameters belong into a file of the consumer')
     return [
         Node(
             **recipe.consumer,
-            parameters=[launch_actions.typed({**recipe.parameters, **parameters_of(texts)})],
+            parameters=[actions.typed({**recipe.parameters, **parameters_of(texts)})],
             remappings=recipe.remappings(),
             output='screen',
         )
@@ -32,5 +32,5 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments; start the consumer."""
-    declared = launch_actions.declared(RECIPE)
+    declared = actions.declared(RECIPE)
     return LaunchDescription([*declared, OpaqueFunction(function=_start)])

@@ -18,8 +18,8 @@ from launch.events.process import ProcessExited, ProcessIO
 from launch.launch_description_entity import LaunchDescriptionEntity
 
 from da3_ros.errors import ConfigError
-from da3_ros.ros import launch_actions
-from da3_ros.ros.launch_arguments import (
+from da3_ros.ros.launch import actions
+from da3_ros.ros.launch.arguments import (
     COMMON,
     INPUTS,
     REPLAY,
@@ -30,29 +30,29 @@ from da3_ros.ros.launch_arguments import (
     parameters_of,
     recorded_topics,
 )
-from da3_ros.ros.rig_file import read_rig
+from da3_ros.ros.launch.rig_file import read_rig
 from launch import LaunchContext, LaunchDescription
 
 ARGUMENTS = (*REPLAY, *INPUTS, *(a for a in COMMON if a.name != 'use_sim_time'))
 
 
 def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    texts = launch_actions.given(context, ARGUMENTS)
+    texts = actions.given(context, ARGUMENTS)
     recorded = recorded_topics(texts['bag'])
     parameters, remappings = parameters_of(texts), []
     if texts['rig']:
         if texts['cameras'] or texts['compressed']:
             raise ConfigError('rig: it says the cameras; leave out cameras and compressed')
-        rig = read_rig(named_file('rig', texts['rig'], launch_actions.share() / 'examples'))
+        rig = read_rig(named_file('rig', texts['rig'], actions.share() / 'examples'))
         parameters, remappings = {**rig.node_parameters(), **parameters}, rig.remappings()
     parameters['use_sim_time'] = True
     options = expected_options(parameter_file(texts['params_file']), parameters, texts['name'])
     replay = Replay.of(texts, options, remappings, recorded)
     ended = [Shutdown(reason='the node ended')]
     return [
-        *launch_actions.transport(texts),
-        launch_actions.da3_node(texts, parameters, remappings, on_exit=ended),
-        *launch_actions.rviz(texts, options, use_sim_time=True),
+        *actions.transport(texts),
+        actions.da3_node(texts, parameters, remappings, on_exit=ended),
+        *actions.rviz(texts, options, use_sim_time=True),
         *_play(replay),
     ]
 
@@ -92,7 +92,7 @@ class _OnceRecording:
 
 def _play(replay: Replay) -> list[LaunchDescriptionEntity]:
     """Return the player, started once the recorder listens where there is one."""
-    player = launch_actions.da3_command(*replay.play_command)
+    player = actions.da3_command(*replay.play_command)
 
     def end(event: ProcessExited, _context: LaunchContext) -> list[LaunchDescriptionEntity]:
         if event.returncode:
@@ -104,7 +104,7 @@ def _play(replay: Replay) -> list[LaunchDescriptionEntity]:
     if not replay.record_command:
         return [at_the_end, player]
     failed = [Shutdown(reason='the recorder ended')]
-    recorder = launch_actions.da3_command(*replay.record_command, on_exit=failed)
+    recorder = actions.da3_command(*replay.record_command, on_exit=failed)
     once = _OnceRecording(player, replay.awaited)
     return [
         at_the_end,
@@ -116,5 +116,5 @@ def _play(replay: Replay) -> list[LaunchDescriptionEntity]:
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments; start the node, the recorder and the player."""
-    declared = launch_actions.declared(ARGUMENTS)
+    declared = actions.declared(ARGUMENTS)
     return LaunchDescription([*declared, OpaqueFunction(function=_start)])

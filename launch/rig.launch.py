@@ -6,8 +6,8 @@ The rig file says which topics the cameras publish and where they sit; see docs/
 from launch.actions import OpaqueFunction
 from launch.launch_description_entity import LaunchDescriptionEntity
 
-from da3_ros.ros import launch_actions
-from da3_ros.ros.launch_arguments import (
+from da3_ros.ros.launch import actions
+from da3_ros.ros.launch.arguments import (
     COMMON,
     RIG,
     expected_options,
@@ -15,25 +15,25 @@ from da3_ros.ros.launch_arguments import (
     parameter_file,
     parameters_of,
 )
-from da3_ros.ros.rig_file import read_rig
+from da3_ros.ros.launch.rig_file import read_rig
 from launch import LaunchContext, LaunchDescription
 
 ARGUMENTS = (RIG, *COMMON)
 
 
 def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    texts = launch_actions.given(context, ARGUMENTS)
-    rig = read_rig(named_file('rig', texts['rig'], launch_actions.share() / 'examples'))
+    texts = actions.given(context, ARGUMENTS)
+    rig = read_rig(named_file('rig', texts['rig'], actions.share() / 'examples'))
     parameters = {**rig.node_parameters(), **parameters_of(texts)}
     options = expected_options(parameter_file(texts['params_file']), parameters, texts['name'])
     return [
-        *launch_actions.transport(texts),
-        launch_actions.da3_node(texts, parameters, rig.remappings()),
-        *launch_actions.rviz(texts, options, parameters.get('use_sim_time', False)),
+        *actions.transport(texts),
+        actions.da3_node(texts, parameters, rig.remappings()),
+        *actions.rviz(texts, options, parameters.get('use_sim_time', False)),
     ]
 
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments; set the transport profile, start the node and RViz."""
-    declared = launch_actions.declared(ARGUMENTS)
+    declared = actions.declared(ARGUMENTS)
     return LaunchDescription([*declared, OpaqueFunction(function=_start)])

@@ -51,7 +51,7 @@ def end_da3(arguments: Sequence[str | Path], delay_s: float, number: signal.Sign
 
 def end_node(domain_id: int, delay_s: float, number: signal.Signals) -> None:
     arguments = ['--ros-args', '-p', 'model:=da3-nano', '-p', 'cameras:=[front]']
-    with RosProcess('da3_ros.ros.main', *arguments, domain_id=domain_id) as node:
+    with RosProcess('da3_ros.ros.node.main', *arguments, domain_id=domain_id) as node:
         time.sleep(delay_s)
         segments = shared_memory_locks(node.pid)
         node.send(number)

@@ -93,7 +93,7 @@ def test_a_child_settles_its_own_number_and_keeps_the_users() -> None:
 
 PROGRAMS = {
     'da3': ('da3_ros.cli.main', 'run'),
-    'da3_node': ('da3_ros.ros.main', 'main'),
+    'da3_node': ('da3_ros.ros.node.main', 'main'),
 }
 
 

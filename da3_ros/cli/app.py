@@ -66,7 +66,7 @@ COMMANDS: dict[str, LazyCommand] = {
     'models': LazyCommand(
         'models:models',
         _ABOUT,
-        'List the networks: size, abilities, licence, repository, whether they are here.',
+        'List the networks: size, capabilities, licence, repository, whether they are here.',
     ),
     'doctor': LazyCommand(
         'doctor:doctor',

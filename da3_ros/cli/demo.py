@@ -174,7 +174,7 @@ def _run(
 
     file = log / 'parameters.yaml'
     file.write_text(yaml.safe_dump({'/**': {'ros__parameters': parameters}}), encoding='utf-8')
-    node_command = ['da3_ros.ros.main', '--ros-args', '--params-file', str(file)]
+    node_command = ['da3_ros.ros.node.main', '--ros-args', '--params-file', str(file)]
     for there, used in source.remappings:
         node_command += ['-r', f'{used}:={there}']
     record_command = [_DA3, 'record', str(recording), *_recorded_topics(source.cameras)]

@@ -140,7 +140,7 @@ def _sampled(depth: FloatImage, shape: tuple[int, ...]) -> FloatImage:
 def _messages(path: Path, topics: set[str]) -> Iterator[tuple[str, Any]]:
     from rclpy.serialization import deserialize_message
 
-    from da3_ros.ros.message_types import message_class
+    from da3_ros.ros.messages.message_types import message_class
 
     with BagReader(path) as bag:
         present = topics & {info.name for info in bag.topics}

@@ -184,14 +184,14 @@ def _colmap(path: Path) -> Description:
 
 def _checkpoint(path: Path) -> Description:
     from da3_ros.inference.network_file import read_network_config
-    from da3_ros.model.abilities import abilities
+    from da3_ros.model.capabilities import capabilities
 
     config = read_network_config(path / 'config.json')
     weights = sorted(path.glob(f'*{_WEIGHTS_SUFFIX}'))
     return {
         'kind': 'checkpoint',
         'model': config.name,
-        'abilities': list(abilities(config).names()),
+        'capabilities': list(capabilities(config).names()),
         **{key: value for key, value in _weights(weights[0]).items() if key != 'kind'},
     }
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def models(
     as_json: Annotated[bool, typer.Option('--json', help='JSON instead of a table.')] = False,
 ) -> None:
-    """List the networks: size, abilities, licence, repository, whether they are here."""
+    """List the networks: size, capabilities, licence, repository, whether they are here."""
     rows = [describe_network(name) for name in _names()]
     if as_json:
         print(json.dumps(rows, indent=2))
@@ -33,7 +33,7 @@ def models(
         table.add_row(
             row['preset'],
             f'{row["parameters"] / 1e6:,.0f} M',
-            ', '.join(row['abilities']),
+            ', '.join(row['capabilities']),
             f'{row["repository"]}\n{row["licence"]}',
             'yes' if row['cached'] else 'no',
         )
@@ -49,7 +49,7 @@ def _names() -> list[str]:
 def describe_network(name: str) -> dict[str, Any]:
     """Return what there is to know of a preset, for JSON."""
     from da3_ros.inference.hub import PUBLISHED, is_cached, licence_of
-    from da3_ros.model.abilities import abilities
+    from da3_ros.model.capabilities import capabilities
     from da3_ros.model.presets import NETWORKS
 
     config = NETWORKS[name]
@@ -57,7 +57,7 @@ def describe_network(name: str) -> dict[str, Any]:
     return {
         'preset': name,
         'parameters': _parameters(config),
-        'abilities': list(abilities(config).names()),
+        'capabilities': list(capabilities(config).names()),
         'licence': licence_of(name),
         'repository': published.repository if published else 'comes with this package',
         'cached': is_cached(name),

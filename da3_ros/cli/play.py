@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from da3_ros.ros.player import PlaySummary
+    from da3_ros.ros.bags.player import PlaySummary
 
 
 class Reliability(str, Enum):
@@ -57,7 +57,7 @@ def play(
     from da3_ros.cli.process import import_ros, stop_on_signals
     from da3_ros.sources.bag import BagReader
 
-    player_module = import_ros('da3_ros.ros.player', 'play')
+    player_module = import_ros('da3_ros.ros.bags.player', 'play')
     session = import_ros('da3_ros.ros.session', 'play')
     options = player_module.PlayOptions(
         rate=rate,

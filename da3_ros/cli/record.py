@@ -30,7 +30,7 @@ def record(
     from da3_ros.cli.process import import_ros, stop_on_signals
     from da3_ros.sinks.bag import BagWriter
 
-    recorder_module = import_ros('da3_ros.ros.recorder', 'record')
+    recorder_module = import_ros('da3_ros.ros.bags.recorder', 'record')
     session = import_ros('da3_ros.ros.session', 'record')
     options = recorder_module.RecordOptions(
         topics=tuple(topics or ()),

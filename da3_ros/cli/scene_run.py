@@ -243,12 +243,12 @@ class SceneRunner:
             raise CheckpointError(
                 f'{error}; or name a checkpoint with --model, `da3 models` lists them'
             ) from error
-        if self.infer_gs and not model.abilities.gaussians:
+        if self.infer_gs and not model.capabilities.gaussians:
             raise ModelError(
                 f'{self.checkpoint}: {model.model_name} predicts no Gaussians; da3-giant and '
                 'da3nested-giant-large do'
             )
-        if self.options.save_conf and not model.abilities.confidence:
+        if self.options.save_conf and not model.capabilities.confidence:
             raise ModelError(f'{self.checkpoint}: --save-conf: it gives no confidence')
         return model
 

@@ -48,7 +48,7 @@ _logger = logging.getLogger(__name__)
 class DepthAnything3(NetworkRunner):
     """Depth, confidence, cameras, sky and Gaussians of any number of images.
 
-    What a model gives depends on its network, see `abilities`. `from_pretrained` loads a
+    What a model gives depends on its network, see `capabilities`. `from_pretrained` loads a
     checkpoint; the constructor alone gives seeded random weights, whose predictions mean nothing.
     Computes in float32 on a CPU; on CUDA the backbone computes in 16 bits unless `precision` is
     `fp32`, see `model.arithmetic.Arithmetic`, and float32 is never TF32 unless asked for.
@@ -365,7 +365,7 @@ class DepthAnything3(NetworkRunner):
         return output, processed, given
 
     def _check_metric(self, *, has_intrinsics: bool) -> None:
-        if not self.abilities.metric:
+        if not self.capabilities.metric:
             raise ModelError(
                 f'{self.model_name} knows no metres; use da3metric-large with intrinsics, or '
                 'da3nested-giant-large'

@@ -24,7 +24,7 @@ from da3_ros.inference.hub import (
     licence_of,
 )
 from da3_ros.inference.network_file import config_content, read_network_config
-from da3_ros.inference.old_names import PREFIX, current_names
+from da3_ros.inference.training_names import PREFIX, current_names
 from da3_ros.inference.weights_file import StoredTensor, WeightsFile
 from da3_ros.model.arithmetic import Arithmetic, narrow_parameters
 from da3_ros.model.build import Network, build_network

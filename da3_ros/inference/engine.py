@@ -177,7 +177,7 @@ class Da3Estimator:
 
     def _known_cameras(self, window: Window, processed: ProcessedImages) -> GivenCameras:
         """Return the cameras that go into the network, none where they are not all known."""
-        if not (self._conditioning and self.model.abilities.conditioning):
+        if not (self._conditioning and self.model.capabilities.conditioning):
             return GivenCameras(None, None)
         poses = window.known_poses().frame_from_camera
         if poses is None:

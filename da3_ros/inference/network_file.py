@@ -11,7 +11,7 @@ Our style spells out the dataclasses of `model.config`, with `kind` to tell whic
     process_res: 504          # image side by default; may be left out
 
 The published style names Python classes (`__object__`) and parents (`__inherit__`); see
-`published_style`. The hub's `config.json` names a preset (`model_name`), which decides alone as
+`upstream_config`. The hub's `config.json` names a preset (`model_name`), which decides alone as
 it does in the published code; the configuration that may stand beside it (`config`) is only
 looked at where that name is none of the presets. Files that we save hold `model_name`, or for
 networks of one's own the configuration in our style under `network`.
@@ -27,7 +27,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 import yaml
 
 from da3_ros.errors import CheckpointError, ModelError
-from da3_ros.inference.published_style import (
+from da3_ros.inference.upstream_config import (
     INHERIT_KEY,
     OBJECT_KEY,
     config_from_published,

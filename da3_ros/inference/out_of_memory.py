@@ -7,7 +7,7 @@ from torch import Tensor
 
 from da3_ros.errors import ModelError
 from da3_ros.model.build import Network
-from da3_ros.model.memory import estimate_memory
+from da3_ros.model.memory_estimate import estimate_memory
 
 MEMORY_INFO = Path('/proc/meminfo')
 _ALLOCATOR_WORDS = (

@@ -16,10 +16,10 @@ from da3_ros.inference.out_of_memory import (
     is_out_of_memory,
     memory_message,
 )
-from da3_ros.model.abilities import Abilities, abilities
 from da3_ros.model.arithmetic import Arithmetic, Precision, apply_arithmetic
 from da3_ros.model.build import Network
-from da3_ros.model.memory import MemoryEstimate, estimate_memory
+from da3_ros.model.capabilities import Capabilities, capabilities
+from da3_ros.model.memory_estimate import MemoryEstimate, estimate_memory
 from da3_ros.model.nested import NestedNetwork
 from da3_ros.model.outputs import NetworkOutput
 from da3_ros.model.ray_pose import RaySampler
@@ -98,9 +98,9 @@ class NetworkRunner(nn.Module):
         return self._arithmetic.dtype(self.device)
 
     @property
-    def abilities(self) -> Abilities:
+    def capabilities(self) -> Capabilities:
         """What the network gives beyond depth, and takes beyond images."""
-        return abilities(self.model.config)
+        return capabilities(self.model.config)
 
     @property
     def process_res(self) -> int:

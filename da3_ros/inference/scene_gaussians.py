@@ -33,7 +33,7 @@ def with_gaussians(
         ExportError: The network has no Gaussians, or the scene no views.
         MemoryExceededError: Memory ran out; tells how much was needed and available.
     """
-    if not model.abilities.gaussians:
+    if not model.capabilities.gaussians:
         raise ExportError(
             f'{model.model_name} gives no Gaussians; da3-giant and da3nested-giant-large do'
         )

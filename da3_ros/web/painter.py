@@ -10,8 +10,8 @@ import numpy as np
 
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.types import PosedView, WindowResult
-from da3_ros.web.memory import VoxelMap
 from da3_ros.web.points import DrawnPoints, points_of_set
+from da3_ros.web.remembered import VoxelMap
 from da3_ros.web.settings import MAX_PAST_SETS, ViewSettings
 from da3_ros.web.stage import CLOUDS, MAP, Stage, following
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from da3_ros.errors import WebError
 from da3_ros.stream.stats import StreamStats
 from da3_ros.types import WindowResult
-from da3_ros.web.memory import Trail
 from da3_ros.web.painter import Painter
 from da3_ros.web.panel import Panel, Status
+from da3_ros.web.remembered import Trail
 from da3_ros.web.server import address, close_server, open_server
 from da3_ros.web.settings import ViewSettings
 

@@ -69,7 +69,7 @@ def test_a_checkpoint_and_its_weights(checkpoint: Path) -> None:
     weights = describe(checkpoint / 'model.safetensors')
     assert found['kind'] == 'checkpoint'
     assert found['model'] == 'tiny-gaussian'
-    assert 'gaussians' in found['abilities']
+    assert 'gaussians' in found['capabilities']
     assert found['parameters'] == weights['parameters'] > 100_000
     assert weights['parameters_by_type'] == {'F32': weights['parameters']}
 

@@ -38,11 +38,11 @@ def test_json_says_everything_of_every_network() -> None:
     assert {name: row['repository'] for name, row in rows.items()} == {
         name: model.repository for name, model in PUBLISHED.items()
     }
-    assert nano['abilities'] == ['confidence', 'poses', 'conditioning']
+    assert nano['capabilities'] == ['confidence', 'poses', 'conditioning']
     assert nano['repository'] == 'comes with this package'
     assert nano['licence'] == 'Apache-2.0'
     assert nano['cached']
-    assert rows['da3nested-giant-large']['abilities'] == [
+    assert rows['da3nested-giant-large']['capabilities'] == [
         'confidence',
         'poses',
         'conditioning',
@@ -50,8 +50,8 @@ def test_json_says_everything_of_every_network() -> None:
         'sky',
         'metric',
     ]
-    assert rows['da3metric-large']['abilities'] == ['sky', 'metric']
-    assert rows['da3-small']['abilities'] == ['confidence', 'poses', 'conditioning']
+    assert rows['da3metric-large']['capabilities'] == ['sky', 'metric']
+    assert rows['da3-small']['capabilities'] == ['confidence', 'poses', 'conditioning']
     assert not any(row['cached'] for row in rows.values())
 
 

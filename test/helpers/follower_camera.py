@@ -11,7 +11,7 @@ import sys
 
 from sensor_msgs.msg import CameraInfo
 
-from da3_ros.ros.geometry_messages import ns_from_stamp
+from da3_ros.ros.messages.geometry_messages import ns_from_stamp
 from helpers.ros_rig import RELIABLE, RosRobot
 
 

@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 from da3_ros.config import NodeOptions
 from da3_ros.export.registry import export_scene
-from da3_ros.ros.main import main
+from da3_ros.ros.node.main import main
 from da3_ros.synthetic.truth import TruthEstimator
 from da3_ros.synthetic.world import make_world
 from da3_ros.types import Estimator
@@ -44,5 +44,5 @@ def _slow_export(*scene: Any, progress: Callable[[float, str], None], **options:
 
 
 if __name__ == '__main__':
-    with patch('da3_ros.ros.exports.export_scene', _slow_export):
+    with patch('da3_ros.ros.node.exports.export_scene', _slow_export):
         raise SystemExit(main(sys.argv, _loaded))

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 
 from da3_ros.geometry.camera import PinholeCamera
-from da3_ros.ros.main import main
+from da3_ros.ros.node.main import main
 from da3_ros.types import CameraFrame, ViewPrediction, Window, WindowPrediction
 
 

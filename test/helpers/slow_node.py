@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from da3_ros.ros.main import main
+from da3_ros.ros.node.main import main
 from da3_ros.synthetic.truth import TruthEstimator
 from da3_ros.synthetic.world import make_world
 from da3_ros.types import Window, WindowPrediction

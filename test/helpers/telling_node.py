@@ -18,7 +18,7 @@ import gc
 import sys
 
 from da3_ros.geometry.camera import ImageSize
-from da3_ros.ros.main import main
+from da3_ros.ros.node.main import main
 from da3_ros.synthetic.family_world import make_family_world
 from da3_ros.synthetic.truth import TruthEstimator
 from da3_ros.types import Window, WindowPrediction

@@ -50,7 +50,7 @@ def test_nested_predictions_are_metric_with_sky(nested: DepthAnything3) -> None:
     assert isinstance(got.scale_factor, float)
     assert got.sky is not None
     assert got.sky.shape == got.depth.shape
-    assert nested.abilities.names()[-2:] == ('sky', 'metric')
+    assert nested.capabilities.names()[-2:] == ('sky', 'metric')
     again = nested.inference(pictures(3), process_res=RES, to_metric=True)
     assert_equal_to_rounding(again.depth, got.depth, DEEP)
     assert nested.inference(pictures(1), process_res=RES).is_metric in (True, False)

@@ -9,7 +9,7 @@ import yaml
 
 from da3_ros.errors import CheckpointError
 from da3_ros.inference.network_file import config_content, read_network_config
-from da3_ros.inference.published_style import published_from_config
+from da3_ros.inference.upstream_config import published_from_config
 from da3_ros.model.config import AnyViewConfig, NetworkConfig, SingleViewConfig
 from da3_ros.model.presets import NETWORKS, PRESETS
 from helpers import tiny

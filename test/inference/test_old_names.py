@@ -8,7 +8,7 @@ import torch
 
 from da3_ros.errors import CheckpointError
 from da3_ros.inference.checkpoint import load_weights, save_checkpoint
-from da3_ros.inference.old_names import current_names
+from da3_ros.inference.training_names import current_names
 from da3_ros.model.build import build_network
 from helpers import tiny
 from tools.parity.goldens import read_manifest

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from da3_ros.ros.rviz_config import for_cameras
+from da3_ros.ros.launch.rviz_config import for_cameras
 from helpers.ros_process import ROOT, RosProcess, reserved_domain_id
 
 RVIZ = ROOT / 'rviz' / 'da3.rviz'
@@ -128,7 +128,7 @@ def robot_fixture() -> Iterator[Any]:
     arguments = ('--ros-args', *(w for word in words for w in ('-p', word)))
     with (
         reserved_domain_id() as domain_id,
-        RosProcess('da3_ros.ros.main', *arguments, domain_id=domain_id) as process,
+        RosProcess('da3_ros.ros.node.main', *arguments, domain_id=domain_id) as process,
     ):
         process.wait_for_line('ready')
         with RosRobot(domain_id, ['front']) as robot:

@@ -12,7 +12,7 @@ import yaml
 
 from da3_ros.config import option_specs
 from da3_ros.errors import ConfigError
-from da3_ros.ros.recipes import ConsumedTopic, Recipe, read_recipe
+from da3_ros.ros.launch.recipes import ConsumedTopic, Recipe, read_recipe
 from helpers.ros_process import ROOT, RosProcess, reserved_domain_id
 
 FILES = sorted((ROOT / 'config' / 'recipes').glob('*.yaml'))
@@ -122,7 +122,7 @@ def check(message: Any, topic: ConsumedTopic, camera_frame: str) -> None:
 
 def joints(robot: Any, stamp_ns: int) -> set[tuple[str, str]]:
     """Return parent and child of every fixed joint, and of the moving ones at a stamp."""
-    from da3_ros.ros.geometry_messages import ns_from_stamp
+    from da3_ros.ros.messages.geometry_messages import ns_from_stamp
 
     fixed = [t for message in robot.messages('/tf_static') for t in message.transforms]
     moving = [t for message in robot.messages('/tf') for t in message.transforms]
@@ -138,7 +138,7 @@ def is_connected(links: set[tuple[str, str]], parent: str, child: str) -> bool:
 
 
 def listen(robot: Any, recipe: Recipe) -> None:
-    from da3_ros.ros.message_types import message_class
+    from da3_ros.ros.messages.message_types import message_class
     from helpers.consumers import profile
 
     for topic in recipe.topics:
@@ -156,7 +156,7 @@ def test_the_node_gives_what_the_consumer_reads(file: Path, domain_id: int) -> N
 
     recipe = read_recipe(file)
     values = {'model': 'truth', 'cameras': '[front]', 'window': 2, **recipe.node}
-    with RosProcess('da3_ros.ros.main', *words(values), domain_id=domain_id) as process:
+    with RosProcess('da3_ros.ros.node.main', *words(values), domain_id=domain_id) as process:
         process.wait_for_line('ready')
         with RosRobot(domain_id, ['front']) as robot:
             robot.publish_rig(['front'])

@@ -5,7 +5,7 @@ import torch
 
 from da3_ros.errors import ModelError
 from da3_ros.inference.checkpoint import tied_aliases
-from da3_ros.inference.old_names import PREFIX
+from da3_ros.inference.training_names import PREFIX
 from da3_ros.model.build import any_view_part, build_network
 from da3_ros.model.presets import PRESETS, preset
 from tools.parity.goldens import read_manifest

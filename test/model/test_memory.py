@@ -9,7 +9,7 @@ import textwrap
 import pytest
 import torch
 
-from da3_ros.model.memory import estimate_memory
+from da3_ros.model.memory_estimate import estimate_memory
 from da3_ros.model.presets import PRESETS
 
 WITHIN = 0.3

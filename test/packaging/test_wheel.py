@@ -55,7 +55,7 @@ def test_wheel_carries_licence_and_commands(wheel: Path) -> None:
 
     assert dict(parser['console_scripts']) == {
         'da3': 'da3_ros.cli.main:run',
-        'da3_node': 'da3_ros.ros.main:main',
+        'da3_node': 'da3_ros.ros.node.main:main',
     }
     assert any(name.endswith('/LICENSE') for name in names)
 

@@ -15,8 +15,13 @@ from rclpy.node import Node
 
 from da3_ros.config import EstimatorOptions, OutputOptions
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.ros import camera_outputs
-from da3_ros.ros.camera_outputs import CameraOutputs, depth_in_mm, points_depth, published_depth
+from da3_ros.ros.node import camera_outputs
+from da3_ros.ros.node.camera_outputs import (
+    CameraOutputs,
+    depth_in_mm,
+    points_depth,
+    published_depth,
+)
 from da3_ros.types import CameraFrame, PosedView
 from helpers.ros_process import reserved_domain_id
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from da3_ros.ros.debug_image import coloured_depth
+from da3_ros.ros.node.debug_image import coloured_depth
 
 # First and last entry of Google's table of turbo.
 FARTHEST, NEAREST = (48, 18, 59), (122, 4, 3)

@@ -17,8 +17,8 @@ pytest.importorskip('da3_ros.msg')
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from da3_ros.errors import NodeError
-from da3_ros.ros.diagnostics import idle_status, pipeline_status
-from da3_ros.ros.memory import HeldEstimator, memory_use, return_freed_memory
+from da3_ros.ros.node.diagnostics import idle_status, pipeline_status
+from da3_ros.ros.node.held_estimator import HeldEstimator, memory_use, return_freed_memory
 from da3_ros.stream.stats import StreamStats
 from da3_ros.stream.sync import Synchronizer
 from da3_ros.synthetic.truth import TruthEstimator
@@ -96,7 +96,7 @@ def test_memory_is_that_of_the_process() -> None:
 
 def test_asking_for_memory_loads_no_torch() -> None:
     program = (
-        'import sys; from da3_ros.ros.memory import memory_use, return_freed_memory; '
+        'import sys; from da3_ros.ros.node.held_estimator import memory_use, return_freed_memory; '
         'memory_use("cuda:0"); return_freed_memory(); print("torch" in sys.modules)'
     )
     environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), *sys.path])}

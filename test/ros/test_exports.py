@@ -25,9 +25,9 @@ from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.engine import Da3Estimator
 from da3_ros.model.build import Network
-from da3_ros.ros.exports import Exports
-from da3_ros.ros.lifecycle import ManagedNode
-from da3_ros.ros.memory import HeldEstimator
+from da3_ros.ros.node.exports import Exports
+from da3_ros.ros.node.held_estimator import HeldEstimator
+from da3_ros.ros.node.lifecycle import ManagedNode
 from da3_ros.srv import ExportScene as ExportSceneService
 from da3_ros.types import CameraFrame, PosedView
 from helpers import tiny

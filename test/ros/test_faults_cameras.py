@@ -14,7 +14,7 @@ from tf2_msgs.msg import TFMessage
 
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.msg import WindowReport
-from da3_ros.ros.geometry_messages import ns_from_stamp
+from da3_ros.ros.messages.geometry_messages import ns_from_stamp
 from helpers.fault_rig import HELPERS, check_base, newest, send_until, start_node, status_of
 from helpers.ros_process import RosProcess
 from helpers.ros_rig import BEST_EFFORT, LATCHED, SIZE, RosRobot

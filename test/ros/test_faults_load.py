@@ -18,7 +18,7 @@ from sensor_msgs.msg import Image
 
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.msg import WindowReport
-from da3_ros.ros.geometry_messages import ns_from_stamp
+from da3_ros.ros.messages.geometry_messages import ns_from_stamp
 from helpers.fault_rig import (
     HELPERS,
     LONG_S,

@@ -12,7 +12,7 @@ from rosgraph_msgs.msg import Clock
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.msg import WindowReport
-from da3_ros.ros.geometry_messages import ns_from_stamp, stamp_from_ns
+from da3_ros.ros.messages.geometry_messages import ns_from_stamp, stamp_from_ns
 from helpers.fault_rig import check_base, newest, send_until, start_node, values_of
 from helpers.ros_rig import PERIOD_NS, START_NS, RosRobot
 

@@ -12,8 +12,8 @@ pytest.importorskip('sensor_msgs')
 from da3_ros.errors import GeometryError
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.se3 import rigid
-from da3_ros.ros.input_views import InputViews, turned_frame
-from da3_ros.ros.preparation import BlindAreas
+from da3_ros.ros.node.input_views import InputViews, turned_frame
+from da3_ros.ros.node.preparation import BlindAreas
 from da3_ros.stream.reconstructor import Reconstructor
 from da3_ros.types import (
     CameraFrame,

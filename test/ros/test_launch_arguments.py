@@ -6,7 +6,7 @@ import pytest
 
 from da3_ros.config import NodeOptions, from_flat, option_specs
 from da3_ros.errors import ConfigError, SourceError
-from da3_ros.ros.launch_arguments import (
+from da3_ros.ros.launch.arguments import (
     COMMON,
     INPUTS,
     RECIPE,

@@ -31,7 +31,7 @@ from helpers.ros_process import ROOT, RosProcess
 from helpers.ros_rig import RosRobot
 
 pytestmark = pytest.mark.ros
-NODE = 'da3_ros.ros.main'
+NODE = 'da3_ros.ros.node.main'
 SLOW_NODE = ROOT / 'test' / 'helpers' / 'slow_node.py'
 ODD_NODE = ROOT / 'test' / 'helpers' / 'odd_node.py'
 

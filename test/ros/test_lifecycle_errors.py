@@ -23,9 +23,9 @@ from rclpy.task import Future
 from da3_ros.config import NodeOptions
 from da3_ros.errors import CheckpointError
 from da3_ros.msg import WindowReport
-from da3_ros.ros.executor import NodeExecutor
-from da3_ros.ros.node import Da3Node
-from da3_ros.ros.processing import Processing
+from da3_ros.ros.node.executor import NodeExecutor
+from da3_ros.ros.node.node import Da3Node
+from da3_ros.ros.node.processing import Processing
 from da3_ros.synthetic.truth import TruthEstimator
 from da3_ros.synthetic.world import make_world
 from helpers.lifecycle_client import (

@@ -26,7 +26,7 @@ from tf2_msgs.msg import TFMessage
 
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.msg import WindowReport
-from da3_ros.ros.geometry_messages import ns_from_stamp
+from da3_ros.ros.messages.geometry_messages import ns_from_stamp
 from da3_ros.srv import ExportScene
 from helpers.ros_process import RosProcess, reserved_domain_id
 from helpers.ros_rig import BEST_EFFORT, LATCHED, SIZE, RosRobot, matrix_of
@@ -62,7 +62,7 @@ def node_fixture(domain_id: int, export_dir: Path) -> Iterator[RosProcess]:
         f'export_dir:={export_dir}',
     ]
     arguments = ['--ros-args', *(a for p in parameters for a in ('-p', p))]
-    with RosProcess('da3_ros.ros.main', *arguments, domain_id=domain_id) as process:
+    with RosProcess('da3_ros.ros.node.main', *arguments, domain_id=domain_id) as process:
         process.wait_for_line('ready')
         yield process
 

@@ -27,7 +27,7 @@ def _stream(message: DiagnosticArray) -> tuple[DiagnosticStatus, dict[str, str]]
 
 def test_log_reports_diagnostics_and_page_say_it(ros_domain_id: int) -> None:
     arguments = ['--ros-args', *(a for p in [*PARAMETERS, 'viewer_port:=0'] for a in ('-p', p))]
-    with RosProcess('da3_ros.ros.main', *arguments, domain_id=ros_domain_id) as process:
+    with RosProcess('da3_ros.ros.node.main', *arguments, domain_id=ros_domain_id) as process:
         url = process.wait_for_line(r'the live viewer is at (http://\S+)', 60.0).group(1)
         process.wait_for_line('ready')
         [line] = [line for line in process.output.splitlines() if CAUTION.brief in line]

@@ -39,7 +39,7 @@ def pair_fixture() -> Iterator[tuple[RosProcess, RosRobot]]:
     arguments = ['--ros-args', *(a for p in parameters for a in ('-p', p))]
     with (
         reserved_domain_id() as domain_id,
-        RosProcess('da3_ros.ros.main', *arguments, domain_id=domain_id) as node,
+        RosProcess('da3_ros.ros.node.main', *arguments, domain_id=domain_id) as node,
     ):
         node.wait_for_line('ready')
         with RosRobot(domain_id, CAMERAS) as robot:

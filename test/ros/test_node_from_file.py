@@ -40,7 +40,7 @@ def robot_fixture() -> Iterator[RosRobot]:
     arguments += ['-r', 'front/camera_info:=/front/camera_info']
     with (
         reserved_domain_id() as domain_id,
-        RosProcess('da3_ros.ros.main', *arguments, domain_id=domain_id) as node,
+        RosProcess('da3_ros.ros.node.main', *arguments, domain_id=domain_id) as node,
     ):
         node.wait_for_line('ready')
         with RosRobot(domain_id, ['front']) as robot:

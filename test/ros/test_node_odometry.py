@@ -18,7 +18,7 @@ from tf2_msgs.msg import TFMessage
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.geometry.se3 import invert, rigid
 from da3_ros.msg import WindowReport
-from da3_ros.ros.geometry_messages import transform_message
+from da3_ros.ros.messages.geometry_messages import transform_message
 from helpers.ros_process import RosProcess, reserved_domain_id
 from helpers.ros_rig import RELIABLE, RosRobot, matrix_of
 
@@ -81,7 +81,7 @@ def wheels_fixture() -> Iterator[Wheels]:
     arguments = ['--ros-args', *(a for p in parameters for a in ('-p', p))]
     with (
         reserved_domain_id() as domain_id,
-        RosProcess('da3_ros.ros.main', *arguments, domain_id=domain_id) as process,
+        RosProcess('da3_ros.ros.node.main', *arguments, domain_id=domain_id) as process,
     ):
         process.wait_for_line('ready')
         with RosRobot(domain_id, [CAMERA]) as robot:

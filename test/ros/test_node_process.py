@@ -18,7 +18,7 @@ from helpers.ros_rig import RosRobot
 
 pytestmark = pytest.mark.ros
 SLOW_NODE = ROOT / 'test' / 'helpers' / 'slow_node.py'
-NODE = 'da3_ros.ros.main'
+NODE = 'da3_ros.ros.node.main'
 
 
 def stream(message: DiagnosticArray) -> dict[str, str]:

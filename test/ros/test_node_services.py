@@ -18,14 +18,14 @@ from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool, Trigger
 
 from da3_ros.msg import WindowReport
-from da3_ros.ros.geometry_messages import ns_from_stamp
+from da3_ros.ros.messages.geometry_messages import ns_from_stamp
 from da3_ros.srv import ExportScene, SaveTrajectory
 from helpers.lifecycle_client import LifecycleClient
 from helpers.ros_process import ROOT, RosProcess, reserved_domain_id
 from helpers.ros_rig import RosRobot, matrix_of
 
 pytestmark = pytest.mark.ros
-NODE = 'da3_ros.ros.main'
+NODE = 'da3_ros.ros.node.main'
 ODD_NODE = ROOT / 'test' / 'helpers' / 'odd_node.py'
 COMMON = ('cameras:=[front]', 'window:=2')
 

@@ -13,7 +13,7 @@ pytest.importorskip('da3_ros.msg')
 from da3_ros.process import node_threads, usable_cores
 
 pytestmark = pytest.mark.ros
-NODE = 'da3_ros.ros.main'
+NODE = 'da3_ros.ros.node.main'
 # What this process has settled or been given is not the node's business.
 NOTHING_SET = {'OMP_NUM_THREADS': '', 'OMP_WAIT_POLICY': '', 'DA3_ROS_SETTLED_THREADS': ''}
 

@@ -16,7 +16,7 @@ from tf2_msgs.msg import TFMessage
 
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.msg import WindowReport
-from da3_ros.ros.geometry_messages import header, ns_from_stamp
+from da3_ros.ros.messages.geometry_messages import header, ns_from_stamp
 from helpers.ros_process import RosProcess, reserved_domain_id
 from helpers.ros_rig import SIZE, RosRobot, matrix_of
 
@@ -36,7 +36,7 @@ def robot_fixture() -> Iterator[RosRobot]:
     arguments = ['--ros-args', *(a for p in parameters for a in ('-p', p))]
     with (
         reserved_domain_id() as domain_id,
-        RosProcess('da3_ros.ros.main', *arguments, domain_id=domain_id) as node,
+        RosProcess('da3_ros.ros.node.main', *arguments, domain_id=domain_id) as node,
     ):
         node.wait_for_line('ready')
         with RosRobot(domain_id, [], compressed='front') as robot:

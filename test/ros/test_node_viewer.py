@@ -18,7 +18,7 @@ from std_srvs.srv import Trigger
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.geometry.se3 import invert, transform_points
-from da3_ros.ros.geometry_messages import ns_from_stamp
+from da3_ros.ros.messages.geometry_messages import ns_from_stamp
 from da3_ros.types import Mask
 from helpers.lifecycle_client import CLEANUP, CONFIGURE, LifecycleClient
 from helpers.ros_process import RosProcess
@@ -52,7 +52,7 @@ def _are_seen(robot: RosRobot, points: FloatArray, stamps: Sequence[int]) -> Mas
 
 def test_browser_sees_the_true_room(ros_domain_id: int) -> None:
     arguments = _arguments('viewer_port:=0', 'window:=2')
-    with RosProcess('da3_ros.ros.main', *arguments, domain_id=ros_domain_id) as process:
+    with RosProcess('da3_ros.ros.node.main', *arguments, domain_id=ros_domain_id) as process:
         url = process.wait_for_line(r'the live viewer is at (http://127\.0\.0\.1:\d+)').group(1)
         process.wait_for_line('ready')
         with RosRobot(ros_domain_id, CAMERAS) as robot, SceneClient(url) as client:
@@ -85,7 +85,7 @@ def test_browser_sees_the_true_room(ros_domain_id: int) -> None:
 
 def test_only_a_browser_makes_work(ros_domain_id: int) -> None:
     arguments = _arguments('viewer_port:=0', 'window:=1', 'scene_sets:=0', 'publish_tf:=false')
-    with RosProcess('da3_ros.ros.main', *arguments, domain_id=ros_domain_id) as process:
+    with RosProcess('da3_ros.ros.node.main', *arguments, domain_id=ros_domain_id) as process:
         url = process.wait_for_line(r'the live viewer is at (http://\S+)').group(1)
         process.wait_for_line('ready')
         with RosRobot(ros_domain_id, CAMERAS) as robot:
@@ -108,7 +108,7 @@ def test_page_lives_from_configure_to_cleanup(ros_domain_id: int) -> None:
     arguments = _arguments(f'viewer_port:={port}', 'autostart:=false')
     with (
         other,
-        RosProcess('da3_ros.ros.main', *arguments, domain_id=ros_domain_id) as process,
+        RosProcess('da3_ros.ros.node.main', *arguments, domain_id=ros_domain_id) as process,
         RosRobot(ros_domain_id, CAMERAS) as robot,
     ):
         node = LifecycleClient(robot)

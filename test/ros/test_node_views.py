@@ -17,7 +17,7 @@ from rclpy.parameter_client import AsyncParameterClient
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.ros.geometry_messages import header, info_from_camera
+from da3_ros.ros.messages.geometry_messages import header, info_from_camera
 from helpers.ros_process import RosProcess, reserved_domain_id
 from helpers.ros_rig import SIZE, RosRobot
 
@@ -72,7 +72,7 @@ def robot_fixture() -> Iterator[RosRobot]:
     )
     with (
         reserved_domain_id() as domain_id,
-        RosProcess('da3_ros.ros.main', *given, domain_id=domain_id) as node,
+        RosProcess('da3_ros.ros.node.main', *given, domain_id=domain_id) as node,
     ):
         node.wait_for_line('ready')
         with RosRobot(domain_id, ['front', 'left']) as robot:

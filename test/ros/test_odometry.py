@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip('nav_msgs')
-from da3_ros.ros.odometry import UNKNOWN_VARIANCE, PoseUncertainty, Variances, covariance
+from da3_ros.ros.node.odometry import UNKNOWN_VARIANCE, PoseUncertainty, Variances, covariance
 from da3_ros.types import AlignmentMethod, AlignmentReport
 
 pytestmark = pytest.mark.ros

@@ -16,7 +16,7 @@ from rclpy.parameter import Parameter
 
 from da3_ros.config import NodeOptions, option_specs, to_flat
 from da3_ros.errors import NodeError
-from da3_ros.ros.params import OptionsHolder, declare_rig, undeclared
+from da3_ros.ros.node.params import OptionsHolder, declare_rig, undeclared
 
 pytestmark = pytest.mark.ros
 

@@ -15,7 +15,7 @@ from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw
 from da3_ros.geometry.se3 import rigid
 from da3_ros.geometry.unproject import unproject
-from da3_ros.ros.point_cloud import CloudView, merged_cloud, organised_cloud, pack
+from da3_ros.ros.messages.point_cloud import CloudView, merged_cloud, organised_cloud, pack
 from da3_ros.types import CameraFrame, PosedView
 
 pytestmark = pytest.mark.ros

@@ -11,11 +11,12 @@ pytest.importorskip('sensor_msgs')
 from sensor_msgs.msg import CameraInfo
 
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.ros import preparation, rectification
-from da3_ros.ros.conversions import FieldError
-from da3_ros.ros.faults import FaultLog
-from da3_ros.ros.preparation import BlindAreas, Preparation
-from da3_ros.ros.view_params import Crop
+from da3_ros.ros.messages import rectification
+from da3_ros.ros.messages.conversions import FieldError
+from da3_ros.ros.node import preparation
+from da3_ros.ros.node.faults import FaultLog
+from da3_ros.ros.node.preparation import BlindAreas, Preparation
+from da3_ros.ros.node.view_params import Crop
 from da3_ros.types import CameraFrame
 
 pytestmark = pytest.mark.ros

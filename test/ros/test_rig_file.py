@@ -11,7 +11,7 @@ import yaml
 
 from da3_ros.config import option_specs
 from da3_ros.errors import ConfigError
-from da3_ros.ros.rig_file import parse_rig, read_rig
+from da3_ros.ros.launch.rig_file import parse_rig, read_rig
 from helpers.ros_process import ROOT
 
 EXAMPLES = sorted((ROOT / 'examples').glob('*.yaml'))

@@ -22,12 +22,12 @@ from tf2_msgs.msg import TFMessage
 
 from da3_ros.errors import StreamError
 from da3_ros.geometry.camera import ImageSize
-from da3_ros.ros.faults import FaultLog
-from da3_ros.ros.geometry_messages import transform_message
-from da3_ros.ros.outputs import Losses, Outputs
-from da3_ros.ros.params import OptionsHolder
-from da3_ros.ros.runner import PipelineRunner
-from da3_ros.ros.transforms import RigSource
+from da3_ros.ros.messages.geometry_messages import transform_message
+from da3_ros.ros.node.faults import FaultLog
+from da3_ros.ros.node.outputs import Losses, Outputs
+from da3_ros.ros.node.params import OptionsHolder
+from da3_ros.ros.node.runner import PipelineRunner
+from da3_ros.ros.tf.transforms import RigSource
 from da3_ros.stream.stats import StreamStats
 from da3_ros.synthetic.truth import TruthEstimator
 from da3_ros.synthetic.world import make_world

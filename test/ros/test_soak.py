@@ -27,7 +27,7 @@ from tf2_msgs.msg import TFMessage
 
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.msg import WindowReport
-from da3_ros.ros.geometry_messages import ns_from_stamp
+from da3_ros.ros.messages.geometry_messages import ns_from_stamp
 from helpers.fault_rig import LONG_S, TELLING_NODE, Sender, resident_mb, start_node, values_of
 from helpers.ros_process import RosProcess
 from helpers.ros_rig import RELIABLE, RosRobot

@@ -37,7 +37,7 @@ def decode_with_rosbags(data: bytes, msgtype: str) -> Any:
 def decode_with_rclpy(data: bytes, msgtype: str) -> Any:
     from rclpy.serialization import deserialize_message
 
-    from da3_ros.ros.message_types import message_class
+    from da3_ros.ros.messages.message_types import message_class
 
     return deserialize_message(data, message_class(msgtype))
 

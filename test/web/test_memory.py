@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 import pytest
 
-from da3_ros.web.memory import Trail, VoxelMap
+from da3_ros.web.remembered import Trail, VoxelMap
 
 VOXEL = 0.1
 

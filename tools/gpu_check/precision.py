@@ -153,7 +153,7 @@ def _stored(bench: Bench, preset: str) -> Iterator[Sample]:
 
 def _depth(runner: NetworkRunner, sample: Sample) -> Depth:
     known = (sample.extrinsics, sample.intrinsics)
-    if not runner.abilities.conditioning:
+    if not runner.capabilities.conditioning:
         known = (None, None)
     output = runner(sample.pixels, *known, ref_view_strategy=STRATEGY)
     depth = array(output.depth)

@@ -68,7 +68,7 @@ def run_node_release(settings: Settings, subject: str) -> Outcome:
     del subject
     bench = bench_of(settings)
     bench.need_cuda()
-    from da3_ros.ros.memory import HeldEstimator, return_freed_memory
+    from da3_ros.ros.node.held_estimator import HeldEstimator, return_freed_memory
 
     def use() -> None:
         held = HeldEstimator(Da3Estimator(_model('da3-nano', str(bench.device), 'auto')))

@@ -32,7 +32,7 @@ def run(settings: Settings, preset: str) -> Outcome:
     plain = _count(runner, lambda: runner(pixels))
     figures = {'count': plain.total(), 'places': dict(plain.most_common())}
     text = _text('plain', plain)
-    if runner.abilities.gaussians:
+    if runner.capabilities.gaussians:
         more = _count(runner, lambda: runner(pixels, infer_gs=True))
         figures['with_gaussians'] = dict(more.most_common())
         text += f'; {_text("with Gaussians", more)}'

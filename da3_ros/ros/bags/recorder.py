@@ -14,7 +14,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from da3_ros.errors import NodeError, SinkError
-from da3_ros.ros.message_types import message_class
+from da3_ros.ros.messages.message_types import message_class
 from da3_ros.sinks.bag import BagWriter
 
 _LOG = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from da3_ros.config import NodeOptions
-from da3_ros.ros.launch_arguments import Argument, boolean, parameter_file
-from da3_ros.ros.rviz_config import for_cameras
+from da3_ros.ros.launch.arguments import Argument, boolean, parameter_file
+from da3_ros.ros.launch.rviz_config import for_cameras
 from launch import LaunchContext
 
 _PACKAGE = 'da3_ros'

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from da3_ros.errors import ConfigError
-from da3_ros.ros.yaml_file import load_yaml, mapping
+from da3_ros.ros.launch.yaml_file import load_yaml, mapping
 
 RELIABILITIES = ('reliable', 'best_effort', 'system_default')
 _TOP_KEYS = ('consumer', 'node', 'parameters', 'topics', 'together', 'frames')

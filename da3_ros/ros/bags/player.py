@@ -16,7 +16,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock as ClockMessage
 
 from da3_ros.errors import NodeError, SourceError
-from da3_ros.ros.message_types import message_class
+from da3_ros.ros.messages.message_types import message_class
 from da3_ros.sources.bag import BagReader, TopicInfo
 
 _LOG = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from da3_ros.process import INTERRUPTED, deaf, loading, node_threads, settle_threads, usable_cores
 
 if TYPE_CHECKING:
-    from da3_ros.ros.processing import EstimatorFactory
+    from da3_ros.ros.node.processing import EstimatorFactory
     from da3_ros.types import Estimator
 
 
@@ -19,7 +19,7 @@ def main(
     settle_threads(node_threads(usable_cores()))
     try:
         with loading():
-            from da3_ros.ros.run import run
+            from da3_ros.ros.node.run import run
         return run(args, estimator)
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -16,12 +16,12 @@ from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from da3_ros.config import OutputOptions
-from da3_ros.ros.conversions import FieldError, compressed_to_rgb, image_to_rgb
-from da3_ros.ros.faults import FaultLog
-from da3_ros.ros.geometry_messages import has_distortion, ns_from_stamp
-from da3_ros.ros.preparation import BlindAreas, Preparation
-from da3_ros.ros.qos import image_input, overridable
-from da3_ros.ros.view_params import Crop
+from da3_ros.ros.messages.conversions import FieldError, compressed_to_rgb, image_to_rgb
+from da3_ros.ros.messages.geometry_messages import has_distortion, ns_from_stamp
+from da3_ros.ros.messages.qos import image_input, overridable
+from da3_ros.ros.node.faults import FaultLog
+from da3_ros.ros.node.preparation import BlindAreas, Preparation
+from da3_ros.ros.node.view_params import Crop
 from da3_ros.types import CameraFrame
 
 SILENT_AFTER_S = 3.0

@@ -18,12 +18,12 @@ from std_msgs.msg import Header
 
 from da3_ros.config import EstimatorOptions, OutputOptions
 from da3_ros.geometry.edges import flying_pixels
-from da3_ros.ros.conversions import image_message
-from da3_ros.ros.debug_image import coloured_depth
-from da3_ros.ros.geometry_messages import header, info_from_camera
-from da3_ros.ros.input_size import input_place, resampled
-from da3_ros.ros.point_cloud import organised_cloud
-from da3_ros.ros.qos import data_output, overridable
+from da3_ros.ros.messages.conversions import image_message
+from da3_ros.ros.messages.geometry_messages import header, info_from_camera
+from da3_ros.ros.messages.point_cloud import organised_cloud
+from da3_ros.ros.messages.qos import data_output, overridable
+from da3_ros.ros.node.debug_image import coloured_depth
+from da3_ros.ros.node.input_size import input_place, resampled
 from da3_ros.types import FloatImage, PosedView
 
 _MM_PER_M = 1000.0

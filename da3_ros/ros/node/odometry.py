@@ -12,8 +12,8 @@ from rclpy.node import Node
 
 from da3_ros.config import OutputOptions
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.ros.geometry_messages import header, pose_message
-from da3_ros.ros.qos import data_output, latched, overridable
+from da3_ros.ros.messages.geometry_messages import header, pose_message
+from da3_ros.ros.messages.qos import data_output, latched, overridable
 from da3_ros.stream.trajectory import Motion, Trajectory
 from da3_ros.types import AlignmentReport, PosedSet
 

@@ -20,7 +20,7 @@ from da3_ros.errors import ConfigError, GeometryError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.rotation import quaternion_xyzw_from_matrix
 from da3_ros.geometry.se3 import require_rigid, rigid, rigid_from_xyz_xyzw
-from da3_ros.ros.yaml_file import load_yaml, mapping
+from da3_ros.ros.launch.yaml_file import load_yaml, mapping
 
 TRANSPORTS = ('raw', 'compressed')
 ROTATIONS_DEG = (0, 90, 180, 270)

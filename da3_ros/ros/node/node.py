@@ -15,12 +15,12 @@ from da3_ros.config import NodeOptions
 from da3_ros.errors import NodeError
 from da3_ros.export.files import remove_abandoned
 from da3_ros.process import threads_in_use, usable_cores
-from da3_ros.ros.diagnostics import diagnostic_array, idle_status
-from da3_ros.ros.lifecycle import ManagedNode, require_alive
-from da3_ros.ros.memory import memory_use, return_freed_memory
-from da3_ros.ros.params import CAMERA_PREFIXES, OptionsHolder, declare_rig, undeclared
-from da3_ros.ros.processing import CameraParameters, EstimatorFactory, Processing
-from da3_ros.ros.view_params import declare_views
+from da3_ros.ros.node.diagnostics import diagnostic_array, idle_status
+from da3_ros.ros.node.held_estimator import memory_use, return_freed_memory
+from da3_ros.ros.node.lifecycle import ManagedNode, require_alive
+from da3_ros.ros.node.params import CAMERA_PREFIXES, OptionsHolder, declare_rig, undeclared
+from da3_ros.ros.node.processing import CameraParameters, EstimatorFactory, Processing
+from da3_ros.ros.node.view_params import declare_views
 from da3_ros.types import Estimator
 
 _DIAGNOSTICS_PERIOD_S = 1.0

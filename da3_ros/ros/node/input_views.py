@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from da3_ros.geometry.camera import ImageSize, PinholeCamera, turned_from_camera
 from da3_ros.geometry.resample import DepthResampler, PixelMap
-from da3_ros.ros.preparation import BlindAreas
+from da3_ros.ros.node.preparation import BlindAreas
 from da3_ros.types import (
     CameraFrame,
     Estimator,

@@ -17,7 +17,7 @@ from da3_ros.export.files import resolve_inside
 from da3_ros.export.options import ExportOptions
 from da3_ros.export.registry import DEFAULT_OPTIONS, export_scene, parse_formats
 from da3_ros.export.scene import ExportScene
-from da3_ros.ros.lifecycle import ManagedNode
+from da3_ros.ros.node.lifecycle import ManagedNode
 from da3_ros.srv import ExportScene as ExportSceneService
 
 

@@ -11,8 +11,8 @@ from sensor_msgs.msg import CameraInfo
 
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.ros.conversions import FieldError
-from da3_ros.ros.geometry_messages import camera_from_info
+from da3_ros.ros.messages.conversions import FieldError
+from da3_ros.ros.messages.geometry_messages import camera_from_info
 from da3_ros.types import ColourImage, Mask
 
 # Names: sensor_msgs/distortion_models.hpp, with the numbers of coefficients OpenCV knows for them

@@ -6,7 +6,7 @@ from da3_ros.model.config import AnyViewConfig, NestedConfig, NetworkConfig
 
 
 @dataclass(frozen=True, slots=True)
-class Abilities:
+class Capabilities:
     """What a network gives beyond depth, and takes beyond images."""
 
     confidence: bool
@@ -32,13 +32,13 @@ class Abilities:
         return tuple(field.name for field in fields(self) if getattr(self, field.name))
 
 
-def abilities(config: NetworkConfig) -> Abilities:
+def capabilities(config: NetworkConfig) -> Capabilities:
     """Return what a network can do."""
     if isinstance(config, NestedConfig):
         gaussians = config.any_view.gaussian is not None
-        return Abilities(True, True, True, gaussians, sky=True, metric=True)
+        return Capabilities(True, True, True, gaussians, sky=True, metric=True)
     if isinstance(config, AnyViewConfig):
         gaussians = config.gaussian is not None
-        return Abilities(True, True, True, gaussians, sky=False, metric=False)
+        return Capabilities(True, True, True, gaussians, sky=False, metric=False)
     metric = config.canonical_focal_px is not None
-    return Abilities(False, False, False, False, sky=True, metric=metric)
+    return Capabilities(False, False, False, False, sky=True, metric=metric)

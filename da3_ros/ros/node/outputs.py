@@ -11,13 +11,13 @@ from sensor_msgs.msg import PointCloud2
 
 from da3_ros.config import NodeOptions
 from da3_ros.msg import ViewReport, WindowReport
-from da3_ros.ros.camera_outputs import CameraOutputs, points_depth, published_depth
-from da3_ros.ros.geometry_messages import header, pose_message, stamp_from_ns
-from da3_ros.ros.odometry import OdometryPublisher
-from da3_ros.ros.params import OptionsHolder
-from da3_ros.ros.point_cloud import CloudView, merged_cloud
-from da3_ros.ros.qos import data_output, overridable
-from da3_ros.ros.transforms import TransformPublisher
+from da3_ros.ros.messages.geometry_messages import header, pose_message, stamp_from_ns
+from da3_ros.ros.messages.point_cloud import CloudView, merged_cloud
+from da3_ros.ros.messages.qos import data_output, overridable
+from da3_ros.ros.node.camera_outputs import CameraOutputs, points_depth, published_depth
+from da3_ros.ros.node.odometry import OdometryPublisher
+from da3_ros.ros.node.params import OptionsHolder
+from da3_ros.ros.tf.transforms import TransformPublisher
 from da3_ros.stream.pose_log import PoseLog
 from da3_ros.types import PosedView, RigCalibration, WindowResult
 from da3_ros.web import LiveViewer

@@ -10,7 +10,7 @@ from rclpy.node import Node
 from da3_ros.config import NodeOptions
 from da3_ros.errors import NodeError
 from da3_ros.geometry.camera import ImageSize
-from da3_ros.ros.params import declared_once
+from da3_ros.ros.node.params import declared_once
 
 ROTATIONS_DEG = (0, 90, 180, 270)
 _ROTATION_HELP = (

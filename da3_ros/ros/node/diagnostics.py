@@ -8,8 +8,8 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from da3_ros.ros.geometry_messages import stamp_from_ns
-from da3_ros.ros.inputs import InputStatus
+from da3_ros.ros.messages.geometry_messages import stamp_from_ns
+from da3_ros.ros.node.inputs import InputStatus
 from da3_ros.stream.stats import StatsSnapshot
 from da3_ros.stream.sync import SyncReport
 from da3_ros.types import WindowResult

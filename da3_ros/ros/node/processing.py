@@ -20,21 +20,21 @@ from std_srvs.srv import SetBool, Trigger
 from da3_ros.config import NodeOptions
 from da3_ros.model.presets import Caution
 from da3_ros.process import threads_in_use
-from da3_ros.ros.diagnostics import camera_status, pipeline_status
-from da3_ros.ros.exports import Exports
-from da3_ros.ros.faults import FaultLog
-from da3_ros.ros.input_views import InputViews
-from da3_ros.ros.inputs import CameraInput
-from da3_ros.ros.lifecycle import ManagedNode, NodeEntities
-from da3_ros.ros.live_viewer import open_viewer
-from da3_ros.ros.memory import HeldEstimator, memory_use, return_freed_memory
-from da3_ros.ros.outputs import Outputs
-from da3_ros.ros.params import OptionsHolder
-from da3_ros.ros.preparation import BlindAreas
-from da3_ros.ros.runner import PipelineRunner
-from da3_ros.ros.trajectory_service import TrajectoryService
-from da3_ros.ros.transforms import RigSource
-from da3_ros.ros.view_params import ViewOptions
+from da3_ros.ros.node.diagnostics import camera_status, pipeline_status
+from da3_ros.ros.node.exports import Exports
+from da3_ros.ros.node.faults import FaultLog
+from da3_ros.ros.node.held_estimator import HeldEstimator, memory_use, return_freed_memory
+from da3_ros.ros.node.input_views import InputViews
+from da3_ros.ros.node.inputs import CameraInput
+from da3_ros.ros.node.lifecycle import ManagedNode, NodeEntities
+from da3_ros.ros.node.live_viewer import open_viewer
+from da3_ros.ros.node.outputs import Outputs
+from da3_ros.ros.node.params import OptionsHolder
+from da3_ros.ros.node.preparation import BlindAreas
+from da3_ros.ros.node.runner import PipelineRunner
+from da3_ros.ros.node.trajectory_service import TrajectoryService
+from da3_ros.ros.node.view_params import ViewOptions
+from da3_ros.ros.tf.transforms import RigSource
 from da3_ros.stream.stats import StreamStats
 from da3_ros.types import CameraFrame, Estimator, RigCalibration
 from da3_ros.web import LiveViewer

@@ -12,10 +12,10 @@ from tf2_msgs.msg import TFMessage
 
 from da3_ros.config import OutputOptions
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.ros.faults import FaultLog
-from da3_ros.ros.geometry_messages import transform_message
-from da3_ros.ros.qos import latched
-from da3_ros.ros.tf_input import TfInput
+from da3_ros.ros.messages.geometry_messages import transform_message
+from da3_ros.ros.messages.qos import latched
+from da3_ros.ros.node.faults import FaultLog
+from da3_ros.ros.tf.tf_input import TfInput
 from da3_ros.stream.transform_buffer import Found
 from da3_ros.types import FrameSet, PosedSet, PosePrior, RigCalibration
 

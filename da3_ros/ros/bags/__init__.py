@@ -1,0 +1,1 @@
+"""Bags beside a running graph: playing and recording."""

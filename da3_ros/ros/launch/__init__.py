@@ -1,0 +1,1 @@
+"""What launch files need: arguments, rig files, recipes, RViz."""

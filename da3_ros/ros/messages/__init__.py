@@ -1,0 +1,1 @@
+"""Messages: conversions, fields, quality of service."""

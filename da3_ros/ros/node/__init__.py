@@ -1,0 +1,1 @@
+"""The node: from camera topics to what is published of them."""
