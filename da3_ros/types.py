@@ -19,6 +19,7 @@ from da3_ros.errors import GeometryError, StreamError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.se3 import require_rigid
+from da3_ros.notes import Note
 
 ColourImage = NDArray[np.uint8]
 FloatImage = NDArray[np.float32]
@@ -81,8 +82,8 @@ class PosePrior:
     odometry_from_camera: Mapping[str, FloatArray] = field(default_factory=dict)
     """Camera name to (4, 4), metres: the optical frame at the stamp of its own image, in the
     fixed frame of the odometry."""
-    note: str = ''
-    """What is missing and why, empty when nothing."""
+    notes: tuple[Note, ...] = ()
+    """What is missing and why."""
 
     def __post_init__(self) -> None:
         """Leave out what is not rigid."""
@@ -104,7 +105,7 @@ class PosePrior:
             }
 
         return PosePrior(
-            turned(self.base_from_camera), turned(self.odometry_from_camera), self.note
+            turned(self.base_from_camera), turned(self.odometry_from_camera), self.notes
         )
 
 
@@ -131,7 +132,7 @@ class KnownPoses:
     """odometry: in its fixed frame; rig: one instant, in the body frame, exact."""
     odometry_views: int
     """Views whose pose the odometry tells."""
-    note: str = ''
+    notes: tuple[Note, ...] = ()
     """Why the poses are not known although there is a prior; empty otherwise."""
 
 
@@ -190,11 +191,11 @@ class Window:
             rig = self._poses([priors[0].base_from_camera])
             if len(rig) == len(self.views):
                 return KnownPoses(np.array(rig), 'rig', len(odometry))
-        reason = next((prior.note for prior in priors if prior.note), '')
-        note = f'no odometry for {missing} of {len(self.views)} views'
-        if not odometry and not reason:
-            note = ''  # nobody promised any
-        return KnownPoses(None, 'none', len(odometry), f'{note}: {reason}' if reason else note)
+        reason = next((prior.notes for prior in priors if prior.notes), ())
+        notes: tuple[Note, ...] = ()
+        if odometry or reason:  # else nobody promised any
+            notes = (_incomplete(missing, len(self.views), reason),)
+        return KnownPoses(None, 'none', len(odometry), notes)
 
     def _poses(self, by_set: Sequence[Mapping[str, FloatArray]]) -> list[FloatArray]:
         return [
@@ -203,6 +204,13 @@ class Window:
             for frame in frame_set.frames
             if frame.camera in poses
         ]
+
+
+def _incomplete(missing: int, views: int, reason: Sequence[Note]) -> Note:
+    text = f'no odometry for {missing} of {views} views'
+    if reason:
+        text = f'{text}: {", ".join(note.text for note in reason)}'
+    return Note('odometry_incomplete', text, {'missing': missing, 'views': views})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -241,8 +249,8 @@ class WindowPrediction:
     evidence of a length, since the network had been given it."""
     metric_by: Literal['model', 'camera_info'] = 'model'
     """What makes it metric: the network itself, or the calibrated focal length."""
-    notes: tuple[str, ...] = ()
-    """What was done otherwise than asked, one sentence each."""
+    notes: tuple[Note, ...] = ()
+    """What was done otherwise than asked."""
 
 
 class Estimator(Protocol):
@@ -324,8 +332,8 @@ class AlignmentReport:
     """RMS disagreement of the shared views' positions in world units; NaN without."""
     depth_residual: float
     """Robust spread of log depth ratios of shared views; NaN without."""
-    note: str = ''
-    """What a user should know, empty when nothing; sentences are divided by semicolons."""
+    notes: tuple[Note, ...] = ()
+    """What a user should know."""
     is_new_unit: bool = False
     """Whether the world's unit is another one than that of the window before, so that what was
     placed up to then does not fit what comes."""

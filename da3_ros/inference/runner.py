@@ -25,16 +25,19 @@ from da3_ros.model.outputs import NetworkOutput
 from da3_ros.model.ray_pose import RaySampler
 from da3_ros.model.sampling import PixelSampler
 from da3_ros.model.single_view import SingleViewNetwork
+from da3_ros.notes import Note
 
-UNUSED_INTRINSICS = (
+UNUSED_INTRINSICS = Note(
+    'intrinsics_unused',
     'intrinsics were given without extrinsics: the network takes no intrinsics alone, so they '
-    'were not used'
+    'were not used',
 )
-UNUSED_CAMERAS = (
+UNUSED_CAMERAS = Note(
+    'cameras_unused',
     'this network sees each image alone: the given extrinsics were not used, and depth was not '
-    'brought to their scale'
+    'brought to their scale',
 )
-NO_RAYS = 'this network predicts no cameras: use_ray_pose has no effect'
+NO_RAYS = Note('rays_unused', 'this network predicts no cameras: use_ray_pose has no effect')
 
 _logger = logging.getLogger(__name__)
 
@@ -209,10 +212,10 @@ class NetworkRunner(nn.Module):
 
     def _within_memory(
         self, image: Tensor, run: Callable[[int], NetworkOutput], allow_smaller: bool
-    ) -> tuple[NetworkOutput, tuple[str, ...]]:
+    ) -> tuple[NetworkOutput, tuple[Note, ...]]:
         """Return the output for the largest chunk that goes, and a note if it is smaller."""
         chunk = min(self.view_chunk, image.shape[:2].numel())
-        note: tuple[str, ...] = ()
+        note: tuple[Note, ...] = ()
         while True:
             try:
                 with float32_products(self.device, tf32=self._arithmetic.tf32):
@@ -228,12 +231,13 @@ class NetworkRunner(nn.Module):
             if not allow_smaller or chunk == 1:
                 raise MemoryExceededError(message) from cause
             chunk = max(1, chunk // 2)
-            note = (f'memory ran out; views were computed in chunks of {chunk}',)
+            text = f'memory ran out; views were computed in chunks of {chunk}'
+            note = (Note('views_in_chunks', text, {'chunk': chunk}),)
             _logger.warning('%s; trying chunks of %d', message, chunk)
             if self.device.type == 'cuda':
                 torch.cuda.empty_cache()
 
-    def _unused(self, extrinsics: bool, intrinsics: bool, use_ray_pose: bool) -> tuple[str, ...]:
+    def _unused(self, extrinsics: bool, intrinsics: bool, use_ray_pose: bool) -> tuple[Note, ...]:
         """Return notes on what was given and has no effect."""
         if not isinstance(self.model, SingleViewNetwork):
             return (UNUSED_INTRINSICS,) if intrinsics and not extrinsics else ()

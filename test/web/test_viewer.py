@@ -22,6 +22,7 @@ from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw
 from da3_ros.geometry.se3 import rigid
+from da3_ros.notes import Note
 from da3_ros.synthetic import START_NS, make_world
 from da3_ros.types import WindowResult
 from da3_ros.web.points import DrawnPoints, points_of_set
@@ -202,7 +203,8 @@ def test_panel_tells_the_numbers(viewer: LiveViewer, results: list[WindowResult]
 
 def test_units_that_are_no_metres_are_flagged(viewer: LiveViewer) -> None:
     result = window_result(0, [posed_set(WORLD, START_NS)], is_metric=False)
-    noted = replace(result, alignment=replace(result.alignment, note='no <b>scale</b> | *yet*'))
+    note = Note('no_metric_source', 'no <b>scale</b> | *yet*')
+    noted = replace(result, alignment=replace(result.alignment, notes=(note,)))
     with SceneClient(viewer.url) as client:
         draw(viewer, noted)
         sync(viewer, client, 0)

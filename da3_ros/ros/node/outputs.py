@@ -10,6 +10,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import PointCloud2
 
 from da3_ros.msg import ViewReport, WindowReport
+from da3_ros.notes import Note, joined
 from da3_ros.options import NodeOptions
 from da3_ros.ros.messages.geometry_messages import header, pose_message, stamp_from_ns
 from da3_ros.ros.messages.point_cloud import CloudView, merged_cloud
@@ -51,7 +52,7 @@ class Outputs:
         node: owns the publishers.
         holder: options; those that may change are read for every window.
         viewer: shows what is published in browsers; None for none.
-        note: a remark for every window report; empty for none.
+        notes: what every window report says, whatever the window.
     """
 
     def __init__(
@@ -60,13 +61,13 @@ class Outputs:
         holder: OptionsHolder,
         viewer: LiveViewer | None = None,
         *,
-        note: str = '',
+        notes: tuple[Note, ...] = (),
     ) -> None:
         options = holder.current
         self._node = node
         self._holder = holder
         self._viewer = viewer
-        self._note = note
+        self._notes = notes
         self._cameras = {
             camera: CameraOutputs(node, camera, options.output)
             for camera in options.stream.cameras
@@ -169,7 +170,7 @@ class Outputs:
             dropped_sets=losses.dropped_sets,
             dropped_frames=losses.dropped_frames,
             late_cameras=list(losses.late_cameras),
-            note='; '.join(filter(None, (a.note, self._note))),
+            note=joined((*a.notes, *self._notes)),
         )
 
 

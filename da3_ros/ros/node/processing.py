@@ -18,6 +18,7 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from std_srvs.srv import SetBool, Trigger
 
 from da3_ros.model.presets import Caution
+from da3_ros.notes import Note
 from da3_ros.options import NodeOptions
 from da3_ros.process import threads_in_use
 from da3_ros.ros.node.diagnostics import camera_status, pipeline_status
@@ -99,9 +100,10 @@ class Processing:
         self._rig_group = MutuallyExclusiveCallbackGroup()
         rig_source = RigSource(node, options.output, given_rig, self._rig_group, self._faults)
         caution = self.caution
-        notice, brief = ('', '') if caution is None else (caution.text, caution.brief)
+        notice = '' if caution is None else caution.text
+        notes = () if caution is None else (Note('caution', caution.brief),)
         self._viewer = open_viewer(options.output, node.get_logger(), notice)
-        self._outputs = Outputs(node, holder, self._viewer, note=brief)
+        self._outputs = Outputs(node, holder, self._viewer, notes=notes)
         self._runner = PipelineRunner(
             options,
             InputViews(self._estimator, turns, self._blind),

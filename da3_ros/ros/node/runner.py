@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 import logging
-import re
 import threading
 import time
 
@@ -18,6 +17,7 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from da3_ros.assembly import Pipeline, build_pipeline, build_reconstructor
 from da3_ros.export.scene import ExportScene
+from da3_ros.notes import joined
 from da3_ros.options import NodeOptions
 from da3_ros.ros.node.faults import FaultLog
 from da3_ros.ros.node.outputs import Losses, Outputs
@@ -40,7 +40,6 @@ _POLL_S = 0.25
 # How long the first set waits for /tf_static, which is latched and so usually there already.
 _RIG_WAIT_S = 1.0
 _NOTE_PERIOD_S = 30.0
-_NUMBER = re.compile(r'[-+]?\d[\d.e+-]*')
 
 
 class PipelineRunner:
@@ -243,8 +242,8 @@ class PipelineRunner:
             return
         if not result.new_sets:
             self._stats.count('refused_windows')
-            note = result.alignment.note
-            self._faults.report('worker', 'refused', f'window {window.index}: {note}')
+            text = joined(result.alignment.notes)
+            self._faults.report('worker', 'refused', f'window {window.index}: {text}')
             return
         if result.alignment.method == 'first':
             self._outputs.restart()
@@ -258,16 +257,13 @@ class PipelineRunner:
         for posed in result.new_sets:
             pipeline.scene.add(posed)
         self._last_result = result
-        self._log_notes(result.alignment.note)
+        for note in result.alignment.notes:
+            # Each kind once in a while, whatever its numbers.
+            self._notes.report('window', note.code, note.text)
         latency_s = self._outputs.publish(result, self._losses(result), self.rig)
         self._stats.event('windows', self._clock())
         self._stats.latency('estimate', result.estimate_s)
         self._stats.latency('stamp_to_publish', latency_s)
-
-    def _log_notes(self, note: str) -> None:
-        """Log each kind of remark once in a while, whatever its numbers."""
-        for part in filter(None, note.split('; ')):
-            self._notes.report('window', _NUMBER.sub('#', part), part)
 
     def _with_prior(self, frame_set: FrameSet) -> FrameSet:
         """Return the set with what TF and parameters know of its cameras' poses."""
