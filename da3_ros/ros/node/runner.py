@@ -21,7 +21,7 @@ from da3_ros.config import NodeOptions
 from da3_ros.export.scene import ExportScene
 from da3_ros.ros.node.faults import FaultLog
 from da3_ros.ros.node.outputs import Losses, Outputs
-from da3_ros.ros.tf.transforms import RigSource
+from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.stream.latest_slot import LatestSlot
 from da3_ros.stream.stats import StreamStats
 from da3_ros.stream.sync import SyncReport
