@@ -18,7 +18,7 @@ from da3_ros.ros.messages.qos import data_output, overridable
 from da3_ros.ros.node.camera_outputs import CameraOutputs, points_depth, published_depth
 from da3_ros.ros.node.odometry import OdometryPublisher
 from da3_ros.ros.node.params import OptionsHolder
-from da3_ros.ros.tf.transforms import TransformPublisher
+from da3_ros.ros.tf.publisher import TransformPublisher
 from da3_ros.stream.pose_log import PoseLog
 from da3_ros.types import PosedView, RigCalibration, WindowResult
 from da3_ros.web import LiveViewer

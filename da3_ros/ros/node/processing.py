@@ -35,7 +35,7 @@ from da3_ros.ros.node.preparation import BlindAreas
 from da3_ros.ros.node.runner import PipelineRunner
 from da3_ros.ros.node.trajectory_service import TrajectoryService
 from da3_ros.ros.node.view_params import ViewOptions
-from da3_ros.ros.tf.transforms import RigSource
+from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.stream.stats import StreamStats
 from da3_ros.types import CameraFrame, Estimator, RigCalibration
 from da3_ros.web import LiveViewer

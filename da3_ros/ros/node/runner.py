@@ -21,7 +21,7 @@ from da3_ros.notes import joined
 from da3_ros.options import NodeOptions
 from da3_ros.ros.node.faults import FaultLog
 from da3_ros.ros.node.outputs import Losses, Outputs
-from da3_ros.ros.tf.transforms import RigSource
+from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.stream.latest_slot import LatestSlot
 from da3_ros.stream.stats import StreamStats
 from da3_ros.stream.sync import SyncReport
