@@ -7,7 +7,7 @@ left out, the next one goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 import logging
 import re
@@ -57,6 +57,7 @@ class PipelineRunner:
         is_alive: whether the middleware still runs.
         clock: monotonic seconds.
         is_wanted: whether anybody has use for the next window; it is left out otherwise.
+        quarter_turns: camera name to clockwise quarters that make its images upright.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class PipelineRunner:
         is_alive: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
         is_wanted: Callable[[], bool] = lambda: True,
+        quarter_turns: Mapping[str, int] | None = None,
     ) -> None:
         self._options = options
         self._estimator = estimator
@@ -82,6 +84,7 @@ class PipelineRunner:
         self._is_alive = is_alive
         self._clock = clock
         self._is_wanted = is_wanted
+        self._quarter_turns = quarter_turns
         self._rig: RigCalibration | None = None
         self._ignores_rig = options.stream.scale_source == 'none'
         # Not logger.warning itself: rclpy wants one severity for each place of a call.
@@ -97,7 +100,9 @@ class PipelineRunner:
         self._thread: threading.Thread | None = None
 
     def _build(self, rig: RigCalibration) -> Pipeline:
-        return build_pipeline(self._options, rig, self._estimator, self._clock)
+        return build_pipeline(
+            self._options, rig, self._estimator, self._clock, self._quarter_turns
+        )
 
     # ---- called from the node's callbacks
 
@@ -257,7 +262,7 @@ class PipelineRunner:
             pipeline.scene.clear()
         for posed in result.new_sets:
             pipeline.scene.add(posed)
-        self._last_result = result
+        self._last_result = replace(result, images={})
         self._log_notes(result.alignment.note)
         latency_s = self._outputs.publish(result, self._losses(result), self.rig)
         self._stats.event('windows', self._clock())
@@ -281,7 +286,7 @@ class PipelineRunner:
             camera
             for posed in result.new_sets
             for camera in self._options.stream.cameras
-            if camera not in {view.frame.camera for view in posed.views}
+            if camera not in {view.id.camera for view in posed.views}
         )
         frames = sum(drop.count for drop in self.sync_report().dropped)
         return Losses(self.dropped_sets, frames, tuple(missing))
@@ -333,7 +338,7 @@ class PipelineRunner:
             self._rig = rig
             if is_first:
                 reconstructor = build_reconstructor(
-                    self._options, rig, self._estimator, self._clock
+                    self._options, rig, self._estimator, self._clock, self._quarter_turns
                 )
                 self._pipeline = replace(self._pipeline, reconstructor=reconstructor)
             else:
