@@ -11,8 +11,6 @@ from tf2_msgs.msg import TFMessage
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.notes import Note
 from da3_ros.options import OutputOptions
-from da3_ros.ros.messages.geometry_messages import transform_message
-from da3_ros.ros.messages.qos import latched
 from da3_ros.ros.node.faults import FaultLog
 from da3_ros.ros.tf.listener import TfInput
 from da3_ros.stream.transform_buffer import Found
