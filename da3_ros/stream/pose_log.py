@@ -26,6 +26,14 @@ class _Block:
         self.poses: NDArray[np.float64] = np.empty((size, 3, 4))
         self.count = 0
 
+    def copy(self) -> _Block:
+        """Return a block of the same poses."""
+        other = _Block(len(self.stamps_ns))
+        other.stamps_ns[: self.count] = self.stamps_ns[: self.count]
+        other.poses[: self.count] = self.poses[: self.count]
+        other.count = self.count
+        return other
+
 
 class PoseLog:
     """Keeps stamps and poses only, in blocks; safe to use from several threads.
@@ -81,6 +89,20 @@ class PoseLog:
             for stamps_ns, poses in parts
             for stamp_ns, pose in zip(stamps_ns, poses, strict=True)
         ]
+
+    def snapshot(self) -> PoseLog:
+        """Return a log of the same poses that later changes do not touch; takes no time.
+
+        Full blocks never change again, so that both share them.
+        """
+        with self._lock:
+            copy = PoseLog(1)
+            copy._size, copy._most_blocks = self._size, self._most_blocks
+            copy._last_ns, copy._dropped = self._last_ns, self._dropped
+            copy._blocks = deque(self._blocks)
+            if copy._blocks and copy._blocks[-1].count < self._size:
+                copy._blocks[-1] = copy._blocks[-1].copy()
+            return copy
 
     @property
     def dropped(self) -> int:

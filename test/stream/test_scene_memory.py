@@ -68,8 +68,7 @@ def test_the_store_keeps_no_input_image_and_no_pixels_of_other_views() -> None:
         frames = tuple(frame(c, number, i) for c, i in zip(CAMERAS, taken, strict=True))
         window = sliding.push(FrameSet(number, frames))
         assert window is not None
-        for posed in placing.process(window).new_sets:
-            store.add(posed)
+        store.add(placing.process(window).new_sets, is_metric=False)
 
     for number in range(SETS):
         pass_one(number)

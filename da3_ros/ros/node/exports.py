@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 import threading
 from typing import Any, Protocol
@@ -33,15 +34,16 @@ class ExportRequest:
 class SplatSource(Protocol):
     """Makes Gaussians of views."""
 
-    def with_gaussians(self, scene: ExportScene) -> ExportScene:
+    def with_gaussians(self, scene: ExportScene, cancelled: Callable[[], bool]) -> ExportScene:
         """Return views of a scene with Gaussians in its world.
 
         Raises:
             ExportError: there is no network that gives Gaussians.
+            ExportCancelledError: `cancelled` said so.
         """
         ...
 
-    def export_options(self) -> ExportOptions:
+    def export_options(self, cancelled: Callable[[], bool]) -> ExportOptions:
         """Return options with the fastest renderer that there is."""
         ...
 
@@ -158,14 +160,18 @@ class Exports:
         try:
             directory = resolve_inside(self._export_dir, wanted.path)
             splats = self._splats
-            renders = splats is not None and 'gs_video' in parse_formats(wanted.formats)
+            options = DEFAULT_OPTIONS
+            if splats is not None and 'gs_video' in parse_formats(wanted.formats):
+                options = splats.export_options(cancelled)
             report = export_scene(
                 self._scene(),
                 wanted.formats,
                 directory,
                 overwrite=wanted.overwrite,
-                options=splats.export_options() if splats and renders else DEFAULT_OPTIONS,
-                add_gaussians=splats.with_gaussians if splats else None,
+                options=options,
+                add_gaussians=partial(splats.with_gaussians, cancelled=cancelled)
+                if splats
+                else None,
                 progress=progress,
                 cancelled=cancelled,
             )

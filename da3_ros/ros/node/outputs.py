@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from rclpy.node import Node
@@ -12,6 +12,7 @@ from sensor_msgs.msg import PointCloud2
 from da3_ros.msg import ViewReport, WindowReport
 from da3_ros.notes import Note, joined
 from da3_ros.options import NodeOptions
+from da3_ros.pipeline.pipeline import Losses
 from da3_ros.ros.messages.geometry_messages import header, pose_message, stamp_from_ns
 from da3_ros.ros.messages.point_cloud import CloudView, merged_cloud
 from da3_ros.ros.messages.qos import data_output, overridable
@@ -19,7 +20,6 @@ from da3_ros.ros.node.camera_outputs import CameraOutputs, points_depth, publish
 from da3_ros.ros.node.odometry import OdometryPublisher
 from da3_ros.ros.node.params import OptionsHolder
 from da3_ros.ros.tf.publisher import TransformPublisher
-from da3_ros.stream.pose_log import PoseLog
 from da3_ros.types import PosedView, RigCalibration, WindowResult
 from da3_ros.web import LiveViewer
 
@@ -31,18 +31,6 @@ _SCALE_SOURCES = {
     'rig': WindowReport.SCALE_RIG,
     'chain': WindowReport.SCALE_CHAIN,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Losses:
-    """What was lost on the way, counted since the start."""
-
-    dropped_sets: int
-    """Sets never given to the estimator."""
-    dropped_frames: int
-    """Images that reached no set."""
-    late_cameras: tuple[str, ...]
-    """Cameras that a new set of this window misses."""
 
 
 class Outputs:
@@ -75,8 +63,7 @@ class Outputs:
         self._transforms = TransformPublisher(node, options.output)
         self._odometry = OdometryPublisher(node, options.output, options.stream.scene_sets)
         profile = data_output(options.output.queue_depth)
-        self.way = PoseLog()
-        """Every pose that was published since the world began."""
+        self._generation = 0
         self._points = node.create_publisher(
             PointCloud2, 'points', profile, qos_overriding_options=overridable()
         )
@@ -85,9 +72,8 @@ class Outputs:
         )
 
     def restart(self) -> None:
-        """Forget the way so far: the world starts anew."""
+        """Forget the trajectory so far: the world starts anew."""
         self._odometry.restart()
-        self.way.clear()
         if self._viewer is not None:
             self._viewer.reset()
 
@@ -111,14 +97,17 @@ class Outputs:
     def publish(self, result: WindowResult, losses: Losses, rig: RigCalibration) -> float:
         """Publish a window's new sets and return the time from stamp to publishing, seconds.
 
-        The time is the node's: with use_sim_time it is that of /clock.
+        Sets of another generation than those before start the world anew. The time is the node's:
+        with use_sim_time it is that of /clock.
         """
         options = self._holder.current
+        if result.generation != self._generation:
+            self._generation = result.generation
+            self.restart()
         self._odometry.add_window(result.alignment)
         for posed in result.new_sets:
             self._transforms.publish(posed, rig)
             self._odometry.publish(posed, result.alignment)
-            self.way.append(posed.stamp_ns, posed.world_from_base)
             for view in posed.views:
                 outputs = self._cameras[view.id.camera]
                 outputs.publish(view, options.output, result.images[view.id])
