@@ -11,6 +11,7 @@ pytest.importorskip('torch')
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.inference.preprocess import preprocess
 from da3_ros.options import RESIZE_METHODS, EstimatorOptions
+from da3_ros.options.choices import ResizeMethod
 from da3_ros.ros.node.input_size import input_place, resampled
 from da3_ros.types import CameraFrame, PosedView
 
@@ -44,7 +45,7 @@ def at_input_size(view: PosedView, options: EstimatorOptions) -> PosedView:
 @pytest.mark.parametrize('calibrated', [True, False])
 @pytest.mark.parametrize('size', [ImageSize(120, 160), ImageSize(90, 160), ImageSize(131, 97)])
 def test_depth_lies_on_the_input_image_for_every_resize_method(
-    method: str, calibrated: bool, size: ImageSize
+    method: ResizeMethod, calibrated: bool, size: ImageSize
 ) -> None:
     options = EstimatorOptions(process_res=84, process_res_method=method)
     image = np.random.default_rng(0).integers(0, 256, (size.height, size.width, 3), dtype=np.uint8)
