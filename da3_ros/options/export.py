@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 import re
@@ -21,7 +22,7 @@ from da3_ros.options.choices import (
 )
 from da3_ros.options.table import Entrance, Variant, check_group, option
 
-MAX_FPS = 240
+_MAX_FPS = 240
 _MAX_SIDE_PX = 16384
 _NAME = re.compile(r'[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}')
 
@@ -75,7 +76,7 @@ class ContentOptions:
         'Pictures per second of the videos of feat_vis.',
         entrances=(_SCENES, _INFERENCE, _PREDICTION),
         minimum=1,
-        maximum=MAX_FPS,
+        maximum=_MAX_FPS,
     )
 
     def __post_init__(self) -> None:
@@ -122,8 +123,8 @@ class GlbOptions:
         0.03,
         'Depth of the frustums as a share of the extent of the points.',
         entrances=_PYTHON,
-        minimum=1e-6,
-        maximum=1e6,
+        minimum=0,
+        above_minimum=True,
     )
     export_depth_vis: bool = option(
         False,
@@ -202,7 +203,7 @@ class FlightOptions:
         None,
         'Height and width of the pictures; None for those of the first camera.',
         entrances=_PYTHON,
-        kind=tuple,
+        kind=Sequence,
         unit='px',
     )
     vis_depth: DepthPlace | None = option(

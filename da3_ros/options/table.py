@@ -70,6 +70,8 @@ class OptionSpec:
     """Further sentences for ROS, YAML and the documentation."""
     unit: str = ''
     minimum: float | None = None
+    above_minimum: bool = False
+    """Whether the minimum itself is too little."""
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     dynamic: bool = False
@@ -103,6 +105,8 @@ class OptionSpec:
             return f'one of {", ".join(self.choices)}'
         if self.minimum is None:
             return ''
+        if self.above_minimum:
+            return f'more than {self.minimum:g}'
         if self.maximum is None or math.isinf(self.maximum):
             return f'at least {self.minimum:g}'
         return f'{self.minimum:g}..{self.maximum:g}'
@@ -132,6 +136,7 @@ def option(
     kind: type | None = None,
     unit: str = '',
     minimum: float | None = None,
+    above_minimum: bool = False,
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
     dynamic: bool = False,
@@ -151,6 +156,7 @@ def option(
         kind: type of its values; that of the default when None.
         unit: of its values.
         minimum: least value.
+        above_minimum: whether the minimum itself is too little.
         maximum: largest value.
         choices: all values there are; empty for any.
         dynamic: whether it may change while the node runs.
@@ -168,6 +174,7 @@ def option(
         details=details,
         unit=unit,
         minimum=minimum,
+        above_minimum=above_minimum,
         maximum=maximum,
         choices=choices,
         dynamic=dynamic,
@@ -231,7 +238,8 @@ def check_value(
     if spec.minimum is None or spec.kind is bool:
         return
     low, high = spec.minimum, math.inf if spec.maximum is None else spec.maximum
-    if not low <= cast(float, value) <= high:
+    number = cast(float, value)
+    if not low <= number <= high or (spec.above_minimum and number == low):
         raise error(f'{spec.name}: expected {spec.limits}, got {value}')
 
 
