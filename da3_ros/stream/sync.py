@@ -17,6 +17,7 @@ from statistics import median
 from typing import Literal
 
 from da3_ros.errors import StreamError
+from da3_ros.geometry.stamps import CLOCK_RESET_NS
 from da3_ros.types import CameraFrame, FrameSet
 
 DropCause = Literal[
@@ -29,9 +30,6 @@ DropCause = Literal[
     'wrong_clock',
     'unknown_camera',
 ]
-
-CLOCK_RESET_NS = 1_000_000_000
-"""A camera whose stamps jump back by more than this has a new clock (a bag that loops)."""
 
 WRONG_CLOCK_NS = 10_000_000_000
 """A camera whose stamps stay ahead of those of all other cameras that send, by more than this and

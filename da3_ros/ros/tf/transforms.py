@@ -12,12 +12,12 @@ from tf2_msgs.msg import TFMessage
 
 from da3_ros.config import OutputOptions
 from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.transform_buffer import Found
 from da3_ros.notes import Note
 from da3_ros.ros.messages.geometry_messages import transform_message
 from da3_ros.ros.messages.qos import latched
 from da3_ros.ros.node.faults import FaultLog
 from da3_ros.ros.tf.tf_input import TfInput
-from da3_ros.stream.transform_buffer import Found
 from da3_ros.types import FrameSet, PosedSet, PosePrior, RigCalibration
 
 _QUEUE_DEPTH = 100
