@@ -11,10 +11,10 @@ from functools import lru_cache
 import time
 from typing import cast
 
-from da3_ros.config import EstimatorOptions, NodeOptions, StreamOptions
 from da3_ros.errors import CheckpointError, ConfigError
 from da3_ros.model.config import PROCESS_RES, NetworkConfig
 from da3_ros.model.presets import CAUTIONS, NETWORKS, Caution, preset_name
+from da3_ros.options import EstimatorOptions, NodeOptions, StreamOptions
 from da3_ros.process import set_threads
 from da3_ros.stream.latest_slot import LatestSlot
 from da3_ros.stream.reconstructor import Reconstructor

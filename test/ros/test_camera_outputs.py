@@ -13,8 +13,8 @@ import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
 
-from da3_ros.config import EstimatorOptions, OutputOptions
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.options import EstimatorOptions, OutputOptions
 from da3_ros.ros.node import camera_outputs
 from da3_ros.ros.node.camera_outputs import (
     CameraOutputs,

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip('torch')
-from da3_ros.config import RESIZE_METHODS, EstimatorOptions
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.inference.preprocess import preprocess
+from da3_ros.options import RESIZE_METHODS, EstimatorOptions
 from da3_ros.ros.node.input_size import input_place, resampled
 from da3_ros.types import CameraFrame, PosedView
 

@@ -19,10 +19,10 @@ from rclpy.context import Context
 from rclpy.node import Node
 from tf2_msgs.msg import TFMessage
 
-from da3_ros.config import OutputOptions
 from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw
 from da3_ros.geometry.se3 import rigid
 from da3_ros.notes import joined
+from da3_ros.options import OutputOptions
 from da3_ros.ros.messages.geometry_messages import transform_message
 from da3_ros.ros.node.faults import FaultLog
 from da3_ros.ros.tf.transforms import RigSource

@@ -9,8 +9,8 @@ from typing import get_args
 
 import pytest
 
-from da3_ros.config import SCALE_SOURCES
 from da3_ros.notes import joined
+from da3_ros.options import SCALE_SOURCES
 from da3_ros.stream.scale import LogScale
 from da3_ros.stream.world_scale import (
     Metric,

@@ -16,8 +16,8 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
-from da3_ros.config import EstimatorOptions, OutputOptions
 from da3_ros.geometry.edges import flying_pixels
+from da3_ros.options import EstimatorOptions, OutputOptions
 from da3_ros.ros.messages.conversions import image_message
 from da3_ros.ros.messages.geometry_messages import header, info_from_camera
 from da3_ros.ros.messages.point_cloud import organised_cloud

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from da3_ros.assembly import own_process_res
-from da3_ros.config import EstimatorOptions
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.resample import DepthResampler, PixelMap
+from da3_ros.options import EstimatorOptions
 from da3_ros.types import PosedView
 
 PATCH_PX = 14

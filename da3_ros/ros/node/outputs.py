@@ -9,10 +9,10 @@ import numpy as np
 from rclpy.node import Node
 from sensor_msgs.msg import PointCloud2
 
-from da3_ros.config import NodeOptions
 from da3_ros.geometry.trajectory import Trajectory
 from da3_ros.msg import ViewReport, WindowReport
 from da3_ros.notes import Note, joined
+from da3_ros.options import NodeOptions
 from da3_ros.ros.messages.geometry_messages import header, pose_message, stamp_from_ns
 from da3_ros.ros.messages.point_cloud import CloudView, merged_cloud
 from da3_ros.ros.messages.qos import data_output, overridable

@@ -17,9 +17,9 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from std_srvs.srv import SetBool, Trigger
 
-from da3_ros.config import NodeOptions
 from da3_ros.model.presets import Caution
 from da3_ros.notes import Note
+from da3_ros.options import NodeOptions
 from da3_ros.process import threads_in_use
 from da3_ros.ros.node.diagnostics import camera_status, pipeline_status
 from da3_ros.ros.node.exports import Exports

@@ -16,9 +16,9 @@ import time
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from da3_ros.assembly import Pipeline, build_pipeline, build_reconstructor
-from da3_ros.config import NodeOptions
 from da3_ros.export.scene import ExportScene
 from da3_ros.notes import joined
+from da3_ros.options import NodeOptions
 from da3_ros.ros.node.faults import FaultLog
 from da3_ros.ros.node.outputs import Losses, Outputs
 from da3_ros.ros.tf.transforms import RigSource

@@ -10,10 +10,10 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from tf2_msgs.msg import TFMessage
 
-from da3_ros.config import OutputOptions
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.transform_buffer import Found
 from da3_ros.notes import Note
+from da3_ros.options import OutputOptions
 from da3_ros.ros.messages.geometry_messages import transform_message
 from da3_ros.ros.messages.qos import latched
 from da3_ros.ros.node.faults import FaultLog
