@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.parallax_spread import GRID, agreement, lowest, part_costs
-from da3_ros.geometry.se3 import invert
+from da3_ros.geometry.se3 import homogeneous, invert
+from da3_ros.geometry.umeyama import clear_spread
 
 Float32Array = NDArray[np.float32]
 
@@ -161,6 +162,38 @@ class _Views:
                     (matrix @ other_from_view[:3, 3:]).astype(np.float32),
                     self.shown[other],
                 )
+
+
+def metres_between_cameras(
+    images: NDArray[np.uint8],
+    depth: NDArray[np.floating],
+    intrinsics: NDArray[np.floating],
+    camera_from_world: NDArray[np.floating],
+    predicted: FloatArray,
+    log_guess: float | None = None,
+) -> Parallax | None:
+    """Return how many metres a unit of depth is, for cameras that were predicted, too.
+
+    Args:
+        images: as for `metres_by_parallax`.
+        depth: as there.
+        intrinsics: as there.
+        camera_from_world: as there.
+        predicted: (N, 3) where the cameras are by the prediction, in the unit of depth.
+        log_guess: as there, where it is known; None to look widely around the ratio of the known
+            distances between the cameras to the predicted ones.
+
+    Returns:
+        None when the cameras stand in one place, known or predicted, or the views do not tell.
+    """
+    known_m = clear_spread(invert(homogeneous(camera_from_world))[:, :3, 3])
+    units = clear_spread(predicted)
+    if known_m == 0 or units == 0:
+        return None
+    around = math.log(known_m / units) if log_guess is None else log_guess
+    return metres_by_parallax(
+        images, depth, intrinsics, camera_from_world, around, is_vague=log_guess is None
+    )
 
 
 def metres_by_parallax(

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.parallax import Parallax, metres_by_parallax
+from da3_ros.geometry.parallax import Parallax, metres_between_cameras
 from da3_ros.geometry.se3 import homogeneous, invert
+from da3_ros.geometry.umeyama import clear_spread
 from da3_ros.inference.pose_alignment import (
     PoseAlignment,
     align_by_scale,
     align_poses,
-    clear_spread,
     is_line,
 )
 
@@ -89,15 +89,10 @@ def seen_scale(prediction: Prediction, given: GivenCameras) -> Parallax | None:
     images = prediction.processed_images
     if poses is None or predicted is None or intrinsics is None or images is None:
         return None
-    told, seen = clear_spread(_centres(poses)), clear_spread(_centres(predicted))
-    if told == 0 or seen == 0:
-        return None
     depth = prediction.depth
     if prediction.sky is not None:
         depth = np.where(prediction.sky, np.float32(np.nan), depth)
-    return metres_by_parallax(
-        images, depth, intrinsics, poses, math.log(told / seen), is_vague=True
-    )
+    return metres_between_cameras(images, depth, intrinsics, poses, _centres(predicted))
 
 
 def _centres(extrinsics: NDArray[np.float32]) -> FloatArray:

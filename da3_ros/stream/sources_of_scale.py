@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 import math
 
 import numpy as np
 
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.parallax import metres_by_parallax
+from da3_ros.geometry.parallax import metres_between_cameras
 from da3_ros.geometry.se3 import invert
-from da3_ros.geometry.umeyama import spread
 from da3_ros.notes import Note
 from da3_ros.stream.alignment import PlacedView
 from da3_ros.stream.odometry_scale import Ratio, ratio_to_odometry, remembered
@@ -173,7 +172,7 @@ def _rig(
         (s.window_from_camera, rig if s.frames.prior is None else s.frames.prior.base_from_camera)
         for s in sets
     ]
-    if not any(_has_baseline(calibrated) for _, calibrated in pairs):
+    if not any(_distances(calibrated.values()) for _, calibrated in pairs):
         problem = 'no two cameras have known places on the robot that are apart'
         return MetricCandidate('rig', None, problem)
     unit = prediction.unit_sigma
@@ -190,7 +189,7 @@ def _rig(
     seen = _parallax(known, poses, _searched_around(state))
     if seen is not None:
         return MetricCandidate('rig', seen if close is None else _confirmed(close, seen))
-    if not any(_distances(*pair) > 1 for pair in pairs):
+    if not any(_distances(_in_both(*pair)) > 1 for pair in pairs):
         return MetricCandidate('rig', None, doubt=ONE_DISTANCE)
     placed = scale_from_rig(pairs, position_noise)
     return MetricCandidate('rig', None if placed is None else placed.with_unit(_UNCONFIRMED, 1.0))
@@ -214,12 +213,16 @@ def _confirmed(placed: LogScale, seen: LogScale) -> LogScale:
     return LogScale(placed.value, sigma, COMMON_SHARE * sigma)
 
 
-def _distances(poses: Poses, calibrated: Poses) -> int:
-    """Return how many distances between cameras in different places a set compares."""
-    names = [name for name in poses if name in calibrated]
+def _in_both(poses: Poses, calibrated: Poses) -> list[FloatArray]:
+    """Return the calibration of the cameras that a set has."""
+    return [calibrated[camera] for camera in poses if camera in calibrated]
+
+
+def _distances(base_from_camera: Iterable[FloatArray]) -> int:
+    """Return how many distances there are between cameras in different places."""
     places: list[FloatArray] = []
-    for name in names:
-        place = calibrated[name][:3, 3]
+    for pose in base_from_camera:
+        place = pose[:3, 3]
         if all(float(np.linalg.norm(place - other)) > _MIN_BASELINE_M for other in places):
             places.append(place)
     return len(places) * (len(places) - 1) // 2
@@ -237,30 +240,18 @@ def _parallax(
     """
     if len(views) < 2 or len({view.prediction.depth.shape for view in views}) > 1:
         return None
-    known = np.array(poses)
-    seen = np.array([view.window_from_camera for view in views])
-    apart, apart_m = spread(seen[:, :3, 3]), spread(known[:, :3, 3])
-    if min(apart, apart_m) <= 0:
-        return None
     cameras = [view.prediction.calibrated_camera or view.prediction.camera for view in views]
-    found = metres_by_parallax(
+    found = metres_between_cameras(
         np.stack([view.prediction.image for view in views]),
         np.stack([view.prediction.depth for view in views]),
         np.stack([camera.to_corner_origin() for camera in cameras]),
-        invert(known),
-        math.log(apart_m / apart) if expected is None else expected.value,
-        is_vague=expected is None,
+        invert(np.array(poses)),
+        np.array([view.window_from_camera[:3, 3] for view in views]),
+        None if expected is None else expected.value,
     )
     if found is None:
         return None
     return LogScale(found.log_metres, found.sigma, COMMON_SHARE * found.sigma)
-
-
-def _has_baseline(rig: Poses) -> bool:
-    if len(rig) < 2:
-        return False
-    centres = np.array([pose[:3, 3] for pose in rig.values()])
-    return float(np.ptp(centres, axis=0).max()) > _MIN_BASELINE_M
 
 
 def _network(source: MetricSource, is_metric: bool, problem: str) -> MetricCandidate:
