@@ -1,6 +1,6 @@
 """How many metres a unit of predicted depth is, by how near things move between known cameras.
 
-A network that is told camera poses still has to see how long their distances are relative to the
+A network that is given camera poses still has to see how long their distances are relative to the
 scene, and small or fast ones see that badly. Here depth is put to the test: points of one view are
 moved into others by the known poses, in metres, for many metres per unit of depth; where the
 images agree best, depth and poses have one unit. Only this one number is looked for, and nearly
@@ -225,8 +225,8 @@ def metres_by_parallax(
     if found is not None or not is_vague:
         return found
     sides = [_around(views, log_guess + side * 1.5 * REACH) for side in (-1, 1)]
-    said = [side for side in sides if side is not None]
-    return min(said, key=lambda side: side.difference, default=None)
+    answers = [side for side in sides if side is not None]
+    return min(answers, key=lambda side: side.difference, default=None)
 
 
 def _around(views: _Views, log_guess: float) -> Parallax | None:
@@ -266,8 +266,8 @@ def _sigma(views: _Views, found: float) -> float | None:
         part = part_costs(pair.other, pair.value, places, inside, _MOST_DIFFERENCE)
         if part is not None:
             costs.append(part)
-    said = agreement(costs)
-    return None if said is None else said.sigma(len(views.shown))
+    agreed = agreement(costs)
+    return None if agreed is None else agreed.sigma(len(views.shown))
 
 
 def _partners(poses: FloatArray, view: int, px_per_m: float) -> list[int]:

@@ -1,4 +1,4 @@
-"""From what a network says about a window to posed sets: checks, base poses, world depth."""
+"""From the prediction of a window to posed sets: checks, base poses, world depth."""
 
 from __future__ import annotations
 
@@ -134,8 +134,8 @@ def scaled_base(window_set: WindowSet, scale: float, layout: Layout) -> FloatArr
 def odometry_base(window_set: WindowSet, layout: Layout) -> FloatArray | None:
     """Return the pose (4, 4) of a set's base in the odometry's frame; metric worlds only."""
     prior = window_set.frames.prior
-    told = prior.odometry_from_camera if prior else {}
-    poses = {view.key[0]: told[view.key[0]] for view in window_set.views if view.key[0] in told}
+    known = prior.odometry_from_camera if prior else {}
+    poses = {view.key[0]: known[view.key[0]] for view in window_set.views if view.key[0] in known}
     return base_of(poses, layout.at(window_set.frames)).frame_from_base if poses else None
 
 
@@ -167,20 +167,20 @@ def place_set(window_set: WindowSet, world_from_window: Sim3, layout: Layout) ->
     views: list[PosedView] = []
     anchors: dict[ViewKey, Anchor] = {}
     for frame, view in zip(window_set.frames.frames, window_set.views, strict=True):
-        said = view.prediction
+        predicted = view.prediction
         pose = poses[frame.camera]
-        depth = _world_depth(said, world_from_window.scale)
-        anchors[view.key] = Anchor(pose, depth, said.confidence)
+        depth = _world_depth(predicted, world_from_window.scale)
+        anchors[view.key] = Anchor(pose, depth, predicted.confidence)
         views.append(
             PosedView(
                 frame=frame,
                 depth=depth,
-                image=said.image,
-                camera=said.calibrated_camera or said.camera,
-                is_calibrated=said.calibrated_camera is not None,
+                image=predicted.image,
+                camera=predicted.calibrated_camera or predicted.camera,
+                is_calibrated=predicted.calibrated_camera is not None,
                 world_from_camera=pose,
-                confidence=said.confidence,
-                sky=said.sky,
+                confidence=predicted.confidence,
+                sky=predicted.sky,
             )
         )
     base_from_world = invert(world_from_base)

@@ -47,8 +47,8 @@ class OdometryState:
     world: WorldScale | None
     chain: LogScale | None
     """Scale of the window against the world by shared views."""
-    way: Ratio | None
-    """What earlier windows said that was not enough yet, in world units."""
+    gathered: Ratio | None
+    """What earlier windows measured, not well enough yet, in world units."""
 
 
 def metric_candidates(
@@ -70,13 +70,13 @@ def metric_candidates(
         state: what the odometry of this window adds to.
 
     Returns:
-        The candidates, and the new `OdometryState.way`.
+        The candidates, and the new `OdometryState.gathered`.
     """
-    views, told = _told(sets)
-    problem = _odometry_problem(window, len(told))
-    odometry, way = MetricCandidate('odometry', None, problem), state.way
+    views, poses = _with_odometry(sets)
+    problem = _odometry_problem(window, len(poses))
+    odometry, gathered = MetricCandidate('odometry', None, problem), state.gathered
     if not problem:
-        odometry, way = _odometry(window, views, told, prediction, position_noise, state)
+        odometry, gathered = _odometry(window, views, poses, prediction, position_noise, state)
     is_metric, by = prediction.is_metric, prediction.metric_by
     candidates: dict[MetricSource, MetricCandidate] = {
         'odometry': odometry,
@@ -90,21 +90,21 @@ def metric_candidates(
             'the network is none that a known focal length makes metric (da3metric-large)',
         ),
     }
-    return candidates, way
+    return candidates, gathered
 
 
-def _told(sets: Sequence[WindowSet]) -> tuple[list[PlacedView], list[FloatArray]]:
-    """Return the views that odometry knows, and where it says that they are."""
+def _with_odometry(sets: Sequence[WindowSet]) -> tuple[list[PlacedView], list[FloatArray]]:
+    """Return the views that odometry knows, and where it has them."""
     views: list[PlacedView] = []
-    told: list[FloatArray] = []
+    poses: list[FloatArray] = []
     for window_set in sets:
         prior = window_set.frames.prior
         odometry = prior.odometry_from_camera if prior else {}
         for view in window_set.views:
             if view.key[0] in odometry:
                 views.append(view)
-                told.append(odometry[view.key[0]])
-    return views, told
+                poses.append(odometry[view.key[0]])
+    return views, poses
 
 
 def _odometry_problem(window: Window, count: int) -> str:
@@ -116,13 +116,13 @@ def _odometry_problem(window: Window, count: int) -> str:
     reason = ', '.join(note.text for note in notes) or (
         'no transform of it came' if count else 'is prior_frame set?'
     )
-    return f'odometry tells {count} of {views} poses ({reason})'
+    return f'odometry knows {count} of {views} poses ({reason})'
 
 
 def _odometry(
     window: Window,
     views: Sequence[PlacedView],
-    told: Sequence[FloatArray],
+    poses: Sequence[FloatArray],
     prediction: WindowPrediction,
     position_noise: float,
     state: OdometryState,
@@ -130,21 +130,21 @@ def _odometry(
     """Return what odometry measures, and what it adds to later windows."""
     unit_sigma, share, seen = prediction.unit_sigma, COMMON_SHARE, None
     if unit_sigma is None and prediction.conditioning != 'none':
-        return MetricCandidate('odometry', None, doubt=GIVEN_ONLY), state.way
+        return MetricCandidate('odometry', None, doubt=GIVEN_ONLY), state.gathered
     predicted = np.array([view.window_from_camera for view in views])
     overlap = len(window.sets) / window.new_sets
-    ratio = ratio_to_odometry(predicted, np.array(told), position_noise, overlap)
+    ratio = ratio_to_odometry(predicted, np.array(poses), position_noise, overlap)
     alone = None if ratio is None else ratio.log_scale()
     if unit_sigma is None:
         # A habit of the network is the same in all windows.
         unit_sigma, share = _UNCONFIRMED, 1.0
-        seen = _parallax(views, told, _searched_around(state))
+        seen = _parallax(views, poses, _searched_around(state))
     if seen is not None:
         return MetricCandidate(
             'odometry', seen if alone is None else _confirmed(alone, seen)
         ), None
     if ratio is None:
-        return MetricCandidate('odometry', None), state.way
+        return MetricCandidate('odometry', None), state.gathered
     if alone is not None:
         return MetricCandidate('odometry', alone.with_unit(unit_sigma, share)), None
     world, chain = state.world, state.chain
@@ -153,10 +153,10 @@ def _odometry(
     if chain is None:
         return MetricCandidate('odometry', None), None
     expected = Ratio(1.0, math.sqrt(world.variance)) if world.is_metric else None
-    way = remembered(state.way, ratio.scaled(math.exp(chain.value)), expected)
-    together = way.log_scale() if way else None
+    gathered = remembered(state.gathered, ratio.scaled(math.exp(chain.value)), expected)
+    together = gathered.log_scale() if gathered else None
     if together is None:
-        return MetricCandidate('odometry', None, is_gathering=way is not None), way
+        return MetricCandidate('odometry', None, is_gathering=gathered is not None), gathered
     measured = LogScale(together.value + chain.value, together.sigma).with_unit(unit_sigma, share)
     return MetricCandidate('odometry', measured), None
 
