@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from da3_ros.errors import GeometryError, StreamError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.geometry.resample import PixelMap
 from da3_ros.geometry.se3 import require_rigid
 from da3_ros.notes import Note
 
@@ -27,12 +28,25 @@ Mask = NDArray[np.bool_]
 Conditioning = Literal['none', 'pose']
 
 
+@dataclass(frozen=True, slots=True)
+class ViewId:
+    """Which image of which camera: what is left of a frame when its pixels are gone."""
+
+    camera: str
+    """Name of the camera, one of the rig's."""
+    stamp_ns: int
+    """When the image was taken; copied, never computed."""
+    frame_id: str
+    """Optical frame of the camera, exactly as the source names it; empty when it names none."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CameraFrame:
     """One image of one camera.
 
     Raises:
-        StreamError: on construction, when image and calibration disagree about the size.
+        StreamError: on construction, when image, calibration and valid mask disagree about the
+            size.
     """
 
     camera: str
@@ -45,9 +59,12 @@ class CameraFrame:
     """(H, W, 3) uint8 RGB."""
     calibration: PinholeCamera | None = None
     """The source's own intrinsics for this image size, None when unknown."""
+    valid: Mask | None = None
+    """(H, W), False where the image shows nothing because the lens does not reach there; None
+    when all of it shows something."""
 
     def __post_init__(self) -> None:
-        """Check that the image is one and that the calibration is of its size."""
+        """Check that the image is one, and that calibration and valid mask are of its size."""
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
             raise StreamError(
                 f'camera {self.camera}: expected a uint8 image (H, W, 3), '
@@ -58,6 +75,16 @@ class CameraFrame:
                 f'camera {self.camera}: the image is {self.size}, '
                 f'its calibration is for {self.calibration.size}'
             )
+        if self.valid is not None and self.valid.shape != self.image.shape[:2]:
+            raise StreamError(
+                f'camera {self.camera}: the image is {self.size}, '
+                f'its valid mask {self.valid.shape}'
+            )
+
+    @property
+    def id(self) -> ViewId:
+        """Which image of which camera this is."""
+        return ViewId(self.camera, self.stamp_ns, self.frame_id)
 
     @property
     def size(self) -> ImageSize:
@@ -232,6 +259,9 @@ class ViewPrediction:
     """(h, w), DA3's raw confidence, >= 1; None when the network gives none."""
     sky: Mask | None = None
     """(h, w), True where there is sky; None when the network does not segment it."""
+    pixel_map: PixelMap | None = None
+    """Where the pixels of the frame's image lie in this view; None when the view is the whole
+    image, resized."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -271,11 +301,23 @@ class RigCalibration:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class InputGeometry:
+    """How a view lies on the image of the camera that it was made from, which is not kept."""
+
+    size: ImageSize
+    """Of the camera's image."""
+    calibration: PinholeCamera | None
+    """The source's own intrinsics at that size; None when unknown."""
+    pixel_map: PixelMap
+    """Where the pixels of the camera's image lie in the view."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class PosedView:
     """One view in the world: what is published, stored and exported."""
 
-    frame: CameraFrame
-    """The input, with its exact stamp and frame id."""
+    id: ViewId
+    """Camera, exact stamp and frame id of the input."""
     depth: FloatImage
     """(h, w) in world units; NaN unknown or sky."""
     image: ColourImage
@@ -290,6 +332,8 @@ class PosedView:
     """(h, w), raw, >= 1; None when the network gives none."""
     sky: Mask | None
     """(h, w); None when the network does not segment sky."""
+    input: InputGeometry | None = None
+    """None when the view itself is all there is, as when it comes from a file."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -363,3 +407,6 @@ class WindowResult:
     alignment: AlignmentReport
     estimate_s: float
     """Time the estimator took, on the injected clock; seconds."""
+    images: Mapping[ViewId, ColourImage] = field(default_factory=dict)
+    """The input images of the new sets, (H, W, 3); empty where nobody may need them. Whoever keeps
+    a result lets go of them: an image of the camera is larger than all that is made of it."""

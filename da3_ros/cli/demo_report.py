@@ -21,6 +21,7 @@ from da3_ros.cli.demo_results import (
 from da3_ros.cli.demo_sheet import ScenePoints, write_sheet
 from da3_ros.errors import NodeError
 from da3_ros.geometry.se3 import homogeneous, invert, transform_points
+from da3_ros.geometry.unproject import unproject_pixels
 from da3_ros.model.presets import Caution
 from da3_ros.notes import SEPARATOR
 
@@ -90,11 +91,11 @@ def scene_points(npz: Path) -> ScenePoints:
                 depths, images, poses, data[f'intrinsics{key}'], strict=True
             ):
                 v, u = np.indices(depth.shape)
-                pixels = np.stack([u, v, np.ones_like(u)], -1)[::step, ::step]
+                uv = np.stack([u, v], -1)[::step, ::step]
                 z = depth[::step, ::step]
                 known = np.isfinite(z)
-                rays = pixels[known] @ np.linalg.inv(matrix).T
-                clouds.append(transform_points(pose, rays * z[known][:, None]))
+                in_camera = unproject_pixels(uv[known], z[known], matrix)
+                clouds.append(transform_points(pose, in_camera))
                 colours.append(image[::step, ::step][known])
     return ScenePoints(np.concatenate(clouds).astype(np.float32), np.concatenate(colours))
 

@@ -298,6 +298,7 @@ def _view(
         calibrated_camera=None if calibration is None else placement.camera(calibration),
         confidence=None if prediction.conf is None else prediction.conf[index],
         sky=None if prediction.sky is None else prediction.sky[index],
+        pixel_map=placement.pixel_map,
     )
 
 

@@ -1,7 +1,6 @@
 """A network together with how it is run: number formats, chunks, and what to do without memory."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 import logging
 from typing import Any
@@ -16,6 +15,7 @@ from da3_ros.inference.out_of_memory import (
     is_out_of_memory,
     memory_message,
 )
+from da3_ros.inference.tf32 import float32_products
 from da3_ros.model.arithmetic import Arithmetic, Precision, apply_arithmetic
 from da3_ros.model.build import Network
 from da3_ros.model.capabilities import Capabilities, capabilities
@@ -243,26 +243,3 @@ class NetworkRunner(nn.Module):
             return (UNUSED_INTRINSICS,) if intrinsics and not extrinsics else ()
         notes = (UNUSED_CAMERAS,) if extrinsics else ()
         return (*notes, NO_RAYS) if use_ray_pose else notes
-
-
-@contextmanager
-def float32_products(device: torch.device, *, tf32: bool) -> Iterator[None]:
-    """Let float32 mean float32 on CUDA, whatever the process has set, unless TF32 is wanted."""
-    if device.type != 'cuda':
-        yield
-        return
-    matmul: Any = torch.backends.cuda.matmul
-    cudnn: Any = torch.backends.cudnn
-    value: str | bool
-    if hasattr(cudnn, 'conv'):
-        switches, name, value = (matmul, cudnn.conv), 'fp32_precision', 'tf32' if tf32 else 'ieee'
-    else:  # before torch 2.9
-        switches, name, value = (matmul, cudnn), 'allow_tf32', tf32
-    before = [getattr(switch, name) for switch in switches]
-    try:
-        for switch in switches:
-            setattr(switch, name, value)
-        yield
-    finally:
-        for switch, old in zip(switches, before, strict=True):
-            setattr(switch, name, old)

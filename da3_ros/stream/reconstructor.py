@@ -21,6 +21,7 @@ from da3_ros.stream.alignment import (
     compare_shared,
     known_depth,
 )
+from da3_ros.stream.input_views import InputViews
 from da3_ros.stream.odometry_scale import Ratio
 from da3_ros.stream.placing import (
     Layout,
@@ -142,6 +143,8 @@ class Reconstructor:
         in_odometry_frame: give sets in the odometry's frame, each base where the odometry has it:
             for a world frame that others connect to the base. A set without odometry keeps its
             distance to the one before.
+        quarter_turns: camera name to clockwise quarters that make its images upright, which is
+            how the estimator sees them; the others are upright.
 
     Raises:
         StreamError: the rig calibration is not rigid.
@@ -155,8 +158,10 @@ class Reconstructor:
         scale_source: ScaleChoice = 'auto',
         *,
         in_odometry_frame: bool = False,
+        quarter_turns: Mapping[str, int] | None = None,
     ) -> None:
         self._in_odometry_frame = in_odometry_frame
+        self._views = InputViews(quarter_turns or {})
         self._estimator = estimator
         self._scale_source = scale_source
         self._rig = checked_rig(rig)
@@ -191,7 +196,8 @@ class Reconstructor:
             StreamError: the estimator returned another number of views than the window has.
         """
         start_s = self._clock()
-        prediction = self._estimator.estimate(window)
+        said = self._estimator.estimate(self._views.upright(window))
+        prediction = self._views.as_taken(window, said)
         estimate_s = self._clock() - start_s
         reason = refusal(window, prediction)
         if reason:
@@ -199,7 +205,9 @@ class Reconstructor:
             return WindowResult(window.index, len(window.sets), (), report, estimate_s)
         measured = self._measure(window, window_sets(window, prediction), prediction)
         self._world, new_sets, report = self._place(measured)
-        return WindowResult(window.index, len(window.sets), new_sets, report, estimate_s)
+        wanted = {view.id for posed in new_sets for view in posed.views}
+        images = {frame.id: frame.image for frame in window.views if frame.id in wanted}
+        return WindowResult(window.index, len(window.sets), new_sets, report, estimate_s, images)
 
     def _measure(
         self, window: Window, sets: tuple[WindowSet, ...], prediction: WindowPrediction

@@ -28,7 +28,7 @@ from da3_ros.ros.node.faults import FaultLog
 from da3_ros.ros.node.outputs import Losses, Outputs
 from da3_ros.ros.node.params import OptionsHolder
 from da3_ros.ros.node.runner import PipelineRunner
-from da3_ros.ros.tf.transforms import RigSource
+from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.stream.stats import StreamStats
 from da3_ros.synthetic.truth import TruthEstimator
 from da3_ros.synthetic.world import make_world

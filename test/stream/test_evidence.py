@@ -102,7 +102,7 @@ def off(room: FamilyWorld, result: WindowResult) -> float:
     """Return the median log ratio of depth as given out against the truth."""
     ratios = []
     for view in result.new_sets[-1].views:
-        truth = room.depth(view.frame.camera, view.frame.stamp_ns, SIZE)
+        truth = room.depth(view.id.camera, view.id.stamp_ns, SIZE)
         known = np.isfinite(view.depth) & np.isfinite(truth)
         ratios.append(np.log(view.depth[known] / truth[known]))
     return float(np.median(np.concatenate(ratios)))

@@ -54,7 +54,7 @@ def check_poses(results: Sequence[WindowResult], world: BoxWorld, count: int) ->
         base = first_from_world @ world.world_from_base(item.stamp_ns)
         np.testing.assert_allclose(item.world_from_base, base, atol=POSE_BOUND)
         for view in item.views:
-            truth = world.world_from_camera(view.frame.camera, item.stamp_ns)
+            truth = world.world_from_camera(view.id.camera, item.stamp_ns)
             pose = first_from_world @ truth
             np.testing.assert_allclose(view.world_from_camera, pose, atol=POSE_BOUND)
             points = transform_points(view.world_from_camera, unproject(view.depth, view.camera))
@@ -205,7 +205,7 @@ def test_the_furnished_synthetic_world() -> None:
         np.testing.assert_allclose(item.world_from_base, truth, atol=POSE_BOUND)
         for view in item.views:
             assert view.is_calibrated
-            exact = world.depth(view.frame.camera, item.stamp_ns, size)
+            exact = world.depth(view.id.camera, item.stamp_ns, size)
             assert np.nanmax(np.abs(view.depth - exact)) < POINT_BOUND_M
     assert all(r.alignment.scale_source == 'rig' for r in results)
 

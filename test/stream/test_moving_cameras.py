@@ -67,7 +67,7 @@ def test_body_and_cameras_stand_where_the_head_says() -> None:
             body = invert(start) @ world_from_base(item.stamp_ns)
             np.testing.assert_allclose(item.world_from_base, body, atol=1e-6)
             for view in item.views:
-                truth = WORLD.world_from_camera(view.frame.camera, item.stamp_ns)
+                truth = WORLD.world_from_camera(view.id.camera, item.stamp_ns)
                 np.testing.assert_allclose(
                     view.world_from_camera, invert(start) @ truth, atol=1e-6
                 )
@@ -78,7 +78,7 @@ def test_while_the_head_is_unknown_cameras_stand_by_what_they_see() -> None:
     for result in run(range(10, 15)):
         for item in result.new_sets:
             for view in item.views:
-                truth = WORLD.world_from_camera(view.frame.camera, item.stamp_ns)
+                truth = WORLD.world_from_camera(view.id.camera, item.stamp_ns)
                 np.testing.assert_allclose(
                     view.world_from_camera, invert(start) @ truth, atol=1e-6
                 )

@@ -79,7 +79,7 @@ def assert_metres(
     """Poses and depth of every set are the truth's, in metres times `scale`."""
     for item in [item for result in results for item in result.new_sets]:
         for view in item.views:
-            truth = world.world_from_camera(view.frame.camera, item.stamp_ns)
+            truth = world.world_from_camera(view.id.camera, item.stamp_ns)
             pose = invert(start) @ truth
             pose[:3, 3] *= scale
             np.testing.assert_allclose(view.world_from_camera, pose, atol=BOUND * scale)

@@ -251,7 +251,7 @@ def test_a_rig_that_contradicts_the_network_is_reported() -> None:
     for item in [s for r in results for s in r.new_sets]:
         for view in item.views:
             # What is published stays consistent with the TF tree of that rig.
-            pose = item.world_from_base @ wrong[view.frame.camera]
+            pose = item.world_from_base @ wrong[view.id.camera]
             np.testing.assert_allclose(view.world_from_camera, pose, atol=1e-12)
 
 

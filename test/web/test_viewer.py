@@ -123,7 +123,7 @@ def test_cameras_stand_where_they_were(viewer: LiveViewer, results: list[WindowR
             nodes = client.below('/world/cameras')
             assert len(nodes) == 3
             for view in results[i].new_sets[0].views:
-                [node] = [n for name, n in nodes.items() if name.endswith(view.frame.camera)]
+                [node] = [n for name, n in nodes.items() if name.endswith(view.id.camera)]
                 w, *xyz = node['wxyz']
                 rotation = matrix_from_quaternion_xyzw([*xyz, w])
                 pose = view.world_from_camera
@@ -157,7 +157,7 @@ def test_cameras_carry_their_images(viewer: LiveViewer, results: list[WindowResu
     decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
     assert decoded is not None
     shown = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
-    [view] = [v for v in results[1].new_sets[0].views if v.frame.camera == 'left']
+    [view] = [v for v in results[1].new_sets[0].views if v.id.camera == 'left']
 
     assert shown.shape == view.image.shape
     assert np.abs(shown.astype(int) - view.image).mean() < 8

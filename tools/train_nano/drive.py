@@ -96,7 +96,7 @@ def _compared(world: SyntheticWorld, placed: list[PosedSet], *, is_metric: bool)
     for posed in placed:
         for view in posed.views:
             guesses.append(view.depth.ravel())
-            truth = world.depth(view.frame.camera, posed.stamp_ns, view.camera.size)
+            truth = world.depth(view.id.camera, posed.stamp_ns, view.camera.size)
             truths.append(truth.ravel())
     depth, true_depth = np.concatenate(guesses), np.concatenate(truths)
     said = depth_error(depth, true_depth, align_scale=False)

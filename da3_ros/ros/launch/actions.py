@@ -29,7 +29,7 @@ _FAST_DDS_2 = ('humble', 'iron', 'jazzy')
 
 
 def share() -> Path:
-    """Return the folder that holds config, launch, rviz and examples."""
+    """Return the folder that holds config, launch and rviz."""
     return Path(get_package_share_directory(_PACKAGE))
 
 

@@ -168,7 +168,7 @@ def _values_in(file: Path, name: str) -> dict[str, Any]:
     return values
 
 
-RIG = Argument('rig', '', 'rig file, or the name of one of the examples: realsense, zed, oak ...')
+RIG = Argument('rig', '', 'rig file, or the name of one of config/rigs: realsense, zed, oak ...')
 REPLAY = (
     Argument('bag', '', 'bag to play: a folder, a .mcap or a .db3 file'),
     Argument('rig', '', RIG.help + '; empty: the arguments cameras and compressed'),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from rclpy.node import Node
@@ -19,7 +19,7 @@ from da3_ros.ros.messages.qos import data_output, overridable
 from da3_ros.ros.node.camera_outputs import CameraOutputs, points_depth, published_depth
 from da3_ros.ros.node.odometry import OdometryPublisher
 from da3_ros.ros.node.params import OptionsHolder
-from da3_ros.ros.tf.transforms import TransformPublisher
+from da3_ros.ros.tf.publisher import TransformPublisher
 from da3_ros.types import PosedView, RigCalibration, WindowResult
 from da3_ros.web import LiveViewer
 
@@ -120,8 +120,8 @@ class Outputs:
             self._transforms.publish(posed, rig)
             self._odometry.publish(posed, result.alignment)
             for view in posed.views:
-                outputs = self._cameras[view.frame.camera]
-                outputs.publish(view, options.output, options.estimator)
+                outputs = self._cameras[view.id.camera]
+                outputs.publish(view, options.output, result.images[view.id])
         if self._points.get_subscription_count():
             self._points.publish(self._cloud(result, options))
         latest_ns = result.new_sets[-1].stamp_ns
@@ -129,7 +129,8 @@ class Outputs:
         if self._window.get_subscription_count():
             self._window.publish(self._report(result, losses, latency_s, options))
         if self._viewer is not None:
-            self._viewer.show(result, latency_s)
+            # It remembers what it shows; input images are not to stay with it.
+            self._viewer.show(replace(result, images={}), latency_s)
         return latency_s
 
     def _cloud(self, result: WindowResult, options: NodeOptions) -> PointCloud2:
@@ -182,9 +183,9 @@ def _view_report(view: PosedView) -> ViewReport:
     known = np.isfinite(view.depth)
     count = int(np.count_nonzero(known))
     return ViewReport(
-        camera=view.frame.camera,
-        stamp=stamp_from_ns(view.frame.stamp_ns),
-        frame_id=view.frame.frame_id,
+        camera=view.id.camera,
+        stamp=stamp_from_ns(view.id.stamp_ns),
+        frame_id=view.id.frame_id,
         world_from_camera=pose_message(view.world_from_camera),
         k=view.camera.K.reshape(-1),
         height=view.camera.size.height,

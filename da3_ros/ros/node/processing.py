@@ -25,17 +25,15 @@ from da3_ros.ros.node.diagnostics import camera_status, pipeline_status
 from da3_ros.ros.node.exports import Exports
 from da3_ros.ros.node.faults import FaultLog
 from da3_ros.ros.node.held_estimator import HeldEstimator, memory_use, return_freed_memory
-from da3_ros.ros.node.input_views import InputViews
 from da3_ros.ros.node.inputs import CameraInput
 from da3_ros.ros.node.lifecycle import ManagedNode, NodeEntities
 from da3_ros.ros.node.live_viewer import open_viewer
 from da3_ros.ros.node.outputs import Outputs
 from da3_ros.ros.node.params import OptionsHolder
-from da3_ros.ros.node.preparation import BlindAreas
 from da3_ros.ros.node.runner import PipelineRunner
 from da3_ros.ros.node.trajectory_service import TrajectoryService
 from da3_ros.ros.node.view_params import ViewOptions
-from da3_ros.ros.tf.transforms import RigSource
+from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.stream.stats import StreamStats
 from da3_ros.types import CameraFrame, Estimator, RigCalibration
 from da3_ros.web import LiveViewer
@@ -75,7 +73,6 @@ class Processing:
         self._options: NodeOptions = holder.current
         self._views = cameras.views
         self._estimator = HeldEstimator(estimator)
-        self._blind = BlindAreas()
         self._stats = StreamStats()
         self._faults = FaultLog(node.get_logger().error)
         self._lock = threading.Lock()
@@ -106,7 +103,7 @@ class Processing:
         self._outputs = Outputs(node, holder, self._viewer, notes=notes)
         self._runner = PipelineRunner(
             options,
-            InputViews(self._estimator, turns, self._blind),
+            self._estimator,
             rig_source,
             self._outputs,
             self._faults,
@@ -114,6 +111,7 @@ class Processing:
             node.get_logger(),
             is_alive=node.context.ok,
             is_wanted=lambda: self._is_enabled and self._outputs.is_wanted(),
+            quarter_turns=turns,
         )
         export_dir = Path(options.output.export_dir)
         self._trajectory = TrajectoryService(
@@ -200,7 +198,6 @@ class Processing:
             self._take,
             self._faults,
             crop=self._views[camera].crop,
-            blind=self._blind,
         )
 
     def _close_inputs(self) -> None:

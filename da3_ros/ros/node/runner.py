@@ -7,7 +7,7 @@ left out, the next one goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 import logging
 import threading
@@ -21,7 +21,7 @@ from da3_ros.notes import joined
 from da3_ros.options import NodeOptions
 from da3_ros.ros.node.faults import FaultLog
 from da3_ros.ros.node.outputs import Losses, Outputs
-from da3_ros.ros.tf.transforms import RigSource
+from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.stream.latest_slot import LatestSlot
 from da3_ros.stream.stats import StreamStats
 from da3_ros.stream.sync import SyncReport
@@ -56,6 +56,7 @@ class PipelineRunner:
         is_alive: whether the middleware still runs.
         clock: monotonic seconds.
         is_wanted: whether anybody has use for the next window; it is left out otherwise.
+        quarter_turns: camera name to clockwise quarters that make its images upright.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class PipelineRunner:
         is_alive: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
         is_wanted: Callable[[], bool] = lambda: True,
+        quarter_turns: Mapping[str, int] | None = None,
     ) -> None:
         self._options = options
         self._estimator = estimator
@@ -81,6 +83,7 @@ class PipelineRunner:
         self._is_alive = is_alive
         self._clock = clock
         self._is_wanted = is_wanted
+        self._quarter_turns = quarter_turns
         self._rig: RigCalibration | None = None
         self._ignores_rig = options.stream.scale_source == 'none'
         # Not logger.warning itself: rclpy wants one severity for each place of a call.
@@ -96,7 +99,9 @@ class PipelineRunner:
         self._thread: threading.Thread | None = None
 
     def _build(self, rig: RigCalibration) -> Pipeline:
-        return build_pipeline(self._options, rig, self._estimator, self._clock)
+        return build_pipeline(
+            self._options, rig, self._estimator, self._clock, self._quarter_turns
+        )
 
     # ---- called from the node's callbacks
 
@@ -256,7 +261,7 @@ class PipelineRunner:
             pipeline.scene.clear()
         for posed in result.new_sets:
             pipeline.scene.add(posed)
-        self._last_result = result
+        self._last_result = replace(result, images={})
         for note in result.alignment.notes:
             # Each kind once in a while, whatever its numbers.
             self._notes.report('window', note.code, note.text)
@@ -277,7 +282,7 @@ class PipelineRunner:
             camera
             for posed in result.new_sets
             for camera in self._options.stream.cameras
-            if camera not in {view.frame.camera for view in posed.views}
+            if camera not in {view.id.camera for view in posed.views}
         )
         frames = sum(drop.count for drop in self.sync_report().dropped)
         return Losses(self.dropped_sets, frames, tuple(missing))
@@ -329,7 +334,7 @@ class PipelineRunner:
             self._rig = rig
             if is_first:
                 reconstructor = build_reconstructor(
-                    self._options, rig, self._estimator, self._clock
+                    self._options, rig, self._estimator, self._clock, self._quarter_turns
                 )
                 self._pipeline = replace(self._pipeline, reconstructor=reconstructor)
             else:
