@@ -115,7 +115,7 @@ class Processing:
         )
         export_dir = Path(options.output.export_dir)
         self._trajectory = TrajectoryService(
-            node, export_dir, self._outputs.way, lambda: self._is_metric
+            node, export_dir, self._outputs.trajectory, lambda: self._is_metric
         )
         node.create_service(Trigger, '~/reset', self._reset, callback_group=self._rig_group)
         node.create_service(SetBool, '~/enable', self._enable, callback_group=self._rig_group)
@@ -215,7 +215,7 @@ class Processing:
     def _reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         del request  # empty
         self._runner.reset()
-        self._outputs.way.clear()
+        self._outputs.trajectory.clear()
         if self._viewer is not None:
             self._viewer.reset()
         response.success, response.message = True, 'the world starts anew with the next images'
