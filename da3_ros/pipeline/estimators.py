@@ -6,7 +6,6 @@ The network is imported only when a network is asked for.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import cast
 
 from da3_ros.errors import CheckpointError, ConfigError
 from da3_ros.model.config import PROCESS_RES, NetworkConfig
@@ -44,7 +43,6 @@ def _build_network(
 
     from da3_ros.inference.api import DepthAnything3
     from da3_ros.inference.engine import Da3Estimator
-    from da3_ros.model.arithmetic import AttentionKind, Precision
 
     set_threads(options.threads)
     device = options.device
@@ -52,21 +50,21 @@ def _build_network(
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
     if device.startswith('cuda') and not torch.cuda.is_available():
         raise ConfigError(f'device {device!r}: no CUDA device is there; use auto or cpu')
-    # The options' choices are those of these types; a test holds them together.
-    precision = cast(Precision, options.precision)
-    attention = cast(AttentionKind, options.attention)
     if options.model.startswith(RANDOM_PREFIX):
         name = options.model.removeprefix(RANDOM_PREFIX)
         model = DepthAnything3(
-            name, seed=_RANDOM_SEED, precision=precision, attention=attention
+            name,
+            seed=_RANDOM_SEED,
+            precision=options.precision,
+            attention=options.attention,
         ).to(device)
     else:
         model = DepthAnything3.from_pretrained(
             options.model,
             revision=options.revision or None,
             map_location=device,
-            precision=precision,
-            attention=attention,
+            precision=options.precision,
+            attention=options.attention,
         )
     views = stream.window * len(stream.cameras)
     can = model.capabilities

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 import logging
 import threading
 import time
-from typing import cast
 
 from da3_ros.errors import PipelineError
 from da3_ros.options import NodeOptions, StreamOptions
@@ -23,7 +22,6 @@ from da3_ros.stream.scene_store import Scene, SceneStore
 from da3_ros.stream.stats import StreamStats
 from da3_ros.stream.sync import Synchronizer, SyncReport
 from da3_ros.stream.window import SlidingWindow
-from da3_ros.stream.world_scale import ScaleChoice
 from da3_ros.types import (
     CameraFrame,
     Estimator,
@@ -307,8 +305,6 @@ class Pipeline:
         if self._estimator is None:
             return None
         options, stream = self._options, self._options.stream
-        # The option's choices are those of the type; a test holds them together.
-        choice = cast(ScaleChoice, stream.scale_source)
         # A frame that others connect to the robot: what is given in it has to agree with them.
         prior_frame = options.output.prior_frame.lstrip('/')
         is_theirs = bool(prior_frame) and prior_frame == options.output.odom_frame.lstrip('/')
@@ -316,7 +312,7 @@ class Pipeline:
             self._estimator,
             self._rig.rig,
             self._clock,
-            choice,
+            stream.scale_source,
             in_odometry_frame=is_theirs,
             quarter_turns=self._quarter_turns,
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import threading
 
 from da3_ros.errors import StreamError
-from da3_ros.stream.pose_log import PoseLog
+from da3_ros.geometry.trajectory import Trajectory
 from da3_ros.types import PosedSet
 
 
@@ -22,7 +22,7 @@ class Scene:
     """The newest ones, oldest first."""
     is_metric: bool
     """Whether the unit of sets and trajectory is the metre; False while there are none."""
-    trajectory: PoseLog
+    trajectory: Trajectory
     """Where the base was, since the world began; nobody adds to it any more."""
 
 
@@ -40,7 +40,7 @@ class SceneStore:
         if capacity_sets < 0:
             raise StreamError(f'scene store: expected a capacity >= 0, got {capacity_sets}')
         self._sets: deque[PosedSet] = deque(maxlen=capacity_sets)
-        self._trajectory = PoseLog()
+        self._trajectory = Trajectory()
         self._generation = 0
         self._is_metric = False
         self._lock = threading.Lock()
@@ -62,7 +62,7 @@ class SceneStore:
         """Return what is kept; later changes do not touch it."""
         with self._lock:
             return Scene(
-                self._generation, tuple(self._sets), self._is_metric, self._trajectory.snapshot()
+                self._generation, tuple(self._sets), self._is_metric, self._trajectory.copy()
             )
 
     def begin(self, generation: int) -> None:

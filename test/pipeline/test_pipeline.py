@@ -171,7 +171,7 @@ def test_sets_unit_and_trajectory_of_a_snapshot_belong_together() -> None:
     assert new.is_metric
     assert new.sets == result.new_sets
     assert new.generation == result.generation > old.generation
-    assert len(new.trajectory) == 1
+    assert len(new.trajectory.poses()) == 1
     np.testing.assert_allclose(new.sets[0].views[0].depth, METRES, rtol=1e-6)
     assert bench.push_and_step().generation == new.generation
 

@@ -19,11 +19,18 @@ from da3_ros.errors import ConfigError, GeometryError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.rotation import quaternion_xyzw_from_matrix
 from da3_ros.geometry.se3 import require_rigid, rigid, rigid_from_xyz_xyzw
-from da3_ros.options import NodeOptions, OptionSpec, OptionValue, from_flat, option_specs
+from da3_ros.options import (
+    NodeOptions,
+    OptionSpec,
+    OptionValue,
+    from_flat,
+    option_specs,
+    without_aliases,
+)
+from da3_ros.options.camera import BASE_FROM_CAMERA, CROP_PX, ROTATION_DEG, ROTATIONS_DEG
+from da3_ros.options.choices import IMAGE_TRANSPORTS, ImageTransport
+from da3_ros.options.output import OUTPUT
 from da3_ros.ros.launch.yaml_file import load_yaml, mapping
-
-TRANSPORTS = ('raw', 'compressed')
-ROTATIONS_DEG = (0, 90, 180, 270)
 
 _TOP_KEYS = ('cameras', 'transport', 'parameters')
 _CAMERA_KEYS = (
@@ -54,7 +61,7 @@ class RigCamera:
     """Topic of its calibration; None for the node's own name."""
     base_from_camera: FloatArray | None = None
     """(4, 4) pose of the optical frame in base_frame; None to take it from /tf_static."""
-    rotation_deg: int = 0
+    rotation_deg: int = ROTATIONS_DEG[0]
     """Clockwise turn that makes its image upright."""
     crop_px: tuple[int, ...] | None = None
     """Left, top, width, height; None for the whole image."""
@@ -65,7 +72,7 @@ class Rig:
     """A rig file."""
 
     cameras: tuple[RigCamera, ...]
-    transport: str = 'raw'
+    transport: ImageTransport = OUTPUT.image_transport
     """Transport of the images of all cameras."""
     parameters: Mapping[str, OptionValue] = field(default_factory=dict)
     """Further parameters of the node, checked."""
@@ -90,11 +97,11 @@ class Rig:
             if camera.base_from_camera is not None:
                 pose = camera.base_from_camera
                 seven = [*pose[:3, 3], *quaternion_xyzw_from_matrix(pose[:3, :3])]
-                found[f'rig.{camera.name}.base_from_camera'] = [float(v) for v in seven]
+                found[BASE_FROM_CAMERA.of(camera.name)] = [float(v) for v in seven]
             if camera.rotation_deg:
-                found[f'input.{camera.name}.rotation_deg'] = camera.rotation_deg
+                found[ROTATION_DEG.of(camera.name)] = camera.rotation_deg
             if camera.crop_px is not None:
-                found[f'input.{camera.name}.crop_px'] = list(camera.crop_px)
+                found[CROP_PX.of(camera.name)] = list(camera.crop_px)
         return found
 
 
@@ -123,10 +130,10 @@ def parse_rig(document: object, where: str = 'rig') -> Rig:
     cameras = top.get('cameras')
     if not isinstance(cameras, Mapping) or not cameras:
         raise ConfigError(f'{where}: cameras: expected a mapping of at least one camera by name')
-    transport = top.get('transport', 'raw')
-    if transport not in TRANSPORTS:
+    transport = top.get('transport', OUTPUT.image_transport)
+    if transport not in IMAGE_TRANSPORTS:
         raise ConfigError(
-            f'{where}: transport: expected one of {", ".join(TRANSPORTS)}, got {transport!r}'
+            f'{where}: transport: expected one of {", ".join(IMAGE_TRANSPORTS)}, got {transport!r}'
         )
     rig = Rig(
         tuple(_camera(name, values, where) for name, values in cameras.items()),
@@ -145,7 +152,7 @@ def _camera(name: object, values: object, where: str) -> RigCamera:
         )
     where = f'{where}: camera {name}'
     given = mapping({} if values is None else values, where, _CAMERA_KEYS)
-    rotation = given.get('rotation_deg', 0)
+    rotation = given.get(ROTATION_DEG.name, ROTATION_DEG.default)
     if isinstance(rotation, bool) or rotation not in ROTATIONS_DEG:
         raise ConfigError(
             f'{where}: rotation_deg: expected one of {", ".join(map(str, ROTATIONS_DEG))}, '
@@ -246,6 +253,7 @@ def _parameters(value: object, where: str) -> dict[str, OptionValue]:
     where = f'{where}: parameters'
     specs = {spec.name: spec for spec in option_specs()}
     known = [name for name in specs if name not in _SAID_ELSEWHERE]
+    value = without_aliases(value, where) if isinstance(value, Mapping) else value
     for name in value if isinstance(value, Mapping) else ():
         if name in _SAID_ELSEWHERE:
             raise ConfigError(f'{where}: {name} is given by {_SAID_ELSEWHERE[name]}')
@@ -258,7 +266,7 @@ def as_option(spec: OptionSpec, value: Any) -> OptionValue:
     """Return a value of YAML as one of an option: lists as tuples, whole numbers as decimals."""
     if isinstance(value, list):
         return tuple(str(item) for item in value)
-    if isinstance(spec.default, float) and type(value) is int:
+    if spec.kind is float and type(value) is int:
         return float(value)
     return value  # type: ignore[no-any-return]
 

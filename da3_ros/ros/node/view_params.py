@@ -10,17 +10,8 @@ from rclpy.node import Node
 from da3_ros.errors import NodeError
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.options import NodeOptions
+from da3_ros.options.camera import CROP_PX, ROTATION_DEG, ROTATIONS_DEG
 from da3_ros.ros.node.params import declared_once
-
-ROTATIONS_DEG = (0, 90, 180, 270)
-_ROTATION_HELP = (
-    'Clockwise turn, degrees (0, 90, 180, 270), that makes the image of camera {camera} upright '
-    'for the network; what is published stays in the orientation of the camera.'
-)
-_CROP_HELP = (
-    'Part of the image of camera {camera} that is used: left, top, width, height, px, counted in '
-    'the rectified image with rectify. Not set or empty: all of it.'
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +52,13 @@ def declare_views(node: Node, options: NodeOptions) -> dict[str, ViewOptions]:
 
 
 def _declare_view(node: Node, camera: str) -> ViewOptions:
-    name = f'input.{camera}.rotation_deg'
-    rotation = declared_once(node, name, 0, _ROTATION_HELP.format(camera=camera))
+    rotation = declared_once(node, ROTATION_DEG, camera)
     if isinstance(rotation, bool) or rotation not in ROTATIONS_DEG:
+        known = ', '.join(map(str, ROTATIONS_DEG))
         raise NodeError(
-            f'parameter {name}: expected one of {", ".join(map(str, ROTATIONS_DEG))}, '
-            f'got {rotation!r}'
+            f'parameter {ROTATION_DEG.of(camera)}: expected one of {known}, got {rotation!r}'
         )
-    name = f'input.{camera}.crop_px'
-    crop = declared_once(node, name, None, _CROP_HELP.format(camera=camera))
+    crop = declared_once(node, CROP_PX, camera)
     return ViewOptions(_crop(crop, camera), int(rotation) // 90)
 
 
@@ -83,7 +72,7 @@ def _crop(value: object, camera: str) -> Crop | None:
     )
     if not is_whole or min(numbers) < 0 or min(numbers[2:]) < 1:
         raise NodeError(
-            f'parameter input.{camera}.crop_px: expected left, top, width, height in whole '
+            f'parameter {CROP_PX.of(camera)}: expected left, top, width, height in whole '
             f'pixels, left and top at least 0, the others at least 1, got {value!r}'
         )
     left, top, width, height = (int(n) for n in numbers)

@@ -16,11 +16,11 @@ from rclpy.subscription import Subscription
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.errors import GeometryError
+from da3_ros.geometry.transform_buffer import TransformBuffer
 from da3_ros.options import OutputOptions
 from da3_ros.ros.messages.geometry_messages import ns_from_stamp, rigid_from_transform
 from da3_ros.ros.messages.qos import latched
 from da3_ros.ros.node.faults import FaultLog
-from da3_ros.stream.transform_buffer import TransformBuffer
 
 _STATIC_DEPTH = 100
 _DEPTH = 200
