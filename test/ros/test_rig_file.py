@@ -38,8 +38,9 @@ def test_topics_become_remappings_of_the_transport() -> None:
 def test_every_form_of_a_pose_is_the_same_pose(kind: str, rng: np.random.Generator) -> None:
     xyz = rng.uniform(-2, 2, 3).tolist()
     rpy = rng.uniform(-1.5, 1.5, 3)
-    # Fixed axes in the order x, y, z, as an independent library has them.
-    truth = Rotation.from_euler('xyz', rpy)
+    # Fixed axes in the order x, y, z: the first turn stands rightmost.
+    about_x, about_y, about_z = (Rotation.from_rotvec(np.eye(3)[i] * rpy[i]) for i in range(3))
+    truth = about_z * about_y * about_x
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = truth.as_matrix(), xyz
     forms = {

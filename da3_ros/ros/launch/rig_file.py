@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-import math
 from pathlib import Path
 import re
 from typing import Any
@@ -21,6 +20,7 @@ from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.rotation import quaternion_xyzw_from_matrix
 from da3_ros.geometry.se3 import require_rigid, rigid, rigid_from_xyz_xyzw
 from da3_ros.ros.launch.yaml_file import load_yaml, mapping
+from da3_ros.ros.messages.rotations import rotation_from_rpy
 
 TRANSPORTS = ('raw', 'compressed')
 ROTATIONS_DEG = (0, 90, 180, 270)
@@ -216,7 +216,7 @@ def _transform(value: object, where: str) -> FloatArray:
     numbers = _numbers(parts[turn], (4 if turn == 'quaternion_xyzw' else 3,), f'{where}: {turn}')
     if turn == 'quaternion_xyzw':
         return rigid_from_xyz_xyzw([*xyz, *numbers])
-    return rigid(_rotation_rpy(numbers if turn == 'rpy' else np.radians(numbers)), xyz)
+    return rigid(rotation_from_rpy(numbers if turn == 'rpy' else np.radians(numbers)), xyz)
 
 
 def _numbers(value: object, shape: tuple[int, ...], where: str) -> FloatArray:
@@ -228,18 +228,6 @@ def _numbers(value: object, shape: tuple[int, ...], where: str) -> FloatArray:
         size = ' x '.join(map(str, shape))
         raise ConfigError(f'{where}: expected {size} finite numbers, got {value!r}')
     return array
-
-
-def _rotation_rpy(rpy_rad: FloatArray) -> FloatArray:
-    """Return the rotation (3, 3) of roll, pitch, yaw about fixed x, y, z, in this order.
-
-    Source: REP 103, the fixed-axis form, as in a URDF's origin.
-    """
-    (sr, sp, sy), (cr, cp, cy) = (tuple(map(f, rpy_rad)) for f in (math.sin, math.cos))
-    roll = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
-    pitch = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
-    yaw = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
-    return np.asarray(yaw @ pitch @ roll)
 
 
 def _parameters(value: object, where: str) -> dict[str, OptionValue]:
