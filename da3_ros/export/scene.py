@@ -234,7 +234,7 @@ def view_names(scene: ExportScene) -> tuple[str, ...]:
     """Return for every view a file name without suffix: camera and stamp, or its number."""
     if scene.stills is not None:
         return tuple(f'{index:04d}' for index in range(len(scene.views)))
-    return distinct(f'{safe_name(v.frame.camera)}_{v.frame.stamp_ns}' for v in scene.views)
+    return distinct(f'{safe_name(v.id.camera)}_{v.id.stamp_ns}' for v in scene.views)
 
 
 def _kept(view: PosedView, min_confidence: float) -> Mask:

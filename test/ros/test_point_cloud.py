@@ -15,7 +15,7 @@ from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw
 from da3_ros.geometry.se3 import rigid
 from da3_ros.ros.messages.point_cloud import CloudView, merged_cloud, organised_cloud, pack
-from da3_ros.types import CameraFrame, PosedView
+from da3_ros.types import PosedView, ViewId
 
 pytestmark = pytest.mark.ros
 SIZE = ImageSize(3, 4)
@@ -56,7 +56,7 @@ def scene() -> tuple[np.ndarray[Any, Any], ...]:
 def posed(world_from_camera: np.ndarray[Any, Any], *, with_confidence: bool = True) -> CloudView:
     depth, image, confidence = scene()
     view = PosedView(
-        frame=CameraFrame('front', 5, 'optical', image),
+        id=ViewId('front', 5, 'optical'),
         depth=depth,
         image=image,
         camera=CAMERA,

@@ -9,8 +9,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 import yaml
 
-from da3_ros.config import option_specs
 from da3_ros.errors import ConfigError
+from da3_ros.options import option_specs
 from da3_ros.ros.launch.rig_file import parse_rig, read_rig
 from helpers.ros_process import ROOT
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from da3_ros.config import NodeOptions, from_flat, option_specs
 from da3_ros.errors import ConfigError
+from da3_ros.options import NodeOptions, from_flat, option_specs
 from da3_ros.ros.launch.rig_file import as_option
 from da3_ros.sources.bag import BagReader
 

@@ -9,7 +9,7 @@ import numpy as np
 from rclpy.node import Node
 from tf2_msgs.msg import TFMessage
 
-from da3_ros.config import OutputOptions
+from da3_ros.options import OutputOptions
 from da3_ros.ros.messages.geometry_messages import transform_message
 from da3_ros.ros.messages.qos import latched
 from da3_ros.types import PosedSet, RigCalibration
@@ -63,14 +63,14 @@ class TransformPublisher:
             found.append(transform_message(np.eye(4), stamp_ns, o.map_frame, o.odom_frame))
         if not o.publish_tf:
             return found
-        if any(view.frame.camera in rig.base_from_camera for view in posed.views):
+        if any(view.id.camera in rig.base_from_camera for view in posed.views):
             pose = posed.world_from_base
             found.append(transform_message(pose, stamp_ns, o.odom_frame, o.base_frame))
         found += [
             transform_message(
-                view.world_from_camera, view.frame.stamp_ns, o.odom_frame, view.frame.frame_id
+                view.world_from_camera, view.id.stamp_ns, o.odom_frame, view.id.frame_id
             )
             for view in posed.views
-            if view.frame.frame_id and view.frame.camera not in rig.base_from_camera
+            if view.id.frame_id and view.id.camera not in rig.base_from_camera
         ]
         return found

@@ -8,8 +8,9 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from tf2_msgs.msg import TFMessage
 
-from da3_ros.config import OutputOptions
 from da3_ros.geometry.arrays import FloatArray
+from da3_ros.notes import Note
+from da3_ros.options import OutputOptions
 from da3_ros.ros.node.faults import FaultLog
 from da3_ros.ros.tf.listener import TfInput
 from da3_ros.stream.transform_buffer import Found
@@ -131,13 +132,18 @@ class RigSource:
             rig[camera] = pose
         if not (rig or odometry or problems):
             return None
-        note = problems[0] if problems else ''
-        if note and self._tf.has_left_out:
-            note += (
-                f', transforms from {self._own_frame} are taken for those that this node itself '
+        return PosePrior(rig, odometry, self._notes(problems))
+
+    def _notes(self, problems: Sequence[str]) -> tuple[Note, ...]:
+        """Return the first problem, and what may be behind it."""
+        notes = tuple(Note('transform_missing', problem) for problem in problems[:1])
+        if notes and self._tf.has_left_out:
+            text = (
+                f'transforms from {self._own_frame} are taken for those that this node itself '
                 'publishes, set publish_tf to false if another one does'
             )
-        return PosePrior(rig, odometry, note.replace(';', ','))
+            notes += (Note('own_transforms_left_out', text),)
+        return notes
 
     def _questions(self, frame_set: FrameSet) -> list[_Question]:
         wanted: list[_Question] = []
