@@ -23,7 +23,6 @@ PYTHON_VERSIONS = ((3, 10), (3, 14))
 REQUIRED: dict[str, tuple[str, str]] = {
     'av': ('av', '12'),
     'huggingface_hub': ('huggingface_hub', '0.23'),
-    'mcap': ('mcap', '1.1'),
     'numpy': ('numpy', '1.24'),
     'opencv-python-headless': ('cv2', '4.8'),
     'pillow': ('PIL', '9.4'),
@@ -39,7 +38,10 @@ REQUIRED: dict[str, tuple[str, str]] = {
 }
 """Name on PyPI to import name and least version: the requirements of setup.cfg."""
 
-OPTIONAL = ('gsplat', 'xformers', 'cv_bridge', 'sensor_msgs_py', 'tf_transformations')
+OPTIONAL = (
+    *('gsplat', 'viser', 'xformers'),
+    *('cv_bridge', 'sensor_msgs_py', 'tf2_ros', 'tf_transformations'),
+)
 _OPENCV = (
     'opencv-python', 'opencv-python-headless', 'opencv-contrib-python',
     'opencv-contrib-python-headless',
