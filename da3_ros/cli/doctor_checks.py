@@ -102,12 +102,6 @@ def check_packages() -> Iterator[Check]:
         yield Check('packages', 'problem', ', '.join(wrong.values()), f'pip install {names}')
     else:
         yield Check('packages', 'ok', ', '.join(found))
-    opencv = [name for name in _OPENCV if _installed(name) is not None]
-    if len(opencv) > 1:
-        yield Check(
-            'OpenCV', 'warning', f'{", ".join(opencv)} overwrite each other',
-            f'pip uninstall {" ".join(opencv)}, then install one of them',
-        )  # fmt: skip
     there = [name for name in OPTIONAL if util.find_spec(name) is not None]
     detail = f'there: {", ".join(there) or "none"} (of {", ".join(OPTIONAL)})'
     yield Check('optional', 'note', detail)
