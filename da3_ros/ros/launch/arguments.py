@@ -12,11 +12,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from da3_ros.errors import ConfigError
 from da3_ros.options import NodeOptions, from_flat, option_specs
 from da3_ros.ros.launch.rig_file import as_option
+from da3_ros.ros.launch.yaml_file import load_yaml
 from da3_ros.sources.bag import BagReader
 
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
@@ -152,13 +151,13 @@ def expected_options(
     try:
         values = {**(_values_in(file, name) if file else {}), **given}
         return from_flat({k: as_option(specs[k], v) for k, v in values.items() if k in specs})
-    except (ConfigError, OSError, yaml.YAMLError) as error:
+    except ConfigError as error:
         _log.warning('the launch file takes the default options: %s', error)
         return NodeOptions()
 
 
 def _values_in(file: Path, name: str) -> dict[str, Any]:
-    document = yaml.safe_load(file.read_text(encoding='utf-8'))
+    document = load_yaml(file, f'params_file {file}')
     values: dict[str, Any] = {}
     for key, section in document.items() if isinstance(document, Mapping) else ():
         is_meant = key in ('/**', name, f'/{name}', f'/**/{name}')

@@ -8,12 +8,10 @@ dynamic change only while the node is not configured.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 import sys
 
-import numpy as np
 from rcl_interfaces.msg import (
     FloatingPointRange,
     IntegerRange,
@@ -24,9 +22,8 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from da3_ros.errors import ConfigError, GeometryError, NodeError
+from da3_ros.errors import ConfigError, NodeError
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.se3 import rigid_from_xyz_xyzw
 from da3_ros.options import (
     NodeOptions,
     OptionSpec,
@@ -35,6 +32,7 @@ from da3_ros.options import (
     from_flat,
     option_specs,
 )
+from da3_ros.options.camera import check_camera_name, pose_of, prefixed
 from da3_ros.types import RigCalibration
 
 START_ONLY = frozenset({'autostart'})
@@ -52,8 +50,6 @@ _RIG_HELP = (
     'Pose of the optical frame of camera {camera} in base_frame: x y z (m) qx qy qz qw. Not set '
     'or empty: taken from /tf_static if use_tf_static, else unknown.'
 )
-# One or more tokens of a topic name: https://design.ros2.org/articles/topic_and_service_names
-_TOPIC_PREFIX = re.compile(r'/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*')
 _INT64_MAX = 2**63 - 1
 
 
@@ -162,11 +158,8 @@ def _whole(values: Mapping[str, OptionValue]) -> NodeOptions:
     """
     options = from_flat(values)
     for camera in options.stream.cameras:
-        if not _TOPIC_PREFIX.fullmatch(camera):
-            raise ConfigError(
-                f'cameras: {camera!r} cannot begin a topic name; use letters, digits and _, '
-                'not a digit first, parts joined by /'
-            )
+        with prefixed('cameras: '):
+            check_camera_name(camera)
     return options
 
 
@@ -232,14 +225,22 @@ def declare_rig(node: Node, options: NodeOptions) -> RigCalibration:
         value = declared_once(node, name, None, _RIG_HELP.format(camera=camera))
         if value is None or (isinstance(value, Sequence) and not len(value)):
             continue
-        try:
-            found[camera] = rigid_from_xyz_xyzw(np.asarray(value, dtype=np.float64))
-        except (GeometryError, TypeError, ValueError) as error:
-            raise NodeError(
-                f'parameter {name}: expected seven numbers x y z qx qy qz qw, '
-                f'got {value!r} ({error})'
-            ) from error
+        with refused_as(name):
+            found[camera] = pose_of(value)
     return RigCalibration(found)
+
+
+@contextmanager
+def refused_as(name: str) -> Iterator[None]:
+    """Let what is said of a value name the parameter that has it.
+
+    Raises:
+        NodeError: for a ConfigError.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        raise NodeError(f'parameter {name}: {error}') from error
 
 
 def declared_once(node: Node, name: str, default: object, text: str) -> object:
