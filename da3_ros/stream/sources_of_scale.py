@@ -241,7 +241,7 @@ def _parallax(
     found = metres_by_parallax(
         np.stack([view.prediction.image for view in views]),
         np.stack([view.prediction.depth for view in views]),
-        np.stack([camera.to_corner_origin() for camera in cameras]),
+        cameras,
         invert(known),
         math.log(apart_m / apart) if expected is None else expected.value,
         is_vague=expected is None,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 import pytest
 
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.camera import ImageSize
+from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.parallax import REACH, Parallax, metres_by_parallax
 from da3_ros.geometry.se3 import invert
 from da3_ros.synthetic.family_world import make_family_world
@@ -25,7 +25,7 @@ class Seen:
 
     images: NDArray[np.uint8]
     depth: FloatArray
-    intrinsics: FloatArray
+    cameras: list[PinholeCamera]
     camera_from_world: FloatArray
 
     def metres(
@@ -35,7 +35,7 @@ class Seen:
         return metres_by_parallax(
             self.images,
             self.depth * units_per_metre,
-            self.intrinsics,
+            self.cameras,
             self.camera_from_world,
             log_guess,
             is_vague=is_vague,
@@ -51,8 +51,6 @@ def look(
         for index in range(sets)
         for camera in cameras or world.rig.cameras
     ]
-    matrix = world.rig.cameras['front'].K.copy()
-    matrix[:2, 2] += 0.5
     poses = [
         invert(world.world_from_base(stamp_ns) @ world.rig.calibration.base_from_camera[camera])
         for camera, stamp_ns in views
@@ -60,7 +58,7 @@ def look(
     return Seen(
         images=np.stack([world.frame(*view).image for view in views]),
         depth=np.stack([world.depth(*view, size) for view in views]).astype(np.float64),
-        intrinsics=np.tile(matrix, (len(views), 1, 1)),
+        cameras=[world.rig.cameras['front']] * len(views),
         camera_from_world=np.stack(poses),
     )
 

@@ -18,7 +18,6 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from std_srvs.srv import SetBool, Trigger
 
 from da3_ros.config import NodeOptions
-from da3_ros.model.presets import Caution
 from da3_ros.process import threads_in_use
 from da3_ros.ros.node.diagnostics import camera_status, pipeline_status
 from da3_ros.ros.node.exports import Exports
@@ -36,7 +35,7 @@ from da3_ros.ros.node.trajectory_service import TrajectoryService
 from da3_ros.ros.node.view_params import ViewOptions
 from da3_ros.ros.tf.transforms import RigSource
 from da3_ros.stream.stats import StreamStats
-from da3_ros.types import CameraFrame, Estimator, RigCalibration
+from da3_ros.types import CameraFrame, Caution, Estimator, RigCalibration
 from da3_ros.web import LiveViewer
 
 _EXPORT_END_S = 2.0
