@@ -37,6 +37,7 @@ from da3_ros.model.config import NetworkConfig
 from da3_ros.model.forward import ForwardOptions
 from da3_ros.model.outputs import NetworkOutput
 from da3_ros.model.presets import CAUTIONS, preset
+from da3_ros.notes import Note
 from da3_ros.types import Caution
 
 __all__ = ['DepthAnything3', 'PoseAlignment', 'Prediction']
@@ -373,7 +374,8 @@ class DepthAnything3(NetworkRunner):
         else:
             raise failure
         if tried != side:
-            note = f'memory ran out; images were processed at {tried} instead of {side} px'
+            text = f'memory ran out; images were processed at {tried} instead of {side} px'
+            note = Note('images_smaller', text, {'side_px': tried, 'asked_px': side})
             output = replace(output, notes=(note, *output.notes))
         return _Computed(output, processed, given)
 

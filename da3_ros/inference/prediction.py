@@ -27,7 +27,7 @@ from da3_ros.inference.prediction_export import (
 from da3_ros.inference.preprocess import Placement
 from da3_ros.inference.splat_gsplat import with_renderer
 from da3_ros.model.outputs import Gaussians
-from da3_ros.types import CameraFrame, PosedView
+from da3_ros.types import PosedView, ViewId
 
 FloatImages = NDArray[np.float32]
 
@@ -183,7 +183,7 @@ def scene_of(prediction: Prediction) -> ExportScene:
         poses = [invert(nearest_rigid(extrinsics)) for extrinsics in prediction.extrinsics]
     views = tuple(
         PosedView(
-            frame=CameraFrame(_CAMERA, index * _NS_PER_S, '', images[index]),
+            id=ViewId(_CAMERA, index * _NS_PER_S, ''),
             depth=prediction.depth[index],
             image=images[index],
             camera=camera,

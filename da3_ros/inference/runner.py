@@ -24,6 +24,7 @@ from da3_ros.model.memory_estimate import MemoryEstimate, estimate_memory
 from da3_ros.model.outputs import NetworkOutput
 from da3_ros.model.ray_pose import RaySampler
 from da3_ros.model.sampling import PixelSampler
+from da3_ros.notes import Note
 
 _logger = logging.getLogger(__name__)
 
@@ -193,7 +194,7 @@ class NetworkRunner(nn.Module):
     ) -> NetworkOutput:
         """Return the output for the largest chunk that goes; its notes say if it is smaller."""
         chunk = min(self.view_chunk, image.shape[:2].numel())
-        note: tuple[str, ...] = ()
+        note: tuple[Note, ...] = ()
         while True:
             try:
                 with float32_products(self.device, tf32=self._arithmetic.tf32):
@@ -210,7 +211,8 @@ class NetworkRunner(nn.Module):
             if not allow_smaller or chunk == 1:
                 raise MemoryExceededError(message) from cause
             chunk = max(1, chunk // 2)
-            note = (f'memory ran out; views were computed in chunks of {chunk}',)
+            text = f'memory ran out; views were computed in chunks of {chunk}'
+            note = (Note('views_in_chunks', text, {'chunk': chunk}),)
             _logger.warning('%s; trying chunks of %d', message, chunk)
             if self.device.type == 'cuda':
                 torch.cuda.empty_cache()

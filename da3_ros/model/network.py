@@ -30,14 +30,17 @@ from da3_ros.model.outputs import (
 from da3_ros.model.patch_embed import patch_grid
 from da3_ros.model.pose_encoding import decode_cameras, invert_rigid
 from da3_ros.model.ray_pose import RaySampler, cameras_from_rays
+from da3_ros.notes import Note
 
-UNUSED_INTRINSICS = (
+UNUSED_INTRINSICS = Note(
+    'intrinsics_unused',
     'intrinsics were given without extrinsics: the network takes no intrinsics alone, so they '
-    'were not used'
+    'were not used',
 )
-PREDICTED_INTRINSICS = (
+PREDICTED_INTRINSICS = Note(
+    'intrinsics_predicted',
     'extrinsics were given without intrinsics: the network first predicted the intrinsics that '
-    'went in with them'
+    'went in with them',
 )
 
 Rows = Sequence[tuple[int, int]]
@@ -102,7 +105,7 @@ class AnyViewNetwork(nn.Module):
         require_gaussians(self.config, options)
         layers, strategy, chunk = options.export_layers, options.ref_view_strategy, options.chunk
         encoded = self.encode(images, layers, chunk)
-        notes: tuple[str, ...] = ()
+        notes: tuple[Note, ...] = ()
         if extrinsics is None and intrinsics is not None:
             notes = (UNUSED_INTRINSICS,)
         elif extrinsics is not None and intrinsics is None:

@@ -13,12 +13,14 @@ from da3_ros.model.heads import SingleViewDpt, SkyMaps
 from da3_ros.model.outputs import EncodedViews, NetworkOutput, feature_name
 from da3_ros.model.patch_embed import patch_grid
 from da3_ros.model.sky import fill_sky
+from da3_ros.notes import Note
 
-UNUSED_CAMERAS = (
+UNUSED_CAMERAS = Note(
+    'cameras_unused',
     'this network sees each image alone: the given extrinsics were not used, and depth was not '
-    'brought to their scale'
+    'brought to their scale',
 )
-NO_RAYS = 'this network predicts no cameras: use_ray_pose has no effect'
+NO_RAYS = Note('rays_unused', 'this network predicts no cameras: use_ray_pose has no effect')
 
 
 class SingleViewNetwork(nn.Module):
@@ -114,7 +116,7 @@ class SingleViewNetwork(nn.Module):
         return maps
 
 
-def _unused(extrinsics: Tensor | None, options: ForwardOptions) -> tuple[str, ...]:
+def _unused(extrinsics: Tensor | None, options: ForwardOptions) -> tuple[Note, ...]:
     """Return notes on what was given and has no effect."""
     notes = () if extrinsics is None else (UNUSED_CAMERAS,)
     return (*notes, NO_RAYS) if options.use_ray_pose else notes
