@@ -15,7 +15,7 @@ from da3_ros.errors import ExportError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import invert
 from da3_ros.inference.api import DepthAnything3
-from da3_ros.inference.postprocess import Prediction
+from da3_ros.inference.prediction import Prediction
 from da3_ros.inference.preprocess import RESIZE_METHODS, preprocess
 from helpers.colmap_files import READERS, rotation
 from helpers.export_scenes import synthetic_scene, synthetic_world, true_points
