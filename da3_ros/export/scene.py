@@ -174,7 +174,7 @@ def selected_points(
     """
     require_world(scene)
     if threshold is None:
-        threshold = confidence_threshold(scene, options.confidence_percentile)
+        threshold = confidence_threshold(scene, options.conf_thresh_percentile)
 
     def kept_pixels(view: PosedView) -> Mask:
         kept = _kept(view, threshold)
@@ -187,7 +187,7 @@ def selected_points(
     total = sum(counts)
     if total == 0:
         raise ExportError(f'none of the {len(scene.views)} views has any known depth')
-    wanted = min(total, options.max_points)
+    wanted = min(total, options.num_max_points)
     before = 0
     for index, (view, count) in enumerate(zip(scene.views, counts, strict=True)):
         share = (before + count) * wanted // total - before * wanted // total

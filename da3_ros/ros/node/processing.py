@@ -17,9 +17,9 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from std_srvs.srv import SetBool, Trigger
 
-from da3_ros.model.presets import Caution
 from da3_ros.notes import Note
 from da3_ros.options import NodeOptions
+from da3_ros.options.camera_values import ViewOptions
 from da3_ros.process import threads_in_use
 from da3_ros.ros.node.diagnostics import camera_status, pipeline_status
 from da3_ros.ros.node.exports import Exports
@@ -32,10 +32,9 @@ from da3_ros.ros.node.outputs import Outputs
 from da3_ros.ros.node.params import OptionsHolder
 from da3_ros.ros.node.runner import PipelineRunner
 from da3_ros.ros.node.trajectory_service import TrajectoryService
-from da3_ros.ros.node.view_params import ViewOptions
 from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.stream.stats import StreamStats
-from da3_ros.types import CameraFrame, Estimator, RigCalibration
+from da3_ros.types import CameraFrame, Caution, Estimator, RigCalibration
 from da3_ros.web import LiveViewer
 
 _EXPORT_END_S = 2.0
