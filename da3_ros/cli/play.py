@@ -55,6 +55,7 @@ def play(
     from tqdm import tqdm
 
     from da3_ros.cli.process import import_ros, stop_on_signals
+    from da3_ros.process import READY
     from da3_ros.sources.bag import BagReader
 
     player_module = import_ros('da3_ros.ros.bags.player', 'play')
@@ -72,7 +73,7 @@ def play(
     )
     with stop_on_signals() as stop, BagReader(bag) as reader, session.tool_node('da3_play') as ros:
         player = player_module.BagPlayer(ros[0], reader, options, stop)
-        print('ready', flush=True)
+        print(READY, flush=True)
         player.wait_for_subscribers()
         total = None if loop else player.total
         with tqdm(total=total, unit='msg', desc='playing', disable=None) as bar:
