@@ -26,13 +26,19 @@ def edges(steps: Sequence[float], first: float = 1.0) -> list[int]:
 
 @pytest.mark.parametrize('near_first', [True, False])
 @pytest.mark.parametrize('near_m', [0.2, 3.0])
-def test_an_edge_is_a_share_of_the_larger_inverse_depth(near_m: float, near_first: bool) -> None:
+@pytest.mark.parametrize('step', [0.05, 0.5])
+def test_an_edge_is_a_share_of_the_larger_inverse_depth(
+    near_m: float, near_first: bool, step: float
+) -> None:
     """1 / near - 1 / far > step / near: the far one is farther than near / (1 - step)."""
-    for share, wanted in ((0.9, False), (1.1, True)):
-        far_m = near_m / (1 - share * STEP)
-        depth = np.array([[near_m] * 4 + [far_m] * 4], np.float32)
+    for share, wanted in ((0.98, False), (1.02, True)):
+        far_m = near_m / (1 - share * step)
+        # Something nearer at the border has no say in it.
+        depth = np.array([[near_m / 2] * 4 + [near_m] * 4 + [far_m] * 4], np.float32)
         inverse = inverse_depth(depth if near_first else depth[:, ::-1])
-        assert np.flatnonzero(edges_right(inverse, STEP)).tolist() == [3] * wanted
+        found = edges_right(inverse, step)[0]
+        assert found[7 if near_first else 3] == wanted
+        assert found.sum() == wanted + (step < 0.5)
 
 
 def test_two_steps_on_either_side_have_to_be_like_it() -> None:
