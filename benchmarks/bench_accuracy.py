@@ -22,7 +22,7 @@ from da3_ros.geometry.camera import ImageSize  # noqa: E402 - after the path of 
 from da3_ros.inference.api import DepthAnything3  # noqa: E402
 from da3_ros.inference.engine import Da3Estimator  # noqa: E402
 from da3_ros.model.network import AnyViewNetwork  # noqa: E402
-from da3_ros.synthetic.family import Split  # noqa: E402
+from da3_ros.synthetic.family_scene import Split  # noqa: E402
 from da3_ros.synthetic.family_world import make_family_world  # noqa: E402
 from tools.train_nano.accuracy import SCENES, accuracy, markdown  # noqa: E402
 from tools.train_nano.drive import DriveFigures, drive  # noqa: E402

@@ -263,7 +263,7 @@ class Costs:
 def _counted() -> Costs:
     """Count what the node consists of."""
     from da3_ros.ros.node import camera_outputs, inputs, odometry, outputs, runner
-    from da3_ros.ros.tf import transforms
+    from da3_ros.ros.tf import publisher
     from da3_ros.stream import reconstructor
 
     costs = Costs()
@@ -279,7 +279,7 @@ def _counted() -> Costs:
         (camera_outputs, ['published_depth', 'image_message', 'organised_cloud', 'points_depth']),
         (outputs, ['merged_cloud']),
         (odometry.OdometryPublisher, ['publish']),
-        (transforms.TransformPublisher, ['publish']),
+        (publisher.TransformPublisher, ['publish']),
         (rclpy.publisher.Publisher, ['publish', 'get_subscription_count']),
     ):
         for name in names:

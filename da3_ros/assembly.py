@@ -5,16 +5,16 @@ The network is imported only when a network is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 import time
 from typing import cast
 
-from da3_ros.config import EstimatorOptions, NodeOptions, StreamOptions
 from da3_ros.errors import CheckpointError, ConfigError
 from da3_ros.model.config import PROCESS_RES, NetworkConfig
 from da3_ros.model.presets import CAUTIONS, NETWORKS, Caution, preset_name
+from da3_ros.options import EstimatorOptions, NodeOptions, StreamOptions
 from da3_ros.process import set_threads
 from da3_ros.stream.latest_slot import LatestSlot
 from da3_ros.stream.reconstructor import Reconstructor
@@ -170,6 +170,7 @@ def build_reconstructor(
     rig: RigCalibration,
     estimator: Estimator,
     clock: Callable[[], float] = time.monotonic,
+    quarter_turns: Mapping[str, int] | None = None,
 ) -> Reconstructor:
     """Return what places windows, with the scale's source that the options name."""
     # The option's choices are those of the type; a test holds them together.
@@ -179,7 +180,9 @@ def build_reconstructor(
     # A frame that others connect to the robot: what is given in it has to agree with them.
     prior_frame = options.output.prior_frame.lstrip('/')
     is_theirs = bool(prior_frame) and prior_frame == options.output.odom_frame.lstrip('/')
-    return Reconstructor(estimator, known, clock, choice, in_odometry_frame=is_theirs)
+    return Reconstructor(
+        estimator, known, clock, choice, in_odometry_frame=is_theirs, quarter_turns=quarter_turns
+    )
 
 
 def build_pipeline(
@@ -187,6 +190,7 @@ def build_pipeline(
     rig: RigCalibration,
     estimator: Estimator,
     clock: Callable[[], float] = time.monotonic,
+    quarter_turns: Mapping[str, int] | None = None,
 ) -> Pipeline:
     """Return the parts, fed by nothing yet.
 
@@ -195,12 +199,13 @@ def build_pipeline(
         rig: where the cameras sit; may be empty.
         estimator: what turns windows into geometry.
         clock: monotonic seconds, for the estimator's time only.
+        quarter_turns: camera name to clockwise quarters that make its images upright.
     """
     stream = options.stream
     return Pipeline(
         synchronizer=build_synchronizer(stream),
         slot=LatestSlot(stream.stride),
         windower=SlidingWindow(stream.window, stream.stride),
-        reconstructor=build_reconstructor(options, rig, estimator, clock),
+        reconstructor=build_reconstructor(options, rig, estimator, clock, quarter_turns),
         scene=SceneStore(stream.scene_sets),
     )

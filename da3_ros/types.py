@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from da3_ros.errors import GeometryError, StreamError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.geometry.resample import PixelMap
 from da3_ros.geometry.se3 import require_rigid
+from da3_ros.notes import Note
 
 ColourImage = NDArray[np.uint8]
 FloatImage = NDArray[np.float32]
@@ -26,12 +28,25 @@ Mask = NDArray[np.bool_]
 Conditioning = Literal['none', 'pose']
 
 
+@dataclass(frozen=True, slots=True)
+class ViewId:
+    """Which image of which camera: what is left of a frame when its pixels are gone."""
+
+    camera: str
+    """Name of the camera, one of the rig's."""
+    stamp_ns: int
+    """When the image was taken; copied, never computed."""
+    frame_id: str
+    """Optical frame of the camera, exactly as the source names it; empty when it names none."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CameraFrame:
     """One image of one camera.
 
     Raises:
-        StreamError: on construction, when image and calibration disagree about the size.
+        StreamError: on construction, when image, calibration and valid mask disagree about the
+            size.
     """
 
     camera: str
@@ -44,9 +59,12 @@ class CameraFrame:
     """(H, W, 3) uint8 RGB."""
     calibration: PinholeCamera | None = None
     """The source's own intrinsics for this image size, None when unknown."""
+    valid: Mask | None = None
+    """(H, W), False where the image shows nothing because the lens does not reach there; None
+    when all of it shows something."""
 
     def __post_init__(self) -> None:
-        """Check that the image is one and that the calibration is of its size."""
+        """Check that the image is one, and that calibration and valid mask are of its size."""
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
             raise StreamError(
                 f'camera {self.camera}: expected a uint8 image (H, W, 3), '
@@ -57,6 +75,16 @@ class CameraFrame:
                 f'camera {self.camera}: the image is {self.size}, '
                 f'its calibration is for {self.calibration.size}'
             )
+        if self.valid is not None and self.valid.shape != self.image.shape[:2]:
+            raise StreamError(
+                f'camera {self.camera}: the image is {self.size}, '
+                f'its valid mask {self.valid.shape}'
+            )
+
+    @property
+    def id(self) -> ViewId:
+        """Which image of which camera this is."""
+        return ViewId(self.camera, self.stamp_ns, self.frame_id)
 
     @property
     def size(self) -> ImageSize:
@@ -81,8 +109,8 @@ class PosePrior:
     odometry_from_camera: Mapping[str, FloatArray] = field(default_factory=dict)
     """Camera name to (4, 4), metres: the optical frame at the stamp of its own image, in the
     fixed frame of the odometry."""
-    note: str = ''
-    """What is missing and why, empty when nothing."""
+    notes: tuple[Note, ...] = ()
+    """What is missing and why."""
 
     def __post_init__(self) -> None:
         """Leave out what is not rigid."""
@@ -104,7 +132,7 @@ class PosePrior:
             }
 
         return PosePrior(
-            turned(self.base_from_camera), turned(self.odometry_from_camera), self.note
+            turned(self.base_from_camera), turned(self.odometry_from_camera), self.notes
         )
 
 
@@ -131,7 +159,7 @@ class KnownPoses:
     """odometry: in its fixed frame; rig: one instant, in the body frame, exact."""
     odometry_views: int
     """Views whose pose the odometry tells."""
-    note: str = ''
+    notes: tuple[Note, ...] = ()
     """Why the poses are not known although there is a prior; empty otherwise."""
 
 
@@ -190,11 +218,11 @@ class Window:
             rig = self._poses([priors[0].base_from_camera])
             if len(rig) == len(self.views):
                 return KnownPoses(np.array(rig), 'rig', len(odometry))
-        reason = next((prior.note for prior in priors if prior.note), '')
-        note = f'no odometry for {missing} of {len(self.views)} views'
-        if not odometry and not reason:
-            note = ''  # nobody promised any
-        return KnownPoses(None, 'none', len(odometry), f'{note}: {reason}' if reason else note)
+        reason = next((prior.notes for prior in priors if prior.notes), ())
+        notes: tuple[Note, ...] = ()
+        if odometry or reason:  # else nobody promised any
+            notes = (_incomplete(missing, len(self.views), reason),)
+        return KnownPoses(None, 'none', len(odometry), notes)
 
     def _poses(self, by_set: Sequence[Mapping[str, FloatArray]]) -> list[FloatArray]:
         return [
@@ -203,6 +231,13 @@ class Window:
             for frame in frame_set.frames
             if frame.camera in poses
         ]
+
+
+def _incomplete(missing: int, views: int, reason: Sequence[Note]) -> Note:
+    text = f'no odometry for {missing} of {views} views'
+    if reason:
+        text = f'{text}: {", ".join(note.text for note in reason)}'
+    return Note('odometry_incomplete', text, {'missing': missing, 'views': views})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -223,6 +258,9 @@ class ViewPrediction:
     """(h, w), DA3's raw confidence, >= 1; None when the network gives none."""
     sky: Mask | None = None
     """(h, w), True where there is sky; None when the network does not segment it."""
+    pixel_map: PixelMap | None = None
+    """Where the pixels of the frame's image lie in this view; None when the view is the whole
+    image, resized."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -241,8 +279,8 @@ class WindowPrediction:
     evidence of a length, since the network had been given it."""
     metric_by: Literal['model', 'camera_info'] = 'model'
     """What makes it metric: the network itself, or the calibrated focal length."""
-    notes: tuple[str, ...] = ()
-    """What was done otherwise than asked, one sentence each."""
+    notes: tuple[Note, ...] = ()
+    """What was done otherwise than asked."""
 
 
 class Estimator(Protocol):
@@ -262,11 +300,23 @@ class RigCalibration:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class InputGeometry:
+    """How a view lies on the image of the camera that it was made from, which is not kept."""
+
+    size: ImageSize
+    """Of the camera's image."""
+    calibration: PinholeCamera | None
+    """The source's own intrinsics at that size; None when unknown."""
+    pixel_map: PixelMap
+    """Where the pixels of the camera's image lie in the view."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class PosedView:
     """One view in the world: what is published, stored and exported."""
 
-    frame: CameraFrame
-    """The input, with its exact stamp and frame id."""
+    id: ViewId
+    """Camera, exact stamp and frame id of the input."""
     depth: FloatImage
     """(h, w) in world units; NaN unknown or sky."""
     image: ColourImage
@@ -281,6 +331,8 @@ class PosedView:
     """(h, w), raw, >= 1; None when the network gives none."""
     sky: Mask | None
     """(h, w); None when the network does not segment sky."""
+    input: InputGeometry | None = None
+    """None when the view itself is all there is, as when it comes from a file."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -324,8 +376,8 @@ class AlignmentReport:
     """RMS disagreement of the shared views' positions in world units; NaN without."""
     depth_residual: float
     """Robust spread of log depth ratios of shared views; NaN without."""
-    note: str = ''
-    """What a user should know, empty when nothing; sentences are divided by semicolons."""
+    notes: tuple[Note, ...] = ()
+    """What a user should know."""
     is_new_unit: bool = False
     """Whether the world's unit is another one than that of the window before, so that what was
     placed up to then does not fit what comes."""
@@ -354,3 +406,6 @@ class WindowResult:
     alignment: AlignmentReport
     estimate_s: float
     """Time the estimator took, on the injected clock; seconds."""
+    images: Mapping[ViewId, ColourImage] = field(default_factory=dict)
+    """The input images of the new sets, (H, W, 3); empty where nobody may need them. Whoever keeps
+    a result lets go of them: an image of the camera is larger than all that is made of it."""

@@ -43,7 +43,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if texts['rig']:
         if texts['cameras'] or texts['compressed']:
             raise ConfigError('rig: it says the cameras; leave out cameras and compressed')
-        rig = read_rig(named_file('rig', texts['rig'], actions.share() / 'examples'))
+        rig = read_rig(named_file('rig', texts['rig'], actions.share() / 'config' / 'rigs'))
         parameters, remappings = {**rig.node_parameters(), **parameters}, rig.remappings()
     parameters['use_sim_time'] = True
     options = expected_options(parameter_file(texts['params_file']), parameters, texts['name'])

@@ -23,7 +23,7 @@ ARGUMENTS = (RIG, *COMMON)
 
 def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     texts = actions.given(context, ARGUMENTS)
-    rig = read_rig(named_file('rig', texts['rig'], actions.share() / 'examples'))
+    rig = read_rig(named_file('rig', texts['rig'], actions.share() / 'config' / 'rigs'))
     parameters = {**rig.node_parameters(), **parameters_of(texts)}
     options = expected_options(parameter_file(texts['params_file']), parameters, texts['name'])
     return [

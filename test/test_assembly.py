@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from da3_ros.assembly import build_estimator, build_pipeline, own_caution, own_process_res
-from da3_ros.config import ATTENTIONS, PRECISIONS, OptionValue, from_flat
 from da3_ros.errors import CheckpointError, ConfigError, ModelError
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.geometry.se3 import invert
@@ -18,6 +17,7 @@ from da3_ros.inference.hub import BUNDLED_FOLDER
 from da3_ros.inference.random_weights import random_network
 from da3_ros.model.arithmetic import AttentionKind, Precision
 from da3_ros.model.presets import CAUTIONS
+from da3_ros.options import ATTENTIONS, PRECISIONS, OptionValue, from_flat
 from da3_ros.synthetic.family_world import make_family_world
 from da3_ros.synthetic.trajectory import START_NS
 from da3_ros.synthetic.truth import TruthEstimator

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from da3_ros.config import (
+from da3_ros.errors import ConfigError
+from da3_ros.options import (
     NodeOptions,
     OptionSpec,
     OptionValue,
@@ -14,7 +15,6 @@ from da3_ros.config import (
     option_specs,
     to_flat,
 )
-from da3_ros.errors import ConfigError
 
 SPECS = option_specs()
 

@@ -27,7 +27,7 @@ from tools.environment import DISTRIBUTIONS, Layout
 _REQUIREMENTS = ('base.txt', 'test.txt', 'build.txt')
 # What CMakeLists.txt reads: what it builds from, and what it only links into the install folder.
 _BUILD_INPUTS = ('package.xml', 'CMakeLists.txt', 'setup.cfg', 'resource', 'msg', 'srv', 'action')
-_LINKED_INPUTS = ('LICENSE', 'NOTICE', 'config', 'examples', 'launch', 'rviz', 'da3_ros')
+_LINKED_INPUTS = ('LICENSE', 'NOTICE', 'config', 'launch', 'rviz', 'da3_ros')
 # Raised when the way of building changes, so that older environments are built anew.
 _FORMAT = '1'
 

@@ -26,7 +26,7 @@ from da3_ros.export.splat_types import PosedCamera
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.synthetic import START_NS, make_family_world
-from da3_ros.types import PosedView
+from da3_ros.types import PosedView, ViewId
 
 SIZE = ImageSize(240, 320)
 INSTANTS = 4
@@ -53,7 +53,7 @@ def main() -> None:
         assert sheet is not None
         _write(out / 'depth_vis.jpg', np.asarray(sheet[..., ::-1], np.uint8))
         _write(out / 'glb.jpg', from_above(folder / 'scene.glb'))
-        front = tuple(view for view in scene.views if view.frame.camera == 'front')
+        front = tuple(view for view in scene.views if view.id.camera == 'front')
         export_scene(
             with_gaussians(replace(scene, views=front)), 'gs_video', folder, options=options
         )
@@ -68,10 +68,10 @@ def room() -> ExportScene:
         stamp_ns = START_NS + step * STEP_NS
         for camera in world.rig.cameras:
             seen = world.render(camera, stamp_ns, supersample=2)
-            frame = world.frame(camera, stamp_ns)
+            view_id = ViewId(camera, stamp_ns, world.rig.frame_id(camera))
             pose = seen.world_from_camera
             views.append(
-                PosedView(frame, seen.depth, seen.image, seen.camera, True, pose, None, None)
+                PosedView(view_id, seen.depth, seen.image, seen.camera, True, pose, None, None)
             )
     return ExportScene(tuple(views), is_metric=True)
 

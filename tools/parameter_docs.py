@@ -1,4 +1,4 @@
-"""Write config/da3.yaml and docs/parameters.md from the declarations in da3_ros/config.py.
+"""Write config/da3.yaml and docs/parameters.md from the declarations in da3_ros/options/.
 
 Usage: python tools/parameter_docs.py [--check]
 With --check nothing is written; the exit status is 1 when a file is out of date.
@@ -15,7 +15,7 @@ import textwrap
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from da3_ros.config import (  # noqa: E402 - after the path of the source tree
+from da3_ros.options import (  # noqa: E402 - after the path of the source tree
     NodeOptions,
     OptionSpec,
     OptionValue,
@@ -51,7 +51,7 @@ _YAML_TAIL = """
 _DOCS_HEAD = """\
 # Parameters of da3_node
 
-Written by `tools/parameter_docs.py` from the declarations in `da3_ros/config.py`; edit there.
+Written by `tools/parameter_docs.py` from the declarations in `da3_ros/options/`; edit there.
 Dynamic parameters may change while the node runs (`ros2 param set`); a change is checked as a
 whole and then taken, or rejected with the reason. All others are read when the node is configured:
 set them at the start, or (but for `autostart`) while it is unconfigured, that is after

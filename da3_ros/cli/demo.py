@@ -14,7 +14,7 @@ import typer
 if TYPE_CHECKING:
     from da3_ros.cli.child_process import ChildProcess
     from da3_ros.cli.demo_input import DemoInput
-    from da3_ros.ros.client import NodeClient
+    from da3_ros.ros.client.node_client import NodeClient
 
 _NODE_NAME = 'da3_node'
 _DA3 = 'da3_ros.cli.main'
@@ -79,7 +79,7 @@ def demo(
 
     if bag is not None and video is not None:
         raise typer.BadParameter('give --bag or --video, not both')
-    import_ros('da3_ros.ros.client', 'demo')
+    import_ros('da3_ros.ros.client.node_client', 'demo')
     log = _fresh_folder(out)
     source = prepare_input(bag, video, out, seconds)
     chosen = _choose_model(model)
@@ -170,7 +170,7 @@ def _run(
     import yaml
 
     from da3_ros.cli.child_process import ChildProcess
-    from da3_ros.ros.client import NodeClient
+    from da3_ros.ros.client.node_client import NodeClient
 
     file = log / 'parameters.yaml'
     file.write_text(yaml.safe_dump({'/**': {'ros__parameters': parameters}}), encoding='utf-8')

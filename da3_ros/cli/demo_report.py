@@ -21,7 +21,9 @@ from da3_ros.cli.demo_results import (
 from da3_ros.cli.demo_sheet import ScenePoints, write_sheet
 from da3_ros.errors import NodeError
 from da3_ros.geometry.se3 import homogeneous, invert, transform_points
+from da3_ros.geometry.unproject import unproject_pixels
 from da3_ros.model.presets import Caution
+from da3_ros.notes import SEPARATOR
 
 _MAX_DRAWN_POINTS = 4_000_000
 
@@ -89,11 +91,11 @@ def scene_points(npz: Path) -> ScenePoints:
                 depths, images, poses, data[f'intrinsics{key}'], strict=True
             ):
                 v, u = np.indices(depth.shape)
-                pixels = np.stack([u, v, np.ones_like(u)], -1)[::step, ::step]
+                uv = np.stack([u, v], -1)[::step, ::step]
                 z = depth[::step, ::step]
                 known = np.isfinite(z)
-                rays = pixels[known] @ np.linalg.inv(matrix).T
-                clouds.append(transform_points(pose, rays * z[known][:, None]))
+                in_camera = unproject_pixels(uv[known], z[known], matrix)
+                clouds.append(transform_points(pose, in_camera))
                 colours.append(image[::step, ::step][known])
     return ScenePoints(np.concatenate(clouds).astype(np.float32), np.concatenate(colours))
 
@@ -121,13 +123,9 @@ def _flow(results: DemoResults, played_s: float, known: str) -> list[str]:
         f'{last.dropped_sets} sets (newest wins), {last.dropped_frames} single images',
         f'scale from {last.scale_source}, {"metric" if last.is_metric else "not metric"}',
     ]
-    notes = dict.fromkeys(_without(window.note, known) for window in windows)
+    # What every window says is joined last.
+    notes = dict.fromkeys(w.note.removesuffix(known).removesuffix(SEPARATOR) for w in windows)
     return lines + [f'note: {note}' for note in list(filter(None, notes))[:2]]
-
-
-def _without(note: str, known: str) -> str:
-    """Return a window's note without a remark of it."""
-    return '; '.join(part for part in note.split('; ') if part != known)
 
 
 def _errors(results: DemoResults, truth: DemoTruth) -> list[str]:

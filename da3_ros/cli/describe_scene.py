@@ -49,7 +49,7 @@ def describe_results(path: Path) -> Description:
         'views': len(saved.scene.views),
         'is_metric': saved.scene.is_metric,
         'has_images': saved.has_images,
-        'cameras': sorted({view.frame.camera for view in saved.scene.views}),
+        'cameras': sorted({view.id.camera for view in saved.scene.views}),
     }
     if depth.size:
         low, middle, high = np.percentile(depth, [2, 50, 98]).tolist()

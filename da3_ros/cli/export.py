@@ -158,7 +158,6 @@ def _with_images(saved: SavedResults, folder: Path, method: str) -> SavedResults
             'another --process-res-method?'
         )
     changed = tuple(
-        replace(view, image=image, frame=replace(view.frame, image=image))
-        for view, image in zip(views, processed, strict=True)
+        replace(view, image=image) for view, image in zip(views, processed, strict=True)
     )
     return replace(saved, scene=replace(saved.scene, views=changed), has_images=True)

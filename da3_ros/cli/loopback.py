@@ -37,7 +37,7 @@ def measure() -> Loopback:
     from rclpy.qos import qos_profile_sensor_data
     from sensor_msgs.msg import Image
 
-    from da3_ros.ros.session import tool_node
+    from da3_ros.ros.client.session import tool_node
 
     topic = f'da3_doctor_{os.getpid()}/image'
     numbers: set[int] = set()
@@ -75,7 +75,7 @@ def publish(topic: str) -> None:
     from rclpy.qos import qos_profile_sensor_data
     from sensor_msgs.msg import Image
 
-    from da3_ros.ros.session import tool_node
+    from da3_ros.ros.client.session import tool_node
 
     with tool_node('da3_doctor_publisher') as (node, executor):
         publisher = node.create_publisher(Image, topic, qos_profile_sensor_data)

@@ -58,7 +58,7 @@ def play(
     from da3_ros.sources.bag import BagReader
 
     player_module = import_ros('da3_ros.ros.bags.player', 'play')
-    session = import_ros('da3_ros.ros.session', 'play')
+    session = import_ros('da3_ros.ros.client.session', 'play')
     options = player_module.PlayOptions(
         rate=rate,
         loop=loop,

@@ -31,7 +31,7 @@ def record(
     from da3_ros.sinks.bag import BagWriter
 
     recorder_module = import_ros('da3_ros.ros.bags.recorder', 'record')
-    session = import_ros('da3_ros.ros.session', 'record')
+    session = import_ros('da3_ros.ros.client.session', 'record')
     options = recorder_module.RecordOptions(
         topics=tuple(topics or ()),
         all_topics=all_topics,

@@ -78,9 +78,9 @@ def _model(
     points = selected_points(scene, options, progress)
     for index, (view, target, found) in enumerate(zip(scene.views, targets, points, strict=True)):
         camera = target.camera
-        key = (view.frame.camera, camera.K.tobytes(), camera.size)
+        key = (view.id.camera, camera.K.tobytes(), camera.size)
         if key not in cameras:
-            cameras[key] = _camera(view.frame.camera, camera, len(cameras) + 1)
+            cameras[key] = _camera(view.id.camera, camera, len(cameras) + 1)
         camera_from_world = invert(view.world_from_camera)
         x, y, z, w = quaternion_xyzw_from_matrix(camera_from_world[:3, :3]).tolist()
         images.append(

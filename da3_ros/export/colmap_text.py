@@ -1,4 +1,4 @@
-"""A COLMAP model as its five text files; numbers survive the way there and back to the bit.
+"""A COLMAP model as its five text files; numbers survive a round trip to the bit.
 
 Source: COLMAP documentation, "Output Format", section "Text Format".
 """

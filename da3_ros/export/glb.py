@@ -25,6 +25,7 @@ from da3_ros.export.scene import ExportScene, confidence_threshold, selected_poi
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.frames import BODY_FROM_OPTICAL, GLTF_FROM_BODY
 from da3_ros.geometry.se3 import invert, transform_points
+from da3_ros.geometry.unproject import unproject_pixels
 from da3_ros.types import Mask, PosedView
 
 OWNED: tuple[str, ...] = ()
@@ -128,8 +129,8 @@ def _frustum(
 ) -> trimesh.path.Path3D:
     """Return the edges from the camera to the corners of its image, and around them."""
     h, w = view.camera.size.height, view.camera.size.width
-    edge = np.array([[0, 0, 1], [w, 0, 1], [w, h, 1], [0, h, 1]], np.float64) - (0.5, 0.5, 0)
-    corners: FloatArray = size * (edge @ np.linalg.inv(view.camera.K).T)
+    edge = np.array([[0, 0], [w, 0], [w, h], [0, h]]) - 0.5
+    corners = unproject_pixels(edge, size, view.camera.K)
     in_camera = np.concatenate([np.zeros((1, 3)), corners])
     in_world = transform_points(view.world_from_camera, in_camera)
     vertices = transform_points(gltf_from_world, in_world)

@@ -1,4 +1,4 @@
-"""The way from one camera pose to the next: a turn about the point that both look at.
+"""The path from one camera pose to the next: a turn about the point that both look at.
 
 A pose is described relative to a pivot, the point nearest to both optical axes, by where the
 pivot lies in axes that follow the look direction, and by angles about fixed axes. Both are
@@ -30,12 +30,12 @@ class _Pivot:
 
 
 def pivot_poses(first: FloatArray, second: FloatArray, shares: FloatArray) -> FloatArray:
-    """Return poses on the way between two.
+    """Return poses on the path between two.
 
     Args:
         first: (4, 4) world_from_camera.
         second: (4, 4) world_from_camera.
-        shares: (n,) how far on the way, 0..1.
+        shares: (n,) how far along the path, 0..1.
 
     Returns:
         (n, 4, 4) world_from_camera; `first` and `second` themselves at 0 and 1.
@@ -84,7 +84,7 @@ def _described(pose: FloatArray, pivot: _Pivot) -> tuple[FloatArray, FloatArray]
     """Return where the pivot lies (3,) in the pose's look axes, and the angles (3,) Y, X, Z.
 
     X is zero when the look direction is normal to the pivot's y axis: always, except between
-    directions that only count as parallel, where it keeps the way free of a step at its ends.
+    directions that only count as parallel, where it keeps the path free of a step at its ends.
     """
     relative = Rotation.from_matrix(pivot.world_from_pivot.T @ pose[:3, :3])
     look_axes = _look_axes(pivot.world_from_pivot[:, 1], pose[:3, 2])

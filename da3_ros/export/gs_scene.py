@@ -26,7 +26,7 @@ def require_gaussians(scene: ExportScene) -> GaussianCloud:
     for view in scene.views:
         if view.depth.shape != (height, width):
             raise ExportError(
-                f'camera {view.frame.camera} at {view.frame.stamp_ns}: expected depth '
+                f'camera {view.id.camera} at {view.id.stamp_ns}: expected depth '
                 f'{(height, width)} as its Gaussians are, got {view.depth.shape}'
             )
     return cloud

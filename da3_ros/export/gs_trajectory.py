@@ -31,7 +31,7 @@ _DEGENERATE = 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Path:
-    """Frames of a way, all of one image size."""
+    """Frames of a camera path, all of one image size."""
 
     poses: FloatArray
     """(F, 4, 4) world_from_camera."""
@@ -64,7 +64,7 @@ def make_trajectory(
     wobble_inter: on spirals from every third pose to the third after it.
 
     Args:
-        cameras: at least one; their order is the way.
+        cameras: at least one; their order is the path.
         mode: replaced by 'wander' for a single camera, except 'dolly_zoom'.
         size: of all pictures; None for that of the first camera. The others see the same as
             before, resampled to it.
@@ -145,16 +145,16 @@ def _interpolated_and_smoothed(path: _Path) -> _Path:
 
 
 def _extended(path: _Path) -> _Path:
-    """Return the smooth way with a sway and a zoom in its middle."""
-    way = _interpolated_and_smoothed(path)
-    middle = len(way) // 2
+    """Return the smooth path with a sway and a zoom in its middle."""
+    smooth = _interpolated_and_smoothed(path)
+    middle = len(smooth) // 2
     frames = max(36, min(60, middle // 2))
-    still = way.part(slice(middle, middle + 1))
+    still = smooth.part(slice(middle, middle + 1))
     return _joined(
-        way.part(slice(0, middle)),
+        smooth.part(slice(0, middle)),
         _sway(still, frames, _SWAY_PX),
         _zoom(still, frames, focus=10.0, travel=0.1),
-        way.part(slice(middle, None)),
+        smooth.part(slice(middle, None)),
     )
 
 
@@ -183,13 +183,13 @@ def _sway(still: _Path, frames: int, sway_px: float) -> _Path:
 
 
 def _zoom(still: _Path, frames: int, focus: float, travel: float) -> _Path:
-    """Return a way back and forth on which the field of view widens and narrows.
+    """Return a path back and forth on which the field of view widens and narrows.
 
     Args:
         still: the one pose.
-        frames: of the way.
+        frames: of the path.
         focus: depth that decides how much it widens, world units.
-        travel: how far back the way leads, world units.
+        travel: how far back the path leads, world units.
     """
     back = (1 - np.cos(np.pi * np.linspace(0, 2, frames))) / 2 * travel
     offsets = np.zeros((frames, 3))
@@ -201,7 +201,7 @@ def _zoom(still: _Path, frames: int, focus: float, travel: float) -> _Path:
 
 
 def _wobble(path: _Path) -> _Path:
-    """Return turns of a spiral on the way from every third pose to the third after it."""
+    """Return turns of a spiral on the path from every third pose to the third after it."""
     skip = min(_WOBBLE_SKIP, len(path) - 1)
     last_start = max(len(path) - _WOBBLE_SKIP, 1)
     shares = np.linspace(0, 1, _WOBBLE_FRAMES)

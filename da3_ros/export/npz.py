@@ -100,9 +100,9 @@ def _all_columns(scene: ExportScene, views: list[PosedView]) -> Columns:
     columns = geometry_columns(scene, views)
     columns['image'] = [v.image for v in views]
     if scene.stills is None:
-        columns['camera'] = np.array([v.frame.camera for v in views])
-        columns['frame_id'] = np.array([v.frame.frame_id for v in views])
-        columns['stamp_ns'] = np.array([v.frame.stamp_ns for v in views], dtype=np.int64)
+        columns['camera'] = np.array([v.id.camera for v in views])
+        columns['frame_id'] = np.array([v.id.frame_id for v in views])
+        columns['stamp_ns'] = np.array([v.id.stamp_ns for v in views], dtype=np.int64)
     sky = [v.sky for v in views if v.sky is not None]
     if len(sky) == len(views):
         columns['sky'] = sky

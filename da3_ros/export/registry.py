@@ -151,6 +151,6 @@ def _check_sizes(scene: ExportScene) -> None:
         size = (view.camera.size.height, view.camera.size.width)
         if not size == view.depth.shape == view.image.shape[:2]:
             raise ExportError(
-                f'camera {view.frame.camera} at {view.frame.stamp_ns}: expected one size, got '
+                f'camera {view.id.camera} at {view.id.stamp_ns}: expected one size, got '
                 f'depth {view.depth.shape}, image {view.image.shape[:2]}, intrinsics {size}'
             )

@@ -15,6 +15,7 @@ from da3_ros.export.options import ExportOptions
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.se3 import transform_points
+from da3_ros.geometry.unproject import unproject_pixels
 from da3_ros.types import Mask, PosedSet, PosedView
 
 # A thinned scene is the same every time.
@@ -233,7 +234,7 @@ def view_names(scene: ExportScene) -> tuple[str, ...]:
     """Return for every view a file name without suffix: camera and stamp, or its number."""
     if scene.stills is not None:
         return tuple(f'{index:04d}' for index in range(len(scene.views)))
-    return distinct(f'{safe_name(v.frame.camera)}_{v.frame.stamp_ns}' for v in scene.views)
+    return distinct(f'{safe_name(v.id.camera)}_{v.id.stamp_ns}' for v in scene.views)
 
 
 def _kept(view: PosedView, min_confidence: float) -> Mask:
@@ -244,12 +245,11 @@ def _kept(view: PosedView, min_confidence: float) -> Mask:
 def _points_at(view: PosedView, flat: NDArray[np.intp]) -> ViewPoints:
     """Return the points of the pixels with these indices into the flattened image."""
     v, u = np.divmod(flat.astype(np.int64), view.depth.shape[1])
-    pixels = np.stack([u, v, np.ones_like(u)], axis=1).astype(np.float64)
-    depth = view.depth[v, u].astype(np.float64)
-    in_camera = pixels @ np.linalg.inv(view.camera.K).T * depth[:, None]
+    uv = np.stack([u, v], axis=1)
+    in_camera = unproject_pixels(uv, view.depth[v, u], view.camera.K)
     return ViewPoints(
         xyz=transform_points(view.world_from_camera, in_camera),
         rgb=view.image[v, u],
-        pixel_uv=np.stack([u, v], axis=1),
+        pixel_uv=uv,
         confidence=None if view.confidence is None else view.confidence[v, u],
     )

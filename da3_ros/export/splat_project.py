@@ -15,6 +15,7 @@ from da3_ros.export.gaussians import GaussianCloud
 from da3_ros.export.harmonics import harmonic_basis
 from da3_ros.export.splat_types import PosedCamera
 from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw
 from da3_ros.geometry.se3 import invert, transform_points
 
 MIN_ALPHA = 1 / 255
@@ -65,7 +66,7 @@ class ImageSplats:
 def prepare(cloud: GaussianCloud) -> PreparedCloud:
     """Return the cloud's Gaussians that are finite and not (nearly) transparent."""
     chosen = cloud.usable() & (cloud.opacities >= MIN_ALPHA)
-    rotation = _rotation_matrices(cloud.rotations_wxyz[chosen].astype(np.float64))
+    rotation = matrix_from_quaternion_xyzw(cloud.rotations_wxyz[chosen][:, [1, 2, 3, 0]])
     scales = cloud.scales[chosen].astype(np.float64)
     return PreparedCloud(
         means=cloud.means[chosen].astype(np.float64),
@@ -100,17 +101,6 @@ def project(cloud: PreparedCloud, camera: PosedCamera) -> ImageSplats:
         colour=_colours(cloud, ahead[seen], camera.world_from_camera[:3, 3]),
         depth=in_camera[seen, 2],
     )
-
-
-def _rotation_matrices(wxyz: FloatArray) -> FloatArray:
-    """Return (P, 3, 3) of quaternions (P, 4) of any length above 0."""
-    w, x, y, z = (wxyz / np.linalg.norm(wxyz, axis=1, keepdims=True)).T
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.moveaxis(np.array(rows), -1, 0)
 
 
 def _image_covariance(

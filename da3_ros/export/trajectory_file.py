@@ -1,4 +1,4 @@
-"""The whole way of the robot as one TUM file, beside the scenes."""
+"""The whole trajectory of the robot as one TUM file, beside the scenes."""
 
 from __future__ import annotations
 

@@ -64,8 +64,8 @@ def _paths(scene: ExportScene) -> dict[str, list[StampedPose]]:
     """Return the poses by the name of their file."""
     by_camera: dict[str, list[StampedPose]] = {}
     for view in scene.views:
-        pose = StampedPose(view.frame.stamp_ns, view.world_from_camera)
-        by_camera.setdefault(view.frame.camera, []).append(pose)
+        pose = StampedPose(view.id.stamp_ns, view.world_from_camera)
+        by_camera.setdefault(view.id.camera, []).append(pose)
     names = distinct(f'tum/camera_{safe_name(camera)}' for camera in by_camera)
     paths = {'tum/base.txt': list(scene.base_path)} if scene.base_path else {}
     paths.update({f'{n}.txt': p for n, p in zip(names, by_camera.values(), strict=True)})

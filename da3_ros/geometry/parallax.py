@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.parallax_spread import GRID, agreement, lowest, part_costs
 from da3_ros.geometry.se3 import invert
+from da3_ros.geometry.unproject import unproject_pixels
 
 Float32Array = NDArray[np.float32]
 
@@ -135,12 +136,12 @@ class _Views:
         matrices[:, :2, 2] -= 0.5
         step = max(1, math.isqrt(size[0] * size[1] // _POINTS))
         v, u = np.mgrid[step // 2 : size[1] : step, step // 2 : size[0] : step].reshape(2, -1)
-        rays = np.linalg.inv(matrices) @ np.stack([u, v, np.ones_like(u)]).astype(np.float64)
+        uv = np.stack([u, v], axis=-1)
         points, values = [], []
-        for image, ray, z in zip(shown, rays, depth, strict=True):
+        for image, matrix, z in zip(shown, matrices, depth, strict=True):
             near = cv2.resize(z.astype(np.float32), size, interpolation=cv2.INTER_NEAREST)[v, u]
             known = np.isfinite(near) & (near > 0)
-            points.append(ray[:, known] * near[known])
+            points.append(unproject_pixels(uv[known], near[known], matrix).T)
             values.append(image[v[known], u[known]])
         return _Views(shown, matrices, np.asarray(camera_from_world, np.float64), points, values)
 

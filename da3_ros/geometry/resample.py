@@ -64,6 +64,37 @@ class PixelMap:
         # Resizing keeps borders, at -0.5, on borders.
         return PixelMap(scale_u, (scale_u - 1) / 2 - left_px, scale_v, (scale_v - 1) / 2 - top_px)
 
+    @staticmethod
+    def whole(target: ImageSize, source: ImageSize) -> PixelMap:
+        """Return the map of a target that as a whole was resized to the source."""
+        return PixelMap.placed(source.width / target.width, source.height / target.height, 0, 0)
+
+    def inverse(self) -> PixelMap:
+        """Return where the pixels of the source lie in the target."""
+        return PixelMap(
+            1 / self.scale_u,
+            -self.shift_u / self.scale_u,
+            1 / self.scale_v,
+            -self.shift_v / self.scale_v,
+        )
+
+    def rotated(self, quarter_turns: int, target: ImageSize, source: ImageSize) -> PixelMap:
+        """Return the map between both images rotated clockwise by so many quarters.
+
+        Args:
+            quarter_turns: of both images.
+            target: size of the target before the rotation.
+            source: size of the source before it.
+        """
+        found = self
+        for _ in range(quarter_turns % 4):
+            # A row v of an image becomes the column H - 1 - v.
+            shift_u = (source.height - 1) - found.shift_v - found.scale_v * (target.height - 1)
+            found = PixelMap(found.scale_v, shift_u, found.scale_u, found.shift_u)
+            target = ImageSize(target.width, target.height)
+            source = ImageSize(source.width, source.height)
+        return found
+
     def camera(self, source: PinholeCamera, size: ImageSize) -> PinholeCamera:
         """Return the camera of the target image, given that of the source image."""
         fx, fy = source.K[0, 0] / self.scale_u, source.K[1, 1] / self.scale_v
@@ -162,6 +193,21 @@ class DepthResampler:
     def mask(self, values: Mask) -> Mask:
         """Return a mask (H, W) at the new resolution, False where it is not covered."""
         return np.asarray(self.nearest(values) & self._inside)
+
+
+def resampled_mask(values: Mask, pixel_map: PixelMap, size: ImageSize) -> Mask:
+    """Return a mask (H, W) at another resolution, by nearest pixel, False where not covered.
+
+    Args:
+        values: the mask.
+        pixel_map: where the target's pixels lie in it.
+        size: of the target.
+    """
+    height, width = values.shape
+    u = _axis(pixel_map.scale_u, pixel_map.shift_u, size.width, width)
+    v = _axis(pixel_map.scale_v, pixel_map.shift_v, size.height, height)
+    near = values[v.nearest][:, u.nearest]
+    return np.asarray(near & v.inside[:, None] & u.inside)
 
 
 def _within(axis: _Axis) -> _Axis:

@@ -39,6 +39,16 @@ def matrix_from_quaternion_xyzw(quaternion_xyzw: ArrayLike) -> FloatArray:
     return np.asarray(flat, dtype=np.float64).reshape(*quaternion.shape[:-1], 3, 3)
 
 
+def rotation_from_rpy(rpy_rad: ArrayLike) -> FloatArray:
+    """Return the rotation (..., 3, 3) of roll, pitch, yaw (..., 3) about fixed x, y, z, in order.
+
+    Source: REP 103, the fixed-axis form, as in a URDF's origin.
+    """
+    angles = np.asarray(rpy_rad, dtype=np.float64)
+    flat = _rotations().from_euler('xyz', angles.reshape(-1, 3)).as_matrix()
+    return np.asarray(flat, dtype=np.float64).reshape(*angles.shape[:-1], 3, 3)
+
+
 def rotation_angle_rad(rotation: ArrayLike) -> FloatArray:
     """Return the angle in [0, pi] of rotations (..., 3, 3), accurate also near 0 and pi."""
     matrix = np.asarray(rotation, dtype=np.float64)

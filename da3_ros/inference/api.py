@@ -37,6 +37,7 @@ from da3_ros.model.config import NetworkConfig
 from da3_ros.model.outputs import NetworkOutput
 from da3_ros.model.presets import CAUTIONS, Caution, preset
 from da3_ros.model.single_view import SingleViewNetwork
+from da3_ros.notes import Note
 
 __all__ = ['DepthAnything3', 'PoseAlignment', 'Prediction']
 
@@ -360,7 +361,8 @@ class DepthAnything3(NetworkRunner):
         else:
             raise failure
         if side != process_res:
-            note = f'memory ran out; images were processed at {side} instead of {process_res} px'
+            text = f'memory ran out; images were processed at {side} instead of {process_res} px'
+            note = Note('images_smaller', text, {'side_px': side, 'asked_px': process_res})
             output = replace(output, notes=(note, *output.notes))
         return output, processed, given
 

@@ -32,6 +32,7 @@ from da3_ros.model.config import SingleViewConfig
 from da3_ros.model.outputs import NetworkOutput
 from da3_ros.model.presets import Caution
 from da3_ros.model.sky import SKY_SCORE
+from da3_ros.notes import Note, joined
 from da3_ros.types import CameraFrame, KnownPoses, ViewPrediction, Window, WindowPrediction
 
 _logger = logging.getLogger(__name__)
@@ -124,7 +125,8 @@ class Da3Estimator:
             return self._predict(frames, processed, known)
         except ModelError as error:
             prediction = self._predict(frames, processed, GivenCameras(None, None))
-            note = f'with the known poses the network gave nothing usable ({error})'
+            text = f'with the known poses the network gave nothing usable ({error})'
+            note = Note('known_poses_unusable', text)
             return replace(prediction, notes=(note, *prediction.notes))
 
     def with_gaussians(self, scene: ExportScene) -> ExportScene:
@@ -199,7 +201,7 @@ def _poses_of_single_views(
     if is_metric and known is not None and known.frame_from_camera is not None:
         poses = known.frame_from_camera
         return np.asarray(invert(poses[0]) @ poses)
-    hint = known.note if known is not None and known.note else 'no odometry, no rig'
+    hint = (joined(known.notes) if known else '') or 'no odometry, no rig'
     ways = 'use one camera and windows of one set, or a network that predicts poses'
     if is_metric:
         ways += f', or let odometry tell the poses of all views ({hint})'
@@ -296,6 +298,7 @@ def _view(
         calibrated_camera=None if calibration is None else placement.camera(calibration),
         confidence=None if prediction.conf is None else prediction.conf[index],
         sky=None if prediction.sky is None else prediction.sky[index],
+        pixel_map=placement.pixel_map,
     )
 
 

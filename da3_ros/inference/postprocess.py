@@ -168,7 +168,7 @@ def to_prediction(output: NetworkOutput, images: NDArray[np.uint8]) -> Predictio
         scale_factor=float(output.scale_factor[0])
         if is_metric and output.scale_factor is not None
         else None,
-        notes=output.notes,
+        notes=tuple(note.text for note in output.notes),
         aux={name: tensor[0].float().cpu().numpy() for name, tensor in output.aux.items()},
     )
 

@@ -24,7 +24,7 @@ from da3_ros.export.scene import ExportScene, OriginalImage, StillImages
 from da3_ros.export.splat_types import posed_cameras
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.se3 import invert, nearest_rigid
-from da3_ros.types import CameraFrame, PosedView
+from da3_ros.types import PosedView, ViewId
 
 if TYPE_CHECKING:
     from da3_ros.inference.postprocess import Prediction
@@ -188,7 +188,7 @@ def scene_of(prediction: Prediction) -> ExportScene:
         poses = [invert(nearest_rigid(extrinsics)) for extrinsics in prediction.extrinsics]
     views = tuple(
         PosedView(
-            frame=CameraFrame(_CAMERA, index * _NS_PER_S, '', images[index]),
+            id=ViewId(_CAMERA, index * _NS_PER_S, ''),
             depth=prediction.depth[index],
             image=images[index],
             camera=camera,

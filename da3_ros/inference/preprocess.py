@@ -23,6 +23,7 @@ from torch import Tensor
 
 from da3_ros.errors import PreprocessError
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.geometry.resample import PixelMap
 from da3_ros.model.config import PATCH_SIZE
 
 ResizeMethod = Literal[
@@ -59,6 +60,16 @@ class Placement:
     def camera(self, original: PinholeCamera) -> PinholeCamera:
         """Return the camera of the processed image, given that of the original."""
         return original.resized(self.resized).cropped(self.left_px, self.top_px, self.size)
+
+    @property
+    def pixel_map(self) -> PixelMap:
+        """Where the pixels of the original lie in the processed image."""
+        return PixelMap.placed(
+            self.resized.width / self.original.width,
+            self.resized.height / self.original.height,
+            self.left_px,
+            self.top_px,
+        )
 
     def matrix(self, intrinsics: ArrayLike) -> NDArray[np.float32]:
         """Return K (3, 3) of the processed image, first pixel centre at (0.5, 0.5)."""

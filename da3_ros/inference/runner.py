@@ -1,7 +1,6 @@
 """A network together with how it is run: number formats, chunks, and what to do without memory."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 import logging
 from typing import Any
@@ -16,6 +15,7 @@ from da3_ros.inference.out_of_memory import (
     is_out_of_memory,
     memory_message,
 )
+from da3_ros.inference.tf32 import float32_products
 from da3_ros.model.arithmetic import Arithmetic, Precision, apply_arithmetic
 from da3_ros.model.build import Network
 from da3_ros.model.capabilities import Capabilities, capabilities
@@ -25,16 +25,19 @@ from da3_ros.model.outputs import NetworkOutput
 from da3_ros.model.ray_pose import RaySampler
 from da3_ros.model.sampling import PixelSampler
 from da3_ros.model.single_view import SingleViewNetwork
+from da3_ros.notes import Note
 
-UNUSED_INTRINSICS = (
+UNUSED_INTRINSICS = Note(
+    'intrinsics_unused',
     'intrinsics were given without extrinsics: the network takes no intrinsics alone, so they '
-    'were not used'
+    'were not used',
 )
-UNUSED_CAMERAS = (
+UNUSED_CAMERAS = Note(
+    'cameras_unused',
     'this network sees each image alone: the given extrinsics were not used, and depth was not '
-    'brought to their scale'
+    'brought to their scale',
 )
-NO_RAYS = 'this network predicts no cameras: use_ray_pose has no effect'
+NO_RAYS = Note('rays_unused', 'this network predicts no cameras: use_ray_pose has no effect')
 
 _logger = logging.getLogger(__name__)
 
@@ -209,10 +212,10 @@ class NetworkRunner(nn.Module):
 
     def _within_memory(
         self, image: Tensor, run: Callable[[int], NetworkOutput], allow_smaller: bool
-    ) -> tuple[NetworkOutput, tuple[str, ...]]:
+    ) -> tuple[NetworkOutput, tuple[Note, ...]]:
         """Return the output for the largest chunk that goes, and a note if it is smaller."""
         chunk = min(self.view_chunk, image.shape[:2].numel())
-        note: tuple[str, ...] = ()
+        note: tuple[Note, ...] = ()
         while True:
             try:
                 with float32_products(self.device, tf32=self._arithmetic.tf32):
@@ -228,37 +231,15 @@ class NetworkRunner(nn.Module):
             if not allow_smaller or chunk == 1:
                 raise MemoryExceededError(message) from cause
             chunk = max(1, chunk // 2)
-            note = (f'memory ran out; views were computed in chunks of {chunk}',)
+            text = f'memory ran out; views were computed in chunks of {chunk}'
+            note = (Note('views_in_chunks', text, {'chunk': chunk}),)
             _logger.warning('%s; trying chunks of %d', message, chunk)
             if self.device.type == 'cuda':
                 torch.cuda.empty_cache()
 
-    def _unused(self, extrinsics: bool, intrinsics: bool, use_ray_pose: bool) -> tuple[str, ...]:
+    def _unused(self, extrinsics: bool, intrinsics: bool, use_ray_pose: bool) -> tuple[Note, ...]:
         """Return notes on what was given and has no effect."""
         if not isinstance(self.model, SingleViewNetwork):
             return (UNUSED_INTRINSICS,) if intrinsics and not extrinsics else ()
         notes = (UNUSED_CAMERAS,) if extrinsics else ()
         return (*notes, NO_RAYS) if use_ray_pose else notes
-
-
-@contextmanager
-def float32_products(device: torch.device, *, tf32: bool) -> Iterator[None]:
-    """Let float32 mean float32 on CUDA, whatever the process has set, unless TF32 is wanted."""
-    if device.type != 'cuda':
-        yield
-        return
-    matmul: Any = torch.backends.cuda.matmul
-    cudnn: Any = torch.backends.cudnn
-    value: str | bool
-    if hasattr(cudnn, 'conv'):
-        switches, name, value = (matmul, cudnn.conv), 'fp32_precision', 'tf32' if tf32 else 'ieee'
-    else:  # before torch 2.9
-        switches, name, value = (matmul, cudnn), 'allow_tf32', tf32
-    before = [getattr(switch, name) for switch in switches]
-    try:
-        for switch in switches:
-            setattr(switch, name, value)
-        yield
-    finally:
-        for switch, old in zip(switches, before, strict=True):
-            setattr(switch, name, old)

@@ -59,6 +59,7 @@ def with_gaussians(
                 camera=placement.camera(view.camera),
                 confidence=None if prediction.conf is None else prediction.conf[index],
                 sky=None if prediction.sky is None else prediction.sky[index],
+                input=None,
             )
         )
     return replace(scene, views=tuple(found), gaussians=gaussian_cloud(prediction))

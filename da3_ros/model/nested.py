@@ -24,6 +24,7 @@ from da3_ros.model.ray_pose import RaySampler
 from da3_ros.model.sampling import PixelSampler, SeededPixelSampler, quantile
 from da3_ros.model.single_view import SingleViewNetwork
 from da3_ros.model.sky import FAR_QUANTILE, MIN_PIXELS, SKY_SCORE
+from da3_ros.notes import Note
 
 MIN_METRIC_DEPTH_M = 1e-2
 MIN_DEPTH = 1e-3
@@ -38,7 +39,7 @@ class SceneScale:
     metres_per_unit: float
     """NaN when it could not be found."""
 
-    note: str = ''
+    note: Note | None = None
     """Why it could not be found."""
 
 
@@ -173,8 +174,12 @@ def scene_scale(
     if trusted.shape[0] <= MIN_PIXELS:
         return SceneScale(
             math.nan,
-            f'no metric scale: only {trusted.shape[0]} pixels are not sky; depth and poses keep '
-            "the network's own unit",
+            Note(
+                'no_metric_scale',
+                f'no metric scale: only {trusted.shape[0]} pixels are not sky; depth and poses '
+                "keep the network's own unit",
+                {'pixels': trusted.shape[0]},
+            ),
         )
     median = quantile(trusted, 0.5, sampler, with_replacement=False)
     is_good = (confidence >= median) & ground
@@ -185,8 +190,12 @@ def scene_scale(
     if not (math.isfinite(scale) and scale > 0):
         return SceneScale(
             math.nan,
-            'no metric scale: no pixel has usable depth in both networks; depth and poses keep '
-            "the network's own unit",
+            Note(
+                'no_metric_scale',
+                'no metric scale: no pixel has usable depth in both networks; depth and poses '
+                "keep the network's own unit",
+                {'pixels': 0},
+            ),
         )
     return SceneScale(scale)
 

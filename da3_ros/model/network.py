@@ -23,10 +23,12 @@ from da3_ros.model.outputs import EncodedViews, FusedViews, Gaussians, NetworkOu
 from da3_ros.model.patch_embed import patch_grid
 from da3_ros.model.pose_encoding import decode_cameras, invert_rigid
 from da3_ros.model.ray_pose import RaySampler, cameras_from_rays
+from da3_ros.notes import Note
 
-PREDICTED_INTRINSICS = (
+PREDICTED_INTRINSICS = Note(
+    'intrinsics_predicted',
     'extrinsics were given without intrinsics: the network first predicted the intrinsics that '
-    'went in with them'
+    'went in with them',
 )
 
 Rows = Sequence[tuple[int, int]]
@@ -94,7 +96,7 @@ class AnyViewNetwork(nn.Module):
                 f'{self.config.name} predicts no Gaussians; da3-giant and da3nested-giant-large do'
             )
         encoded = self.encode(images, export_layers, chunk)
-        notes: tuple[str, ...] = ()
+        notes: tuple[Note, ...] = ()
         if extrinsics is not None and intrinsics is None:
             # Only the cameras of this first pass are needed, so no dense head runs in it.
             first = self.pose_encoding(self.fuse(encoded, strategy=strategy))

@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from da3_ros.notes import Note
+
 ReferenceStrategy = Literal['saddle_balanced', 'saddle_sim_range', 'first', 'middle']
 """How the reference view of a window is chosen."""
 
@@ -122,7 +124,7 @@ class NetworkOutput:
     """(B,) float64, metres per unit of the any-view branch, already applied; NaN for scenes
     where it could not be found. None for networks that do not estimate it."""
 
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     """What a user should know about how this came about; empty when nothing."""
 
     @property

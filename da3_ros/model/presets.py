@@ -80,7 +80,7 @@ class Caution:
     """What whoever looks at the results of a network has to be told."""
 
     brief: str
-    """For what comes with every window; no semicolon, which divides notes."""
+    """For what comes with every window."""
     text: str
     """The same with its reason and with what to do."""
 

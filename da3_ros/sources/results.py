@@ -22,7 +22,7 @@ from da3_ros.export.scene import ExportScene, StillImages
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.se3 import homogeneous, invert
 from da3_ros.inference.prediction_export import ASSUMED_FIELD_OF_VIEW_DEG
-from da3_ros.types import CameraFrame, ColourImage, PosedView
+from da3_ros.types import ColourImage, PosedView, ViewId
 
 Array = np.ndarray[Any, Any]
 
@@ -93,7 +93,7 @@ def _results(arrays: Mapping[str, Array]) -> SavedResults:
             has_intrinsics=all('intrinsics' in group for group in groups),
             has_poses=all('extrinsics' in group for group in groups),
         )
-    views.sort(key=lambda view: view.frame.stamp_ns)
+    views.sort(key=lambda view: view.id.stamp_ns)
     scene = ExportScene(tuple(views), is_metric, stills=stills)
     return SavedResults(scene, all('image' in group for group in groups))
 
@@ -146,7 +146,7 @@ def _views(group: Mapping[str, Array], *, corner_origin: bool, first: int) -> It
         name = str(group['camera'][index]) if 'camera' in group else 'image'
         frame_id = str(group['frame_id'][index]) if 'frame_id' in group else ''
         yield PosedView(
-            frame=CameraFrame(name, int(stamps[index]), frame_id, image),
+            id=ViewId(name, int(stamps[index]), frame_id),
             depth=depth[index],
             image=image,
             camera=camera,

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from da3_ros.errors import GeometryError, StreamError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.geometry.frames import BODY_FROM_OPTICAL
+from da3_ros.geometry.resample import PixelMap
 from da3_ros.geometry.se3 import invert, nearest_rigid, require_rigid
 from da3_ros.geometry.sim3 import Sim3
 from da3_ros.stream.alignment import Anchor, PlacedView, ViewKey, known_depth
 from da3_ros.stream.rig import BasePose, Poses, base_pose
 from da3_ros.types import (
+    CameraFrame,
     FloatImage,
     FrameSet,
+    InputGeometry,
     PosedSet,
     PosedView,
     ViewPrediction,
     Window,
     WindowPrediction,
 )
+
+_Pixels = TypeVar('_Pixels', bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,22 +174,10 @@ def place_set(window_set: WindowSet, world_from_window: Sim3, layout: Layout) ->
     views: list[PosedView] = []
     anchors: dict[ViewKey, Anchor] = {}
     for frame, view in zip(window_set.frames.frames, window_set.views, strict=True):
-        said = view.prediction
-        pose = poses[frame.camera]
-        depth = _world_depth(said, world_from_window.scale)
-        anchors[view.key] = Anchor(pose, depth, said.confidence)
-        views.append(
-            PosedView(
-                frame=frame,
-                depth=depth,
-                image=said.image,
-                camera=said.calibrated_camera or said.camera,
-                is_calibrated=said.calibrated_camera is not None,
-                world_from_camera=pose,
-                confidence=said.confidence,
-                sky=said.sky,
-            )
-        )
+        depth = _world_depth(view.prediction, world_from_window.scale)
+        posed = _posed_view(frame, view.prediction, poses[frame.camera], depth)
+        anchors[view.key] = Anchor(posed.world_from_camera, depth, posed.confidence)
+        views.append(posed)
     base_from_world = invert(world_from_base)
     seen = {camera: nearest_rigid(base_from_world @ pose) for camera, pose in poses.items()}
     return PlacedSet(
@@ -192,6 +187,32 @@ def place_set(window_set: WindowSet, world_from_window: Sim3, layout: Layout) ->
         base=base,
         calibrated=sum(camera in rig for camera in raw),
     )
+
+
+def pixel_map_of(frame: CameraFrame, view: ViewPrediction) -> PixelMap:
+    """Return where the pixels of a frame's image lie in the view that was estimated of it."""
+    return view.pixel_map or PixelMap.whole(frame.size, view.camera.size)
+
+
+def _posed_view(
+    frame: CameraFrame, said: ViewPrediction, world_from_camera: FloatArray, depth: FloatImage
+) -> PosedView:
+    return PosedView(
+        id=frame.id,
+        depth=depth,
+        image=_own(said.image),
+        camera=said.calibrated_camera or said.camera,
+        is_calibrated=said.calibrated_camera is not None,
+        world_from_camera=world_from_camera,
+        confidence=None if said.confidence is None else _own(said.confidence),
+        sky=None if said.sky is None else _own(said.sky),
+        input=InputGeometry(frame.size, frame.calibration, pixel_map_of(frame, said)),
+    )
+
+
+def _own(pixels: NDArray[_Pixels]) -> NDArray[_Pixels]:
+    """Return pixels that keep no other view's in memory, as slices of a window's array do."""
+    return pixels if pixels.base is None else pixels.copy()
 
 
 def _placed_view(key: ViewKey, view: ViewPrediction) -> PlacedView:

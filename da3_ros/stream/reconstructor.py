@@ -11,6 +11,7 @@ import numpy as np
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import invert
 from da3_ros.geometry.sim3 import Sim3
+from da3_ros.notes import Note
 from da3_ros.stream.alignment import (
     Anchor,
     SharedViews,
@@ -20,6 +21,7 @@ from da3_ros.stream.alignment import (
     compare_shared,
     known_depth,
 )
+from da3_ros.stream.input_views import InputViews
 from da3_ros.stream.odometry_scale import Ratio
 from da3_ros.stream.placing import (
     Layout,
@@ -62,6 +64,14 @@ _RIG_NOTE_M = 0.05
 _SPREAD_NOISE = 0.05
 # Of the logarithm of the median depth, from a window to the next one without shared views.
 _NOTED_CHANGE = math.log(1.5)
+_NOTHING_SHARED = Note(
+    'no_shared_views',
+    'no view is shared with earlier windows: the rig is placed where it was last',
+)
+_BY_ODOMETRY = Note(
+    'placed_by_odometry',
+    'no view is shared with earlier windows: the rig is placed by odometry alone',
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +110,7 @@ class _Measured:
     scale: WorldScale
     prediction: WindowPrediction
     known: KnownPoses
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
     """Of the estimator and of the choice of the scale's source."""
     way: Ratio | None
     """What odometry said up to now without being sure."""
@@ -133,6 +143,8 @@ class Reconstructor:
         in_odometry_frame: give sets in the odometry's frame, each base where the odometry has it:
             for a world frame that others connect to the base. A set without odometry keeps its
             distance to the one before.
+        quarter_turns: camera name to clockwise quarters that make its images upright, which is
+            how the estimator sees them; the others are upright.
 
     Raises:
         StreamError: the rig calibration is not rigid.
@@ -146,8 +158,10 @@ class Reconstructor:
         scale_source: ScaleChoice = 'auto',
         *,
         in_odometry_frame: bool = False,
+        quarter_turns: Mapping[str, int] | None = None,
     ) -> None:
         self._in_odometry_frame = in_odometry_frame
+        self._views = InputViews(quarter_turns or {})
         self._estimator = estimator
         self._scale_source = scale_source
         self._rig = checked_rig(rig)
@@ -182,7 +196,8 @@ class Reconstructor:
             StreamError: the estimator returned another number of views than the window has.
         """
         start_s = self._clock()
-        prediction = self._estimator.estimate(window)
+        said = self._estimator.estimate(self._views.upright(window))
+        prediction = self._views.as_taken(window, said)
         estimate_s = self._clock() - start_s
         reason = refusal(window, prediction)
         if reason:
@@ -190,7 +205,9 @@ class Reconstructor:
             return WindowResult(window.index, len(window.sets), (), report, estimate_s)
         measured = self._measure(window, window_sets(window, prediction), prediction)
         self._world, new_sets, report = self._place(measured)
-        return WindowResult(window.index, len(window.sets), new_sets, report, estimate_s)
+        wanted = {view.id for posed in new_sets for view in posed.views}
+        images = {frame.id: frame.image for frame in window.views if frame.id in wanted}
+        return WindowResult(window.index, len(window.sets), new_sets, report, estimate_s, images)
 
     def _measure(
         self, window: Window, sets: tuple[WindowSet, ...], prediction: WindowPrediction
@@ -203,20 +220,20 @@ class Reconstructor:
         is_followed = before.scale is not None and before.scale.is_metric and chain is not None
         state = OdometryState(before.scale, chain, before.way)
         candidates, way = metric_candidates(window, sets, prediction, self._rig, noise, state)
-        metric, note = choose_metric(self._scale_source, candidates, is_metric=is_followed)
+        metric, chosen = choose_metric(self._scale_source, candidates, is_metric=is_followed)
         gathering: MetricSource | None = (
             'odometry' if candidates['odometry'].is_gathering else None
         )
         scale = next_scale(before.scale, chain, metric, gathering)
         known = window.known_poses()
-        notes = (*prediction.notes, note, '' if note else known.note)
+        notes = (*prediction.notes, *(chosen or known.notes))
         if scale.has_jumped or (way and before.scale is None):
             # The world's unit is another one than that in which the way was measured.
             way = way.scaled(scale.scale) if way and not scale.has_jumped else None
         depth = typical_depth([known_depth(view.prediction) for view in sets[-1].views])
         typical = depth * scale.scale
         if shared is None and scale.is_metric and before.scale and before.scale.is_metric:
-            notes = (*notes, _changed_depth(before.typical, typical))
+            notes = (*notes, *_changed_depth(before.typical, typical))
         return _Measured(sets, shared, scale, prediction, known, notes, way, typical)
 
     def _place(self, m: _Measured) -> tuple[_World, tuple[PosedSet, ...], AlignmentReport]:
@@ -245,8 +262,7 @@ class Reconstructor:
             if not is_known:
                 new_sets.append(moved_set(placed.posed, given_from_world))
         report = _with_rig_residuals(report, placed_sets)
-        notes = [report.note, *m.notes, _rig_note(report)]
-        report = replace(report, note='; '.join(filter(None, notes)))
+        report = replace(report, notes=(*report.notes, *m.notes, *_rig_notes(report)))
         start = before.start
         if start is None and placed_sets:
             start = placed_sets[0].posed.views[0].world_from_camera[:3, 3]
@@ -258,6 +274,7 @@ class Reconstructor:
 
 def _align(m: _Measured, before: _World) -> tuple[Sim3, AlignmentReport]:
     """Return the window's place and the report about it."""
+    of_scale = () if m.scale.note is None else (m.scale.note,)
     report = AlignmentReport(
         method='first',
         shared_views=0,
@@ -268,7 +285,7 @@ def _align(m: _Measured, before: _World) -> tuple[Sim3, AlignmentReport]:
         rotation_residual_rad=math.nan,
         translation_residual=math.nan,
         depth_residual=math.nan,
-        note=m.scale.note,
+        notes=of_scale,
         is_new_unit=m.scale.is_new_unit,
         conditioning=m.prediction.conditioning,
         views=len(m.prediction.views),
@@ -278,7 +295,8 @@ def _align(m: _Measured, before: _World) -> tuple[Sim3, AlignmentReport]:
         poses = before.stretched(m.shared.world_poses, m.scale.factor)
         alignment = align(replace(m.shared, world_poses=poses), m.scale.scale)
         outliers = m.shared.outliers
-        note = f'{outliers} shared views have contradicting poses and were left out'
+        text = f'{outliers} shared views have contradicting poses and were left out'
+        note = Note('views_contradict', text, {'views': outliers})
         report = replace(
             report,
             method='shared_views',
@@ -286,25 +304,25 @@ def _align(m: _Measured, before: _World) -> tuple[Sim3, AlignmentReport]:
             rotation_residual_rad=alignment.rotation_residual_rad,
             translation_residual=alignment.translation_residual,
             depth_residual=m.shared.depth_spread,
-            note='; '.join(filter(None, [m.scale.note, note if outliers else ''])),
+            notes=(*of_scale, note) if outliers else of_scale,
         )
         return alignment.world_from_window, report
     window_from_base = scaled_base(m.sets[0], m.scale.scale, before.layout)
     world_from_base = before.world_from_base
     if world_from_base is None:
         return align_pose(np.eye(4), window_from_base, m.scale.scale), report
-    text = 'no view is shared with earlier windows: the rig is placed where it was last'
+    note = _NOTHING_SHARED
     method: AlignmentMethod = 'dead_reckoning'
     odometry = odometry_base(m.sets[0], before.layout)
     if odometry is not None and before.odometry_from_base is not None and m.scale.is_metric:
-        text = 'no view is shared with earlier windows: the rig is placed by odometry alone'
-        method = 'odometry'
+        note, method = _BY_ODOMETRY, 'odometry'
         world_from_base = world_from_base @ invert(before.odometry_from_base) @ odometry
-    report = replace(report, method=method, note='; '.join(filter(None, [text, m.scale.note])))
+    report = replace(report, method=method, notes=(note, *of_scale))
     return align_pose(world_from_base, window_from_base, m.scale.scale), report
 
 
 def _refused(scale: WorldScale | None, reason: str) -> AlignmentReport:
+    text = f'window refused, its sets are left to the next one: {reason}'
     return AlignmentReport(
         method='first' if scale is None else 'dead_reckoning',
         shared_views=0,
@@ -315,7 +333,7 @@ def _refused(scale: WorldScale | None, reason: str) -> AlignmentReport:
         rotation_residual_rad=math.nan,
         translation_residual=math.nan,
         depth_residual=math.nan,
-        note=f'window refused, its sets are left to the next one: {reason}',
+        notes=(Note('window_refused', text),),
     )
 
 
@@ -328,17 +346,18 @@ def _position_noise(prediction: WindowPrediction) -> float:
     return _SPREAD_NOISE * rms(np.linalg.norm(centres - centres.mean(axis=0), axis=1))
 
 
-def _changed_depth(before: float, now: float) -> str:
+def _changed_depth(before: float, now: float) -> tuple[Note, ...]:
     """Return a note where depth changed as it hardly does from one window to the next.
 
     Without shared views nothing else tells that one of two measurements of the unit was wrong.
     """
     if not (before > 0 and now > 0) or abs(math.log(now / before)) < _NOTED_CHANGE:
-        return ''
-    return (
+        return ()
+    text = (
         f'no view is shared with the window before, and depth is {now / before:.2g} times what it '
         'was there: the scene, or the metre'
     )
+    return (Note('depth_changed', text, {'factor': now / before}),)
 
 
 def _in_new_unit(world: _World, factor: float) -> _World:
@@ -369,11 +388,12 @@ def _with_rig_residuals(report: AlignmentReport, placed_sets: list[PlacedSet]) -
     )
 
 
-def _rig_note(report: AlignmentReport) -> str:
+def _rig_notes(report: AlignmentReport) -> tuple[Note, ...]:
     angle, distance = report.rig_rotation_residual_rad, report.rig_translation_residual
     if not (angle > _RIG_NOTE_RAD or distance > _RIG_NOTE_M):
-        return ''
-    return (
+        return ()
+    text = (
         'network and rig calibration disagree about the base by up to '
         f'{distance:.3g} (RMS, world units) and {math.degrees(angle):.2g} deg'
     )
+    return (Note('rig_contradicts', text, {'distance': distance, 'angle_rad': angle}),)

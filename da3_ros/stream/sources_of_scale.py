@@ -12,6 +12,7 @@ from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.parallax import metres_by_parallax
 from da3_ros.geometry.se3 import invert
 from da3_ros.geometry.umeyama import spread
+from da3_ros.notes import Note
 from da3_ros.stream.alignment import PlacedView
 from da3_ros.stream.odometry_scale import Ratio, ratio_to_odometry, remembered
 from da3_ros.stream.placing import WindowSet
@@ -29,12 +30,14 @@ _UNCONFIRMED = 0.3
 # A world's unit that is known better is looked for near it only.
 _KNOWN_WELL = 0.1
 _AGREEING_SIGMAS = 3.0
-TOLD_ONLY = (
+GIVEN_ONLY = Note(
+    'distances_given_only',
     'no metres: the images do not tell how far the cameras are apart relative to depth, and the '
-    'distances that the network was told are no evidence'
+    'distances that the network was given are no evidence',
 )
-ONE_DISTANCE = (
-    'no metres: one distance between cameras fits any scale, and the images do not confirm it'
+ONE_DISTANCE = Note(
+    'one_distance',
+    'no metres: one distance between cameras fits any scale, and the images do not confirm it',
 )
 
 
@@ -110,8 +113,10 @@ def _odometry_problem(window: Window, count: int) -> str:
     views = len(window.views)
     if count > 1 or (count and views == 1):
         return ''
-    note = next((s.prior.note for s in window.sets if s.prior and s.prior.note), '')
-    reason = note or ('no transform of it came' if count else 'is prior_frame set?')
+    notes = next((s.prior.notes for s in window.sets if s.prior and s.prior.notes), ())
+    reason = ', '.join(note.text for note in notes) or (
+        'no transform of it came' if count else 'is prior_frame set?'
+    )
     return f'odometry tells {count} of {views} poses ({reason})'
 
 
@@ -126,7 +131,7 @@ def _odometry(
     """Return what odometry measures, and what it adds to later windows."""
     unit_sigma, share, seen = prediction.unit_sigma, COMMON_SHARE, None
     if unit_sigma is None and prediction.conditioning != 'none':
-        return MetricCandidate('odometry', None, doubt=TOLD_ONLY), state.way
+        return MetricCandidate('odometry', None, doubt=GIVEN_ONLY), state.way
     predicted = np.array([view.window_from_camera for view in views])
     overlap = len(window.sets) / window.new_sets
     ratio = ratio_to_odometry(predicted, np.array(told), position_noise, overlap)
@@ -176,7 +181,7 @@ def _rig(
         # The estimator has compared the images already.
         placed = scale_from_rig(pairs, position_noise)
         if unit is None or placed is None:
-            return MetricCandidate('rig', None, doubt='' if unit is not None else TOLD_ONLY)
+            return MetricCandidate('rig', None, doubt=GIVEN_ONLY if unit is None else None)
         return MetricCandidate('rig', placed.with_unit(unit))
     close = scale_from_rig(pairs, position_noise, _CLOSE_SIGMA)
     newest, calibrated = sets[-1], pairs[-1][1]

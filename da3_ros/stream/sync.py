@@ -163,7 +163,9 @@ class Synchronizer:
         self._arrivals = 0
         self._first_ns: int | None = None
         self._newest_ns = 0
-        self._last_set: FrameSet | None = None
+        # Of the last set, without its images.
+        self._last_ns: int | None = None
+        self._last_missing: tuple[str, ...] = ()
 
     def push(self, frame: CameraFrame) -> list[FrameSet]:
         """Take one frame and return the sets that are ready now, oldest first."""
@@ -274,11 +276,10 @@ class Synchronizer:
         newest = self._newest[index]
         if newest is not None and frame.stamp_ns <= newest:
             return 'duplicate' if frame.stamp_ns == newest else 'out_of_order'
-        last = self._last_set
-        if last is not None:
-            after_ns = frame.stamp_ns - last.stamp_ns
+        if self._last_ns is not None:
+            after_ns = frame.stamp_ns - self._last_ns
             # A camera that its set did not wait for: the frame must not start a set of its own.
-            missed_it = frame.camera in last.missing and after_ns <= self._tolerance_ns
+            missed_it = frame.camera in self._last_missing and after_ns <= self._tolerance_ns
             if after_ns <= 0 or missed_it:
                 return 'late'
         return None
@@ -400,8 +401,8 @@ class Synchronizer:
         missing = tuple(name for i, name in enumerate(self._cameras) if i not in match)
         self._sets += 1
         self._partial_sets += bool(missing)
-        self._last_set = FrameSet(stamp_ns, frames, missing)
-        return self._last_set
+        self._last_ns, self._last_missing = stamp_ns, missing
+        return FrameSet(stamp_ns, frames, missing)
 
 
 def _rank(match: dict[int, CameraFrame]) -> tuple[int, int]:

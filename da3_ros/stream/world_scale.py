@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import math
 from typing import Literal
 
+from da3_ros.notes import Note
 from da3_ros.stream.scale import FUSED_FLOOR, LogScale
 from da3_ros.types import ScaleSource
 
@@ -35,6 +36,10 @@ _NAMES: dict[MetricSource, ScaleChoice] = {
     'estimator': 'metric_model',
     'camera_info': 'camera_info',
 }
+_NO_METRES = Note(
+    'no_metric_source', 'no metric source: the world has the unit of the first window'
+)
+_KEPT = Note('scale_kept', 'the scale could not be measured: that of the window before was kept')
 _LOST_SIGMA = 0.7
 _GATE_SIGMAS = 3.0
 _PERSISTENT = 5
@@ -52,8 +57,8 @@ class MetricCandidate:
     odometry of a robot that stands."""
     is_gathering: bool = False
     """Whether the window adds to a measurement that several windows make together."""
-    doubt: str = ''
-    """Why what it says does not count; empty where it says nothing or is believed."""
+    doubt: Note | None = None
+    """Why what it says does not count; None where it says nothing or is believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,7 @@ class WorldScale:
     that share nothing is none)."""
     factor: float = 1.0
     """New world units per old one, for the places of cameras that the world goes on from."""
-    note: str = ''
+    note: Note | None = None
     anchor: ScaleSource = 'none'
     """What measured metres last."""
     disputed: int = 0
@@ -100,8 +105,8 @@ class WorldScale:
 
 def choose_metric(
     choice: ScaleChoice, candidates: Mapping[MetricSource, MetricCandidate], *, is_metric: bool
-) -> tuple[Metric | None, str]:
-    """Return the measurement that counts, and a note when it is not the one asked for.
+) -> tuple[Metric | None, tuple[Note, ...]]:
+    """Return the measurement that counts, and notes when it is not the one asked for.
 
     The order is odometry, rig, metric_model, camera_info. `auto` takes the first that measures
     this window; a name takes that source, or the first after it in the order. A source that is
@@ -114,7 +119,7 @@ def choose_metric(
         is_metric: whether the world is metric already.
     """
     if choice == 'none':
-        return None, ''
+        return None, ()
     order = list(_NAMES)
     allowed = order if choice == 'auto' else order[list(_NAMES.values()).index(choice) :]
     problem = ''
@@ -122,17 +127,19 @@ def choose_metric(
         candidate = candidates[source]
         is_wanted = choice in ('auto', _NAMES[source])
         if candidate.measured is not None:
-            note = '' if is_wanted else f'{problem}, {_NAMES[source]} gives the scale instead'
-            return Metric(source, candidate.measured), note
+            text = f'{problem}, {_NAMES[source]} gives the scale instead'
+            notes = () if is_wanted else (Note('scale_source_replaced', text),)
+            return Metric(source, candidate.measured), notes
         if not candidate.problem and is_metric:
-            return None, ''
+            return None, ()
         if is_wanted and choice != 'auto':
             reason = candidate.problem or 'it cannot tell yet (too little movement, too few views)'
             problem = f'scale_source is {choice}, but {reason}'
     if problem:
-        return None, f'{problem}, and nothing after it in the order gives one'
-    doubts = [candidates[source].doubt for source in allowed if candidates[source].doubt]
-    return None, '' if is_metric else '; '.join(doubts)
+        text = f'{problem}, and nothing after it in the order gives one'
+        return None, (Note('scale_source_missing', text),)
+    doubts = [candidates[source].doubt for source in allowed]
+    return None, () if is_metric else tuple(doubt for doubt in doubts if doubt is not None)
 
 
 def next_scale(
@@ -151,8 +158,7 @@ def next_scale(
     """
     if world is None:
         if metric is None:
-            note = 'no metric source: the world has the unit of the first window'
-            return WorldScale(0.0, 0.0, is_metric=False, source='none', note=note)
+            return WorldScale(0.0, 0.0, is_metric=False, source='none', note=_NO_METRES)
         return _set_anew(metric, has_jumped=False)
     if metric is None:
         return _carried(world, chain, gathering)
@@ -170,7 +176,7 @@ def _set_anew(
     has_jumped: bool = True,
     is_new_unit: bool = False,
     factor: float = 1.0,
-    note: str = '',
+    note: Note | None = None,
 ) -> WorldScale:
     """Return the scale that a measurement alone gives."""
     return WorldScale(
@@ -206,7 +212,7 @@ def _carried(
         world.variance + _LOST_SIGMA**2,
         is_metric=False,
         source='chain',
-        note='the scale could not be measured: that of the window before was kept',
+        note=_KEPT,
     )
 
 
@@ -214,7 +220,8 @@ def _becoming(world: WorldScale, chain: LogScale | None, metric: Metric) -> Worl
     """Return the scale of a world that has no metres yet and is told some."""
     before = chain.value if chain else world.log_scale
     factor = math.exp(metric.measured.value - before)
-    note = f'the world became metric: its unit changed by a factor of {factor:.4g}'
+    text = f'the world became metric: its unit changed by a factor of {factor:.4g}'
+    note = Note('became_metric', text, {'factor': factor})
     return _set_anew(metric, is_new_unit=True, factor=factor, note=note)
 
 
@@ -224,16 +231,23 @@ def _filtered(world: WorldScale, prior: LogScale, metric: Metric) -> WorldScale:
     expected = math.hypot(prior.sigma, said.sigma)
     # A measurement beyond the gate pulls, but with a variance that makes it plausible.
     excess = max(abs(difference) / (_GATE_SIGMAS * expected), 1.0)
-    note, disputed = '', 0
+    note: Note | None = None
+    disputed = 0
     if excess > 1.0:
         sign = 1 if difference > 0 else -1
         disputed = world.disputed + sign if world.disputed * sign > 0 else sign
         off = f'{_NAMES[metric.source]} says a scale {math.expm1(difference):+.1%} off'
+        sigmas = abs(difference) / expected
+        numbers = {'share': math.expm1(difference), 'sigmas': sigmas, 'windows': abs(disputed)}
         if abs(disputed) >= _PERSISTENT:
-            text = f'{off} the shared views for {_PERSISTENT} windows in a row'
-            note = f'{text}: the world follows it at once'
+            text = (
+                f'{off} the shared views for {_PERSISTENT} windows in a row: the world follows it '
+                'at once'
+            )
+            note = Note('scale_followed', text, numbers)
             return _set_anew(metric, is_new_unit=True, note=note)
-        note = f'{off} the shared views, which is {abs(difference) / expected:.1f} sigma'
+        text = f'{off} the shared views, which is {sigmas:.1f} sigma'
+        note = Note('scale_off', text, numbers)
     variance = (said.sigma * excess) ** 2
     gain = prior.sigma**2 / (prior.sigma**2 + variance)
     return WorldScale(

@@ -44,7 +44,26 @@ class Kind(Enum):
 
 TRAINED_KINDS = (Kind.ROOM, Kind.CORRIDOR, Kind.OUTDOOR)
 UNSEEN_KINDS = (Kind.COURTYARD,)
+FAMILY_VERSION = 4
+"""Changes when the scenes of a number change."""
 _SHARES = (0.5, 0.25, 0.25)
+
+
+class Split(Enum):
+    """Disjoint sets of scenes."""
+
+    TRAIN = 0
+    VALIDATION = 1
+    """For choices during training."""
+    TEST = 2
+    """For figures that are given to users."""
+    UNSEEN = 3
+    """Scenes of a kind that no training shows."""
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Kinds of scenes in it."""
+        return UNSEEN_KINDS if self is Split.UNSEEN else TRAINED_KINDS
 
 
 @dataclass(frozen=True, slots=True)

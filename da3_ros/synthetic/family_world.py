@@ -14,10 +14,17 @@ import numpy as np
 from da3_ros.errors import ConfigError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.synthetic.family import FAMILY_VERSION, Split
 from da3_ros.synthetic.family_cast import Float32Array, Numbers, Rays, SceneArrays, cast, make_rays
 from da3_ros.synthetic.family_look import shade
-from da3_ros.synthetic.family_scene import FamilyScene, Kind, Plan, sample_plan, sample_scene
+from da3_ros.synthetic.family_scene import (
+    FAMILY_VERSION,
+    FamilyScene,
+    Kind,
+    Plan,
+    Split,
+    sample_plan,
+    sample_scene,
+)
 from da3_ros.synthetic.render import RenderedView
 from da3_ros.synthetic.rig import DEFAULT_CAMERAS, FAN_MOUNTS, SyntheticRig, make_rig
 from da3_ros.synthetic.trajectory import START_NS, Trajectory

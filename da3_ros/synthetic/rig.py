@@ -13,6 +13,7 @@ from da3_ros.errors import ConfigError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.frames import BODY_FROM_OPTICAL
+from da3_ros.geometry.rotation import rotation_from_rpy
 from da3_ros.geometry.se3 import rigid
 from da3_ros.types import RigCalibration
 
@@ -90,8 +91,7 @@ def make_rig(
 
 
 def _base_from_camera(position: tuple[float, float, float], yaw_deg: float) -> FloatArray:
-    c, s = np.cos(np.radians(yaw_deg)), np.sin(np.radians(yaw_deg))
-    base_from_mount = rigid(np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]), position)
+    base_from_mount = rigid(rotation_from_rpy([0.0, 0.0, np.radians(yaw_deg)]), position)
     base_from_camera: FloatArray = base_from_mount @ BODY_FROM_OPTICAL
     base_from_camera.flags.writeable = False
     return base_from_camera

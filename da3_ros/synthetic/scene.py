@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.rotation import rotation_from_rpy
 from da3_ros.geometry.se3 import invert, rigid, transform_points
 
 Colour = tuple[float, float, float]
@@ -162,10 +163,7 @@ def _furniture(rng: np.random.Generator, path: FloatArray, clearance_m: float) -
         if made % 2 == 0:
             side = int(rng.integers(2))
             centre[side] = float(rng.choice([-1, 1])) * (half[side] - size[side] / 2)
-        c, s = np.cos(yaw), np.sin(yaw)
-        world_from_box = rigid(
-            np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]), [*centre, size[2] / 2]
-        )
+        world_from_box = rigid(rotation_from_rpy([0.0, 0.0, yaw]), [*centre, size[2] / 2])
         box = Box(world_from_box, (size[0], size[1], size[2]), _solid_material(rng))
         if _distance_to_box(flat_path, box).min() >= clearance_m:
             made += 1

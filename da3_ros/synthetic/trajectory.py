@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.rotation import rotation_from_rpy
 from da3_ros.geometry.se3 import rigid
 
 START_NS = 1_700_000_000_000_000_000
@@ -48,19 +49,4 @@ class Trajectory:
         yaw = np.arctan2(b * np.cos(angle), -a * np.sin(angle))
         pitch = self.sway_rad * np.sin(7 * turn)
         roll = self.sway_rad * np.sin(9 * turn)
-        return rigid(_about_z(yaw) @ _about_y(pitch) @ _about_x(roll), position)
-
-
-def _about_x(angle: float) -> FloatArray:
-    c, s = np.cos(angle), np.sin(angle)
-    return np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
-
-
-def _about_y(angle: float) -> FloatArray:
-    c, s = np.cos(angle), np.sin(angle)
-    return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
-
-
-def _about_z(angle: float) -> FloatArray:
-    c, s = np.cos(angle), np.sin(angle)
-    return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+        return rigid(rotation_from_rpy([roll, pitch, yaw]), position)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.rotation import rotation_from_rpy
 from da3_ros.geometry.se3 import invert, rigid
 from da3_ros.synthetic.trajectory import START_NS
 from da3_ros.synthetic.world import SyntheticWorld
@@ -23,5 +24,4 @@ def odom_from_base(world: SyntheticWorld, stamp_ns: int) -> FloatArray:
     pose = invert(world.world_from_base(START_NS)) @ world.world_from_base(stamp_ns)
     pose[:3, 3] *= 1.0 + LENGTH_ERROR
     angle = YAW_DRIFT_RAD_S * (stamp_ns - START_NS) / 1e9
-    c, s = np.cos(angle), np.sin(angle)
-    return np.asarray(rigid(np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]), np.zeros(3)) @ pose)
+    return np.asarray(rigid(rotation_from_rpy([0.0, 0.0, angle]), np.zeros(3)) @ pose)

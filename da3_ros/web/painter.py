@@ -97,9 +97,7 @@ class Painter:
         new = []
         if settings.show_clouds or settings.show_map or self._seen_from_world is None:
             new = [points_of_set(posed, settings) for posed in result.new_sets]
-        self._views = {
-            view.frame.camera: view for posed in result.new_sets for view in posed.views
-        }
+        self._views = {view.id.camera: view for posed in result.new_sets for view in posed.views}
         base = result.new_sets[-1].world_from_base
         with self._stage.atomic():
             if self._seen_from_world is None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import math
 from typing import TYPE_CHECKING, Any
 
+from da3_ros.notes import joined
 from da3_ros.types import AlignmentReport
 from da3_ros.web.settings import MAX_PAST_SETS, MAX_POINTS_PER_VIEW, ViewSettings
 
@@ -158,8 +159,8 @@ def status_text(status: Status) -> str:
     ]
     lines = [f'**Window {status.window_index}**, {status.rate_hz:.1f} per second', '']
     lines += ['| | |', '| --- | --- |', *(f'| {name} | {value} |' for name, value in rows)]
-    if a.note:
-        lines += ['', f'*{_plain(a.note)}*']
+    if a.notes:
+        lines += ['', f'*{_plain(joined(a.notes))}*']
     return '\n'.join(lines)
 
 

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from da3_ros.geometry.edges import flying_pixels
+from da3_ros.geometry.se3 import transform_points
+from da3_ros.geometry.unproject import unproject_pixels
 from da3_ros.types import ColourImage, Mask, PosedSet, PosedView
 from da3_ros.web.settings import ViewSettings
 
@@ -64,9 +66,8 @@ def _points_of_view(view: PosedView, posed: PosedSet, settings: ViewSettings) ->
     pixels = evenly_spread(known, settings.points_per_view)
     rows, columns = np.divmod(pixels, view.depth.shape[1])
     depth = view.depth[rows, columns]
-    rays = np.stack([columns, rows, np.ones_like(rows)], axis=-1) @ np.linalg.inv(view.camera.K).T
-    pose = view.world_from_camera
-    points = (rays * depth[:, None]) @ pose[:3, :3].T + pose[:3, 3]
+    in_camera = unproject_pixels(np.stack([columns, rows], axis=-1), depth, view.camera.K)
+    points = transform_points(view.world_from_camera, in_camera)
     if view.confidence is None:
         confidence = np.full(len(pixels), np.inf, np.float32)
     else:

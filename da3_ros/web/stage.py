@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.rotation import quaternion_xyzw_from_matrix
+from da3_ros.geometry.rotation import quaternion_xyzw_from_matrix, rotation_from_rpy
 from da3_ros.geometry.se3 import rigid
 from da3_ros.types import ColourImage, PosedView
 from da3_ros.web.settings import ViewSettings
@@ -261,8 +261,7 @@ def following(
         return before
     if before is None or turn:
         yaw_rad = math.atan2(world_from_base[1, 0], world_from_base[0, 0])
-        c, s = math.cos(yaw_rad), math.sin(yaw_rad)
-        rotation = np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
+        rotation = rotation_from_rpy([0.0, 0.0, -yaw_rad])
     else:
         rotation = before[:3, :3]
     return rigid(rotation, -rotation @ world_from_base[:3, 3])

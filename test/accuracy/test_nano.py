@@ -10,7 +10,7 @@ from da3_ros.geometry.camera import ImageSize
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.engine import Da3Estimator
 from da3_ros.model.network import AnyViewNetwork
-from da3_ros.synthetic.family import Split
+from da3_ros.synthetic.family_scene import Split
 from da3_ros.synthetic.family_world import FamilyWorld, make_family_world
 from tools.train_nano.accuracy import (
     ALONE,

@@ -21,7 +21,7 @@ from da3_ros.sinks.camera_bag import CameraBagWriter
 from da3_ros.sources.bag import BagReader
 from da3_ros.synthetic.trajectory import START_NS
 from da3_ros.synthetic.world import make_world
-from da3_ros.types import CameraFrame, PosedView
+from da3_ros.types import CameraFrame, PosedView, ViewId
 from helpers.ros_process import RosProcess
 
 CAUTION = CAUTIONS['da3-nano']
@@ -172,10 +172,9 @@ def test_points_read_from_the_npz_are_the_points_of_the_scene(tmp_path: Path) ->
     views = []
     for camera in world.rig.cameras:
         view = world.render(camera, START_NS)
-        frame = CameraFrame(camera, START_NS, 'optical', view.image, view.camera)
         views.append(
             PosedView(
-                frame,
+                ViewId(camera, START_NS, 'optical'),
                 view.depth,
                 view.image,
                 view.camera,

@@ -13,7 +13,7 @@ from da3_ros.geometry.camera import ImageSize
 from da3_ros.sources.results import read_results
 from da3_ros.synthetic.trajectory import START_NS
 from da3_ros.synthetic.world import make_world
-from da3_ros.types import CameraFrame, PosedView
+from da3_ros.types import PosedView, ViewId
 from helpers.cli import SMALL, da3, da3_json, failure, invoke
 
 
@@ -97,14 +97,14 @@ def test_scenes_of_a_stream_keep_cameras_stamps_and_sizes(tmp_path: Path) -> Non
         for camera in world.rig.cameras:
             seen = world.render(camera, START_NS)
             stamp_ns = START_NS + size.height
-            frame = CameraFrame(camera, stamp_ns, f'{camera}_optical', seen.image, seen.camera)
+            view_id = ViewId(camera, stamp_ns, f'{camera}_optical')
             views.append(
                 PosedView(
-                    frame, seen.depth, seen.image, seen.camera, True, seen.world_from_camera,
+                    view_id, seen.depth, seen.image, seen.camera, True, seen.world_from_camera,
                     None, np.isnan(seen.depth),
                 )
             )  # fmt: skip
-    views.sort(key=lambda view: view.frame.stamp_ns)
+    views.sort(key=lambda view: view.id.stamp_ns)
     scene = ExportScene(tuple(views), is_metric=True)
     export_scene(scene, 'npz', tmp_path)
     found = read_results(tmp_path / 'exports' / 'npz' / 'results.npz').scene
@@ -112,9 +112,7 @@ def test_scenes_of_a_stream_keep_cameras_stamps_and_sizes(tmp_path: Path) -> Non
     assert found.stills is None
     assert len(found.views) == len(views)
     for old, new in zip(scene.views, found.views, strict=True):
-        assert (new.frame.camera, new.frame.stamp_ns, new.frame.frame_id) == (
-            old.frame.camera, old.frame.stamp_ns, old.frame.frame_id,
-        )  # fmt: skip
+        assert new.id == old.id
         np.testing.assert_array_equal(new.depth, old.depth)
         np.testing.assert_array_equal(new.image, old.image)
         np.testing.assert_allclose(new.camera.K, old.camera.K)

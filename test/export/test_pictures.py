@@ -39,7 +39,7 @@ def test_depth_png_holds_millimetres_of_the_synthetic_world(tmp_path: Path) -> N
     report = export_scene(scene, 'depth_png', tmp_path)
     assert report.points == sum(v.depth.size for v in scene.views)
     for view, path in zip(scene.views, report.files, strict=True):
-        assert path.name == f'{view.frame.camera}_{view.frame.stamp_ns}.png'
+        assert path.name == f'{view.id.camera}_{view.id.stamp_ns}.png'
         with Image.open(path) as picture:
             assert picture.mode == 'I;16'
         assert np.abs(read(path) / 1000 - view.depth).max() <= 0.5e-3 + 1e-6
@@ -125,7 +125,7 @@ def test_a_smaller_scene_leaves_no_sheets_of_the_larger_one(tmp_path: Path) -> N
 def test_cameras_with_unusual_names_get_distinct_files_inside_the_folder(tmp_path: Path) -> None:
     names = ['../../up', 'a/b', 'a b', 'a_b', 'A B', '', '.hidden', 'n\u00e4he', 'x' * 300]
     base = make_view()
-    views = [replace(base, frame=replace(base.frame, camera=name, stamp_ns=5)) for name in names]
+    views = [replace(base, id=replace(base.id, camera=name, stamp_ns=5)) for name in names]
     files = export_scene(scene_of(*views), 'depth_png-colmap-tum', tmp_path / 'x').files
     assert len({str(f).casefold() for f in files}) == len(files) == 9 + 5 + 9 + 9
     assert all(f.is_file() and (tmp_path / 'x').resolve() in f.parents for f in files)

@@ -77,7 +77,7 @@ def test_a_scene_without_base_has_cameras_only(tmp_path: Path) -> None:
 
 def test_a_camera_that_left_the_scene_leaves_no_file(tmp_path: Path) -> None:
     view = make_view()
-    other = replace(view, frame=replace(view.frame, camera='back'))
+    other = replace(view, id=replace(view.id, camera='back'))
     export_scene(ExportScene((view, other), is_metric=True), 'tum', tmp_path)
     export_scene(ExportScene((view,), is_metric=True), 'tum', tmp_path, overwrite=True)
     assert [p.name for p in (tmp_path / 'tum').iterdir()] == ['camera_front.txt']

@@ -6,7 +6,7 @@ import pytest
 
 from da3_ros.errors import GeometryError
 from da3_ros.geometry.camera import ImageSize, PinholeCamera, turned_from_camera
-from da3_ros.geometry.unproject import unproject
+from da3_ros.geometry.unproject import unproject, unproject_pixels
 
 CAMERA = PinholeCamera.from_focal(200.0, 210.0, 79.3, 61.7, ImageSize(120, 160))
 
@@ -94,6 +94,18 @@ def test_unprojected_points_have_the_depth_as_z_and_project_back() -> None:
         CAMERA.project(points[known]), np.stack([u, v], -1)[known], atol=1e-3
     )
     assert np.isnan(points[~known]).all()
+
+
+def test_picked_pixels_are_unprojected_as_in_the_whole_image_also_with_skew() -> None:
+    camera = PinholeCamera(np.array([[90.0, 4, 80], [0, 110, 60], [0, 0, 1]]), ImageSize(120, 160))
+    depth = np.random.default_rng(3).uniform(0.5, 9, (120, 160)).astype(np.float32)
+    uv = np.array([[0, 0], [159, 0], [7, 101], [159, 119]])
+    points = unproject_pixels(uv, depth[uv[:, 1], uv[:, 0]], camera.K)
+    # K points = z (u, v, 1), the definition.
+    np.testing.assert_allclose(
+        points @ camera.K.T, points[:, 2:] * np.c_[uv, np.ones(4)], atol=1e-9
+    )
+    np.testing.assert_allclose(points, unproject(depth, camera)[uv[:, 1], uv[:, 0]], rtol=1e-5)
 
 
 def test_contains_follows_the_borders_of_pixels() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.geometry.resample import DepthResampler, PixelMap
+from da3_ros.geometry.resample import DepthResampler, PixelMap, resampled_mask
 
 Array = np.ndarray[Any, Any]
 TARGET = PinholeCamera.from_focal(500.0, 510.0, 311.3, 244.9, ImageSize(480, 640))
@@ -116,6 +116,34 @@ def test_the_map_of_a_resize_and_crop_is_that_of_the_cameras() -> None:
         atol=1e-12,
     )
     np.testing.assert_allclose(got.camera(source, TARGET.size).K, TARGET.K, atol=1e-9)
+
+
+@pytest.mark.parametrize('turns', range(4))
+def test_a_map_rotates_with_both_of_its_images(turns: int) -> None:
+    size = ImageSize(37, 91)
+    source = TARGET.resized(ImageSize(60, 120)).cropped(17, 9, size)
+    got = PixelMap.between(TARGET, source).rotated(turns, TARGET.size, size)
+    wanted = PixelMap.between(TARGET.turned(turns), source.turned(turns))
+    for name in ('scale_u', 'shift_u', 'scale_v', 'shift_v'):
+        assert getattr(got, name) == pytest.approx(getattr(wanted, name), abs=1e-9)
+
+
+def test_the_inverse_of_a_map_is_that_of_the_cameras_exchanged() -> None:
+    source = TARGET.resized(ImageSize(60, 120)).cropped(17, 9, ImageSize(37, 91))
+    got, wanted = PixelMap.between(TARGET, source).inverse(), PixelMap.between(source, TARGET)
+    for name in ('scale_u', 'shift_u', 'scale_v', 'shift_v'):
+        assert getattr(got, name) == pytest.approx(getattr(wanted, name), abs=1e-9)
+
+
+def test_a_mask_at_another_resolution_covers_the_same_part() -> None:
+    """Every pixel of the small mask is a block of the large one; beyond its border is nothing."""
+    small = np.random.default_rng(0).random((6, 8)) < 0.5
+    large = small.repeat(5, axis=0).repeat(5, axis=1)
+    got = resampled_mask(large, PixelMap.placed(5, 5, 10, 5), ImageSize(6, 8))
+    wanted = np.zeros((6, 8), bool)
+    wanted[1:, 2:] = small[:5, :6]
+    # The target's first pixels lie 10 columns left of the mask and 5 rows above.
+    np.testing.assert_array_equal(got, wanted)
 
 
 @pytest.mark.parametrize('shape', [(1, 1), (1, 6), (6, 1), (2, 2)])

@@ -15,6 +15,7 @@ from da3_ros.geometry.rotation import (
     nearest_rotation,
     quaternion_xyzw_from_matrix,
     rotation_angle_rad,
+    rotation_from_rpy,
 )
 from da3_ros.geometry.sim3 import Sim3
 
@@ -71,6 +72,17 @@ def test_quaternions_round_trip_near_identity_and_half_turns(angle: float) -> No
     np.testing.assert_allclose(matrix_from_quaternion_xyzw(quaternion), matrix, atol=1e-12)
     np.testing.assert_allclose(matrix_from_quaternion_xyzw(-3 * quaternion), matrix, atol=1e-12)
     assert rotation_angle_rad(matrix) == pytest.approx(angle, abs=1e-12)
+
+
+def test_roll_pitch_yaw_are_about_fixed_axes_in_this_order() -> None:
+    r, p, y = 0.3, -1.1, 2.4
+    about_x = [[1, 0, 0], [0, np.cos(r), -np.sin(r)], [0, np.sin(r), np.cos(r)]]
+    about_y = [[np.cos(p), 0, np.sin(p)], [0, 1, 0], [-np.sin(p), 0, np.cos(p)]]
+    about_z = [[np.cos(y), -np.sin(y), 0], [np.sin(y), np.cos(y), 0], [0, 0, 1]]
+    expected = np.array(about_z) @ about_y @ about_x
+    np.testing.assert_allclose(rotation_from_rpy([r, p, y]), expected, atol=1e-15)
+    many = rotation_from_rpy([[[r, p, y]], [[0.0, 0.0, 0.0]]])
+    np.testing.assert_allclose(many, [[expected], [np.eye(3)]], atol=1e-15)
 
 
 def test_quaternion_order_is_x_y_z_w() -> None:

@@ -12,7 +12,7 @@ from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.se3 import rigid_from_xyz_xyzw
 from da3_ros.synthetic import START_NS, SyntheticWorld, make_world
-from da3_ros.types import CameraFrame, PosedSet, PosedView
+from da3_ros.types import PosedSet, PosedView, ViewId
 
 HALF = np.sqrt(0.5)
 # Optical axes of a camera that looks along +x of a z-up world, at (1, 2, 3).
@@ -32,8 +32,8 @@ def make_view(
     depth[0, 0] = np.nan
     confidence = np.broadcast_to(np.linspace(1, 5, shape[1], dtype=np.float32), shape)
     camera = PinholeCamera.from_focal(10, 10, shape[1] / 2, shape[0] / 2, size)
-    frame = CameraFrame('front', stamp_ns, 'front_optical_frame', image)
-    return PosedView(frame, depth, image, camera, True, world_from_camera, confidence, sky=None)
+    view_id = ViewId('front', stamp_ns, 'front_optical_frame')
+    return PosedView(view_id, depth, image, camera, True, world_from_camera, confidence, sky=None)
 
 
 def two_walls() -> ExportScene:
@@ -79,7 +79,7 @@ def synthetic_scene(world: SyntheticWorld) -> ExportScene:
             seen = world.render(camera, stamp_ns)
             views.append(
                 PosedView(
-                    frame=frame,
+                    id=frame.id,
                     depth=seen.depth,
                     image=seen.image,
                     camera=seen.camera,
@@ -101,7 +101,7 @@ def true_points(world: SyntheticWorld, scene: ExportScene) -> FloatArray:
     """
     truth = []
     for view in scene.views:
-        camera, stamp_ns = view.frame.camera, view.frame.stamp_ns
+        camera, stamp_ns = view.id.camera, view.id.stamp_ns
         height, width = view.depth.shape
         v, u = np.indices((height, width)) + 0.5
         plane = np.stack([u * 2 / width - 1, (v * 2 - height) / width, np.ones_like(u)], -1)

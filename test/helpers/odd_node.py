@@ -14,8 +14,8 @@ import time
 from typing import Any
 from unittest.mock import patch
 
-from da3_ros.config import NodeOptions
 from da3_ros.export.registry import export_scene
+from da3_ros.options import NodeOptions
 from da3_ros.ros.node.main import main
 from da3_ros.synthetic.truth import TruthEstimator
 from da3_ros.synthetic.world import make_world

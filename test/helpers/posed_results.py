@@ -11,9 +11,9 @@ from da3_ros.synthetic.world import SyntheticWorld
 from da3_ros.types import (
     AlignmentMethod,
     AlignmentReport,
-    CameraFrame,
     PosedSet,
     PosedView,
+    ViewId,
     WindowResult,
 )
 
@@ -25,12 +25,9 @@ def posed_set(world: SyntheticWorld, stamp_ns: int, size: ImageSize | None = Non
     views = []
     for name in world.rig.cameras:
         rendered = world.render(name, stamp_ns, size)
-        frame = CameraFrame(
-            name, stamp_ns, world.rig.frame_id(name), rendered.image, rendered.camera
-        )
         views.append(
             PosedView(
-                frame=frame,
+                id=ViewId(name, stamp_ns, world.rig.frame_id(name)),
                 depth=rendered.depth,
                 image=rendered.image,
                 camera=rendered.camera,

@@ -110,7 +110,7 @@ def told(result: WindowResult, frames: Sequence[RealFrame]) -> Told:
     """
     ratios = []
     for view in (view for posed in result.new_sets for view in posed.views):
-        frame = next(f for f in frames if f.image is view.frame.image)
+        frame = next(f for f in frames if f.image is result.images[view.id])
         both = np.isfinite(view.depth) & np.isfinite(frame.depth)
         ratios.append(np.log(view.depth[both] / frame.depth[both]))
     error = float(np.median(np.concatenate(ratios))) if ratios else math.nan

@@ -18,6 +18,7 @@ from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.frames import BODY_FROM_OPTICAL
 from da3_ros.geometry.se3 import rigid
 from da3_ros.geometry.sim3 import Sim3
+from da3_ros.notes import Note
 from da3_ros.stream.window import SlidingWindow
 from da3_ros.types import (
     CameraFrame,
@@ -191,7 +192,7 @@ def with_odometry(
 
     def prior(item: FrameSet) -> PosePrior:
         if item.stamp_ns // PERIOD_NS in missing:
-            return PosePrior(note='odom to base_link: a hole')
+            return PosePrior(notes=(Note('transform_missing', 'odom to base_link: a hole'),))
         return PosePrior(
             odometry_from_camera={f.camera: pose(f.camera, f.stamp_ns) for f in item.frames}
         )

@@ -1,13 +1,17 @@
 """The network in the role of the stream's estimator."""
 
+from dataclasses import astuple
+
 import numpy as np
 from numpy.typing import NDArray
 import pytest
 
 from da3_ros.errors import PreprocessError
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.geometry.resample import PixelMap
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.engine import Da3Estimator
+from da3_ros.inference.preprocess import RESIZE_METHODS
 from da3_ros.types import CameraFrame, Estimator, FrameSet, Window
 from helpers.rounding import DEEP, assert_equal_to_rounding
 
@@ -64,6 +68,24 @@ def test_poses_are_exactly_rigid(estimator: Estimator) -> None:
         np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
         np.testing.assert_array_equal(view.window_from_camera[3], [0, 0, 0, 1])
         assert np.linalg.det(rotation) == pytest.approx(1)
+
+
+@pytest.mark.parametrize('method', RESIZE_METHODS)
+def test_the_map_of_pixels_is_that_between_the_calibrations(
+    model: DepthAnything3, method: str
+) -> None:
+    """Frames of two shapes lose their margins; the calibrations know where to."""
+    estimator = Da3Estimator(model, process_res=RES, process_res_method=method)
+    frames = [
+        frame('wide', (48, 64), seed=1, calibrated=True),
+        frame('high', (75, 60), seed=2, calibrated=True),
+    ]
+    for taken, view in zip(frames, estimator.estimate(window(*frames)).views, strict=True):
+        assert taken.calibration is not None
+        assert view.calibrated_camera is not None
+        assert view.pixel_map is not None
+        wanted = PixelMap.between(taken.calibration, view.calibrated_camera)
+        np.testing.assert_allclose(astuple(view.pixel_map), astuple(wanted), atol=1e-9)
 
 
 def test_views_come_set_by_set(estimator: Estimator) -> None:

@@ -93,4 +93,4 @@ def test_a_window_of_sky_alone_is_not_metric() -> None:
     estimator = Da3Estimator(DepthAnything3(network=network), process_res=RES)
     got = estimator.estimate(replace(window(frame('front', 1)), index=7))
     assert not got.is_metric
-    assert any('no metric scale' in note for note in got.notes)
+    assert 'no_metric_scale' in [note.code for note in got.notes]

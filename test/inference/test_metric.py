@@ -75,7 +75,7 @@ def test_a_network_without_cameras_passes_them_through_and_says_so(single: Depth
     plain = single.inference(pictures(2), process_res=RES)
     for K in (None, intrinsics(100, 100)):
         got = single.inference(pictures(2), poses, K, process_res=RES, use_ray_pose=True)
-        assert got.notes == (UNUSED_CAMERAS, NO_RAYS)
+        assert got.notes == (UNUSED_CAMERAS.text, NO_RAYS.text)
         assert_equal_to_rounding(got.depth, plain.depth, DEEP)
         np.testing.assert_array_equal(got.extrinsics, poses[:, :3])
         assert (got.intrinsics is None) == (K is None)
@@ -90,7 +90,7 @@ def test_a_network_without_cameras_passes_them_through_and_says_so(single: Depth
 def test_intrinsics_alone_are_named_as_unused(model: DepthAnything3) -> None:
     plain = model.inference(pictures(2), process_res=RES)
     got = model.inference(pictures(2), intrinsics=intrinsics(100, 100), process_res=RES)
-    assert got.notes == (UNUSED_INTRINSICS,)
+    assert got.notes == (UNUSED_INTRINSICS.text,)
     assert_equal_to_rounding(got.depth, plain.depth, DEEP)
     assert_equal_to_rounding(got.intrinsics, plain.intrinsics, DEEP)
     assert plain.notes == ()

@@ -17,7 +17,6 @@ from da3_ros.inference.out_of_memory import (
     available_bytes,
     is_out_of_memory,
 )
-from da3_ros.inference.runner import float32_products
 from da3_ros.model.arithmetic import Arithmetic
 from da3_ros.model.heads import DualDpt
 from helpers.rounding import DEEP, assert_equal_to_rounding
@@ -181,13 +180,3 @@ def test_formats_survive_a_move(own: DepthAnything3) -> None:
     assert moved.model.get_parameter('backbone.pretrained.blocks.0.mlp.fc1.weight').dtype == (
         torch.bfloat16
     )
-
-
-def test_float32_products_are_float32_on_cuda_only_while_running() -> None:
-    matmul: Any = torch.backends.cuda.matmul
-    before = matmul.fp32_precision
-    with float32_products(torch.device('cuda'), tf32=False):
-        assert matmul.fp32_precision == 'ieee'
-    with float32_products(torch.device('cuda'), tf32=True):
-        assert matmul.fp32_precision == 'tf32'
-    assert matmul.fp32_precision == before

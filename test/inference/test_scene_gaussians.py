@@ -16,7 +16,7 @@ from da3_ros.geometry.sim3 import Sim3
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.scene_gaussians import with_gaussians
 from da3_ros.synthetic import START_NS, make_world
-from da3_ros.types import PosedView
+from da3_ros.types import PosedView, ViewId
 from helpers import tiny
 from helpers.export_scenes import make_view
 from helpers.rounding import assert_equal_to_rounding
@@ -38,10 +38,10 @@ def scene() -> ExportScene:
         for camera in world.rig.cameras:
             stamp_ns = START_NS + step * 500_000_000
             seen = world.render(camera, stamp_ns)
-            frame = world.frame(camera, stamp_ns)
+            view_id = ViewId(camera, stamp_ns, world.rig.frame_id(camera))
             pose = seen.world_from_camera
             views.append(
-                PosedView(frame, seen.depth, seen.image, seen.camera, True, pose, None, None)
+                PosedView(view_id, seen.depth, seen.image, seen.camera, True, pose, None, None)
             )
     return ExportScene(tuple(views), is_metric=True)
 
@@ -62,10 +62,10 @@ def test_gaussians_move_with_the_world_of_the_cameras(
     assert before.gaussians is not None
     assert after.gaussians is not None
     assert before.gaussians.grid == after.gaussians.grid == (4, SIZE.height, SIZE.width)
-    stamps = [view.frame.stamp_ns for view in before.views]
+    stamps = [view.id.stamp_ns for view in before.views]
     assert (stamps[0], stamps[-1]) == (
-        scene.views[0].frame.stamp_ns,
-        scene.views[-1].frame.stamp_ns,
+        scene.views[0].id.stamp_ns,
+        scene.views[-1].id.stamp_ns,
     )
     wanted = moved_from_world.apply(before.gaussians.means.astype(np.float64))
     spread = np.abs(wanted - wanted.mean(axis=0)).mean()

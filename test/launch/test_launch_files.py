@@ -57,7 +57,7 @@ def test_everything_that_launch_files_read_is_installed() -> None:
     cmake = (ROOT / 'CMakeLists.txt').read_text()
     folders = re.search(r'foreach\(folder IN ITEMS ([\w ]+)\)', cmake)
     assert folders is not None
-    assert {'config', 'examples', 'launch', 'rviz'} <= set(folders.group(1).split())
+    assert {'config', 'launch', 'rviz'} <= set(folders.group(1).split())
 
 
 @needs_launch

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from da3_ros.config import option_specs
 from da3_ros.errors import ConfigError
+from da3_ros.options import option_specs
 from da3_ros.ros.launch.recipes import ConsumedTopic, Recipe, read_recipe
 from helpers.ros_process import ROOT, RosProcess, reserved_domain_id
 

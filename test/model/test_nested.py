@@ -108,7 +108,8 @@ def test_a_scene_without_scale_keeps_its_unit_and_says_so(
     assert bool(result.scale_factor.isnan().all())
     assert result.is_metric.tolist() == [False]
     [note] = result.notes
-    assert note.startswith('no metric scale')
+    assert note.code == 'no_metric_scale'
+    assert note.text.startswith('no metric scale')
     assert torch.equal(result.depth, geometry.depth)
     assert result.extrinsics is not None
     assert geometry.extrinsics is not None

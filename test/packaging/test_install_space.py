@@ -30,7 +30,7 @@ def test_executables_are_where_ros2_run_looks(name: str) -> None:
         'launch/rig.launch.py',
         'config/fastdds.xml',
         'config/recipes/rtabmap.yaml',
-        'examples/realsense.yaml',
+        'config/rigs/realsense.yaml',
         'rviz/da3.rviz',
         'msg/WindowReport.msg',
     ],

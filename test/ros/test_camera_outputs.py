@@ -13,8 +13,8 @@ import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
 
-from da3_ros.config import EstimatorOptions, OutputOptions
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.options import OutputOptions
 from da3_ros.ros.node import camera_outputs
 from da3_ros.ros.node.camera_outputs import (
     CameraOutputs,
@@ -22,7 +22,7 @@ from da3_ros.ros.node.camera_outputs import (
     points_depth,
     published_depth,
 )
-from da3_ros.types import CameraFrame, PosedView
+from da3_ros.types import PosedView, ViewId
 from helpers.ros_process import reserved_domain_id
 
 pytestmark = pytest.mark.ros
@@ -32,7 +32,7 @@ NAN, INF = float('nan'), float('inf')
 def view() -> PosedView:
     image = np.zeros((1, 6, 3), np.uint8)
     return PosedView(
-        frame=CameraFrame('front', 5, 'optical', image),
+        id=ViewId('front', 5, 'optical'),
         depth=np.array([[1.0, 5.0, 20.0, NAN, 0.0, 3.0]], np.float32),
         image=image,
         camera=PinholeCamera.from_focal(6.0, 6.0, 2.5, 0.0, ImageSize(1, 6)),
@@ -100,8 +100,8 @@ def test_nothing_is_computed_that_nobody_subscribes_to(monkeypatch: pytest.Monke
         'organised_cloud',
         'info_from_camera',
         'coloured_depth',
-        'input_place',
-        'resampled',
+        'input_camera',
+        'at_input_size',
     ):
         monkeypatch.setattr(camera_outputs, name, refuse)
     with reserved_domain_id() as domain_id:
@@ -110,6 +110,6 @@ def test_nothing_is_computed_that_nobody_subscribes_to(monkeypatch: pytest.Monke
         node = Node('test_node', context=context)
         outputs = CameraOutputs(node, 'front', OutputOptions())
         for size in ('network', 'input'):
-            outputs.publish(view(), OutputOptions(depth_size=size), EstimatorOptions())
+            outputs.publish(view(), OutputOptions(depth_size=size), view().image)
         node.destroy_node()
         rclpy.shutdown(context=context)

@@ -29,7 +29,7 @@ from da3_ros.ros.node.exports import Exports
 from da3_ros.ros.node.held_estimator import HeldEstimator
 from da3_ros.ros.node.lifecycle import ManagedNode
 from da3_ros.srv import ExportScene as ExportSceneService
-from da3_ros.types import CameraFrame, PosedView
+from da3_ros.types import PosedView, ViewId
 from helpers import tiny
 from helpers.ros_process import reserved_domain_id
 from tools.parity.synthetic_weights import synthetic_network
@@ -46,7 +46,7 @@ def small_scene() -> ExportScene:
     size = ImageSize(28, 42)
     image = np.full((28, 42, 3), 120, np.uint8)
     view = PosedView(
-        frame=CameraFrame('front', 5, 'optical', image),
+        id=ViewId('front', 5, 'optical'),
         depth=np.full((28, 42), 2.0, np.float32),
         image=image,
         camera=PinholeCamera.from_focal(30.0, 30.0, 20.5, 13.5, size),

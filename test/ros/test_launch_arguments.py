@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from da3_ros.config import NodeOptions, from_flat, option_specs
 from da3_ros.errors import ConfigError, SourceError
+from da3_ros.options import NodeOptions, from_flat, option_specs
 from da3_ros.ros.launch.arguments import (
     COMMON,
     INPUTS,

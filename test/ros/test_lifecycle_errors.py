@@ -20,9 +20,9 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.parameter import Parameter
 from rclpy.task import Future
 
-from da3_ros.config import NodeOptions
 from da3_ros.errors import CheckpointError
 from da3_ros.msg import WindowReport
+from da3_ros.options import NodeOptions
 from da3_ros.ros.node.executor import NodeExecutor
 from da3_ros.ros.node.node import Da3Node
 from da3_ros.ros.node.processing import Processing

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from da3_ros.config import NodeOptions, from_flat, option_specs
+from da3_ros.options import NodeOptions, from_flat, option_specs
 from tools.parameter_docs import OUTPUTS
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,8 +14,8 @@ from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from da3_ros.config import NodeOptions, option_specs, to_flat
 from da3_ros.errors import NodeError
+from da3_ros.options import NodeOptions, option_specs, to_flat
 from da3_ros.ros.node.params import OptionsHolder, declare_rig, undeclared
 
 pytestmark = pytest.mark.ros

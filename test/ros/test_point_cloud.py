@@ -14,9 +14,8 @@ from da3_ros.errors import MessageError
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw
 from da3_ros.geometry.se3 import rigid
-from da3_ros.geometry.unproject import unproject
 from da3_ros.ros.messages.point_cloud import CloudView, merged_cloud, organised_cloud, pack
-from da3_ros.types import CameraFrame, PosedView
+from da3_ros.types import PosedView, ViewId
 
 pytestmark = pytest.mark.ros
 SIZE = ImageSize(3, 4)
@@ -57,7 +56,7 @@ def scene() -> tuple[np.ndarray[Any, Any], ...]:
 def posed(world_from_camera: np.ndarray[Any, Any], *, with_confidence: bool = True) -> CloudView:
     depth, image, confidence = scene()
     view = PosedView(
-        frame=CameraFrame('front', 5, 'optical', image),
+        id=ViewId('front', 5, 'optical'),
         depth=depth,
         image=image,
         camera=CAMERA,
@@ -120,11 +119,12 @@ def test_missing_confidence_is_nan() -> None:
     assert all(np.isnan(point['confidence']) for point in decode(cloud))
 
 
-def test_points_are_those_of_the_geometry_package_also_with_skew() -> None:
+def test_points_lie_on_the_rays_of_their_pixels_also_with_skew() -> None:
     depth, image, confidence = scene()
     camera = PinholeCamera(np.array([[2.0, 0.3, 1.5], [0, 4.0, 1.0], [0, 0, 1]]), SIZE)
     got = pack(depth, camera, image, confidence)[..., :3]
-    np.testing.assert_allclose(got, unproject(depth, camera), rtol=1e-6, atol=1e-6)
+    expected = camera.rays() * np.where(np.isfinite(depth), depth, np.nan)[..., None]
+    np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-6)
 
 
 def test_sizes_that_differ_are_refused() -> None:

@@ -15,9 +15,8 @@ from da3_ros.ros.messages import rectification
 from da3_ros.ros.messages.conversions import FieldError
 from da3_ros.ros.node import preparation
 from da3_ros.ros.node.faults import FaultLog
-from da3_ros.ros.node.preparation import BlindAreas, Preparation
+from da3_ros.ros.node.preparation import Preparation, PreparedImage
 from da3_ros.ros.node.view_params import Crop
-from da3_ros.types import CameraFrame
 
 pytestmark = pytest.mark.ros
 SIZE = ImageSize(48, 64)
@@ -39,17 +38,17 @@ class Given:
 
     def __init__(self, crop: Crop | None = None, rectify: bool = False) -> None:
         self.lines: list[str] = []
-        self.blind = BlindAreas()
         faults = FaultLog(self.lines.append, period_s=0.0)
-        self.preparation = Preparation('front', crop, rectify, faults, self.blind)
+        self.preparation = Preparation('front', crop, rectify, faults)
+
+    def prepared(self, image: np.ndarray[Any, Any] = IMAGE) -> PreparedImage:
+        return self.preparation.prepare(image, 'the image', 'the info')
 
     def prepare(
         self, image: np.ndarray[Any, Any] = IMAGE
     ) -> tuple[np.ndarray[Any, Any], PinholeCamera | None]:
-        return self.preparation.prepare(image, 'the image', 'the info')
-
-    def valid(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
-        return self.blind.valid(CameraFrame('front', 5, 'optical', image))
+        prepared = self.prepared(image)
+        return prepared.image, prepared.calibration
 
 
 def test_without_wishes_the_image_goes_through_untouched() -> None:
@@ -134,19 +133,17 @@ def test_an_image_without_distortion_is_not_resampled() -> None:
     assert given.prepare()[0] is IMAGE
 
 
-def test_blind_areas_are_told_and_forgotten() -> None:
+def test_valid_masks_come_with_every_rectified_image() -> None:
     given = Given(rectify=True)
     # Pincushion: the rectified image reaches over the borders of the other one.
     given.preparation.take_info(info_of(d=[0.4, 0.0, 0.0, 0.0, 0.0]))
-    image, _ = given.prepare()
-    valid = given.valid(image)
-    assert valid is not None
-    assert valid[24, 32]
-    assert not valid[0, 0]
-    assert given.valid(image[1:]) is None
+    for _ in range(2):
+        valid = given.prepared().valid
+        assert valid is not None
+        assert valid[24, 32]
+        assert not valid[0, 0]
     given.preparation.take_info(info_of())
-    given.prepare()
-    assert given.valid(image) is None
+    assert given.prepared().valid is None
 
 
 def test_without_calibration_the_image_is_used_and_that_is_said_once() -> None:

@@ -9,12 +9,12 @@ import pytest
 from scipy.spatial.transform import Rotation
 import yaml
 
-from da3_ros.config import option_specs
 from da3_ros.errors import ConfigError
+from da3_ros.options import option_specs
 from da3_ros.ros.launch.rig_file import parse_rig, read_rig
 from helpers.ros_process import ROOT
 
-EXAMPLES = sorted((ROOT / 'examples').glob('*.yaml'))
+EXAMPLES = sorted((ROOT / 'config' / 'rigs').glob('*.yaml'))
 BODY_FROM_OPTICAL = np.array([[0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 
 
@@ -189,9 +189,9 @@ def test_the_documented_rig_file_is_one() -> None:
 
 
 def test_the_bridge_to_gazebo_carries_what_its_rig_reads() -> None:
-    text = (ROOT / 'examples' / 'bridge' / 'gazebo_bridge.yaml').read_text()
+    text = (ROOT / 'config' / 'rigs' / 'bridge' / 'gazebo_bridge.yaml').read_text()
     carried = {entry['topic_name']: entry for entry in yaml.safe_load(text)}
-    (camera,) = read_rig(ROOT / 'examples' / 'gazebo.yaml').cameras
+    (camera,) = read_rig(ROOT / 'config' / 'rigs' / 'gazebo.yaml').cameras
     expected = {camera.image: 'Image', camera.camera_info: 'CameraInfo', '/clock': 'Clock'}
     assert set(carried) == set(expected)
     for topic, kind in expected.items():

@@ -22,12 +22,13 @@ from tf2_msgs.msg import TFMessage
 
 from da3_ros.errors import StreamError
 from da3_ros.geometry.camera import ImageSize
+from da3_ros.notes import Note
 from da3_ros.ros.messages.geometry_messages import transform_message
 from da3_ros.ros.node.faults import FaultLog
 from da3_ros.ros.node.outputs import Losses, Outputs
 from da3_ros.ros.node.params import OptionsHolder
 from da3_ros.ros.node.runner import PipelineRunner
-from da3_ros.ros.tf.transforms import RigSource
+from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.stream.stats import StreamStats
 from da3_ros.synthetic.truth import TruthEstimator
 from da3_ros.synthetic.world import make_world
@@ -170,6 +171,27 @@ def test_a_prediction_of_nonsense_is_refused_and_said(bench: Callable[..., Bench
     assert found.runner.last_result is None
     found.push(['front'])
     assert len(found.wait(1)[0][0].new_sets) == 2
+
+
+def test_a_kind_of_note_is_logged_once_whatever_its_words(
+    bench: Callable[..., Bench], capfd: pytest.CaptureFixture[str]
+) -> None:
+    def spoil(window: Window, prediction: WindowPrediction) -> WindowPrediction:
+        # No two sentences are alike, and none is told by its numbers alone.
+        views = Note('views_in_chunks', 'a' * (window.index + 1))
+        sky = Note('no_metric_scale', f'nothing; in window {window.index}')
+        return replace(prediction, notes=(views, sky))
+
+    found = bench(Faulty(spoil), ['front'])
+    for count in (1, 2, 3):
+        found.push(['front'])
+        found.wait(count)
+    log = capfd.readouterr().err
+    lines = [line for line in log.splitlines() if '[WARN]' in line]
+    assert sum(line.endswith(': a') for line in lines) == 1
+    assert sum(line.endswith(': nothing; in window 0') for line in lines) == 1
+    assert 'aa' not in log
+    assert 'in window 1' not in log
 
 
 def test_a_rig_that_comes_late_starts_a_metric_world(bench: Callable[..., Bench]) -> None:

@@ -19,12 +19,13 @@ from rclpy.context import Context
 from rclpy.node import Node
 from tf2_msgs.msg import TFMessage
 
-from da3_ros.config import OutputOptions
 from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw
 from da3_ros.geometry.se3 import rigid
+from da3_ros.notes import joined
+from da3_ros.options import OutputOptions
 from da3_ros.ros.messages.geometry_messages import transform_message
 from da3_ros.ros.node.faults import FaultLog
-from da3_ros.ros.tf.transforms import RigSource
+from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.types import FrameSet, PosePrior, RigCalibration
 from helpers.stream_builders import frame
 
@@ -128,7 +129,7 @@ def test_every_camera_gets_the_odometry_at_its_own_stamp(make: Make) -> None:
     prior = prior_of(source, FrameSet(T0 + 50 * MS, views))
     np.testing.assert_allclose(prior.odometry_from_camera['front'], shift(0.15), atol=1e-12)
     np.testing.assert_allclose(prior.odometry_from_camera['left'], shift(0.263), atol=1e-12)
-    assert prior.note == ''
+    assert prior.notes == ()
 
 
 def test_a_head_that_moves_is_where_it_was_at_the_stamp(make: Make) -> None:
@@ -144,7 +145,7 @@ def test_a_head_that_moves_is_where_it_was_at_the_stamp(make: Make) -> None:
     # Before the head was heard of, nobody knows where the camera was.
     unknown = prior_of(source, frames(T0 - 500 * MS))
     assert 'front' not in unknown.base_from_camera
-    assert 'base_link to head: the oldest transform is 0.500 s newer' in unknown.note
+    assert 'base_link to head: the oldest transform is 0.500 s newer' in joined(unknown.notes)
 
 
 def test_without_anything_known_there_is_no_prior(make: Make) -> None:
@@ -152,7 +153,7 @@ def test_without_anything_known_there_is_no_prior(make: Make) -> None:
     source = make()
     prior = prior_of(source, frames(T0))
     assert not prior.odometry_from_camera
-    assert prior.note == 'no transforms connect odom to front_optical_frame'
+    assert joined(prior.notes) == 'no transforms connect odom to front_optical_frame'
 
 
 def test_a_late_transform_is_waited_for(make: Make) -> None:
@@ -187,7 +188,7 @@ def test_what_stays_away_is_waited_for_once(make: Make) -> None:
     def seconds(stamp_ns: int) -> float:
         start_s = time.monotonic()
         prior = prior_of(source, frames(stamp_ns))
-        assert 'older than the image' in prior.note
+        assert 'older than the image' in joined(prior.notes)
         assert set(prior.base_from_camera) == {'front'}
         return time.monotonic() - start_s
 
@@ -211,7 +212,7 @@ def test_the_output_of_the_node_itself_is_never_followed(make: Make) -> None:
         )
     prior = prior_of(source, frames(T0 + 50 * MS))
     assert not prior.odometry_from_camera
-    assert 'transforms from da3_odom are taken for those that this node' in prior.note
+    assert 'transforms from da3_odom are taken for those that this node' in joined(prior.notes)
 
 
 def test_two_parents_of_the_base_are_reported(make: Make, lines: list[str]) -> None:

@@ -13,9 +13,9 @@ from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from da3_ros.config import NodeOptions, StreamOptions
 from da3_ros.errors import NodeError
 from da3_ros.geometry.camera import ImageSize
+from da3_ros.options import NodeOptions, StreamOptions
 from da3_ros.ros.node.view_params import Crop, ViewOptions, declare_views
 
 pytestmark = pytest.mark.ros

@@ -16,7 +16,7 @@ from da3_ros.geometry.se3 import invert
 from da3_ros.sources.colmap import ColmapView, PinholeImages, read_colmap
 from da3_ros.synthetic.trajectory import START_NS
 from da3_ros.synthetic.world import make_world
-from da3_ros.types import CameraFrame, PosedView
+from da3_ros.types import PosedView, ViewId
 from helpers.colmap_writer import Camera, Image, write_binary, write_text
 
 CAMERAS: list[Camera] = [
@@ -202,10 +202,9 @@ def rendered_scene() -> ExportScene:
     views = []
     for camera in world.rig.cameras:
         seen = world.render(camera, START_NS)
-        frame = CameraFrame(camera, START_NS, 'optical', seen.image, seen.camera)
         views.append(
             PosedView(
-                frame,
+                ViewId(camera, START_NS, 'optical'),
                 seen.depth,
                 seen.image,
                 seen.camera,
@@ -224,7 +223,7 @@ def test_what_we_export_is_read_back(tmp_path: Path, encoding: str) -> None:
     options = ExportOptions(colmap_encoding='text' if encoding == 'text' else 'binary')
     export_scene(scene, 'colmap', tmp_path, options=options)
     dataset = read_colmap(tmp_path)
-    expected = {f'{v.frame.camera}_{START_NS}.png': v for v in scene.views}
+    expected = {f'{v.id.camera}_{START_NS}.png': v for v in scene.views}
     assert {view.name for view in dataset.views} == set(expected)
     for view in dataset.views:
         source = expected[view.name]

@@ -7,8 +7,9 @@ import pytest
 
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.geometry.sim3 import Sim3
+from da3_ros.notes import joined
 from da3_ros.stream.reconstructor import Reconstructor
-from da3_ros.stream.sources_of_scale import ONE_DISTANCE, TOLD_ONLY
+from da3_ros.stream.sources_of_scale import GIVEN_ONLY, ONE_DISTANCE
 from da3_ros.stream.window import SlidingWindow
 from da3_ros.synthetic.family_world import FamilyWorld, make_family_world
 from da3_ros.synthetic.truth import TruthEstimator
@@ -101,7 +102,7 @@ def off(room: FamilyWorld, result: WindowResult) -> float:
     """Return the median log ratio of depth as given out against the truth."""
     ratios = []
     for view in result.new_sets[-1].views:
-        truth = room.depth(view.frame.camera, view.frame.stamp_ns, SIZE)
+        truth = room.depth(view.id.camera, view.id.stamp_ns, SIZE)
         known = np.isfinite(view.depth) & np.isfinite(truth)
         ratios.append(np.log(view.depth[known] / truth[known]))
     return float(np.median(np.concatenate(ratios)))
@@ -112,13 +113,13 @@ def test_told_distances_alone_make_no_metres(room: FamilyWorld, odometry: bool) 
     echo = Echo(TruthEstimator(room, size=SIZE))
     results = run(room, echo, odometry=odometry)
     assert not any(result.alignment.is_metric for result in results)
-    assert all(TOLD_ONLY in result.alignment.note for result in results)
+    assert all(GIVEN_ONLY in result.alignment.notes for result in results)
 
 
 def test_one_distance_without_anything_to_see_makes_no_metres(room: FamilyWorld) -> None:
     results = run(room, Misplacing(TruthEstimator(room, size=SIZE), 1.6, grey=True))
     assert not any(result.alignment.is_metric for result in results)
-    assert all(ONE_DISTANCE in result.alignment.note for result in results)
+    assert all(ONE_DISTANCE in result.alignment.notes for result in results)
 
 
 @pytest.mark.parametrize('factor', [0.5, 1.0, 1.6])
@@ -161,6 +162,6 @@ def test_windows_that_share_nothing_do_not_change_the_unit_without_a_word(
 ) -> None:
     steady = TruthEstimator(room, size=SIZE, random_gauge=False)
     for result in run(room, steady, cameras=('front',), window=1)[1:]:
-        assert 'times what it was' not in result.alignment.note
+        assert 'times what it was' not in joined(result.alignment.notes)
     for result in run(room, Breathing(steady), cameras=('front',), window=1)[1:]:
-        assert 'times what it was' in result.alignment.note
+        assert 'times what it was' in joined(result.alignment.notes)

@@ -13,6 +13,7 @@ from da3_ros.geometry.frames import BODY_FROM_OPTICAL
 from da3_ros.geometry.rotation import rotation_angle_rad
 from da3_ros.geometry.se3 import invert, transform_points
 from da3_ros.geometry.unproject import unproject
+from da3_ros.notes import joined
 from da3_ros.stream.reconstructor import Reconstructor
 from da3_ros.synthetic import START_NS, TruthEstimator, make_world
 from da3_ros.types import FrameSet, RigCalibration, WindowResult
@@ -53,7 +54,7 @@ def check_poses(results: Sequence[WindowResult], world: BoxWorld, count: int) ->
         base = first_from_world @ world.world_from_base(item.stamp_ns)
         np.testing.assert_allclose(item.world_from_base, base, atol=POSE_BOUND)
         for view in item.views:
-            truth = world.world_from_camera(view.frame.camera, item.stamp_ns)
+            truth = world.world_from_camera(view.id.camera, item.stamp_ns)
             pose = first_from_world @ truth
             np.testing.assert_allclose(view.world_from_camera, pose, atol=POSE_BOUND)
             points = transform_points(view.world_from_camera, unproject(view.depth, view.camera))
@@ -96,7 +97,7 @@ def test_windows_of_two_views_by_two_cameras() -> None:
     # Nothing is shared between windows of one set: the rig gives the scale, the pose stands.
     for result in results[1:]:
         assert result.alignment.method == 'dead_reckoning'
-        assert result.alignment.note
+        assert joined(result.alignment.notes)
         assert result.alignment.scale * estimator.scales[result.window_index] == pytest.approx(1)
         np.testing.assert_allclose(result.new_sets[0].world_from_base, np.eye(4), atol=1e-6)
     results, _ = reconstruct(world, ['left', 'right'], 2, 1)
@@ -131,7 +132,7 @@ def check_single(world: BoxWorld, motion: Motion, window: int, stride: int) -> N
     unit = estimator.scales[0]
     start = motion(0) @ world.rig.base_from_camera['front'] @ invert(BODY_FROM_OPTICAL)
     assert results[0].alignment.scale_source == 'none'
-    assert 'metric' in results[0].alignment.note
+    assert 'metric' in joined(results[0].alignment.notes)
     assert not any(r.alignment.is_metric for r in results)
     for result in results:
         for item in result.new_sets:
@@ -204,7 +205,7 @@ def test_the_furnished_synthetic_world() -> None:
         np.testing.assert_allclose(item.world_from_base, truth, atol=POSE_BOUND)
         for view in item.views:
             assert view.is_calibrated
-            exact = world.depth(view.frame.camera, item.stamp_ns, size)
+            exact = world.depth(view.id.camera, item.stamp_ns, size)
             assert np.nanmax(np.abs(view.depth - exact)) < POINT_BOUND_M
     assert all(r.alignment.scale_source == 'rig' for r in results)
 

@@ -49,8 +49,8 @@ def test_the_world_goes_on_and_the_new_camera_stands_where_it_is() -> None:
         truth = invert(start) @ WORLD.world_from_base(item.stamp_ns)
         np.testing.assert_allclose(item.world_from_base, truth, atol=1e-6)
         for view in item.views:
-            seen.add(view.frame.camera)
-            pose = invert(start) @ WORLD.world_from_camera(view.frame.camera, item.stamp_ns)
+            seen.add(view.id.camera)
+            pose = invert(start) @ WORLD.world_from_camera(view.id.camera, item.stamp_ns)
             np.testing.assert_allclose(view.world_from_camera, pose, atol=1e-6)
     assert seen == set(POSES)
 

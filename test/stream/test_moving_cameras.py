@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import invert, rigid
+from da3_ros.notes import Note
 from da3_ros.stream.reconstructor import Reconstructor
 from da3_ros.types import PosePrior, RigCalibration, WindowResult
 from helpers.stream_builders import (
@@ -23,6 +24,7 @@ from helpers.stream_builders import (
 
 WORLD = BoxWorld(THREE_CAMERAS)
 CAMERAS = tuple(THREE_CAMERAS.base_from_camera)
+GAP = Note('transform_missing', 'a gap')
 COUNT = 30
 
 
@@ -44,7 +46,7 @@ def run(hidden: range, adopted: int = 0) -> list[WindowResult]:
         is_hidden = item.stamp_ns // PERIOD_NS in hidden
         head = base_from_head(item.stamp_ns)
         rig = {name: head @ pose for name, pose in THREE_CAMERAS.base_from_camera.items()}
-        prior = PosePrior({} if is_hidden else rig, note='a gap' if is_hidden else '')
+        prior = PosePrior({} if is_hidden else rig, notes=(GAP,) if is_hidden else ())
         sets.append(replace(item, prior=prior))
     first = sets[adopted].prior
     assert first is not None
@@ -65,7 +67,7 @@ def test_body_and_cameras_stand_where_the_head_says() -> None:
             body = invert(start) @ world_from_base(item.stamp_ns)
             np.testing.assert_allclose(item.world_from_base, body, atol=1e-6)
             for view in item.views:
-                truth = WORLD.world_from_camera(view.frame.camera, item.stamp_ns)
+                truth = WORLD.world_from_camera(view.id.camera, item.stamp_ns)
                 np.testing.assert_allclose(
                     view.world_from_camera, invert(start) @ truth, atol=1e-6
                 )
@@ -76,7 +78,7 @@ def test_while_the_head_is_unknown_cameras_stand_by_what_they_see() -> None:
     for result in run(range(10, 15)):
         for item in result.new_sets:
             for view in item.views:
-                truth = WORLD.world_from_camera(view.frame.camera, item.stamp_ns)
+                truth = WORLD.world_from_camera(view.id.camera, item.stamp_ns)
                 np.testing.assert_allclose(
                     view.world_from_camera, invert(start) @ truth, atol=1e-6
                 )

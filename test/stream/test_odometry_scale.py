@@ -11,6 +11,7 @@ import pytest
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.frames import BODY_FROM_OPTICAL
 from da3_ros.geometry.se3 import invert, rigid
+from da3_ros.notes import joined
 from da3_ros.stream.odometry_scale import Ratio, ratio_to_odometry, remembered
 from da3_ros.stream.reconstructor import Reconstructor
 from da3_ros.stream.world_scale import ScaleChoice
@@ -78,7 +79,7 @@ def assert_metres(
     """Poses and depth of every set are the truth's, in metres times `scale`."""
     for item in [item for result in results for item in result.new_sets]:
         for view in item.views:
-            truth = world.world_from_camera(view.frame.camera, item.stamp_ns)
+            truth = world.world_from_camera(view.id.camera, item.stamp_ns)
             pose = invert(start) @ truth
             pose[:3, 3] *= scale
             np.testing.assert_allclose(view.world_from_camera, pose, atol=BOUND * scale)
@@ -94,7 +95,7 @@ def test_one_moving_camera_is_metric(motion: object, window: int) -> None:
     results = run(with_odometry(sets_of(['front'], COUNT), world), estimator, window=window)
     first = metric_from(results)
     assert first < (25 if motion is stand_then_go else 12)
-    assert 'became metric' in results[first].alignment.note
+    assert 'became metric' in joined(results[first].alignment.notes)
     assert [r.window_index for r in results if r.alignment.is_new_unit] == [first]
     assert results[first].alignment.scale_source == 'odometry'
     start = world.world_from_camera('front', 0) @ invert(BODY_FROM_OPTICAL)
@@ -103,7 +104,7 @@ def test_one_moving_camera_is_metric(motion: object, window: int) -> None:
     assert np.abs(log_errors(results[first:], estimator)).max() < BOUND
     if motion is go_then_stand:
         assert {r.alignment.scale_source for r in results[-10:]} == {'chain'}
-        assert not any(r.alignment.note for r in results[-10:])
+        assert not any(joined(r.alignment.notes) for r in results[-10:])
 
 
 @pytest.mark.parametrize('motion', [drive, straight, stand])
@@ -125,7 +126,7 @@ def test_a_robot_that_never_moves_keeps_its_unit() -> None:
     errors = log_errors(results, estimator)
     assert np.ptp(errors) < BOUND
     assert not any(r.alignment.is_metric for r in results)
-    assert 'scale_source is odometry' in results[5].alignment.note
+    assert 'scale_source is odometry' in joined(results[5].alignment.notes)
     for result in results:
         for item in result.new_sets:
             assert np.isfinite(item.world_from_base).all()
@@ -142,9 +143,9 @@ def test_a_hole_in_the_odometry_is_bridged_by_the_chain_and_said() -> None:
     inside = results[24].alignment
     assert inside.scale_source == 'chain'
     assert (inside.views, inside.odometry_views) == (3, 0)
-    assert 'a hole' in inside.note
+    assert 'a hole' in joined(inside.notes)
     assert results[20].alignment.odometry_views == 2
-    assert 'no odometry for 1 of 3 views' in results[20].alignment.note
+    assert 'no odometry for 1 of 3 views' in joined(results[20].alignment.notes)
     assert results[30].alignment.scale_source == 'odometry'
 
 
@@ -277,7 +278,7 @@ def test_windows_that_share_nothing_move_on_as_the_odometry_says(cameras: Sequen
     ]
     start = WORLD.world_from_camera(cameras[0], 0) @ invert(BODY_FROM_OPTICAL)
     assert_metres(results[:6], WORLD, start)
-    assert 'by odometry alone' in results[3].alignment.note
+    assert 'by odometry alone' in joined(results[3].alignment.notes)
     again = WORLD.world_from_camera(cameras[0], 7 * PERIOD_NS) @ invert(BODY_FROM_OPTICAL)
     jumped = results[7].new_sets[0].world_from_base
     for result in results[8:]:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from da3_ros.notes import joined
 from da3_ros.stream.window import SlidingWindow
 from da3_ros.types import FrameSet
 from helpers.depth_shapes import Shape
@@ -54,7 +55,7 @@ def assert_usable(windows: list[Told]) -> None:
     for window in windows:
         assert math.isfinite(window.report.scale)
         assert window.report.scale > 0
-        assert math.isfinite(window.log_error), window.report.note
+        assert math.isfinite(window.log_error), joined(window.report.notes)
 
 
 @pytest.mark.parametrize('conditioning', [False, True])

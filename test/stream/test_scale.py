@@ -143,11 +143,13 @@ def test_a_measurement_beyond_the_gate_pulls_less_and_is_named() -> None:
     chain, rig = LogScale(0.0, 1e-3), LogScale(1.0, 0.02)
     free = next_scale(METRIC_WORLD, chain, Metric('rig', LogScale(0.01, 0.02)))
     gated = next_scale(METRIC_WORLD, chain, Metric('rig', rig))
-    assert free.note == ''
+    assert free.note is None
     # Without the gate it would be pulled as far as the gain of the free one says: by 0.2.
     assert 0 < gated.log_scale < 0.2 * free.log_scale / 0.01
     assert gated.log_scale < 0.01
-    assert 'sigma' in gated.note
+    assert gated.note is not None
+    assert gated.note.code == 'scale_off'
+    assert 'sigma' in gated.note.text
 
 
 def test_the_filter_is_the_weighted_mean_of_chain_and_rig() -> None:

@@ -12,6 +12,7 @@ import pytest
 from da3_ros.errors import ModelError, StreamError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import invert, rigid
+from da3_ros.notes import joined
 from da3_ros.stream.reconstructor import Reconstructor
 from da3_ros.types import (
     FrameSet,
@@ -105,7 +106,7 @@ def test_a_broken_view_refuses_its_window_and_the_next_one_makes_up(change: Spoi
     results = run(BoxEstimator(WORLD, spoil=spoiling([0, 5], 1, change)))
     for index in (0, 5):
         assert results[index].new_sets == ()
-        assert 'view 1 (camera ' in results[index].alignment.note
+        assert 'view 1 (camera ' in joined(results[index].alignment.notes)
         assert [s.stamp_ns for s in results[index + 1].new_sets] == [
             index * PERIOD_NS,
             (index + 1) * PERIOD_NS,
@@ -154,7 +155,7 @@ def test_without_depth_and_standing_the_scale_is_kept_and_said_to_be() -> None:
     estimator = BoxEstimator(world, spoil=spoiling([5], None, with_depth(np.nan)))
     results = run(estimator, NO_RIG, ['front'], window=2)
     assert results[5].alignment.scale == pytest.approx(results[4].alignment.scale)
-    assert 'kept' in results[5].alignment.note
+    assert 'kept' in joined(results[5].alignment.notes)
     assert not results[5].alignment.is_metric
 
 
@@ -178,7 +179,7 @@ def test_one_bad_pose_among_the_shared_views_is_left_out() -> None:
 
     results = run(BoxEstimator(WORLD, spoil=spoiling([6], 1, with_pose(turned))), NO_RIG)
     clean = run(BoxEstimator(WORLD), NO_RIG)
-    assert 'left out' in results[6].alignment.note
+    assert 'left out' in joined(results[6].alignment.notes)
     # The rounding of float32 depth is all that differs.
     for stamp_ns, pose in poses_by_stamp(clean).items():
         np.testing.assert_allclose(poses_by_stamp(results)[stamp_ns], pose, atol=1e-5)
@@ -212,7 +213,7 @@ def test_windows_that_share_nothing_are_dead_reckoned_and_say_so() -> None:
     later = [frame_set(CAMERAS, (100 + i) * PERIOD_NS) for i in range(3)]
     result = reconstructor.process(Window(6, tuple(later), 3))
     assert result.alignment.method == 'dead_reckoning'
-    assert 'no view is shared' in result.alignment.note
+    assert 'no view is shared' in joined(result.alignment.notes)
     last = first[-1].new_sets[-1].world_from_base
     offset = last @ invert(drive(later[0].stamp_ns))
     for item in result.new_sets:
@@ -226,7 +227,7 @@ def test_a_world_without_metric_source_says_so_when_it_becomes_metric() -> None:
     reconstructor = Reconstructor(estimator, THREE_CAMERAS, lambda: 0.0)
     results = [reconstructor.process(w) for w in windows_of(sets, 3, 1)]
     assert not results[3].alignment.is_metric
-    assert 'became metric' in results[4].alignment.note
+    assert 'became metric' in joined(results[4].alignment.notes)
     for result in results[4:]:
         assert result.alignment.is_metric
         scale = result.alignment.scale * estimator.scales[result.window_index]
@@ -246,11 +247,11 @@ def test_a_rig_that_contradicts_the_network_is_reported() -> None:
     wrong = dict(THREE_CAMERAS.base_from_camera)
     wrong['left'] = wrong['left'] @ rigid(np.eye(3), [0.0, 0.3, 0.0])
     results = run(BoxEstimator(WORLD), RigCalibration(wrong))
-    assert all('rig calibration disagree' in r.alignment.note for r in results)
+    assert all('rig calibration disagree' in joined(r.alignment.notes) for r in results)
     for item in [s for r in results for s in r.new_sets]:
         for view in item.views:
             # What is published stays consistent with the TF tree of that rig.
-            pose = item.world_from_base @ wrong[view.frame.camera]
+            pose = item.world_from_base @ wrong[view.id.camera]
             np.testing.assert_allclose(view.world_from_camera, pose, atol=1e-12)
 
 

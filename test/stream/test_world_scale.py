@@ -9,7 +9,8 @@ from typing import get_args
 
 import pytest
 
-from da3_ros.config import SCALE_SOURCES
+from da3_ros.notes import joined
+from da3_ros.options import SCALE_SOURCES
 from da3_ros.stream.scale import LogScale
 from da3_ros.stream.world_scale import (
     Metric,
@@ -45,12 +46,12 @@ def test_the_option_has_the_choices_of_the_type() -> None:
 
 @pytest.mark.parametrize('states', list(itertools.product(['yes', 'no'], repeat=4)))
 def test_auto_takes_the_first_in_the_order_and_says_nothing(states: tuple[str, ...]) -> None:
-    found, note = choose_metric(
+    found, notes = choose_metric(
         'auto', candidates(**dict(zip(SOURCES, states, strict=True))), is_metric=False
     )
     first = next((s for s, state in zip(SOURCES, states, strict=True) if state == 'yes'), None)
     assert (found.source if found else None) == first
-    assert note == ''
+    assert notes == ()
 
 
 @pytest.mark.parametrize(
@@ -67,28 +68,32 @@ def test_auto_takes_the_first_in_the_order_and_says_nothing(states: tuple[str, .
 def test_a_source_that_is_not_there_falls_back_down_the_order_and_says_so(
     choice: ScaleChoice, there: set[str], expected: str | None
 ) -> None:
-    found, note = choose_metric(choice, candidates(**dict.fromkeys(there, 'yes')), is_metric=False)
+    found, notes = choose_metric(
+        choice, candidates(**dict.fromkeys(there, 'yes')), is_metric=False
+    )
     assert (found.source if found else None) == expected
-    assert note.startswith(f'scale_source is {choice}, but ')
-    assert 'is not there' in note
-    assert ('instead' in note) == (expected is not None)
+    (note,) = notes
+    assert note.code == ('scale_source_missing' if expected is None else 'scale_source_replaced')
+    assert note.text.startswith(f'scale_source is {choice}, but ')
+    assert 'is not there' in note.text
+    assert ('instead' in note.text) == (expected is not None)
     wanted: MetricSource = 'estimator' if choice == 'metric_model' else choice  # type: ignore[assignment]
-    assert choose_metric(choice, candidates(**{wanted: 'yes'}), is_metric=False)[1] == ''
+    assert choose_metric(choice, candidates(**{wanted: 'yes'}), is_metric=False)[1] == ()
 
 
 def test_none_takes_nothing() -> None:
     everything = candidates(**dict.fromkeys(SOURCES, 'yes'))
-    assert choose_metric('none', everything, is_metric=True) == (None, '')
+    assert choose_metric('none', everything, is_metric=True) == (None, ())
 
 
 def test_a_silent_source_is_waited_for_once_the_world_is_metric() -> None:
     found = candidates(odometry='silent', estimator='yes')
     for choice in ('auto', 'odometry'):
-        assert choose_metric(choice, found, is_metric=True) == (None, '')
-        metric, note = choose_metric(choice, found, is_metric=False)
+        assert choose_metric(choice, found, is_metric=True) == (None, ())
+        metric, notes = choose_metric(choice, found, is_metric=False)
         assert metric is not None
         assert metric.source == 'estimator'
-        assert ('cannot tell yet' in note) == (choice == 'odometry')
+        assert ('cannot tell yet' in joined(notes)) == (choice == 'odometry')
 
 
 def test_a_gathering_source_is_named_only_where_it_is_the_one_that_counts() -> None:
@@ -111,7 +116,9 @@ def follow(measured: list[float], sigma: float = 0.02) -> list[WorldScale]:
 def test_a_wild_measurement_pulls_a_little_and_is_named() -> None:
     (world,) = follow([math.log(2)])
     assert 0 < world.log_scale < 0.01
-    assert 'odometry says a scale +100.0% off' in world.note
+    assert world.note is not None
+    assert 'odometry says a scale +100.0% off' in world.note.text
+    assert world.note.numbers['share'] == pytest.approx(1.0)
     assert not world.has_jumped
 
 
@@ -119,11 +126,12 @@ def test_a_lasting_disagreement_is_followed_at_once_and_said() -> None:
     worlds = follow([math.log(2)] * 10)
     assert [world.is_new_unit for world in worlds] == [False] * 4 + [True] + [False] * 5
     assert max(world.log_scale for world in worlds[:4]) < 0.1
-    assert 'follows it at once' in worlds[4].note
+    assert worlds[4].note is not None
+    assert 'follows it at once' in worlds[4].note.text
     assert worlds[4].log_scale == pytest.approx(math.log(2))
     assert worlds[4].factor == 1.0
-    assert all(worlds[i].note for i in range(5))
-    assert not worlds[5].note
+    said = [world.note.code if world.note else None for world in worlds[:6]]
+    assert said == ['scale_off'] * 4 + ['scale_followed', None]
 
 
 def test_disagreement_to_both_sides_is_no_reason_to_follow() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from da3_ros.geometry.camera import ImageSize
-from da3_ros.synthetic.family import FamilyBatch, Split, make_batch
+from da3_ros.synthetic.family_scene import Split
 from helpers.rounding import DEEP, assert_equal_to_rounding
 from helpers.training import TINY
 from tools.train_nano.matching import (
@@ -17,6 +17,7 @@ from tools.train_nano.matching import (
     matches,
     recorded_attention,
 )
+from tools.train_nano.scenes import FamilyBatch, make_batch
 from tools.train_nano.targets import PATCH, make_targets
 from tools.train_nano.weights import initial_network
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from da3_ros.synthetic.family import FamilyBatch, Split, make_batch
+from da3_ros.synthetic.family_scene import Split
 from helpers.training import TINY, TINY_SIZE
 from tools.train_nano.accuracy import (
     ALONE,
@@ -35,6 +35,7 @@ from tools.train_nano.metrics import (
     pose_figures,
     relative_errors,
 )
+from tools.train_nano.scenes import FamilyBatch, make_batch
 from tools.train_nano.targets import Targets, make_targets
 from tools.train_nano.weights import initial_network
 

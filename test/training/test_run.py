@@ -16,7 +16,7 @@ from da3_ros.inference.checkpoint import load_network
 from da3_ros.model import chunks
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.presets import NANO
-from da3_ros.synthetic.family import FAMILY_VERSION, FamilyBatch, Split, make_batch
+from da3_ros.synthetic.family_scene import FAMILY_VERSION, Split
 from helpers.rounding import assert_equal_pictures, assert_equal_to_rounding
 from helpers.training import (
     SHARED_RUN,
@@ -33,6 +33,7 @@ from tools.train_nano.config import TrainConfig
 from tools.train_nano.curve import PANELS, draw_curve
 from tools.train_nano.metrics import evaluation_set
 from tools.train_nano.parallel import Team
+from tools.train_nano.scenes import FamilyBatch, make_batch
 from tools.train_nano.state import Progress, TrainState
 from tools.train_nano.trainer import (
     STATE_NAME,

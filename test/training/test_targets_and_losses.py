@@ -11,7 +11,7 @@ from da3_ros.model.camera_decoder import CameraDecoder
 from da3_ros.model.heads import RayMaps
 from da3_ros.model.pose_encoding import decode_cameras, invert_rigid
 from da3_ros.model.ray_pose import cameras_from_rays
-from da3_ros.synthetic.family import FamilyBatch, Split, make_batch
+from da3_ros.synthetic.family_scene import Split
 from tools.train_nano.config import TrainConfig
 from tools.train_nano.losses import (
     all_losses,
@@ -25,6 +25,7 @@ from tools.train_nano.losses import (
     spread_loss,
     with_confidence,
 )
+from tools.train_nano.scenes import FamilyBatch, make_batch
 from tools.train_nano.targets import Targets, make_targets
 
 SIZE = ImageSize(42, 56)

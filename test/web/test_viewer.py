@@ -22,6 +22,7 @@ from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw
 from da3_ros.geometry.se3 import rigid
+from da3_ros.notes import Note
 from da3_ros.synthetic import START_NS, make_world
 from da3_ros.types import WindowResult
 from da3_ros.web.points import DrawnPoints, points_of_set
@@ -122,7 +123,7 @@ def test_cameras_stand_where_they_were(viewer: LiveViewer, results: list[WindowR
             nodes = client.below('/world/cameras')
             assert len(nodes) == 3
             for view in results[i].new_sets[0].views:
-                [node] = [n for name, n in nodes.items() if name.endswith(view.frame.camera)]
+                [node] = [n for name, n in nodes.items() if name.endswith(view.id.camera)]
                 w, *xyz = node['wxyz']
                 rotation = matrix_from_quaternion_xyzw([*xyz, w])
                 pose = view.world_from_camera
@@ -156,7 +157,7 @@ def test_cameras_carry_their_images(viewer: LiveViewer, results: list[WindowResu
     decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
     assert decoded is not None
     shown = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
-    [view] = [v for v in results[1].new_sets[0].views if v.frame.camera == 'left']
+    [view] = [v for v in results[1].new_sets[0].views if v.id.camera == 'left']
 
     assert shown.shape == view.image.shape
     assert np.abs(shown.astype(int) - view.image).mean() < 8
@@ -202,7 +203,8 @@ def test_panel_tells_the_numbers(viewer: LiveViewer, results: list[WindowResult]
 
 def test_units_that_are_no_metres_are_flagged(viewer: LiveViewer) -> None:
     result = window_result(0, [posed_set(WORLD, START_NS)], is_metric=False)
-    noted = replace(result, alignment=replace(result.alignment, note='no <b>scale</b> | *yet*'))
+    note = Note('no_metric_source', 'no <b>scale</b> | *yet*')
+    noted = replace(result, alignment=replace(result.alignment, notes=(note,)))
     with SceneClient(viewer.url) as client:
         draw(viewer, noted)
         sync(viewer, client, 0)

@@ -9,7 +9,7 @@ import zipfile
 
 import numpy as np
 
-from da3_ros.inference.runner import float32_products
+from da3_ros.inference.tf32 import float32_products
 from da3_ros.model.presets import PRESETS
 from tools.gpu_check.bench import bench_of
 from tools.gpu_check.part import Outcome, Settings, Skipped

@@ -11,6 +11,7 @@ from da3_ros.inference.runner import NetworkRunner
 from da3_ros.model.arithmetic import Arithmetic
 from da3_ros.model.chunks import VIEW_CHUNK
 from da3_ros.model.presets import PRESETS
+from da3_ros.notes import joined
 from tools.gpu_check.bench import MIB, TINY_SIZE, Bench, bench_of, computed_in, give_back
 from tools.gpu_check.part import Outcome, Settings, Skipped
 from tools.parity.checks import BOUND, array
@@ -81,14 +82,14 @@ def run_retry(settings: Settings, preset: str) -> Outcome:
             failures.append(f'the message has no numbers: {message}')
         give_back()
         output = runner(pixels, allow_smaller=True, **options)
-    if not any('views were computed in chunks of' in note for note in output.notes):
+    if not any(note.code == 'views_in_chunks' for note in output.notes):
         failures.append(f'with allow_smaller: no note about smaller chunks, got {output.notes}')
     error_share = max_relative_error(array(output.depth), expected)
     if not error_share <= BOUND:
         failures.append(f'depth in smaller chunks differs by {error_share:.3g}')
     figures = {'peaks_mib': [many // MIB, one // MIB], 'depth': error_share, 'message': message}
     return Outcome(
-        f'{"; ".join(output.notes)}; depth differs by {error_share:.2g}', tuple(failures), figures
+        f'{joined(output.notes)}; depth differs by {error_share:.2g}', tuple(failures), figures
     )
 
 

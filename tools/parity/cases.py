@@ -1,7 +1,7 @@
 """Stored cases run through our networks, on any device; one implementation for tests and tools.
 
 A network is called bare here: on CUDA the caller sees to it that float32 products are no TF32
-(`inference.runner.float32_products`).
+(`inference.tf32.float32_products`).
 """
 
 from collections.abc import Iterator

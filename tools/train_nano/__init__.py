@@ -1,5 +1,5 @@
 """Training of da3-nano, the small any-view network that ships with the package.
 
-`python -m tools.train_nano --help` says how. Scenes come from `da3_ros.synthetic.family`, the
+`python -m tools.train_nano --help` says how. Scenes come from `tools.train_nano.scenes`, the
 network is `da3_ros.model`'s own; nothing here is needed to use the weights.
 """

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from da3_ros.model.network import AnyViewNetwork
-from da3_ros.synthetic.family import Split
+from da3_ros.synthetic.family_scene import Split
 from tools.train_nano.matching import matches
 from tools.train_nano.metrics import (
     EvaluationSet,

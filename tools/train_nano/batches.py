@@ -9,9 +9,10 @@ from concurrent.futures import Future, ProcessPoolExecutor
 import multiprocessing
 
 from da3_ros.geometry.camera import ImageSize
-from da3_ros.synthetic.family import FamilyBatch, Split, make_batch
+from da3_ros.synthetic.family_scene import Split
 from tools.train_nano.config import NANO_SIZE, TrainConfig
 from tools.train_nano.parallel import ALONE, Team
+from tools.train_nano.scenes import FamilyBatch, make_batch
 
 PREFETCH = 4
 

@@ -23,7 +23,7 @@ from da3_ros.inference.hub import BUNDLED_FOLDER, CONFIG_NAME, WEIGHTS_NAME
 from da3_ros.inference.network_file import config_content
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.presets import NANO
-from da3_ros.synthetic.family import Split
+from da3_ros.synthetic.family_scene import Split
 from tools.train_nano.accuracy import SCENES, accuracy, markdown
 from tools.train_nano.curve import read_log
 from tools.train_nano.real import RealRow, measure_set, sets_in

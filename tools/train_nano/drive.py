@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from da3_ros.assembly import Pipeline, build_pipeline
-from da3_ros.config import from_flat
 from da3_ros.geometry.metrics import depth_error, trajectory_error
 from da3_ros.geometry.se3 import invert
 from da3_ros.geometry.umeyama import spread
+from da3_ros.options import from_flat
 from da3_ros.synthetic.trajectory import START_NS
 from da3_ros.synthetic.wheels import odom_from_base
 from da3_ros.synthetic.world import SyntheticWorld
@@ -96,7 +96,7 @@ def _compared(world: SyntheticWorld, placed: list[PosedSet], *, is_metric: bool)
     for posed in placed:
         for view in posed.views:
             guesses.append(view.depth.ravel())
-            truth = world.depth(view.frame.camera, posed.stamp_ns, view.camera.size)
+            truth = world.depth(view.id.camera, posed.stamp_ns, view.camera.size)
             truths.append(truth.ravel())
     depth, true_depth = np.concatenate(guesses), np.concatenate(truths)
     said = depth_error(depth, true_depth, align_scale=False)

@@ -14,9 +14,10 @@ import torch
 
 from da3_ros.inference.checkpoint import load_network
 from da3_ros.model.network import AnyViewNetwork
-from da3_ros.synthetic.family import Split, make_batch
+from da3_ros.synthetic.family_scene import Split
 from tools.train_nano.config import NANO_SIZE
 from tools.train_nano.metrics import SCENES, EvaluationSet, evaluation_set, measure
+from tools.train_nano.scenes import make_batch
 from tools.train_nano.targets import make_targets
 
 SPLITS = {'test': Split.TEST, 'unseen': Split.UNSEEN, 'validation': Split.VALIDATION}

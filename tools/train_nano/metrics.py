@@ -16,9 +16,10 @@ from torch import Tensor
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.pose_encoding import invert_rigid
-from da3_ros.synthetic.family import Split, make_batch
+from da3_ros.synthetic.family_scene import Split
 from tools.train_nano.config import NANO_SIZE
 from tools.train_nano.losses import square_spread
+from tools.train_nano.scenes import make_batch
 from tools.train_nano.targets import Targets, make_targets
 
 AUC_LIMIT_DEG = 30

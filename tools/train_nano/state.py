@@ -18,7 +18,7 @@ from torch.nn import functional
 from da3_ros.model.config import AnyViewConfig
 from da3_ros.model.layers import Attention
 from da3_ros.model.network import AnyViewNetwork
-from da3_ros.synthetic.family import FAMILY_VERSION
+from da3_ros.synthetic.family_scene import FAMILY_VERSION
 from tools.train_nano.config import TrainConfig
 from tools.train_nano.weights import initial_compass, initial_network
 

@@ -18,7 +18,7 @@ from da3_ros.geometry.se3 import invert
 from da3_ros.inference.pose_alignment import in_reach, normalise_extrinsics
 from da3_ros.inference.preprocess import normalise
 from da3_ros.model.pose_encoding import encode_cameras, invert_rigid
-from da3_ros.synthetic.family import FamilyBatch
+from tools.train_nano.scenes import FamilyBatch
 
 RAY_CELLS = 8
 PATCH = 14

@@ -14,13 +14,14 @@ from torch import Tensor
 from da3_ros.inference.checkpoint import save_checkpoint
 from da3_ros.model import chunks
 from da3_ros.model.network import AnyViewNetwork
-from da3_ros.synthetic.family import FAMILY_VERSION, FamilyBatch
+from da3_ros.synthetic.family_scene import FAMILY_VERSION
 from tools.train_nano.config import TrainConfig
 from tools.train_nano.curve import draw_curve, read_log
 from tools.train_nano.losses import Losses, all_losses, idle_loss
 from tools.train_nano.matching import match_loss, matches, recorded_attention
 from tools.train_nano.metrics import EvaluationSet, measure_all, score
 from tools.train_nano.parallel import ALONE, Team
+from tools.train_nano.scenes import FamilyBatch
 from tools.train_nano.state import RATE_FACTOR, Progress, TrainState
 from tools.train_nano.targets import Targets, make_targets
 

@@ -10,7 +10,7 @@ import signal
 import torch
 
 from da3_ros.model.presets import NANO
-from da3_ros.synthetic.family import Split
+from da3_ros.synthetic.family_scene import Split
 from tools.train_nano.batches import batches
 from tools.train_nano.config import TrainConfig
 from tools.train_nano.metrics import SCENES, evaluation_set

@@ -17,7 +17,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from da3_ros.config import NodeOptions
+from da3_ros.options import NodeOptions
 from da3_ros.ros.launch.arguments import Argument, boolean, parameter_file
 from da3_ros.ros.launch.rviz_config import for_cameras
 from launch import LaunchContext
@@ -29,7 +29,7 @@ _FAST_DDS_2 = ('humble', 'iron', 'jazzy')
 
 
 def share() -> Path:
-    """Return the folder that holds config, launch, rviz and examples."""
+    """Return the folder that holds config, launch and rviz."""
     return Path(get_package_share_directory(_PACKAGE))
 
 

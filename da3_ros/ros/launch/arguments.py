@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from da3_ros.config import NodeOptions, from_flat, option_specs
 from da3_ros.errors import ConfigError
+from da3_ros.options import NodeOptions, from_flat, option_specs
 from da3_ros.ros.launch.rig_file import as_option
 from da3_ros.sources.bag import BagReader
 
@@ -168,7 +168,7 @@ def _values_in(file: Path, name: str) -> dict[str, Any]:
     return values
 
 
-RIG = Argument('rig', '', 'rig file, or the name of one of the examples: realsense, zed, oak ...')
+RIG = Argument('rig', '', 'rig file, or the name of one of config/rigs: realsense, zed, oak ...')
 REPLAY = (
     Argument('bag', '', 'bag to play: a folder, a .mcap or a .db3 file'),
     Argument('rig', '', RIG.help + '; empty: the arguments cameras and compressed'),

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from da3_ros.config import NodeOptions, OptionSpec, OptionValue, from_flat, option_specs
 from da3_ros.errors import ConfigError, GeometryError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.rotation import quaternion_xyzw_from_matrix
 from da3_ros.geometry.se3 import require_rigid, rigid, rigid_from_xyz_xyzw
+from da3_ros.options import NodeOptions, OptionSpec, OptionValue, from_flat, option_specs
 from da3_ros.ros.launch.yaml_file import load_yaml, mapping
 
 TRANSPORTS = ('raw', 'compressed')

@@ -18,6 +18,7 @@ from std_msgs.msg import Header
 
 from da3_ros.errors import MessageError
 from da3_ros.geometry.camera import PinholeCamera
+from da3_ros.geometry.unproject import unproject, unproject_into
 from da3_ros.geometry.voxel import first_per_voxel
 from da3_ros.ros.messages.conversions import fill_data
 from da3_ros.types import ColourImage, FloatImage, PosedView
@@ -37,9 +38,6 @@ def pack(
 ) -> PackedPoints:
     """Return one point for every pixel, (H, W, 5), in the optical frame; NaN where unknown.
 
-    The same points as `geometry.unproject`, written plane by plane to where they are needed:
-    rows and columns of rays are enough for a pinhole camera, so no image of rays is made.
-
     Args:
         depth: (H, W), z along the optical axis; anything not finite is unknown.
         camera: intrinsics at (H, W).
@@ -54,24 +52,10 @@ def pack(
     if any(shape != size for shape in shapes):
         raise MessageError(f'point cloud: the camera is {size}, its images are {shapes}')
     packed = np.empty((*size, len(_NAMES)), np.float32)
-    _unproject_into(packed, depth, camera)
+    unproject_into(packed, depth, camera)
     packed[..., 3] = rgb_bits(colours)
     packed[..., 4] = np.nan if confidence is None else confidence
     return packed
-
-
-def _unproject_into(target: NDArray[np.float32], depth: FloatImage, camera: PinholeCamera) -> None:
-    """Write x, y, z of every pixel into the first three planes of `target` (H, W, 3 or more)."""
-    z = np.where(np.isfinite(depth), depth, np.float32(np.nan))
-    inverse = np.linalg.inv(camera.K)
-    columns, rows = np.arange(camera.size.width), np.arange(camera.size.height)
-    across = (inverse[0, 0] * columns + inverse[0, 2]).astype(np.float32)
-    down = (inverse[1, 1] * rows + inverse[1, 2]).astype(np.float32)[:, None]
-    np.multiply(z, across, out=target[..., 0])
-    np.multiply(z, down, out=target[..., 1])
-    target[..., 2] = z
-    if inverse[0, 1] != 0:  # skew: x depends on the row too
-        target[..., 0] += z * (inverse[0, 1] * rows).astype(np.float32)[:, None]
 
 
 def rgb_bits(colours: ColourImage) -> NDArray[np.float32]:
@@ -157,8 +141,7 @@ def _world_points(item: CloudView) -> _WorldPoints:
     """Return the points with finite depth of one view in the world."""
     view = item.view
     known = np.isfinite(item.depth)
-    organised = np.empty((*item.depth.shape, 3), np.float32)
-    _unproject_into(organised, item.depth, view.camera)
+    organised = unproject(item.depth, view.camera)
     world = np.asarray(cv2.transform(organised, view.world_from_camera[:3]), np.float32)
     nothing = np.full(item.depth.shape, np.nan, np.float32)
     confidence = nothing if view.confidence is None else view.confidence

@@ -16,15 +16,16 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
-from da3_ros.config import EstimatorOptions, OutputOptions
+from da3_ros.geometry.camera import PinholeCamera
 from da3_ros.geometry.edges import flying_pixels
+from da3_ros.geometry.resample import DepthResampler
+from da3_ros.options import OutputOptions
 from da3_ros.ros.messages.conversions import image_message
 from da3_ros.ros.messages.geometry_messages import header, info_from_camera
 from da3_ros.ros.messages.point_cloud import organised_cloud
 from da3_ros.ros.messages.qos import data_output, overridable
 from da3_ros.ros.node.debug_image import coloured_depth
-from da3_ros.ros.node.input_size import input_place, resampled
-from da3_ros.types import FloatImage, PosedView
+from da3_ros.types import ColourImage, FloatImage, PosedView
 
 _MM_PER_M = 1000.0
 _UINT16_MAX = 65535
@@ -64,6 +65,45 @@ def depth_in_mm(depth: FloatImage) -> NDArray[np.uint16]:
     """Return depth (H, W) in whole millimetres, 0 where it is unknown or not representable."""
     mm = np.rint(depth.astype(np.float64) * _MM_PER_M)
     return np.where(np.isfinite(mm) & (mm <= _UINT16_MAX), mm, 0).astype(np.uint16)
+
+
+def input_camera(view: PosedView) -> PinholeCamera:
+    """Return the intrinsics of the image that a view was made from.
+
+    They are the camera's own where it has some, else the network's, carried over.
+    """
+    place = view.input
+    if place is None:
+        return view.camera
+    if view.is_calibrated and place.calibration is not None:
+        return place.calibration
+    return place.pixel_map.camera(view.camera, place.size)
+
+
+def at_input_size(view: PosedView, image: ColourImage) -> PosedView:
+    """Return a view with depth, confidence, sky, colour and K at the size of its input image.
+
+    Depth is interpolated inside surfaces only (`geometry.resample`); the colour is the input image
+    itself. Depth is unknown where the network did not see the image, at most at its margins.
+
+    Args:
+        view: as the network sees it.
+        image: (H, W, 3) that it was made from.
+    """
+    place = view.input
+    if place is None:
+        return view
+    depth = view.depth if view.sky is None else np.where(view.sky, np.float32(np.nan), view.depth)
+    resampler = DepthResampler(depth, place.pixel_map, place.size)
+    confidence = view.confidence
+    return replace(
+        view,
+        depth=resampler.depth(),
+        image=image,
+        camera=input_camera(view),
+        confidence=None if confidence is None else resampler.along(confidence),
+        sky=None if view.sky is None else resampler.mask(view.sky),
+    )
 
 
 _TOPICS: dict[str, type[Any]] = {
@@ -106,29 +146,23 @@ class CameraOutputs:
         """Whether somebody subscribes to any of it."""
         return any(p.get_subscription_count() for p in self._publishers.values())
 
-    def publish(
-        self,
-        view: PosedView,
-        options: OutputOptions,
-        estimator: EstimatorOptions,
-    ) -> None:
+    def publish(self, view: PosedView, options: OutputOptions, image: ColourImage) -> None:
         """Publish what somebody subscribes to of one view.
 
         Args:
             view: as the network sees it.
             options: limits, encoding and size of what goes out.
-            estimator: how input images became the network's.
+            image: (H, W, 3) the input image that the view was made from.
         """
         wanted = {t for t, p in self._publishers.items() if p.get_subscription_count()}
         if not wanted:
             return
         if options.depth_size == 'input':
-            place, camera = input_place(view, estimator)
             if wanted & _RESAMPLED:
-                view = resampled(view, place, camera)
+                view = at_input_size(view, image)
             else:
-                view = replace(view, image=view.frame.image, camera=camera)
-        head = header(view.frame.stamp_ns, view.frame.frame_id)
+                view = replace(view, image=image, camera=input_camera(view))
+        head = header(view.id.stamp_ns, view.id.frame_id)
         for topic in wanted & _INFOS:
             self._publishers[topic].publish(info_from_camera(view.camera, head))
         if wanted & _OF_DEPTH:

@@ -8,6 +8,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from da3_ros.notes import joined
 from da3_ros.ros.messages.geometry_messages import stamp_from_ns
 from da3_ros.ros.node.inputs import InputStatus
 from da3_ros.stream.stats import StatsSnapshot
@@ -109,7 +110,7 @@ def pipeline_status(
         values['views with odometry'] = f'{a.odometry_views} of {a.views}'
         values['metric'] = a.is_metric
         values['alignment'] = a.method
-        values['note'] = a.note
+        values['note'] = joined(a.notes)
     found.values = _pairs(values)
     found.level, found.message = _judge(stats, result)
     if caution and found.level == DiagnosticStatus.OK:

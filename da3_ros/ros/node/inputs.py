@@ -15,12 +15,12 @@ from rclpy.node import Node
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from da3_ros.config import OutputOptions
+from da3_ros.options import OutputOptions
 from da3_ros.ros.messages.conversions import FieldError, compressed_to_rgb, image_to_rgb
 from da3_ros.ros.messages.geometry_messages import has_distortion, ns_from_stamp
 from da3_ros.ros.messages.qos import image_input, overridable
 from da3_ros.ros.node.faults import FaultLog
-from da3_ros.ros.node.preparation import BlindAreas, Preparation
+from da3_ros.ros.node.preparation import Preparation
 from da3_ros.ros.node.view_params import Crop
 from da3_ros.types import CameraFrame
 
@@ -56,7 +56,6 @@ class CameraInput:
         faults: takes every fault.
         clock: monotonic seconds.
         crop: part of the image to use; None for all of it.
-        blind: told which pixels of rectified images show nothing.
     """
 
     def __init__(
@@ -69,7 +68,6 @@ class CameraInput:
         faults: FaultLog,
         clock: Callable[[], float] = time.monotonic,
         crop: Crop | None = None,
-        blind: BlindAreas | None = None,
     ) -> None:
         self._node = node
         self._camera = camera
@@ -77,9 +75,7 @@ class CameraInput:
         self._faults = faults
         self._clock = clock
         self._rectify = options.rectify
-        self._preparation = Preparation(
-            camera, crop, options.rectify, faults, blind or BlindAreas()
-        )
+        self._preparation = Preparation(camera, crop, options.rectify, faults)
         self._images = 0
         self._calibrated = False
         self._last_s = clock()
@@ -177,13 +173,14 @@ class CameraInput:
                 'camera and its clouds have no frame; set it in the driver',
             )
         info_source = f'camera {self._camera}, topic {self._info_topic}'
-        image, calibration = self._preparation.prepare(pixels, source, info_source)
+        prepared = self._preparation.prepare(pixels, source, info_source)
         return CameraFrame(
             camera=self._camera,
             stamp_ns=stamp_ns,
             frame_id=str(message.header.frame_id),
-            image=image,
-            calibration=calibration,
+            image=prepared.image,
+            calibration=prepared.calibration,
+            valid=prepared.valid,
         )
 
     def status(self) -> InputStatus:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
-from da3_ros.config import OutputOptions
+from da3_ros.options import OutputOptions
 from da3_ros.web import LiveViewer, ViewSettings
 
 

@@ -11,9 +11,9 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from da3_ros.assembly import TRUTH_MODEL, build_estimator
-from da3_ros.config import NodeOptions
 from da3_ros.errors import NodeError
 from da3_ros.export.files import remove_abandoned
+from da3_ros.options import NodeOptions
 from da3_ros.process import threads_in_use, usable_cores
 from da3_ros.ros.node.diagnostics import diagnostic_array, idle_status
 from da3_ros.ros.node.held_estimator import memory_use, return_freed_memory

@@ -10,8 +10,8 @@ from nav_msgs.msg import Odometry, Path
 import numpy as np
 from rclpy.node import Node
 
-from da3_ros.config import OutputOptions
 from da3_ros.geometry.arrays import FloatArray
+from da3_ros.options import OutputOptions
 from da3_ros.ros.messages.geometry_messages import header, pose_message
 from da3_ros.ros.messages.qos import data_output, latched, overridable
 from da3_ros.stream.trajectory import Motion, Trajectory

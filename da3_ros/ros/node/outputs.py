@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from rclpy.node import Node
 from sensor_msgs.msg import PointCloud2
 
-from da3_ros.config import NodeOptions
 from da3_ros.msg import ViewReport, WindowReport
+from da3_ros.notes import Note, joined
+from da3_ros.options import NodeOptions
 from da3_ros.ros.messages.geometry_messages import header, pose_message, stamp_from_ns
 from da3_ros.ros.messages.point_cloud import CloudView, merged_cloud
 from da3_ros.ros.messages.qos import data_output, overridable
 from da3_ros.ros.node.camera_outputs import CameraOutputs, points_depth, published_depth
 from da3_ros.ros.node.odometry import OdometryPublisher
 from da3_ros.ros.node.params import OptionsHolder
-from da3_ros.ros.tf.transforms import TransformPublisher
+from da3_ros.ros.tf.publisher import TransformPublisher
 from da3_ros.stream.pose_log import PoseLog
 from da3_ros.types import PosedView, RigCalibration, WindowResult
 from da3_ros.web import LiveViewer
@@ -51,7 +52,7 @@ class Outputs:
         node: owns the publishers.
         holder: options; those that may change are read for every window.
         viewer: shows what is published in browsers; None for none.
-        note: a remark for every window report; empty for none.
+        notes: what every window report says, whatever the window.
     """
 
     def __init__(
@@ -60,13 +61,13 @@ class Outputs:
         holder: OptionsHolder,
         viewer: LiveViewer | None = None,
         *,
-        note: str = '',
+        notes: tuple[Note, ...] = (),
     ) -> None:
         options = holder.current
         self._node = node
         self._holder = holder
         self._viewer = viewer
-        self._note = note
+        self._notes = notes
         self._cameras = {
             camera: CameraOutputs(node, camera, options.output)
             for camera in options.stream.cameras
@@ -119,8 +120,8 @@ class Outputs:
             self._odometry.publish(posed, result.alignment)
             self.way.append(posed.stamp_ns, posed.world_from_base)
             for view in posed.views:
-                outputs = self._cameras[view.frame.camera]
-                outputs.publish(view, options.output, options.estimator)
+                outputs = self._cameras[view.id.camera]
+                outputs.publish(view, options.output, result.images[view.id])
         if self._points.get_subscription_count():
             self._points.publish(self._cloud(result, options))
         latest_ns = result.new_sets[-1].stamp_ns
@@ -128,7 +129,8 @@ class Outputs:
         if self._window.get_subscription_count():
             self._window.publish(self._report(result, losses, latency_s, options))
         if self._viewer is not None:
-            self._viewer.show(result, latency_s)
+            # It remembers what it shows; input images are not to stay with it.
+            self._viewer.show(replace(result, images={}), latency_s)
         return latency_s
 
     def _cloud(self, result: WindowResult, options: NodeOptions) -> PointCloud2:
@@ -169,7 +171,7 @@ class Outputs:
             dropped_sets=losses.dropped_sets,
             dropped_frames=losses.dropped_frames,
             late_cameras=list(losses.late_cameras),
-            note='; '.join(filter(None, (a.note, self._note))),
+            note=joined((*a.notes, *self._notes)),
         )
 
 
@@ -181,9 +183,9 @@ def _view_report(view: PosedView) -> ViewReport:
     known = np.isfinite(view.depth)
     count = int(np.count_nonzero(known))
     return ViewReport(
-        camera=view.frame.camera,
-        stamp=stamp_from_ns(view.frame.stamp_ns),
-        frame_id=view.frame.frame_id,
+        camera=view.id.camera,
+        stamp=stamp_from_ns(view.id.stamp_ns),
+        frame_id=view.id.frame_id,
         world_from_camera=pose_message(view.world_from_camera),
         k=view.camera.K.reshape(-1),
         height=view.camera.size.height,

@@ -24,7 +24,10 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from da3_ros.config import (
+from da3_ros.errors import ConfigError, GeometryError, NodeError
+from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.se3 import rigid_from_xyz_xyzw
+from da3_ros.options import (
     NodeOptions,
     OptionSpec,
     OptionValue,
@@ -32,9 +35,6 @@ from da3_ros.config import (
     from_flat,
     option_specs,
 )
-from da3_ros.errors import ConfigError, GeometryError, NodeError
-from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.se3 import rigid_from_xyz_xyzw
 from da3_ros.types import RigCalibration
 
 START_ONLY = frozenset({'autostart'})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-import threading
 
 import numpy as np
 from sensor_msgs.msg import CameraInfo
@@ -14,28 +13,19 @@ from da3_ros.ros.messages.geometry_messages import camera_from_info, has_distort
 from da3_ros.ros.messages.rectification import Rectifier, make_rectifier, rectified_camera
 from da3_ros.ros.node.faults import FaultLog
 from da3_ros.ros.node.view_params import Crop
-from da3_ros.types import CameraFrame, ColourImage, Mask
+from da3_ros.types import ColourImage, Mask
 
 
-class BlindAreas:
-    """Which pixels of prepared images show nothing, because the lens does not reach there."""
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedImage:
+    """The image that everything else sees."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._valid: dict[tuple[str, ImageSize], Mask] = {}
-
-    def set(self, camera: str, size: ImageSize, valid: Mask | None) -> None:
-        """Take the mask (H, W) of a camera's images of `size`; None when all of them show."""
-        with self._lock:
-            if valid is None:
-                self._valid.pop((camera, size), None)
-            else:
-                self._valid[(camera, size)] = valid
-
-    def valid(self, frame: CameraFrame) -> Mask | None:
-        """Return which pixels (H, W) of a frame show something; None for all."""
-        with self._lock:
-            return self._valid.get((frame.camera, frame.size))
+    image: ColourImage
+    """(H, W, 3)."""
+    calibration: PinholeCamera | None
+    """Its intrinsics; None when unknown."""
+    valid: Mask | None
+    """(H, W), False where the lens did not reach; None when all of it shows something."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,17 +49,13 @@ class Preparation:
         crop: None for the whole image; counted in the rectified image where that is made.
         rectify: whether to undo distortion.
         faults: takes what hinders.
-        blind: told which pixels show nothing.
     """
 
-    def __init__(
-        self, camera: str, crop: Crop | None, rectify: bool, faults: FaultLog, blind: BlindAreas
-    ) -> None:
+    def __init__(self, camera: str, crop: Crop | None, rectify: bool, faults: FaultLog) -> None:
         self._camera = camera
         self._crop = crop
         self._rectify = rectify
         self._faults = faults
-        self._blind = blind
         self._info: CameraInfo | None = None
         self._plans: dict[ImageSize, _Plan] = {}
 
@@ -87,10 +73,8 @@ class Preparation:
         self._plans.clear()
         return True
 
-    def prepare(
-        self, pixels: ColourImage, image_source: str, info_source: str
-    ) -> tuple[ColourImage, PinholeCamera | None]:
-        """Return the image that everything else sees, and its intrinsics if they are known.
+    def prepare(self, pixels: ColourImage, image_source: str, info_source: str) -> PreparedImage:
+        """Return the image that everything else sees, and what is known of it.
 
         Args:
             pixels: (H, W, 3), as it came.
@@ -116,17 +100,16 @@ class Preparation:
         if plan is None:
             plan = self._plans[size] = self._plan(size, info_source)
         if plan.rectifier is not None:
-            return plan.rectifier.apply(pixels), plan.calibration
+            image = plan.rectifier.apply(pixels)
+            return PreparedImage(image, plan.calibration, plan.rectifier.valid)
         if crop is not None:
             rows = slice(crop.top_px, crop.top_px + crop.size.height)
             pixels = pixels[rows, crop.left_px : crop.left_px + crop.size.width]
-        return pixels, plan.calibration
+        return PreparedImage(pixels, plan.calibration, None)
 
     def _plan(self, size: ImageSize, source: str) -> _Plan:
         info = self._info
         raw = None if info is None else self._intrinsics(info, size, source)
-        target_size = self._crop.size if self._crop else size
-        self._blind.set(self._camera, target_size, None)
         if info is None or raw is None:
             if self._rectify:
                 self._faults.report(
@@ -138,9 +121,7 @@ class Preparation:
         if not (self._rectify and has_distortion(info)):
             return _Plan(self._cropped(raw), None)
         target = self._cropped(rectified_camera(info, size, source))
-        rectifier = make_rectifier(info, raw, target, source)
-        self._blind.set(self._camera, target_size, rectifier.valid)
-        return _Plan(target, rectifier)
+        return _Plan(target, make_rectifier(info, raw, target, source))
 
     def _cropped(self, camera: PinholeCamera) -> PinholeCamera:
         crop = self._crop

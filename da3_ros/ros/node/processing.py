@@ -17,24 +17,23 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from std_srvs.srv import SetBool, Trigger
 
-from da3_ros.config import NodeOptions
 from da3_ros.model.presets import Caution
+from da3_ros.notes import Note
+from da3_ros.options import NodeOptions
 from da3_ros.process import threads_in_use
 from da3_ros.ros.node.diagnostics import camera_status, pipeline_status
 from da3_ros.ros.node.exports import Exports
 from da3_ros.ros.node.faults import FaultLog
 from da3_ros.ros.node.held_estimator import HeldEstimator, memory_use, return_freed_memory
-from da3_ros.ros.node.input_views import InputViews
 from da3_ros.ros.node.inputs import CameraInput
 from da3_ros.ros.node.lifecycle import ManagedNode, NodeEntities
 from da3_ros.ros.node.live_viewer import open_viewer
 from da3_ros.ros.node.outputs import Outputs
 from da3_ros.ros.node.params import OptionsHolder
-from da3_ros.ros.node.preparation import BlindAreas
 from da3_ros.ros.node.runner import PipelineRunner
 from da3_ros.ros.node.trajectory_service import TrajectoryService
 from da3_ros.ros.node.view_params import ViewOptions
-from da3_ros.ros.tf.transforms import RigSource
+from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.stream.stats import StreamStats
 from da3_ros.types import CameraFrame, Estimator, RigCalibration
 from da3_ros.web import LiveViewer
@@ -74,7 +73,6 @@ class Processing:
         self._options: NodeOptions = holder.current
         self._views = cameras.views
         self._estimator = HeldEstimator(estimator)
-        self._blind = BlindAreas()
         self._stats = StreamStats()
         self._faults = FaultLog(node.get_logger().error)
         self._lock = threading.Lock()
@@ -99,12 +97,13 @@ class Processing:
         self._rig_group = MutuallyExclusiveCallbackGroup()
         rig_source = RigSource(node, options.output, given_rig, self._rig_group, self._faults)
         caution = self.caution
-        notice, brief = ('', '') if caution is None else (caution.text, caution.brief)
+        notice = '' if caution is None else caution.text
+        notes = () if caution is None else (Note('caution', caution.brief),)
         self._viewer = open_viewer(options.output, node.get_logger(), notice)
-        self._outputs = Outputs(node, holder, self._viewer, note=brief)
+        self._outputs = Outputs(node, holder, self._viewer, notes=notes)
         self._runner = PipelineRunner(
             options,
-            InputViews(self._estimator, turns, self._blind),
+            self._estimator,
             rig_source,
             self._outputs,
             self._faults,
@@ -112,6 +111,7 @@ class Processing:
             node.get_logger(),
             is_alive=node.context.ok,
             is_wanted=lambda: self._is_enabled and self._outputs.is_wanted(),
+            quarter_turns=turns,
         )
         export_dir = Path(options.output.export_dir)
         self._trajectory = TrajectoryService(
@@ -198,7 +198,6 @@ class Processing:
             self._take,
             self._faults,
             crop=self._views[camera].crop,
-            blind=self._blind,
         )
 
     def _close_inputs(self) -> None:

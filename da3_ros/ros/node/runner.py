@@ -7,21 +7,21 @@ left out, the next one goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 import logging
-import re
 import threading
 import time
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from da3_ros.assembly import Pipeline, build_pipeline, build_reconstructor
-from da3_ros.config import NodeOptions
 from da3_ros.export.scene import ExportScene
+from da3_ros.notes import joined
+from da3_ros.options import NodeOptions
 from da3_ros.ros.node.faults import FaultLog
 from da3_ros.ros.node.outputs import Losses, Outputs
-from da3_ros.ros.tf.transforms import RigSource
+from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.stream.latest_slot import LatestSlot
 from da3_ros.stream.stats import StreamStats
 from da3_ros.stream.sync import SyncReport
@@ -40,7 +40,6 @@ _POLL_S = 0.25
 # How long the first set waits for /tf_static, which is latched and so usually there already.
 _RIG_WAIT_S = 1.0
 _NOTE_PERIOD_S = 30.0
-_NUMBER = re.compile(r'[-+]?\d[\d.e+-]*')
 
 
 class PipelineRunner:
@@ -57,6 +56,7 @@ class PipelineRunner:
         is_alive: whether the middleware still runs.
         clock: monotonic seconds.
         is_wanted: whether anybody has use for the next window; it is left out otherwise.
+        quarter_turns: camera name to clockwise quarters that make its images upright.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class PipelineRunner:
         is_alive: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
         is_wanted: Callable[[], bool] = lambda: True,
+        quarter_turns: Mapping[str, int] | None = None,
     ) -> None:
         self._options = options
         self._estimator = estimator
@@ -82,6 +83,7 @@ class PipelineRunner:
         self._is_alive = is_alive
         self._clock = clock
         self._is_wanted = is_wanted
+        self._quarter_turns = quarter_turns
         self._rig: RigCalibration | None = None
         self._ignores_rig = options.stream.scale_source == 'none'
         # Not logger.warning itself: rclpy wants one severity for each place of a call.
@@ -97,7 +99,9 @@ class PipelineRunner:
         self._thread: threading.Thread | None = None
 
     def _build(self, rig: RigCalibration) -> Pipeline:
-        return build_pipeline(self._options, rig, self._estimator, self._clock)
+        return build_pipeline(
+            self._options, rig, self._estimator, self._clock, self._quarter_turns
+        )
 
     # ---- called from the node's callbacks
 
@@ -243,8 +247,8 @@ class PipelineRunner:
             return
         if not result.new_sets:
             self._stats.count('refused_windows')
-            note = result.alignment.note
-            self._faults.report('worker', 'refused', f'window {window.index}: {note}')
+            text = joined(result.alignment.notes)
+            self._faults.report('worker', 'refused', f'window {window.index}: {text}')
             return
         if result.alignment.method == 'first':
             self._outputs.restart()
@@ -257,17 +261,14 @@ class PipelineRunner:
             pipeline.scene.clear()
         for posed in result.new_sets:
             pipeline.scene.add(posed)
-        self._last_result = result
-        self._log_notes(result.alignment.note)
+        self._last_result = replace(result, images={})
+        for note in result.alignment.notes:
+            # Each kind once in a while, whatever its numbers.
+            self._notes.report('window', note.code, note.text)
         latency_s = self._outputs.publish(result, self._losses(result), self.rig)
         self._stats.event('windows', self._clock())
         self._stats.latency('estimate', result.estimate_s)
         self._stats.latency('stamp_to_publish', latency_s)
-
-    def _log_notes(self, note: str) -> None:
-        """Log each kind of remark once in a while, whatever its numbers."""
-        for part in filter(None, note.split('; ')):
-            self._notes.report('window', _NUMBER.sub('#', part), part)
 
     def _with_prior(self, frame_set: FrameSet) -> FrameSet:
         """Return the set with what TF and parameters know of its cameras' poses."""
@@ -281,7 +282,7 @@ class PipelineRunner:
             camera
             for posed in result.new_sets
             for camera in self._options.stream.cameras
-            if camera not in {view.frame.camera for view in posed.views}
+            if camera not in {view.id.camera for view in posed.views}
         )
         frames = sum(drop.count for drop in self.sync_report().dropped)
         return Losses(self.dropped_sets, frames, tuple(missing))
@@ -333,7 +334,7 @@ class PipelineRunner:
             self._rig = rig
             if is_first:
                 reconstructor = build_reconstructor(
-                    self._options, rig, self._estimator, self._clock
+                    self._options, rig, self._estimator, self._clock, self._quarter_turns
                 )
                 self._pipeline = replace(self._pipeline, reconstructor=reconstructor)
             else:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from rclpy.node import Node
 
-from da3_ros.config import NodeOptions
 from da3_ros.errors import NodeError
 from da3_ros.geometry.camera import ImageSize
+from da3_ros.options import NodeOptions
 from da3_ros.ros.node.params import declared_once
 
 ROTATIONS_DEG = (0, 90, 180, 270)

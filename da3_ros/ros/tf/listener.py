@@ -15,8 +15,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from tf2_msgs.msg import TFMessage
 
-from da3_ros.config import OutputOptions
 from da3_ros.errors import GeometryError
+from da3_ros.options import OutputOptions
 from da3_ros.ros.messages.geometry_messages import ns_from_stamp, rigid_from_transform
 from da3_ros.ros.messages.qos import latched
 from da3_ros.ros.node.faults import FaultLog

@@ -1,25 +1,21 @@
-"""TF: where cameras are, read from it, and the robot's pose written."""
+"""Reading TF: where cameras are, on the robot and in the frame of an odometry."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from geometry_msgs.msg import TransformStamped
-import numpy as np
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from tf2_msgs.msg import TFMessage
 
-from da3_ros.config import OutputOptions
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.ros.messages.geometry_messages import transform_message
-from da3_ros.ros.messages.qos import latched
+from da3_ros.notes import Note
+from da3_ros.options import OutputOptions
 from da3_ros.ros.node.faults import FaultLog
-from da3_ros.ros.tf.tf_input import TfInput
+from da3_ros.ros.tf.listener import TfInput
 from da3_ros.stream.transform_buffer import Found
-from da3_ros.types import FrameSet, PosedSet, PosePrior, RigCalibration
+from da3_ros.types import FrameSet, PosePrior, RigCalibration
 
-_QUEUE_DEPTH = 100
 # Camera, target frame, frame and stamp of a transform that is wanted.
 _Question = tuple[str, str, str, int]
 
@@ -136,13 +132,18 @@ class RigSource:
             rig[camera] = pose
         if not (rig or odometry or problems):
             return None
-        note = problems[0] if problems else ''
-        if note and self._tf.has_left_out:
-            note += (
-                f', transforms from {self._own_frame} are taken for those that this node itself '
+        return PosePrior(rig, odometry, self._notes(problems))
+
+    def _notes(self, problems: Sequence[str]) -> tuple[Note, ...]:
+        """Return the first problem, and what may be behind it."""
+        notes = tuple(Note('transform_missing', problem) for problem in problems[:1])
+        if notes and self._tf.has_left_out:
+            text = (
+                f'transforms from {self._own_frame} are taken for those that this node itself '
                 'publishes, set publish_tf to false if another one does'
             )
-        return PosePrior(rig, odometry, note.replace(';', ','))
+            notes += (Note('own_transforms_left_out', text),)
+        return notes
 
     def _questions(self, frame_set: FrameSet) -> list[_Question]:
         wanted: list[_Question] = []
@@ -192,62 +193,3 @@ class RigSource:
                 and not self._tf.buffer.is_connected(self._base_frame, frame_ids[camera])
             }
         )
-
-
-class TransformPublisher:
-    """Publishes /tf for posed sets, and /tf_static for a rig that only parameters know.
-
-    Cameras of the rig hang below base_frame, and a frame has one parent only: for them odom to
-    base_frame goes out. For a camera that the rig does not know, odom to its optical frame.
-
-    Args:
-        node: owns the publishers.
-        options: frames and switches.
-    """
-
-    def __init__(self, node: Node, options: OutputOptions) -> None:
-        self._options = options
-        self._publisher = node.create_publisher(TFMessage, '/tf', _QUEUE_DEPTH)
-        self._static = node.create_publisher(TFMessage, '/tf_static', latched())
-
-    def publish_rig(self, rig: RigCalibration, frame_ids: Mapping[str, str]) -> None:
-        """Publish base_frame to the optical frames of these cameras, latched.
-
-        Args:
-            rig: the cameras that nobody else publishes.
-            frame_ids: camera name to the id of its optical frame; without one, no transform.
-        """
-        base = self._options.base_frame
-        transforms = [
-            transform_message(base_from_camera, 0, base, frame_ids[camera])
-            for camera, base_from_camera in rig.base_from_camera.items()
-            if frame_ids.get(camera)
-        ]
-        if transforms and self._options.publish_tf:
-            self._static.publish(TFMessage(transforms=transforms))
-
-    def publish(self, posed: PosedSet, rig: RigCalibration) -> None:
-        """Publish the transforms of one set, if any are switched on."""
-        transforms = self._transforms(posed, rig)
-        if transforms:
-            self._publisher.publish(TFMessage(transforms=transforms))
-
-    def _transforms(self, posed: PosedSet, rig: RigCalibration) -> list[TransformStamped]:
-        o = self._options
-        stamp_ns = posed.stamp_ns
-        found: list[TransformStamped] = []
-        if o.publish_map_tf:
-            found.append(transform_message(np.eye(4), stamp_ns, o.map_frame, o.odom_frame))
-        if not o.publish_tf:
-            return found
-        if any(view.frame.camera in rig.base_from_camera for view in posed.views):
-            pose = posed.world_from_base
-            found.append(transform_message(pose, stamp_ns, o.odom_frame, o.base_frame))
-        found += [
-            transform_message(
-                view.world_from_camera, view.frame.stamp_ns, o.odom_frame, view.frame.frame_id
-            )
-            for view in posed.views
-            if view.frame.frame_id and view.frame.camera not in rig.base_from_camera
-        ]
-        return found

@@ -7,16 +7,17 @@ import pytest
 from da3_ros.errors import ConfigError
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.se3 import invert, transform_points
-from da3_ros.synthetic.family import FamilyBatch, Split, make_batch, make_scene
 from da3_ros.synthetic.family_scene import (
     MAX_BALLS,
     MAX_BOXES,
     TRAINED_KINDS,
     UNSEEN_KINDS,
     Kind,
+    Split,
 )
 from helpers.family_scenes import distance_to_surfaces
 from helpers.rounding import assert_equal_pictures, assert_equal_to_rounding
+from tools.train_nano.scenes import FamilyBatch, make_batch, make_scene
 
 # Where a ray touches a plane at a flat angle, depth hands on rounding many times larger.
 GRAZING = 5e-5

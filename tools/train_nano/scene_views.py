@@ -8,6 +8,7 @@ import numpy as np
 
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.frames import BODY_FROM_OPTICAL
+from da3_ros.geometry.rotation import rotation_from_rpy
 from da3_ros.synthetic.family_scene import CLEARANCE_M, Kind, Plan
 
 _OPTICAL = BODY_FROM_OPTICAL[:3, :3]
@@ -76,16 +77,8 @@ def _moved_inside(xy_m: FloatArray, limit_m: FloatArray) -> FloatArray:
 
 def _rotations(yaw: FloatArray, pitch: FloatArray, roll: FloatArray) -> FloatArray:
     """Return world_from_optical (V, 3, 3); positive pitch looks down."""
-
-    def about(axis: int, angle: FloatArray) -> FloatArray:
-        matrix = np.tile(np.eye(3), (len(angle), 1, 1))
-        i, j = ((1, 2), (2, 0), (0, 1))[axis]
-        matrix[:, i, i] = matrix[:, j, j] = np.cos(angle)
-        matrix[:, j, i] = np.sin(angle)
-        matrix[:, i, j] = -np.sin(angle)
-        return matrix
-
-    return np.asarray(about(2, yaw) @ about(1, pitch) @ about(0, roll) @ _OPTICAL)
+    rpy = np.stack([roll, pitch, yaw], axis=-1)
+    return np.asarray(rotation_from_rpy(rpy) @ _OPTICAL)
 
 
 def _start(rng: np.random.Generator, plan: Plan) -> tuple[FloatArray, float]:

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip('sensor_msgs')
 from da3_ros.errors import GeometryError
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.geometry.resample import PixelMap
 from da3_ros.geometry.se3 import rigid
-from da3_ros.ros.node.input_views import InputViews, turned_frame
-from da3_ros.ros.node.preparation import BlindAreas
+from da3_ros.stream.input_views import InputViews, rotated_frame
 from da3_ros.stream.reconstructor import Reconstructor
 from da3_ros.types import (
     CameraFrame,
+    Estimator,
     FrameSet,
     PosePrior,
     RigCalibration,
@@ -25,7 +25,6 @@ from da3_ros.types import (
     WindowPrediction,
 )
 
-pytestmark = pytest.mark.ros
 Array = np.ndarray[Any, Any]
 SIZE = ImageSize(12, 20)
 CAMERA = PinholeCamera.from_focal(15.0, 16.0, 8.5, 6.25, SIZE)
@@ -67,6 +66,11 @@ def frame_of(camera: str = 'front', calibration: PinholeCamera | None = CAMERA) 
     return CameraFrame(camera, STAMP_NS, f'{camera}_optical', image, calibration)
 
 
+def seen(network: Estimator, turns: dict[str, int], window: Window) -> WindowPrediction:
+    views = InputViews(turns)
+    return views.as_taken(window, network.estimate(views.upright(window)))
+
+
 def window_of(*frames: CameraFrame) -> Window:
     return Window(0, (FrameSet(STAMP_NS, frames),), 1)
 
@@ -75,7 +79,7 @@ def window_of(*frames: CameraFrame) -> Window:
 def test_pixels_and_intrinsics_come_back_in_the_cameras_orientation(turns: int) -> None:
     frame = frame_of()
     network = PixelReader(sees_sky=True)
-    (view,) = InputViews(network, {'front': turns}, BlindAreas()).estimate(window_of(frame)).views
+    (view,) = seen(network, {'front': turns}, window_of(frame)).views
     # The network saw the image turned clockwise, as numpy turns it.
     np.testing.assert_array_equal(network.seen[0].image, np.rot90(frame.image, -turns))
     np.testing.assert_array_equal(view.image, frame.image)
@@ -93,15 +97,15 @@ def test_a_point_is_where_the_network_saw_it(turns: int) -> None:
     """Pixel, depth, K and pose of the answer give the point that they gave in the turned image."""
     frame = frame_of()
     network = PixelReader()
-    (view,) = InputViews(network, {'front': turns}, BlindAreas()).estimate(window_of(frame)).views
-    (seen,) = network.seen
+    (view,) = seen(network, {'front': turns}, window_of(frame)).views
+    (upright,) = network.seen
     row, column = 3, 14
     marker = np.zeros((12, 20))
     marker[row, column] = 1
     turned_row, turned_column = np.argwhere(np.rot90(marker, -turns))[0]
-    assert seen.calibration is not None
-    depth = seen.image[turned_row, turned_column, 0] / 10
-    in_window = seen.calibration.rays()[turned_row, turned_column] * depth
+    assert upright.calibration is not None
+    depth = upright.image[turned_row, turned_column, 0] / 10
+    in_window = upright.calibration.rays()[turned_row, turned_column] * depth
     assert view.calibrated_camera is not None
     in_camera = view.calibrated_camera.rays()[row, column] * view.depth[row, column]
     pose = view.window_from_camera
@@ -115,69 +119,78 @@ def test_the_rig_speaks_of_the_drivers_frame_and_stays_true() -> None:
     frame = frame_of()
 
     def placed(turns: int) -> Any:
-        estimator = InputViews(PixelReader(), {'front': turns}, BlindAreas())
-        result = Reconstructor(estimator, rig, lambda: 0.0).process(window_of(frame))
+        turned = {'front': turns}
+        placing = Reconstructor(PixelReader(), rig, lambda: 0.0, quarter_turns=turned)
+        result = placing.process(window_of(frame))
         return result.new_sets[0].views[0]
 
     upright, turned = placed(0), placed(2)
     np.testing.assert_allclose(turned.world_from_camera, upright.world_from_camera, atol=1e-9)
     np.testing.assert_allclose(turned.world_from_camera, base_from_camera, atol=1e-9)
     np.testing.assert_array_equal(turned.depth, upright.depth)
-    assert turned.frame is frame
+    assert turned.id == frame.id
 
 
 def test_only_the_named_cameras_are_turned_and_a_frame_stays_one_object() -> None:
     front, left = frame_of('front'), frame_of('left', None)
-    network = PixelReader()
-    views = InputViews(network, {'front': 1, 'left': 4}, BlindAreas())
-    views.estimate(window_of(front, left))
-    first = network.seen
+    views = InputViews({'front': 1, 'left': 4})
+    first = views.upright(window_of(front, left)).views
     assert first[1] is left
     assert first[0].size == ImageSize(20, 12)
-    views.estimate(window_of(front, left))
-    assert network.seen[0] is first[0]
-    without_turns = InputViews(network, {}, BlindAreas())
-    window = window_of(front)
-    without_turns.estimate(window)
-    assert network.seen[0] is front
+    assert views.upright(window_of(front, left)).views[0] is first[0]
+    assert InputViews({}).upright(window_of(front)).views[0] is front
 
 
 def test_skew_is_refused_for_a_quarter_turn() -> None:
     skewed = PinholeCamera(CAMERA.K + np.diag([0.5, 0], k=1), SIZE)
     with pytest.raises(GeometryError, match='skew'):
-        turned_frame(frame_of(calibration=skewed), 1)
+        rotated_frame(frame_of(calibration=skewed), 1)
 
 
 @pytest.mark.parametrize('turns', [0, 1])
 def test_depth_is_unknown_where_the_lens_shows_nothing(turns: int) -> None:
-    frame = frame_of()
     valid = np.ones((12, 20), bool)
     valid[:, :4] = False
     valid[9:, 10:] = False
-    blind = BlindAreas()
-    blind.set('front', SIZE, valid)
-    (view,) = InputViews(PixelReader(), {'front': turns}, blind).estimate(window_of(frame)).views
+    frame = replace(frame_of(), valid=valid)
+    (view,) = seen(PixelReader(), {'front': turns}, window_of(frame)).views
     np.testing.assert_array_equal(np.isnan(view.depth), ~valid)
 
 
-def test_blind_areas_follow_the_networks_resize_and_crop() -> None:
-    frame = frame_of()
-    valid = np.ones((12, 20), bool)
-    valid[:, :8] = False
-    blind = BlindAreas()
-    blind.set('front', SIZE, valid)
+@pytest.mark.parametrize('calibration', [CAMERA, None])
+@pytest.mark.parametrize('turns', [0, 1, 2, 3])
+def test_valid_masks_follow_the_networks_resize_and_crop(
+    turns: int, calibration: PinholeCamera | None
+) -> None:
+    """The network halves the upright image and cuts a column and two rows away at its start."""
+    valid = np.random.default_rng(2).random((6, 10)) < 0.5
+    frame = replace(frame_of(calibration=calibration), valid=valid.repeat(2, 0).repeat(2, 1))
 
     class Half(PixelReader):
         def estimate(self, window: Window) -> WindowPrediction:
             (view,) = super().estimate(window).views
-            half = CAMERA.resized(ImageSize(6, 10)).cropped(1, 0, ImageSize(6, 8))
-            small = replace(view, depth=np.ones((6, 8), np.float32), calibrated_camera=half)
+            height, width = view.depth.shape[0] // 2, view.depth.shape[1] // 2
+            size = ImageSize(height - 2, width - 1)
+            camera = view.camera.resized(ImageSize(height, width)).cropped(1, 2, size)
+            small = replace(
+                view,
+                depth=np.ones((size.height, size.width), np.float32),
+                camera=camera,
+                calibrated_camera=None,
+                pixel_map=PixelMap.placed(0.5, 0.5, 1, 2),
+            )
             return WindowPrediction((small,))
 
-    (view,) = InputViews(Half(), {}, blind).estimate(window_of(frame)).views
-    wanted = np.zeros((6, 8), bool)
-    wanted[:, :3] = True
-    np.testing.assert_array_equal(np.isnan(view.depth), wanted)
+    (view,) = seen(Half(), {'front': turns}, window_of(frame)).views
+    wanted = np.rot90(np.rot90(valid, -turns)[2:, 1:], turns)
+    np.testing.assert_array_equal(np.isnan(view.depth), ~wanted)
+    assert view.pixel_map is not None
+    # The corner of what the network saw, in the camera's own pixels.
+    numbers = np.arange(60).reshape(6, 10)
+    corner = np.rot90(np.rot90(numbers, -turns)[2:, 1:], turns)[0, 0]
+    row, column = np.argwhere(numbers == corner)[0]
+    back = view.pixel_map.inverse()
+    assert (back.shift_u, back.shift_v) == (2 * column + 0.5, 2 * row + 0.5)
 
 
 def test_a_wrong_number_of_views_is_left_to_whoever_asked() -> None:
@@ -185,8 +198,7 @@ def test_a_wrong_number_of_views_is_left_to_whoever_asked() -> None:
         def estimate(self, window: Window) -> WindowPrediction:
             return WindowPrediction(())
 
-    views = InputViews(Nothing(), {'front': 1}, BlindAreas())
-    assert views.estimate(window_of(frame_of())).views == ()
+    assert seen(Nothing(), {'front': 1}, window_of(frame_of())).views == ()
 
 
 class Believer(PixelReader):
@@ -209,7 +221,7 @@ def test_known_poses_are_turned_with_the_image_and_back(turns: int) -> None:
     prior = PosePrior(odometry_from_camera={'front': told})
     window = Window(0, (FrameSet(STAMP_NS, (frame,), prior=prior),), 1)
     network = Believer()
-    (view,) = InputViews(network, {'front': turns}, BlindAreas()).estimate(window).views
+    (view,) = seen(network, {'front': turns}, window).views
     np.testing.assert_allclose(view.window_from_camera, told, atol=1e-12)
     upright = network.seen[0]
     # A pixel of the upright image and the same one of the driver's look along one ray.

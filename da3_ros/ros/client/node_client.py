@@ -17,7 +17,7 @@ from rclpy.task import Future
 from da3_ros.action import ExportScene
 from da3_ros.errors import ExportError, NodeError
 from da3_ros.msg import WindowReport
-from da3_ros.ros.session import tool_node
+from da3_ros.ros.client.session import tool_node
 
 _SERVER_WAIT_S = 30.0
 

@@ -1,4 +1,4 @@
-"""The family of synthetic scenes that networks learn from and are measured on.
+"""Batches of the family of synthetic scenes: what networks learn from and are measured on.
 
 Every scene is named by its split and its number, and is the same whenever and wherever it is
 made. Splits never share a scene: the split is part of every seed. The unseen kind of scene
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,37 +19,16 @@ from da3_ros.geometry.camera import ImageSize
 from da3_ros.synthetic.family_cast import Float32Array, SceneArrays, cast, make_rays
 from da3_ros.synthetic.family_look import shade
 from da3_ros.synthetic.family_scene import (
-    TRAINED_KINDS,
-    UNSEEN_KINDS,
+    FAMILY_VERSION,
     FamilyScene,
-    Kind,
+    Split,
     sample_plan,
     sample_scene,
 )
-from da3_ros.synthetic.family_views import FamilyViews, sample_views
-
-FAMILY_VERSION = 4
-"""Changes when the scenes of a number change."""
+from tools.train_nano.scene_views import FamilyViews, sample_views
 
 _BLOCK_RAYS = 60_000
 _NOISE_LEVELS = 4.0
-
-
-class Split(Enum):
-    """Disjoint sets of scenes."""
-
-    TRAIN = 0
-    VALIDATION = 1
-    """For choices during training."""
-    TEST = 2
-    """For figures that are published."""
-    UNSEEN = 3
-    """Scenes of a kind that no training shows."""
-
-    @property
-    def kinds(self) -> tuple[Kind, ...]:
-        """Kinds of scenes in it."""
-        return UNSEEN_KINDS if self is Split.UNSEEN else TRAINED_KINDS
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,1 @@
+"""Other processes beside the node: a session of their own, and a client of the node."""
