@@ -61,7 +61,6 @@ def test_every_array_reaches_its_view(tmp_path: Path) -> None:
     for index, view in enumerate(got.scene.views):
         np.testing.assert_array_equal(view.depth, content['depth'][index])
         np.testing.assert_array_equal(view.image, content['image'][index])
-        np.testing.assert_array_equal(view.frame.image, content['image'][index])
         assert view.confidence is not None
         assert view.sky is not None
         np.testing.assert_array_equal(view.confidence, content['conf'][index])
@@ -70,9 +69,9 @@ def test_every_array_reaches_its_view(tmp_path: Path) -> None:
         # A pose is the inverse of extrinsics.
         product = view.world_from_camera @ content['extrinsics'][index]
         np.testing.assert_allclose(product, np.eye(4), atol=1e-12)
-        frame = view.frame
-        assert (frame.camera, frame.frame_id) == (f'camera{index}', f'frame{index}')
-        assert frame.stamp_ns == 10 * index + 7
+        view_id = view.id
+        assert (view_id.camera, view_id.frame_id) == (f'camera{index}', f'frame{index}')
+        assert view_id.stamp_ns == 10 * index + 7
         assert not view.is_calibrated
 
 
@@ -119,7 +118,7 @@ def test_depth_alone_is_a_scene(tmp_path: Path) -> None:
         assert view.image.shape == (HEIGHT, WIDTH, 3)
         assert view.confidence is None
         assert view.sky is None
-        assert view.frame.stamp_ns == index * 1_000_000_000
+        assert view.id.stamp_ns == index * 1_000_000_000
         camera: PinholeCamera = view.camera
         # Square pixels, the centre in the middle, 60 degrees across the width.
         np.testing.assert_allclose(camera.K[:2, 2], [(WIDTH - 1) / 2, (HEIGHT - 1) / 2])
@@ -152,7 +151,7 @@ def test_views_of_several_sizes_come_by_time(tmp_path: Path) -> None:
     small, large = arrays(), arrays(3, 5, 6)
     large['stamp_ns'] = np.array([12, 1, 30])
     got = saved(tmp_path, two_sizes(small, large))
-    assert [view.frame.stamp_ns for view in got.scene.views] == [1, 7, 12, 17, 30]
+    assert [view.id.stamp_ns for view in got.scene.views] == [1, 7, 12, 17, 30]
     assert [view.depth.shape[0] for view in got.scene.views] == [5, 3, 5, 3, 5]
     np.testing.assert_array_equal(got.scene.views[0].depth, large['depth'][1])
     np.testing.assert_array_equal(got.scene.views[1].image, small['image'][0])
@@ -162,7 +161,7 @@ def test_without_stamps_the_second_size_goes_on_where_the_first_ended(tmp_path: 
     names = ['stamp_ns', 'pixel_centre']
     content = two_sizes(without(names), without(names, arrays(3, 5, 6)))
     got = saved(tmp_path, content)
-    stamps = [view.frame.stamp_ns for view in got.scene.views]
+    stamps = [view.id.stamp_ns for view in got.scene.views]
     assert stamps == [second * 1_000_000_000 for second in range(5)]
     assert got.has_images
     for name, flag in (('extrinsics', 'has_poses'), ('intrinsics', 'has_intrinsics')):
