@@ -16,7 +16,7 @@ from da3_ros.inference.out_of_memory import (
     memory_message,
 )
 from da3_ros.inference.tf32 import float32_products
-from da3_ros.model.arithmetic import Arithmetic, Precision, apply_arithmetic
+from da3_ros.model.arithmetic import Arithmetic, apply_arithmetic
 from da3_ros.model.build import Network
 from da3_ros.model.capabilities import Capabilities, capabilities
 from da3_ros.model.memory_estimate import MemoryEstimate, estimate_memory
@@ -26,6 +26,7 @@ from da3_ros.model.ray_pose import RaySampler
 from da3_ros.model.sampling import PixelSampler
 from da3_ros.model.single_view import SingleViewNetwork
 from da3_ros.notes import Note
+from da3_ros.options.choices import Precision
 
 UNUSED_INTRINSICS = Note(
     'intrinsics_unused',

@@ -11,6 +11,7 @@ import numpy as np
 from da3_ros.errors import GeometryError, SourceError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw
+from da3_ros.options.scenes import INPUT
 from da3_ros.sources.colmap_cameras import ColmapCamera
 from da3_ros.sources.colmap_files import StoredImage, model_suffix, read_cameras, read_images
 from da3_ros.sources.images import read_header, read_stored
@@ -57,7 +58,7 @@ class PinholeImage:
     """(3, 3) in pixels of the image, first pixel centre at (0.5, 0.5)."""
 
 
-def read_colmap(folder: Path, sparse_subdir: str = '') -> ColmapDataset:
+def read_colmap(folder: Path, sparse_subdir: str = INPUT.sparse_subdir) -> ColmapDataset:
     """Read `<folder>/images` and the model in `<folder>/sparse[/<subdir>]`.
 
     Where that holds no model, its `0` does, or the folder itself.

@@ -12,6 +12,8 @@ from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import invert
 from da3_ros.geometry.sim3 import Sim3
 from da3_ros.notes import Note
+from da3_ros.options.choices import ScaleChoice
+from da3_ros.options.stream import STREAM
 from da3_ros.stream.alignment import (
     Anchor,
     SharedViews,
@@ -40,7 +42,6 @@ from da3_ros.stream.scale import POSITION_NOISE, typical_depth
 from da3_ros.stream.sources_of_scale import OdometryState, metric_candidates
 from da3_ros.stream.world_scale import (
     MetricSource,
-    ScaleChoice,
     WorldScale,
     choose_metric,
     next_scale,
@@ -155,7 +156,7 @@ class Reconstructor:
         estimator: Estimator,
         rig: RigCalibration,
         clock: Callable[[], float],
-        scale_source: ScaleChoice = 'auto',
+        scale_source: ScaleChoice = STREAM.scale_source,
         *,
         in_odometry_frame: bool = False,
         quarter_turns: Mapping[str, int] | None = None,
