@@ -83,7 +83,7 @@ def test_every_entry_of_an_entrance_is_an_option_with_its_default_bounds_and_cho
         assert option.min == spec.minimum
         assert option.max == (None if spec.maximum in (None, math.inf) else spec.maximum)
         kinds = {kind, *get_args(kind)} - {NoneType}
-        listed = [tuple(e.value for e in k) for k in kinds if isinstance(k, EnumMeta)]
+        listed = [tuple(k.__members__) for k in kinds if isinstance(k, EnumMeta)]
         assert listed == ([spec.choices] if spec.choices else [])
 
 
