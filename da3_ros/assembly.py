@@ -12,7 +12,7 @@ import time
 
 from da3_ros.errors import CheckpointError, ConfigError
 from da3_ros.model.config import PROCESS_RES, NetworkConfig
-from da3_ros.model.presets import CAUTIONS, NETWORKS, Caution, preset_name
+from da3_ros.model.presets import CAUTIONS, NETWORKS, preset_name
 from da3_ros.options import EstimatorOptions, NodeOptions, StreamOptions
 from da3_ros.process import set_threads
 from da3_ros.stream.latest_slot import LatestSlot
@@ -20,7 +20,7 @@ from da3_ros.stream.reconstructor import Reconstructor
 from da3_ros.stream.scene_store import SceneStore
 from da3_ros.stream.sync import Synchronizer
 from da3_ros.stream.window import SlidingWindow
-from da3_ros.types import Estimator, FrameSet, RigCalibration
+from da3_ros.types import Caution, Estimator, FrameSet, RigCalibration
 
 RANDOM_PREFIX = 'random:'
 TRUTH_MODEL = 'truth'

@@ -43,7 +43,7 @@ LITERAL = {
     ('inference/api.py', 'inference'): 'the public signature, literal for IDEs',
     ('inference/api.py', '__init__'): 'the same of the constructor',
     ('inference/api.py', 'from_pretrained'): 'the same of loading',
-    ('inference/postprocess.py', 'export'): 'the same of exporting',
+    ('inference/prediction.py', 'export'): 'the same of exporting',
     ('model/config.py', 'AnyViewConfig'): 'the size that a network was trained for',
 }
 """Where options have literal defaults, which test_api_table.py compares with the table."""
@@ -102,14 +102,16 @@ def names_from_table(path: Path) -> set[str]:
     return found
 
 
-def is_from_table(value: ast.expr, known: set[str]) -> bool:
-    """Whether a default is read from an object of the table, or says nothing."""
+def is_from_table(d: Declared, known: set[str]) -> bool:
+    """Whether a default is the same field of an object of the table, or says nothing."""
+    value = d.default
     if isinstance(value, ast.Constant) and value.value is None:
         return True
     return (
         isinstance(value, ast.Attribute)
         and isinstance(value.value, ast.Name)
-        and (value.value.id in known)
+        and value.value.id in known
+        and value.attr == d.name
     )
 
 
@@ -133,7 +135,7 @@ def test_no_default_is_stated_a_second_time() -> None:
         for d in declared(path):
             if d.default is None or d.name not in BY_NAME or d.name in HOMONYMS:
                 continue
-            if (d.place, d.owner) not in LITERAL and not is_from_table(d.default, known):
+            if (d.place, d.owner) not in LITERAL and not is_from_table(d, known):
                 wrong.append(f'{d} = {ast.unparse(d.default)}')
     assert not wrong, '\n'.join(wrong)
 

@@ -17,6 +17,7 @@ import typer
 from typer.testing import CliRunner
 
 from da3_ros.cli.app import COMMANDS, app
+from da3_ros.cli.scene_options import SceneOptions
 from da3_ros.cli.table_options import takes_options
 from da3_ros.errors import ExportError
 from da3_ros.inference.prediction_export import export_options
@@ -24,7 +25,7 @@ from da3_ros.options import EstimatorOptions, PredictionOptions, StreamOptions, 
 from da3_ros.options.export import ContentOptions, GlbOptions, ResultOptions
 from da3_ros.options.network import NETWORK
 from da3_ros.options.scenes import BagOptions, InputOptions, PlaybackOptions
-from da3_ros.options.table import Entrance, OptionSpec
+from da3_ros.options.table import Entrance, OptionSpec, defaults_at
 
 GROUPS = (
     EstimatorOptions, PredictionOptions, StreamOptions, InputOptions, BagOptions, PlaybackOptions,
@@ -161,3 +162,17 @@ def test_a_required_option_has_no_default() -> None:
 
     assert invoke(show).exit_code == 2
     assert invoke(show, '--export-dir', 'there').stdout == 'there\n'
+
+
+def test_the_key_of_resume_holds_all_but_where_and_how() -> None:
+    """An option that is new is part of it, so that no result of other options is taken."""
+    groups = (EstimatorOptions, PredictionOptions, ContentOptions, GlbOptions, ResultOptions)
+    options = SceneOptions(*(defaults_at(group, Entrance.SCENES) for group in groups))
+    every = {spec.name for group in groups for spec in specs_of(group, Entrance.SCENES)}
+    # The key has the checkpoint and the files of the input besides.
+    assert every - set(options.deciding()) == {
+        'model', 'device', 'threads', 'allow_smaller', 'export_dir', 'overwrite', 'auto_cleanup',
+        'as_json',
+    }  # fmt: skip
+    other = replace(options, network=replace(options.network, use_ray_pose=True))
+    assert other.deciding() == {**options.deciding(), 'use_ray_pose': True}

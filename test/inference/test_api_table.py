@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from da3_ros.errors import ModelError, PreprocessError
-from da3_ros.inference.api import DepthAnything3, Prediction
+from da3_ros.inference.api import DepthAnything3
+from da3_ros.inference.prediction import Prediction
 from da3_ros.inference.prediction_export import export_options
 from da3_ros.inference.preprocess import preprocess
 from da3_ros.model.arithmetic import Arithmetic

@@ -17,7 +17,6 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from std_srvs.srv import SetBool, Trigger
 
-from da3_ros.model.presets import Caution
 from da3_ros.notes import Note
 from da3_ros.options import NodeOptions
 from da3_ros.options.camera_values import ViewOptions
@@ -35,7 +34,7 @@ from da3_ros.ros.node.runner import PipelineRunner
 from da3_ros.ros.node.trajectory_service import TrajectoryService
 from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.stream.stats import StreamStats
-from da3_ros.types import CameraFrame, Estimator, RigCalibration
+from da3_ros.types import CameraFrame, Caution, Estimator, RigCalibration
 from da3_ros.web import LiveViewer
 
 _EXPORT_END_S = 2.0
