@@ -11,32 +11,12 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
-from da3_ros.options import (
-    EstimatorOptions,
-    OutputOptions,
-    PredictionOptions,
-    StreamOptions,
-    specs_of,
-)
-from da3_ros.options.export import (
-    ContentOptions,
-    FlightOptions,
-    GlbOptions,
-    GsPlyOptions,
-    ResultOptions,
-)
-from da3_ros.options.network import ArithmeticOptions
-from da3_ros.options.scenes import BagOptions, InputOptions
-from da3_ros.options.table import OptionSpec
+from da3_ros.options.table import OptionSpec, specs_of
+from helpers.option_groups import GROUPS, entries
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'da3_ros'
-GROUPS = (
-    EstimatorOptions, PredictionOptions, ArithmeticOptions, StreamOptions, OutputOptions,
-    ContentOptions, GlbOptions, GsPlyOptions, FlightOptions, ResultOptions, InputOptions,
-    BagOptions,
-)  # fmt: skip
-SPECS = [spec for group in GROUPS for spec in specs_of(group)]
+SPECS = entries()
 BY_NAME: dict[str, OptionSpec] = {spec.name: spec for spec in SPECS}
 
 LITERAL = {

@@ -21,16 +21,13 @@ from da3_ros.cli.scene_options import SceneOptions
 from da3_ros.cli.table_options import takes_options
 from da3_ros.errors import ExportError
 from da3_ros.inference.prediction_export import export_options
-from da3_ros.options import EstimatorOptions, PredictionOptions, StreamOptions, specs_of
+from da3_ros.options import EstimatorOptions, PredictionOptions, specs_of
 from da3_ros.options.export import ContentOptions, GlbOptions, ResultOptions
 from da3_ros.options.network import NETWORK
-from da3_ros.options.scenes import BagOptions, InputOptions, PlaybackOptions
+from da3_ros.options.scenes import BagOptions, InputOptions
 from da3_ros.options.table import Entrance, OptionSpec, defaults_at
+from helpers.option_groups import entries
 
-GROUPS = (
-    EstimatorOptions, PredictionOptions, StreamOptions, InputOptions, BagOptions, PlaybackOptions,
-    ContentOptions, GlbOptions, ResultOptions,
-)  # fmt: skip
 OF_COMMAND: dict[str, Entrance] = {
     **dict.fromkeys(('auto', 'image', 'images', 'video', 'colmap'), Entrance.SCENES),
     **dict.fromkeys(('record', 'bag-from-video', 'synthesize'), Entrance.BAGS),
@@ -73,7 +70,7 @@ def test_every_entry_of_an_entrance_is_an_option_with_its_default_bounds_and_cho
     names = [name for name, own in OF_COMMAND.items() if own is entrance]
     shown = {o: p for name in names for p in command(name).params for o in p.opts}
     declared = {k: v for name in names for k, v in parameters(name).items()}
-    for spec in (spec for group in GROUPS for spec in specs_of(group, entrance)):
+    for spec in entries(entrance):
         assert shown[spelling(spec)].help == spec.brief
         parameter = declared[spec.name]
         kind, option = get_args(parameter.annotation)
@@ -166,9 +163,17 @@ def test_a_required_option_has_no_default() -> None:
 
 def test_the_key_of_resume_holds_all_but_where_and_how() -> None:
     """An option that is new is part of it, so that no result of other options is taken."""
-    groups = (EstimatorOptions, PredictionOptions, ContentOptions, GlbOptions, ResultOptions)
-    options = SceneOptions(*(defaults_at(group, Entrance.SCENES) for group in groups))
-    every = {spec.name for group in groups for spec in specs_of(group, Entrance.SCENES)}
+    scenes = Entrance.SCENES
+    options = SceneOptions(
+        defaults_at(EstimatorOptions, scenes),
+        defaults_at(PredictionOptions, scenes),
+        defaults_at(ContentOptions, scenes),
+        defaults_at(GlbOptions, scenes),
+        defaults_at(ResultOptions, scenes),
+    )
+    # Options of the input decide which files there are, and those are in the key.
+    every = {spec.name for spec in entries(scenes)}
+    every -= {spec.name for spec in specs_of(InputOptions)}
     # The key has the checkpoint and the files of the input besides.
     assert every - set(options.deciding()) == {
         'model', 'device', 'threads', 'allow_smaller', 'export_dir', 'overwrite', 'auto_cleanup',

@@ -17,20 +17,12 @@ from da3_ros.inference.prediction_export import export_options
 from da3_ros.inference.preprocess import preprocess
 from da3_ros.model.arithmetic import Arithmetic
 from da3_ros.model.reference_view import select_reference
-from da3_ros.options import EstimatorOptions, PredictionOptions, specs_of
-from da3_ros.options.export import ContentOptions, GlbOptions, ResultOptions
-from da3_ros.options.network import ArithmeticOptions
-from da3_ros.options.scenes import InputOptions
 from da3_ros.options.table import Entrance, OptionSpec
-
-GROUPS = (
-    EstimatorOptions, PredictionOptions, ArithmeticOptions, ContentOptions, GlbOptions,
-    ResultOptions, InputOptions,
-)  # fmt: skip
+from helpers.option_groups import entries
 
 
-def entries(entrance: Entrance) -> dict[str, OptionSpec]:
-    return {spec.name: spec for group in GROUPS for spec in specs_of(group, entrance)}
+def by_name(entrance: Entrance) -> dict[str, OptionSpec]:
+    return {spec.name: spec for spec in entries(entrance)}
 
 
 def defaults(function: Callable[..., Any]) -> dict[str, object]:
@@ -48,7 +40,7 @@ def defaults(function: Callable[..., Any]) -> dict[str, object]:
 def test_defaults_of_a_signature_are_those_of_the_table(
     function: Callable[..., Any], entrance: Entrance, least: int
 ) -> None:
-    found, known = defaults(function), entries(entrance)
+    found, known = defaults(function), by_name(entrance)
     assert len(known) >= least
     # Every entry of the entrance is a parameter, and with the default of the entry.
     assert {name: found.get(name, 'absent') for name in known} == {
@@ -57,28 +49,28 @@ def test_defaults_of_a_signature_are_those_of_the_table(
 
 
 def test_the_constructor_has_the_defaults_of_loading() -> None:
-    found, known = defaults(DepthAnything3.__init__), entries(Entrance.MODEL)
+    found, known = defaults(DepthAnything3.__init__), by_name(Entrance.MODEL)
     shared = found.keys() & known
     assert shared == {'precision', 'rounding', 'attention', 'tf32'}
     assert {name: found[name] for name in shared} == {name: known[name].default for name in shared}
 
 
 def test_defaults_of_exporting_are_those_of_the_table() -> None:
-    found, known = defaults(Prediction.export), entries(Entrance.PREDICTION)
+    found, known = defaults(Prediction.export), by_name(Entrance.PREDICTION)
     shared = found.keys() & known
     assert shared == {'export_format', 'save_depth', 'overwrite'}
     assert {name: found[name] for name in shared} == {name: known[name].default for name in shared}
-    # Its options: those of every format, and those of glb.
+    # Its further options: those of all formats, then those of single ones.
     options = export_options()
-    for name, spec in known.items():
-        holder = options if hasattr(options, name) else options.glb
-        if name not in shared:
-            assert getattr(holder, name) == spec.default, name
+    holders = (options, options.glb, options.gs_ply, options.gs_video)
+    for name in known.keys() - shared:
+        holder = next(holder for holder in holders if hasattr(holder, name))
+        assert getattr(holder, name) == known[name].default, name
 
 
 @pytest.mark.parametrize('name', ['process_res_method', 'ref_view_strategy'])
 def test_the_choices_that_are_taken_are_those_of_the_table(name: str) -> None:
-    choices = entries(Entrance.INFERENCE)[name].choices
+    choices = by_name(Entrance.INFERENCE)[name].choices
     tokens = torch.randn(1, 4, 8, generator=torch.Generator().manual_seed(0))
     image = np.zeros((28, 42, 3), np.uint8)
 
@@ -97,7 +89,7 @@ def test_the_choices_that_are_taken_are_those_of_the_table(name: str) -> None:
 
 @pytest.mark.parametrize('name', ['precision', 'rounding', 'attention'])
 def test_choices_of_the_arithmetic_are_those_of_the_table(name: str) -> None:
-    choices = entries(Entrance.MODEL)[name].choices
+    choices = by_name(Entrance.MODEL)[name].choices
     for choice in choices:
         Arithmetic(**{name: choice})  # type: ignore[arg-type]
     with pytest.raises(ModelError, match=', '.join(choices)):
@@ -106,5 +98,5 @@ def test_choices_of_the_arithmetic_are_those_of_the_table(name: str) -> None:
 
 def test_the_docstring_names_the_choices() -> None:
     text = DepthAnything3.inference.__doc__ or ''
-    for choice in entries(Entrance.INFERENCE)['ref_view_strategy'].choices:
+    for choice in by_name(Entrance.INFERENCE)['ref_view_strategy'].choices:
         assert f'`{choice}`' in text
