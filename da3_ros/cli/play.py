@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 import signal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from da3_ros.cli.table_options import takes_options
+from da3_ros.options.choices import Reliability
+from da3_ros.options.table import Entrance
+
 if TYPE_CHECKING:
     from da3_ros.ros.bags.player import PlaySummary
 
 
-class Reliability(str, Enum):
-    """What publishers offer."""
-
-    reliable = 'reliable'
-    best_effort = 'best_effort'
-
-
+@takes_options(Entrance.PLAY)
 def play(
     bag: Annotated[Path, typer.Argument(help='Bag folder, or a bare .mcap or .db3 file.')],
+    qos: Reliability,
     rate: Annotated[float, typer.Option(min=0.0, help='Speed; 0 plays as fast as it goes.')] = 1.0,
     loop: Annotated[bool, typer.Option('--loop', help='Start again at the end.')] = False,
     clock: Annotated[
@@ -44,9 +42,6 @@ def play(
         list[str] | None,
         typer.Option('--wait-for', help='Topic that this wait is for; repeat; else all.'),
     ] = None,
-    qos: Annotated[
-        Reliability, typer.Option(help='Offered reliability; latched topics are reliable.')
-    ] = Reliability.reliable,
 ) -> None:
     """Publish the messages of a bag at their recorded pace.
 
@@ -69,7 +64,7 @@ def play(
         duration_s=duration,
         wait_subscribers_s=wait_subscribers,
         wait_topics=tuple(wait_for or ()),
-        reliability=qos.value,
+        reliability=qos,
     )
     with stop_on_signals() as stop, BagReader(bag) as reader, session.tool_node('da3_play') as ros:
         player = player_module.BagPlayer(ros[0], reader, options, stop)

@@ -11,6 +11,8 @@ import numpy as np
 from da3_ros.geometry.se3 import invert
 from da3_ros.geometry.sim3 import Sim3
 from da3_ros.notes import Note
+from da3_ros.options.choices import ScaleChoice
+from da3_ros.options.stream import STREAM
 from da3_ros.stream.alignment import (
     Anchor,
     SharedViews,
@@ -48,7 +50,6 @@ from da3_ros.stream.window_report import (
 from da3_ros.stream.world import World
 from da3_ros.stream.world_scale import (
     MetricSource,
-    ScaleChoice,
     WorldScale,
     choose_metric,
     next_scale,
@@ -123,7 +124,7 @@ class Reconstructor:
         estimator: Estimator,
         rig: RigCalibration,
         clock: Callable[[], float],
-        scale_source: ScaleChoice = 'auto',
+        scale_source: ScaleChoice = STREAM.scale_source,
         *,
         in_odometry_frame: bool = False,
         quarter_turns: Mapping[str, int] | None = None,
