@@ -133,3 +133,8 @@ class NetworkOutput:
         if self.scale_factor is None:
             return torch.zeros(self.depth.shape[0], dtype=torch.bool)
         return self.scale_factor.isfinite()
+
+
+def feature_name(layer: int) -> str:
+    """Return the name under which a block's features are handed out."""
+    return f'feat_layer_{layer}'

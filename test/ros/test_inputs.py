@@ -19,7 +19,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.options import OutputOptions
-from da3_ros.options.camera import Crop
+from da3_ros.options.camera_values import Crop
 from da3_ros.ros.messages.conversions import image_message
 from da3_ros.ros.messages.geometry_messages import header, info_from_camera
 from da3_ros.ros.node.faults import FaultLog

@@ -11,7 +11,7 @@ pytest.importorskip('sensor_msgs')
 from sensor_msgs.msg import CameraInfo
 
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.options.camera import Crop
+from da3_ros.options.camera_values import Crop
 from da3_ros.ros.messages import rectification
 from da3_ros.ros.messages.conversions import FieldError
 from da3_ros.ros.node import preparation

@@ -18,9 +18,16 @@ from da3_ros.errors import ConfigError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.rotation import quaternion_xyzw_from_matrix
 from da3_ros.geometry.se3 import require_rigid, rigid
-from da3_ros.options import OptionSpec, OptionValue, check_value, from_flat, option_specs
-from da3_ros.options.camera import (
-    ROTATIONS_DEG,
+from da3_ros.options import (
+    OptionSpec,
+    OptionValue,
+    check_value,
+    from_flat,
+    option_specs,
+    without_aliases,
+)
+from da3_ros.options.camera import BASE_FROM_CAMERA, CROP_PX, ROTATION_DEG, ROTATIONS_DEG
+from da3_ros.options.camera_values import (
     ViewOptions,
     check_camera_name,
     crop_of,
@@ -29,6 +36,8 @@ from da3_ros.options.camera import (
     prefixed,
     quarter_turns_of,
 )
+from da3_ros.options.choices import ImageTransport
+from da3_ros.options.output import OUTPUT
 from da3_ros.ros.launch.yaml_file import load_yaml, mapping
 from da3_ros.ros.messages.rotations import rotation_from_rpy
 
@@ -72,7 +81,7 @@ class Rig:
     """A rig file."""
 
     cameras: tuple[RigCamera, ...]
-    transport: str = 'raw'
+    transport: ImageTransport = OUTPUT.image_transport
     """Transport of the images of all cameras."""
     parameters: Mapping[str, OptionValue] = field(default_factory=dict)
     """Further parameters of the node, checked."""
@@ -97,13 +106,13 @@ class Rig:
             if camera.base_from_camera is not None:
                 pose = camera.base_from_camera
                 seven = [*pose[:3, 3], *quaternion_xyzw_from_matrix(pose[:3, :3])]
-                found[f'rig.{camera.name}.base_from_camera'] = [float(v) for v in seven]
+                found[BASE_FROM_CAMERA.of(camera.name)] = [float(v) for v in seven]
             if camera.view.quarter_turns:
                 degrees = ROTATIONS_DEG[camera.view.quarter_turns]
-                found[f'input.{camera.name}.rotation_deg'] = degrees
+                found[ROTATION_DEG.of(camera.name)] = degrees
             if (crop := camera.view.crop) is not None:
                 four = [crop.left_px, crop.top_px, crop.size.width, crop.size.height]
-                found[f'input.{camera.name}.crop_px'] = four
+                found[CROP_PX.of(camera.name)] = four
         return found
 
 
@@ -132,7 +141,7 @@ def parse_rig(document: object, where: str = 'rig') -> Rig:
     cameras = top.get('cameras')
     if not isinstance(cameras, Mapping) or not cameras:
         raise ConfigError(f'{where}: cameras: expected a mapping of at least one camera by name')
-    transport = top.get('transport', 'raw')
+    transport = top.get('transport', OUTPUT.image_transport)
     with prefixed(f'{where}: transport: '):
         check_value(_specs()['image_transport'], transport)
     rig = Rig(
@@ -149,7 +158,7 @@ def _camera(name: object, values: object, where: str) -> RigCamera:
         camera = check_camera_name(name)
     where = f'{where}: camera {camera}'
     given = mapping({} if values is None else values, where, _CAMERA_KEYS)
-    rotation, crop = given.get('rotation_deg', 0), given.get('crop_px')
+    rotation, crop = given.get(ROTATION_DEG.name, ROTATION_DEG.default), given.get(CROP_PX.name)
     with prefixed(f'{where}: rotation_deg: '):
         quarter_turns = quarter_turns_of(rotation)
     with prefixed(f'{where}: crop_px: '):
@@ -211,6 +220,7 @@ def _parameters(value: object, where: str) -> dict[str, OptionValue]:
     where = f'{where}: parameters'
     specs = _specs()
     known = [name for name in specs if name not in _SAID_ELSEWHERE]
+    value = without_aliases(value, where) if isinstance(value, Mapping) else value
     for name in value if isinstance(value, Mapping) else ():
         if name in _SAID_ELSEWHERE:
             raise ConfigError(f'{where}: {name} is given by {_SAID_ELSEWHERE[name]}')
@@ -230,7 +240,7 @@ def as_option(spec: OptionSpec, value: Any) -> OptionValue:
     """Return a value of YAML as one of an option: lists as tuples, whole numbers as decimals."""
     if isinstance(value, list):
         return tuple(str(item) for item in value)
-    if isinstance(spec.default, float) and type(value) is int:
+    if spec.kind is float and type(value) is int:
         return float(value)
     return value  # type: ignore[no-any-return]
 

@@ -5,17 +5,9 @@ from __future__ import annotations
 from rclpy.node import Node
 
 from da3_ros.options import NodeOptions
-from da3_ros.options.camera import ViewOptions, crop_of, quarter_turns_of
+from da3_ros.options.camera import CROP_PX, ROTATION_DEG
+from da3_ros.options.camera_values import ViewOptions, crop_of, quarter_turns_of
 from da3_ros.ros.node.params import declared_once, refused_as
-
-_ROTATION_HELP = (
-    'Clockwise turn, degrees (0, 90, 180, 270), that makes the image of camera {camera} upright '
-    'for the network; what is published stays in the orientation of the camera.'
-)
-_CROP_HELP = (
-    'Part of the image of camera {camera} that is used: left, top, width, height, px, counted in '
-    'the rectified image with rectify. Not set or empty: all of it.'
-)
 
 
 def declare_views(node: Node, options: NodeOptions) -> dict[str, ViewOptions]:
@@ -30,12 +22,9 @@ def declare_views(node: Node, options: NodeOptions) -> dict[str, ViewOptions]:
 
 
 def _declare_view(node: Node, camera: str) -> ViewOptions:
-    prefix = f'input.{camera}'
-    rotation = declared_once(
-        node, f'{prefix}.rotation_deg', 0, _ROTATION_HELP.format(camera=camera)
-    )
-    crop = declared_once(node, f'{prefix}.crop_px', None, _CROP_HELP.format(camera=camera))
-    with refused_as(f'{prefix}.rotation_deg'):
+    rotation = declared_once(node, ROTATION_DEG, camera)
+    crop = declared_once(node, CROP_PX, camera)
+    with refused_as(ROTATION_DEG.of(camera)):
         quarter_turns = quarter_turns_of(rotation)
-    with refused_as(f'{prefix}.crop_px'):
+    with refused_as(CROP_PX.of(camera)):
         return ViewOptions(crop_of(crop), quarter_turns)

@@ -11,13 +11,13 @@ from rclpy.duration import Duration
 from rclpy.time import Time
 
 from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.transform_buffer import HISTORY_NS, Found, TransformBuffer
 from da3_ros.ros.messages.geometry_messages import (
     rigid_from_transform,
     stamp_from_ns,
     transform_message,
 )
 from da3_ros.ros.optional import optional_module
-from da3_ros.stream.transform_buffer import HISTORY_NS, Found, TransformBuffer
 
 _AUTHORITY = 'da3_ros'
 
