@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 import math
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -285,10 +285,40 @@ class WindowPrediction:
 
 
 class Estimator(Protocol):
-    """Turns windows into geometry: DA3, or the truth over a synthetic world."""
+    """Turns windows into geometry: DA3, or the truth over a synthetic world.
+
+    That is all the stream needs. What some estimators offer besides are protocols of their own,
+    and who wants it asks by `isinstance`: `NetworkEstimator` (device, caution) and
+    `export.gs_scene.SplatSource` (Gaussians).
+    """
 
     def estimate(self, window: Window) -> WindowPrediction:
         """Return one prediction per view of the window, in the order of its views."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """What whoever looks at the results of a network has to be told."""
+
+    brief: str
+    """For what comes with every window."""
+    text: str
+    """The same with its reason and with what to do."""
+
+
+@runtime_checkable
+class NetworkEstimator(Estimator, Protocol):
+    """An estimator that is a network: it computes on a device, and is good for some images."""
+
+    @property
+    def device(self) -> str:
+        """Device of the network, as torch names it."""
+        ...
+
+    @property
+    def caution(self) -> Caution | None:
+        """What to know before relying on its answers; None for most networks."""
         ...
 
 

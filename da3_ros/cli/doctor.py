@@ -33,12 +33,13 @@ def doctor(
     The exit status is 1 when there is a problem; warnings and notes do not count.
     """
     with reporting('doctor', as_json=as_json) as report:
-        from da3_ros.cli import doctor_checks, doctor_ros
+        from da3_ros.cli import doctor_checks, doctor_opencv, doctor_ros
 
         checks = [
             doctor_checks.check_package(),
             doctor_checks.check_python(),
             *doctor_checks.check_packages(),
+            *doctor_opencv.check_opencv(),
             *doctor_checks.check_torch(),
             doctor_checks.check_memory(),
             doctor_checks.check_weights(),

@@ -6,28 +6,25 @@ distance is fitted to one, and how long the network saw it relative to depth is 
 tell that independently, see `geometry.parallax`.
 """
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from da3_ros.errors import GeometryError
 from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.parallax import Parallax, metres_between_cameras
 from da3_ros.geometry.se3 import homogeneous, invert
 from da3_ros.geometry.umeyama import clear_spread
+from da3_ros.inference.given_cameras import GivenCameras
 from da3_ros.inference.pose_alignment import (
     PoseAlignment,
     align_by_scale,
     align_poses,
     is_line,
 )
-
-if TYPE_CHECKING:
-    from da3_ros.inference.given_cameras import GivenCameras
-    from da3_ros.inference.postprocess import Prediction
+from da3_ros.inference.prediction import Prediction
 
 FREEDOM = 0.01
 """Second extent of given centres, as a fraction of the first, from which they check one another:
@@ -85,14 +82,23 @@ def seen_scale(prediction: Prediction, given: GivenCameras) -> Parallax | None:
         None where cameras stand still, or are not known, or images do not tell.
     """
     poses, predicted = given.extrinsics, prediction.extrinsics
-    intrinsics = prediction.intrinsics if given.intrinsics is None else given.intrinsics
+    cameras = _cameras(prediction, given)
     images = prediction.processed_images
-    if poses is None or predicted is None or intrinsics is None or images is None:
+    if poses is None or predicted is None or cameras is None or images is None:
         return None
     depth = prediction.depth
     if prediction.sky is not None:
         depth = np.where(prediction.sky, np.float32(np.nan), depth)
-    return metres_between_cameras(images, depth, intrinsics, poses, _centres(predicted))
+    return metres_between_cameras(images, depth, cameras, poses, _centres(predicted))
+
+
+def _cameras(prediction: Prediction, given: GivenCameras) -> list[PinholeCamera] | None:
+    """Return the given intrinsics, else the predicted ones; None where these are unusable."""
+    try:
+        known = given.cameras(ImageSize(*prediction.depth.shape[1:]))
+        return prediction.cameras() if known is None else known
+    except GeometryError:
+        return None
 
 
 def _centres(extrinsics: NDArray[np.float32]) -> FloatArray:

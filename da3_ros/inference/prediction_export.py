@@ -1,36 +1,28 @@
-"""Predictions as scenes that can be exported, and export options under their API names."""
+"""Export options under the names of the Python API, and what is assumed of images."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 import logging
 import math
 from os import PathLike
-from os.path import commonpath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
 from da3_ros.errors import ExportError
-from da3_ros.export.gaussians import GaussianCloud
 from da3_ros.export.gs_options import GsVideoOptions
 from da3_ros.export.options import ExportOptions
 from da3_ros.export.registry import FORMATS
-from da3_ros.export.scene import ExportScene, OriginalImage, StillImages
-from da3_ros.export.splat_types import posed_cameras
+from da3_ros.export.scene import ExportScene
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.geometry.se3 import invert, nearest_rigid
-from da3_ros.options.export import CONTENT, GLB, GlbOptions, GsPlyOptions
+from da3_ros.inference.pixel_rule import posed_cameras
+from da3_ros.options.export import CONTENT, GLB, RESULTS, GlbOptions, GsPlyOptions
 from da3_ros.options.table import Entrance, defaults_at, specs_of
-from da3_ros.types import PosedView, ViewId
-
-if TYPE_CHECKING:
-    from da3_ros.inference.postprocess import Prediction
-    from da3_ros.inference.preprocess import Placement
 
 ASSUMED_FIELD_OF_VIEW_DEG = 60.0
 """Horizontal field of view of images whose intrinsics nobody knows, where points are asked for."""
@@ -38,8 +30,6 @@ ASSUMED_FIELD_OF_VIEW_DEG = 60.0
 NEED_CAMERAS = ('glb', 'ply', 'colmap')
 """Formats of points in space."""
 
-_CAMERA = 'image'
-_NS_PER_S = 1_000_000_000
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = 1
 
@@ -65,6 +55,18 @@ _ALIASES = {
 """Other names of options to their own."""
 
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExportPlan:
+    """Which files are to be written of a prediction."""
+
+    folder: Path
+    formats: tuple[str, ...]
+    """Names of `export.registry.FORMATS`."""
+    options: ExportOptions
+    overwrite: bool = RESULTS.overwrite
+    """Whether files of an earlier export may be replaced."""
 
 
 def export_options(
@@ -171,45 +173,11 @@ def _changes(options: ExportOptions, name: str, values: dict[str, Any]) -> dict[
     return result
 
 
-def scene_of(prediction: Prediction) -> ExportScene:
-    """Return the views of a prediction.
-
-    A network that predicts no intrinsics has those of a common lens assumed for points, see
-    `ASSUMED_FIELD_OF_VIEW_DEG`.
-
-    Raises:
-        ExportError: The prediction does not hold the processed images.
-    """
-    images = prediction.processed_images
-    if images is None:
-        raise ExportError('expected a prediction with processed_images, got one without')
-    cameras = _cameras(prediction)
-    poses = [np.eye(4)] * len(cameras)
-    if prediction.extrinsics is not None:
-        # Exactly rigid, whatever was given or rounded.
-        poses = [invert(nearest_rigid(extrinsics)) for extrinsics in prediction.extrinsics]
-    views = tuple(
-        PosedView(
-            id=ViewId(_CAMERA, index * _NS_PER_S, ''),
-            depth=prediction.depth[index],
-            image=images[index],
-            camera=camera,
-            is_calibrated=False,
-            world_from_camera=pose,
-            confidence=None if prediction.conf is None else prediction.conf[index],
-            sky=None if prediction.sky is None else prediction.sky[index],
-        )
-        for index, (camera, pose) in enumerate(zip(cameras, poses, strict=True))
-    )
-    stills = StillImages(
-        has_intrinsics=prediction.intrinsics is not None,
-        has_poses=prediction.extrinsics is not None,
-        originals=_originals(prediction, cameras),
-        features=prediction.aux,
-    )
-    return ExportScene(
-        views, prediction.is_metric, stills=stills, gaussians=gaussian_cloud(prediction)
-    )
+def assumed_camera(size: ImageSize) -> PinholeCamera:
+    """Return the camera that an image is taken for whose intrinsics nobody knows."""
+    focal = size.width / 2 / math.tan(math.radians(ASSUMED_FIELD_OF_VIEW_DEG) / 2)
+    centre = (size.width - 1) / 2, (size.height - 1) / 2
+    return PinholeCamera.from_focal(focal, focal, *centre, size)
 
 
 def warn_of_assumptions(scene: ExportScene, formats: Sequence[str]) -> None:
@@ -234,69 +202,3 @@ def readable_path(image: object) -> str | None:
     with Image.open(image) as opened:
         orientation = opened.getexif().get(_EXIF_ORIENTATION, _UPRIGHT)
     return str(image) if orientation == _UPRIGHT else None
-
-
-def _cameras(prediction: Prediction) -> list[PinholeCamera]:
-    count, height, width = prediction.depth.shape
-    size = ImageSize(height, width)
-    if prediction.intrinsics is not None:
-        return [PinholeCamera.from_corner_origin(K, size) for K in prediction.intrinsics]
-    focal = width / 2 / math.tan(math.radians(ASSUMED_FIELD_OF_VIEW_DEG) / 2)
-    centre = (width - 1) / 2, (height - 1) / 2
-    return [PinholeCamera.from_focal(focal, focal, *centre, size)] * count
-
-
-def _originals(
-    prediction: Prediction, cameras: Sequence[PinholeCamera]
-) -> tuple[OriginalImage, ...] | None:
-    paths = [name for name in prediction.image_paths if name is not None]
-    if not paths or len(paths) != len(prediction.placements):
-        return None
-    names = _relative_names(paths)
-    return tuple(
-        _original(name, placement, camera)
-        for name, placement, camera in zip(names, prediction.placements, cameras, strict=True)
-    )
-
-
-def _relative_names(paths: Sequence[str]) -> list[str]:
-    """Return base names; paths from the folder they share when two base names are equal."""
-    names = [Path(name).name for name in paths]
-    if len(set(names)) == len(names):
-        return names
-    absolute = [Path.cwd() / name for name in paths]
-    root = Path(commonpath([name.parent for name in absolute]))
-    return [name.relative_to(root).as_posix() for name in absolute]
-
-
-def _original(name: str, placement: Placement, camera: PinholeCamera) -> OriginalImage:
-    """Undo crop and resize for the intrinsics of a view."""
-    whole = camera.to_corner_origin()
-    whole[:2, 2] += (placement.left_px, placement.top_px)
-    at_view = PinholeCamera.from_corner_origin(whole, placement.resized)
-    return OriginalImage(
-        name,
-        placement.resized,
-        placement.left_px,
-        placement.top_px,
-        at_view.resized(placement.original),
-    )
-
-
-def gaussian_cloud(prediction: Prediction) -> GaussianCloud | None:
-    """Return the Gaussians of a prediction on the host, None when it has none."""
-    found = prediction.gaussians
-    if found is None:
-        return None
-    means, scales, rotations, harmonics, opacities = (
-        tensor[0].detach().float().cpu().numpy()
-        for tensor in (
-            found.means,
-            found.scales,
-            found.rotations,
-            found.harmonics,
-            found.opacities,
-        )
-    )
-    count, height, width = prediction.depth.shape
-    return GaussianCloud(means, scales, rotations, harmonics, opacities, (count, height, width))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 ROTATIONS_DEG = (0, 90, 180, 270)
+"""Clockwise, from the camera's image to an upright one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from functools import lru_cache
 
 from da3_ros.errors import CheckpointError, ConfigError
 from da3_ros.model.config import PROCESS_RES, NetworkConfig
-from da3_ros.model.presets import CAUTIONS, NETWORKS, Caution, preset_name
+from da3_ros.model.presets import CAUTIONS, NETWORKS, preset_name
 from da3_ros.options import EstimatorOptions, NodeOptions, StreamOptions
 from da3_ros.process import set_threads
-from da3_ros.types import Estimator
+from da3_ros.types import Caution, Estimator
 
 RANDOM_PREFIX = 'random:'
 TRUTH_MODEL = 'truth'

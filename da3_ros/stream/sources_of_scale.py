@@ -244,7 +244,7 @@ def _parallax(
     found = metres_between_cameras(
         np.stack([view.prediction.image for view in views]),
         np.stack([view.prediction.depth for view in views]),
-        np.stack([camera.to_corner_origin() for camera in cameras]),
+        cameras,
         invert(np.array(poses)),
         np.array([view.window_from_camera[:3, 3] for view in views]),
         None if expected is None else expected.value,

@@ -124,7 +124,7 @@ def _looked_at(views: tuple[ViewPrediction, ...], known: FloatArray) -> WindowPr
     found = metres_between_cameras(
         np.stack([view.image for view in views]),
         np.stack([view.depth for view in views]),
-        np.stack([view.camera.to_corner_origin() for view in views]),
+        [view.camera for view in views],
         invert(known),
         seen,
     )

@@ -12,11 +12,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from da3_ros.errors import ConfigError
 from da3_ros.options import NodeOptions, from_flat, option_specs, without_aliases
 from da3_ros.ros.launch.rig_file import as_option
+from da3_ros.ros.launch.yaml_file import load_yaml
 from da3_ros.sources.bag import BagReader
 
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
@@ -164,13 +163,13 @@ def expected_options(
         in_file = without_aliases(_values_in(file, name), str(file)) if file else {}
         values = {**in_file, **given}
         return from_flat({k: as_option(_SPECS[k], v) for k, v in values.items() if k in _SPECS})
-    except (ConfigError, OSError, yaml.YAMLError) as error:
+    except ConfigError as error:
         _log.warning('the launch file takes the default options: %s', error)
         return NodeOptions()
 
 
 def _values_in(file: Path, name: str) -> dict[str, Any]:
-    document = yaml.safe_load(file.read_text(encoding='utf-8'))
+    document = load_yaml(file, f'params_file {file}')
     values: dict[str, Any] = {}
     for key, section in document.items() if isinstance(document, Mapping) else ():
         is_meant = key in ('/**', name, f'/{name}', f'/**/{name}')

@@ -8,12 +8,10 @@ dynamic change only while the node is not configured.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 import sys
 
-import numpy as np
 from rcl_interfaces.msg import (
     FloatingPointRange,
     IntegerRange,
@@ -24,9 +22,8 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from da3_ros.errors import ConfigError, GeometryError, NodeError
+from da3_ros.errors import ConfigError, NodeError
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.se3 import rigid_from_xyz_xyzw
 from da3_ros.options import (
     NodeOptions,
     OptionSpec,
@@ -36,6 +33,7 @@ from da3_ros.options import (
     option_specs,
 )
 from da3_ros.options.camera import BASE_FROM_CAMERA, CAMERA_PARAMETERS, CameraParameter
+from da3_ros.options.camera_values import check_camera_name, pose_of, prefixed
 from da3_ros.types import RigCalibration
 
 START_ONLY = frozenset({'autostart'})
@@ -47,8 +45,6 @@ FIXED_TEXT = 'read-only while the node is configured'
 CAMERA_PREFIXES = tuple(sorted({f'{parameter.prefix}.' for parameter in CAMERA_PARAMETERS}))
 """How the names of the parameters of single cameras begin."""
 
-# One or more tokens of a topic name: https://design.ros2.org/articles/topic_and_service_names
-_TOPIC_PREFIX = re.compile(r'/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*')
 _INT64_MAX = 2**63 - 1
 
 
@@ -157,11 +153,8 @@ def _whole(values: Mapping[str, OptionValue]) -> NodeOptions:
     """
     options = from_flat(values)
     for camera in options.stream.cameras:
-        if not _TOPIC_PREFIX.fullmatch(camera):
-            raise ConfigError(
-                f'cameras: {camera!r} cannot begin a topic name; use letters, digits and _, '
-                'not a digit first, parts joined by /'
-            )
+        with prefixed('cameras: '):
+            check_camera_name(camera)
     return options
 
 
@@ -249,15 +242,22 @@ def declare_rig(node: Node, options: NodeOptions) -> RigCalibration:
         value = declared_once(node, BASE_FROM_CAMERA, camera)
         if value is None or (isinstance(value, Sequence) and not len(value)):
             continue
-        try:
-            found[camera] = rigid_from_xyz_xyzw(np.asarray(value, dtype=np.float64))
-        except (GeometryError, TypeError, ValueError) as error:
-            name = BASE_FROM_CAMERA.of(camera)
-            raise NodeError(
-                f'parameter {name}: expected seven numbers x y z qx qy qz qw, '
-                f'got {value!r} ({error})'
-            ) from error
+        with refused_as(BASE_FROM_CAMERA.of(camera)):
+            found[camera] = pose_of(value)
     return RigCalibration(found)
+
+
+@contextmanager
+def refused_as(name: str) -> Iterator[None]:
+    """Let what is said of a value name the parameter that has it.
+
+    Raises:
+        NodeError: for a ConfigError.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        raise NodeError(f'parameter {name}: {error}') from error
 
 
 def declared_once(node: Node, parameter: CameraParameter, camera: str) -> object:

@@ -38,8 +38,8 @@ def keep_freed_blocks() -> bool:
 def _allocator(name: str) -> Any:
     """Return a function of glibc's allocator, None where there is no such function."""
     try:
-        return getattr(ctypes.CDLL(None), name, None)
-    except OSError:
+        return ctypes.CDLL(None)[name]
+    except (OSError, AttributeError):
         return None
 
 

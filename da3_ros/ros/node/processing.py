@@ -18,9 +18,9 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from std_srvs.srv import SetBool, Trigger
 
 from da3_ros.export.scene import ExportScene
-from da3_ros.model.presets import Caution
 from da3_ros.notes import Note
 from da3_ros.options import NodeOptions
+from da3_ros.options.camera_values import ViewOptions
 from da3_ros.pipeline.pipeline import Pipeline
 from da3_ros.process import threads_in_use
 from da3_ros.ros.node.delivery import Delivery
@@ -35,11 +35,10 @@ from da3_ros.ros.node.params import OptionsHolder
 from da3_ros.ros.node.process_memory import memory_use, return_freed_memory
 from da3_ros.ros.node.splats import WorkerSplats
 from da3_ros.ros.node.trajectory_service import TrajectoryService
-from da3_ros.ros.node.view_params import ViewOptions
 from da3_ros.ros.node.worker import Worker
 from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.stream.stats import StreamStats
-from da3_ros.types import CameraFrame, Estimator, RigCalibration
+from da3_ros.types import CameraFrame, Caution, Estimator, NetworkEstimator, RigCalibration
 
 _EXPORT_END_S = 2.0
 
@@ -75,9 +74,9 @@ class Processing:
         self._node = node
         self._options: NodeOptions = holder.current
         self._views = cameras.views
-        # Only networks have a device.
-        self._device = str(getattr(getattr(estimator, 'model', None), 'device', 'none'))
-        self.caution: Caution | None = getattr(estimator, 'caution', None)
+        network = estimator if isinstance(estimator, NetworkEstimator) else None
+        self._device = network.device if network else 'none'
+        self.caution: Caution | None = network.caution if network else None
         """What to know before relying on the network; None for most.
 
         The node cannot know whether it sees the world that the network was made for.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from da3_ros.errors import ExportError
+from da3_ros.export.gs_scene import SplatSource
 from da3_ros.export.options import ExportOptions
 from da3_ros.export.registry import DEFAULT_OPTIONS
 from da3_ros.export.scene import ExportScene
@@ -46,16 +47,12 @@ class WorkerSplats:
 
 
 def _with_gaussians(network: Estimator, scene: ExportScene) -> ExportScene:
-    make = getattr(network, 'with_gaussians', None)
-    if make is None:
+    if not isinstance(network, SplatSource):
         raise ExportError(
             'the node runs no network that gives Gaussians; da3-giant and da3nested-giant-large do'
         )
-    made: ExportScene = make(scene)
-    return made
+    return network.with_gaussians(scene)
 
 
 def _export_options(network: Estimator) -> ExportOptions:
-    make = getattr(network, 'export_options', None)
-    options: ExportOptions = DEFAULT_OPTIONS if make is None else make()
-    return options
+    return network.export_options() if isinstance(network, SplatSource) else DEFAULT_OPTIONS
