@@ -401,11 +401,11 @@ class AlignmentReport:
     """Standard deviation of log(scale) of the estimate; NaN when unknown."""
     is_metric: bool
     """Whether world units are metres."""
-    rotation_residual_rad: float
+    rotation_residual_rad: float = math.nan
     """RMS disagreement of the shared views' orientations; NaN without shared views."""
-    translation_residual: float
+    translation_residual: float = math.nan
     """RMS disagreement of the shared views' positions in world units; NaN without."""
-    depth_residual: float
+    depth_residual: float = math.nan
     """Robust spread of log depth ratios of shared views; NaN without."""
     notes: tuple[Note, ...] = ()
     """What a user should know."""
