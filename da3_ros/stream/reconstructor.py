@@ -11,6 +11,8 @@ import numpy as np
 from da3_ros.geometry.se3 import invert
 from da3_ros.geometry.sim3 import Sim3
 from da3_ros.notes import Note
+from da3_ros.options.choices import ScaleChoice
+from da3_ros.options.stream import STREAM
 from da3_ros.stream.alignment import (
     Anchor,
     SharedViews,
@@ -48,7 +50,6 @@ from da3_ros.stream.window_report import (
 from da3_ros.stream.world import World
 from da3_ros.stream.world_scale import (
     MetricSource,
-    ScaleChoice,
     WorldScale,
     choose_metric,
     next_scale,
@@ -123,7 +124,7 @@ class Reconstructor:
         estimator: Estimator,
         rig: RigCalibration,
         clock: Callable[[], float],
-        scale_source: ScaleChoice = 'auto',
+        scale_source: ScaleChoice = STREAM.scale_source,
         *,
         in_odometry_frame: bool = False,
         quarter_turns: Mapping[str, int] | None = None,
@@ -175,7 +176,8 @@ class Reconstructor:
         self._world, new_sets, report = self._place(measured)
         wanted = {view.id for posed in new_sets for view in posed.views}
         images = {frame.id: frame.image for frame in window.views if frame.id in wanted}
-        return WindowResult(window.index, len(window.sets), new_sets, report, estimate_s, images)
+        result = WindowResult(window.index, len(window.sets), new_sets, report, estimate_s)
+        return replace(result, images=images)
 
     def _measure(
         self, window: Window, sets: tuple[WindowSet, ...], prediction: WindowPrediction
