@@ -59,7 +59,7 @@ _YAML_TAIL = """
     #     base_from_camera: [0.1, 0.0, 0.3, -0.5, 0.5, -0.5, 0.5]
 
     # Single cameras: the clockwise rotation that makes the image upright for the network (0, 90,
-    # 180, 270 degrees), and the part of the image that is used: left, top, width, height in pixels.
+    # 180, 270 degrees), and the part of the image that is used: left, top, width, height, pixels.
     # input:
     #   camera:
     #     rotation_deg: 180
