@@ -7,9 +7,14 @@ from typing import Annotated
 
 import typer
 
+from da3_ros.cli.table_options import takes_options
+from da3_ros.options.table import Entrance
 
+
+@takes_options(Entrance.BAGS)
 def record(
     out: Annotated[Path, typer.Argument(help='OUT.mcap or OUT.db3 for one file, else a folder.')],
+    overwrite: bool,
     topics: Annotated[list[str] | None, typer.Argument(help='Topics to record.')] = None,
     all_topics: Annotated[
         bool, typer.Option('--all', help='Record every topic that has a publisher.')
@@ -18,7 +23,6 @@ def record(
     max_messages: Annotated[
         int | None, typer.Option(min=1, help='Stop after this many messages.')
     ] = None,
-    overwrite: Annotated[bool, typer.Option('--overwrite', help='Replace OUT.')] = False,
 ) -> None:
     """Write topics to a bag until Ctrl-C or a limit; the bag is complete then.
 

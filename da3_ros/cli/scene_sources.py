@@ -21,7 +21,6 @@ from da3_ros.errors import SourceError
 if TYPE_CHECKING:
     from da3_ros.sources.colmap import ColmapDataset
 
-DEFAULT_EXTENSIONS = 'png,jpg,jpeg'
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.flv', '.wmv', '.webm', '.m4v')
 
 

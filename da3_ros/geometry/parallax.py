@@ -1,6 +1,6 @@
 """How many metres a unit of predicted depth is, by how near things move between known cameras.
 
-A network that is told camera poses still has to see how long their distances are relative to the
+A network that is given camera poses still has to see how long their distances are relative to the
 scene, and small or fast ones see that badly. Here depth is put to the test: points of one view are
 moved into others by the known poses, in metres, for many metres per unit of depth; where the
 images agree best, depth and poses have one unit. Only this one number is looked for, and nearly
@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.parallax_spread import GRID, agreement, lowest, part_costs
-from da3_ros.geometry.se3 import invert
+from da3_ros.geometry.se3 import homogeneous, invert
+from da3_ros.geometry.umeyama import clear_spread
 from da3_ros.geometry.unproject import unproject_pixels
 
 Float32Array = NDArray[np.float32]
@@ -163,6 +164,38 @@ class _Views:
                 )
 
 
+def metres_between_cameras(
+    images: NDArray[np.uint8],
+    depth: NDArray[np.floating],
+    cameras: Sequence[PinholeCamera],
+    camera_from_world: NDArray[np.floating],
+    predicted: FloatArray,
+    log_guess: float | None = None,
+) -> Parallax | None:
+    """Return how many metres a unit of depth is, for cameras that were predicted, too.
+
+    Args:
+        images: as for `metres_by_parallax`.
+        depth: as there.
+        cameras: as there.
+        camera_from_world: as there.
+        predicted: (N, 3) where the cameras are by the prediction, in the unit of depth.
+        log_guess: as there, where it is known; None to look widely around the ratio of the known
+            distances between the cameras to the predicted ones.
+
+    Returns:
+        None when the cameras stand in one place, known or predicted, or the views do not tell.
+    """
+    known_m = clear_spread(invert(homogeneous(camera_from_world))[:, :3, 3])
+    units = clear_spread(predicted)
+    if known_m == 0 or units == 0:
+        return None
+    around = math.log(known_m / units) if log_guess is None else log_guess
+    return metres_by_parallax(
+        images, depth, cameras, camera_from_world, around, is_vague=log_guess is None
+    )
+
+
 def metres_by_parallax(
     images: NDArray[np.uint8],
     depth: NDArray[np.floating],
@@ -192,8 +225,8 @@ def metres_by_parallax(
     if found is not None or not is_vague:
         return found
     sides = [_around(views, log_guess + side * 1.5 * REACH) for side in (-1, 1)]
-    said = [side for side in sides if side is not None]
-    return min(said, key=lambda side: side.difference, default=None)
+    answers = [side for side in sides if side is not None]
+    return min(answers, key=lambda side: side.difference, default=None)
 
 
 def _around(views: _Views, log_guess: float) -> Parallax | None:
@@ -233,8 +266,8 @@ def _sigma(views: _Views, found: float) -> float | None:
         part = part_costs(pair.other, pair.value, places, inside, _MOST_DIFFERENCE)
         if part is not None:
             costs.append(part)
-    said = agreement(costs)
-    return None if said is None else said.sigma(len(views.shown))
+    agreed = agreement(costs)
+    return None if agreed is None else agreed.sigma(len(views.shown))
 
 
 def _partners(poses: FloatArray, view: int, px_per_m: float) -> list[int]:

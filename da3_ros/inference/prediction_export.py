@@ -15,12 +15,14 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from da3_ros.errors import ExportError
-from da3_ros.export.gs_options import GsPlyOptions, GsVideoOptions
-from da3_ros.export.options import ExportOptions, GlbOptions
+from da3_ros.export.gs_options import GsVideoOptions
+from da3_ros.export.options import ExportOptions
 from da3_ros.export.registry import FORMATS
 from da3_ros.export.scene import ExportScene
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.inference.pixel_rule import posed_cameras
+from da3_ros.options.export import CONTENT, GLB, GlbOptions, GsPlyOptions
+from da3_ros.options.table import Entrance, defaults_at, specs_of
 
 ASSUMED_FIELD_OF_VIEW_DEG = 60.0
 """Horizontal field of view of images whose intrinsics nobody knows, where points are asked for."""
@@ -28,13 +30,10 @@ ASSUMED_FIELD_OF_VIEW_DEG = 60.0
 NEED_CAMERAS = ('glb', 'ply', 'colmap')
 """Formats of points in space."""
 
-GLB_LEAST_CONFIDENCE = 1.05
-"""Default of `conf_thresh` in the Python API, as in the published one."""
-
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = 1
 
-_POINTS = {'conf_thresh_percentile': 'confidence_percentile', 'num_max_points': 'max_points'}
+_POINTS = {name: name for name in ('conf_thresh_percentile', 'num_max_points')}
 _SHARED: dict[str, dict[str, str]] = {
     'glb': _POINTS,
     'ply': _POINTS,
@@ -47,8 +46,13 @@ _SHARED: dict[str, dict[str, str]] = {
 _OWN: dict[str, type] = {'glb': GlbOptions, 'gs_ply': GsPlyOptions, 'gs_video': GsVideoOptions}
 """Format to the dataclass in the field of `ExportOptions` with the format's name."""
 
-_ALIASES = {'gs_views_interval': 'views_interval'}
-"""Official names of options that are fields under another one."""
+_ALIASES = {
+    alias: spec.name
+    for group in _OWN.values()
+    for spec in specs_of(group, Entrance.PREDICTION)
+    for alias in spec.aliases
+}
+"""Other names of options to their own."""
 
 _logger = logging.getLogger(__name__)
 
@@ -67,10 +71,10 @@ class ExportPlan:
 
 def export_options(
     *,
-    conf_thresh_percentile: float = 40.0,
-    num_max_points: int = 1_000_000,
-    show_cameras: bool = True,
-    feat_vis_fps: int = 15,
+    conf_thresh_percentile: float = CONTENT.conf_thresh_percentile,
+    num_max_points: int = CONTENT.num_max_points,
+    show_cameras: bool = GLB.show_cameras,
+    feat_vis_fps: int = CONTENT.feat_vis_fps,
     render_exts: ArrayLike | None = None,
     render_ixts: ArrayLike | None = None,
     render_hw: tuple[int, int] | None = None,
@@ -94,14 +98,10 @@ def export_options(
     """
     try:
         options = ExportOptions(
-            confidence_percentile=conf_thresh_percentile,
-            max_points=num_max_points,
+            conf_thresh_percentile=conf_thresh_percentile,
+            num_max_points=num_max_points,
             feat_vis_fps=feat_vis_fps,
-            glb=GlbOptions(
-                conf_thresh=GLB_LEAST_CONFIDENCE,
-                show_cameras=show_cameras,
-                export_depth_vis=True,
-            ),
+            glb=replace(defaults_at(GlbOptions, Entrance.PREDICTION), show_cameras=show_cameras),
             gs_video=_video_options(render_exts, render_ixts, render_hw),
         )
         changes = {
@@ -164,6 +164,8 @@ def _changes(options: ExportOptions, name: str, values: dict[str, Any]) -> dict[
             f'export_kwargs of {name}: no option {", ".join(map(repr, unknown))}; expected '
             f'{", ".join(known) or "none"}'
         )
+    for alias in values.keys() & _ALIASES:
+        _logger.info('export_kwargs of %s: %s is another name of %s', name, alias, _ALIASES[alias])
     own = {_ALIASES.get(key, key): value for key, value in values.items() if key not in shared}
     result: dict[str, object] = {shared[k]: v for k, v in values.items() if k in shared}
     if own:

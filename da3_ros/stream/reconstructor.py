@@ -90,8 +90,8 @@ class _World:
     """(4, 4) the frame that sets are given in; the world itself unless the odometry's is asked."""
     start: FloatArray | None = None
     """(3,) where the first camera stood first; None before the first window."""
-    way: Ratio | None = None
-    """What odometry said up to now without being sure, in world units per metre."""
+    gathered: Ratio | None = None
+    """What odometry has measured up to now, not well enough yet, in world units per metre."""
     typical: float = math.nan
     """Median depth of the newest window, world units; NaN when none is known."""
 
@@ -112,8 +112,8 @@ class _Measured:
     known: KnownPoses
     notes: tuple[Note, ...]
     """Of the estimator and of the choice of the scale's source."""
-    way: Ratio | None
-    """What odometry said up to now without being sure."""
+    gathered: Ratio | None
+    """What odometry has measured up to now, not well enough yet."""
     typical: float
     """Median depth, world units; NaN when none is known."""
 
@@ -218,8 +218,8 @@ class Reconstructor:
         shared = compare_shared(views, before.anchors, noise)
         chain = shared.chain if shared else None
         is_followed = before.scale is not None and before.scale.is_metric and chain is not None
-        state = OdometryState(before.scale, chain, before.way)
-        candidates, way = metric_candidates(window, sets, prediction, self._rig, noise, state)
+        state = OdometryState(before.scale, chain, before.gathered)
+        candidates, gathered = metric_candidates(window, sets, prediction, self._rig, noise, state)
         metric, chosen = choose_metric(self._scale_source, candidates, is_metric=is_followed)
         gathering: MetricSource | None = (
             'odometry' if candidates['odometry'].is_gathering else None
@@ -227,14 +227,14 @@ class Reconstructor:
         scale = next_scale(before.scale, chain, metric, gathering)
         known = window.known_poses()
         notes = (*prediction.notes, *(chosen or known.notes))
-        if scale.has_jumped or (way and before.scale is None):
-            # The world's unit is another one than that in which the way was measured.
-            way = way.scaled(scale.scale) if way and not scale.has_jumped else None
+        if scale.has_jumped or (gathered and before.scale is None):
+            # The world's unit is another one than that in which the ratio was measured.
+            gathered = gathered.scaled(scale.scale) if gathered and not scale.has_jumped else None
         depth = typical_depth([known_depth(view.prediction) for view in sets[-1].views])
         typical = depth * scale.scale
         if shared is None and scale.is_metric and before.scale and before.scale.is_metric:
             notes = (*notes, *_changed_depth(before.typical, typical))
-        return _Measured(sets, shared, scale, prediction, known, notes, way, typical)
+        return _Measured(sets, shared, scale, prediction, known, notes, gathered, typical)
 
     def _place(self, m: _Measured) -> tuple[_World, tuple[PosedSet, ...], AlignmentReport]:
         before = _in_new_unit(self._world, m.scale.factor)
@@ -267,7 +267,15 @@ class Reconstructor:
         if start is None and placed_sets:
             start = placed_sets[0].posed.views[0].world_from_camera[:3, 3]
         world = _World(
-            layout, anchors, m.scale, newest, odometry, given_from_world, start, m.way, m.typical
+            layout,
+            anchors,
+            m.scale,
+            newest,
+            odometry,
+            given_from_world,
+            start,
+            m.gathered,
+            m.typical,
         )
         return world, tuple(new_sets), report
 

@@ -10,7 +10,12 @@ import pytest
 
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.geometry.parallax import REACH, Parallax, metres_by_parallax
+from da3_ros.geometry.parallax import (
+    REACH,
+    Parallax,
+    metres_between_cameras,
+    metres_by_parallax,
+)
 from da3_ros.geometry.se3 import invert
 from da3_ros.synthetic.family_world import make_family_world
 from da3_ros.synthetic.trajectory import START_NS
@@ -160,3 +165,35 @@ def test_a_unit_out_of_reach_is_not_made_up_and_found_from_a_vague_guess(
 ) -> None:
     assert rig.metres(log_guess=off) is None
     assert found(rig.metres(log_guess=off, is_vague=True)) == pytest.approx(0.0, abs=0.02)
+
+
+@pytest.mark.parametrize('larger', [0.4, 1.0, 2.5])
+@pytest.mark.parametrize('apart', [0.7, 1.0, 1.3])
+def test_known_cameras_that_were_predicted_give_the_place_to_look_at(
+    rig: Seen, larger: float, apart: float
+) -> None:
+    """The prediction may be wrong about distances relative to depth: images decide."""
+    predicted = larger * apart * invert(rig.camera_from_world)[:, :3, 3] + 7.0
+    found = metres_between_cameras(
+        rig.images, larger * rig.depth, rig.cameras, rig.camera_from_world, predicted
+    )
+    assert found is not None
+    assert found.log_metres == pytest.approx(-math.log(larger), abs=2 * found.sigma)
+
+
+def test_a_unit_that_is_known_already_is_looked_for_there_alone(rig: Seen) -> None:
+    predicted = invert(rig.camera_from_world)[:, :3, 3]
+    arguments = (rig.images, rig.depth, rig.cameras, rig.camera_from_world)
+    # Predicted distances that are far off do not matter then.
+    found = metres_between_cameras(*arguments, 50 * predicted, 0.1)
+    assert found == metres_by_parallax(*arguments, 0.1)
+    assert metres_between_cameras(*arguments, 50 * predicted, 2.5 * REACH) is None
+
+
+def test_cameras_in_one_place_have_no_distance_to_compare(rig: Seen) -> None:
+    predicted = invert(rig.camera_from_world)[:, :3, 3]
+    one_place = np.tile(rig.camera_from_world[:1], (len(predicted), 1, 1))
+    arguments = (rig.images, rig.depth, rig.cameras)
+    assert metres_between_cameras(*arguments, one_place, predicted, 0.0) is None
+    nowhere = np.ones_like(predicted)
+    assert metres_between_cameras(*arguments, rig.camera_from_world, nowhere, 0.0) is None

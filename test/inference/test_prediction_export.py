@@ -185,7 +185,7 @@ def test_files_are_replaced_only_when_asked(tmp_path: Path) -> None:
         ({'export_kwargs': {'glb': {'colour': 1}}}, "no option 'colour'.*show_cameras"),
         ({'export_kwargs': {'npz': {'colour': 1}}}, 'expected none'),
         ({'export_kwargs': {'glb': {'camera_size': -1}}}, 'camera_size: expected more than 0'),
-        ({'export_kwargs': {'glb': {'camera_size': 'big'}}}, 'options of the export'),
+        ({'export_kwargs': {'glb': {'camera_size': 'big'}}}, 'camera_size: expected float'),
         ({'export_kwargs': {'glb': 3}}, 'options of the export'),
         ({'export_kwargs': {'colmap': {'encoding': 'xml'}}}, 'expected one of binary, text'),
         ({'conf_thresh_percentile': 101.0}, 'expected 0..100'),
