@@ -33,6 +33,7 @@ from da3_ros.model.config import SingleViewConfig
 from da3_ros.model.outputs import NetworkOutput
 from da3_ros.model.sky import SKY_SCORE
 from da3_ros.notes import Note, joined
+from da3_ros.options.network import NETWORK
 from da3_ros.types import (
     CameraFrame,
     Caution,
@@ -76,8 +77,8 @@ class Da3Estimator:
         *,
         process_res: int | None = None,
         process_res_method: str = 'upper_bound_resize',
-        ref_view_strategy: str = 'saddle_balanced',
-        use_ray_pose: bool = False,
+        ref_view_strategy: str = NETWORK.ref_view_strategy,
+        use_ray_pose: bool = NETWORK.use_ray_pose,
         conditioning: bool = False,
     ) -> None:
         """Wrap a model.
