@@ -76,7 +76,7 @@ class Da3Estimator:
         model: DepthAnything3,
         *,
         process_res: int | None = None,
-        process_res_method: str = 'upper_bound_resize',
+        process_res_method: str = NETWORK.process_res_method,
         ref_view_strategy: str = NETWORK.ref_view_strategy,
         use_ray_pose: bool = NETWORK.use_ray_pose,
         conditioning: bool = False,
@@ -87,7 +87,7 @@ class Da3Estimator:
             model: The model, on the device it shall run on.
             process_res: Length of the bounded image side for the network, in pixels; that which
                 the model was trained for when None.
-            process_res_method: See `preprocess.RESIZE_METHODS`.
+            process_res_method: See `options.RESIZE_METHODS`.
             ref_view_strategy: How the window's reference view is chosen.
             use_ray_pose: Take cameras from predicted rays instead of the camera decoder.
             conditioning: Give the network the poses that a window's sets know beforehand.

@@ -16,7 +16,7 @@ from da3_ros.inference.out_of_memory import (
     memory_message,
 )
 from da3_ros.inference.tf32 import float32_products
-from da3_ros.model.arithmetic import Arithmetic, Precision, apply_arithmetic
+from da3_ros.model.arithmetic import Arithmetic, apply_arithmetic
 from da3_ros.model.build import Network
 from da3_ros.model.capabilities import Capabilities, capabilities
 from da3_ros.model.forward import ForwardOptions
@@ -25,6 +25,7 @@ from da3_ros.model.outputs import NetworkOutput
 from da3_ros.model.ray_pose import RaySampler
 from da3_ros.model.sampling import PixelSampler
 from da3_ros.notes import Note
+from da3_ros.options.choices import Precision
 from da3_ros.options.network import NETWORK, PREDICTION
 
 _logger = logging.getLogger(__name__)
