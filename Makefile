@@ -1,17 +1,20 @@
-# make demo | test | test-cpus | test-long | lint | format | env | clean
+# make demo | test | test-cpus | test-long | mutants | lint | format | env | clean
 #
 #   test        ruff, mypy and all tests but the slow ones; below 10 minutes on two cores
 #   test-cpus   the numeric tests with the kernels of other processors
 #   test-long   test-cpus and the slow tests; at most an hour
+#   mutants     random single changes of the code: do the tests of their room notice?
 #
 #   ROS=jazzy|kilted     which ROS 2 wheels (default jazzy); each has its own folder in .build
 #   PYTHON=python3.12    which Python makes the environment (3.10 to 3.14)
 #   TESTS="test/stream"  for make test: which tests, and any other argument of pytest
+#   MUTANTS="--rooms stream --seed 2"  for make mutants: any argument of python -m tools.mutants
 #   BAG= VIDEO= MODEL= OUT=   for make demo: input, checkpoint, folder of the results
 
 ROS ?= jazzy
 PYTHON ?= python3
 TESTS ?=
+MUTANTS ?=
 BAG ?=
 VIDEO ?=
 MODEL ?=
@@ -21,7 +24,7 @@ export BAG VIDEO MODEL OUT
 SHELL := /bin/sh
 ENTER := . ./.build/$(ROS)/env.sh &&
 
-.PHONY: help env demo test test-cpus test-long lint format clean
+.PHONY: help env demo test test-cpus test-long mutants lint format clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
@@ -50,6 +53,9 @@ test-cpus: env
 # One process: giant networks need most of the memory, soaks a quiet machine.
 test-long: env
 	@$(ENTER) python -m tools.test_cpus && python -m pytest -m slow $(TESTS)
+
+mutants: env
+	@$(ENTER) python -m tools.mutants --json ".build/$(ROS)/mutants.json" $(MUTANTS)
 
 lint: env
 	@$(ENTER) ruff check . && ruff format --check . && mypy

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 import signal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from da3_ros.cli.table_options import takes_options
+from da3_ros.options.choices import Reliability
+from da3_ros.options.table import Entrance
+
 if TYPE_CHECKING:
     from da3_ros.ros.bags.player import BagPlayer, PlaySummary
     from da3_ros.ros.bags.ros2_bag import Ros2BagPlayer
-
-
-class Reliability(str, Enum):
-    """What publishers offer."""
-
-    reliable = 'reliable'
-    best_effort = 'best_effort'
 
 
 class Player(str, Enum):
@@ -29,8 +25,10 @@ class Player(str, Enum):
     da3 = 'da3'
 
 
+@takes_options(Entrance.PLAY)
 def play(
     bag: Annotated[Path, typer.Argument(help='Bag folder, or a bare .mcap or .db3 file.')],
+    qos: Reliability,
     rate: Annotated[float, typer.Option(min=0.0, help='Speed; 0 plays as fast as it goes.')] = 1.0,
     loop: Annotated[bool, typer.Option('--loop', help='Start again at the end.')] = False,
     clock: Annotated[
@@ -53,9 +51,6 @@ def play(
         list[str] | None,
         typer.Option('--wait-for', help='Topic that this wait is for; repeat; else all.'),
     ] = None,
-    qos: Annotated[
-        Reliability, typer.Option(help='Offered reliability; latched topics are reliable.')
-    ] = Reliability.reliable,
     player: Annotated[
         Player,
         typer.Option(
@@ -84,7 +79,7 @@ def play(
         duration_s=duration,
         wait_subscribers_s=wait_subscribers,
         wait_topics=tuple(wait_for or ()),
-        reliability=qos.value,
+        reliability=qos,
     )
     with stop_on_signals() as stop, BagReader(bag) as reader, session.tool_node('da3_play') as ros:
         reason = '' if player is Player.da3 else ros2_bag.reason_against(reader, options)
@@ -102,7 +97,9 @@ def play(
 def _play_own(player: BagPlayer, loop: bool) -> PlaySummary:
     from tqdm import tqdm
 
-    print('ready', flush=True)
+    from da3_ros.process import READY
+
+    print(READY, flush=True)
     player.wait_for_subscribers()
     total = None if loop else player.total
     with tqdm(total=total, unit='msg', desc='playing', disable=None) as bar:
@@ -110,7 +107,9 @@ def _play_own(player: BagPlayer, loop: bool) -> PlaySummary:
 
 
 def _play_ros2(player: Ros2BagPlayer) -> PlaySummary:
-    print('ready', flush=True)
+    from da3_ros.process import READY
+
+    print(READY, flush=True)
     player.wait_for_subscribers()
     return player.play()
 

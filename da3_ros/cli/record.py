@@ -32,6 +32,7 @@ def record(
     from tqdm import tqdm
 
     from da3_ros.cli.process import import_ros, stop_on_signals
+    from da3_ros.process import READY
     from da3_ros.sinks.bag import BagWriter
 
     recorder_module = import_ros('da3_ros.ros.bags.recorder', 'record')
@@ -54,7 +55,7 @@ def record(
     ):
         recorder = recorder_module.BagRecorder(*ros, bag, options, stop, announce)
         recorder.discover()
-        print('ready', flush=True)
+        print(READY, flush=True)
         summary = recorder.record(on_message=bar.update)
     print(f'recorded {summary.messages} messages in {summary.seconds:.2f} s to {out}')
     for topic, count in summary.counts:

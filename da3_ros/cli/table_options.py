@@ -20,7 +20,7 @@ import typer
 from da3_ros.cli.reporting import say
 from da3_ros.options import EstimatorOptions, PredictionOptions, StreamOptions
 from da3_ros.options.export import ContentOptions, GlbOptions, ResultOptions
-from da3_ros.options.scenes import BagOptions, InputOptions
+from da3_ros.options.scenes import BagOptions, InputOptions, PlaybackOptions
 from da3_ros.options.table import Entrance, OptionSpec, specs_of
 
 _PANELS: dict[type, str] = {
@@ -29,6 +29,7 @@ _PANELS: dict[type, str] = {
     StreamOptions: 'Network',
     InputOptions: 'Input',
     BagOptions: 'Result',
+    PlaybackOptions: 'Output',
     ContentOptions: 'Result',
     GlbOptions: 'Result',
     ResultOptions: 'Result',

@@ -30,7 +30,7 @@ from da3_ros.inference.prediction_export import ExportPlan, export_options, read
 from da3_ros.inference.preprocess import ImageLike, ProcessedImages, preprocess
 from da3_ros.inference.random_weights import random_network
 from da3_ros.inference.runner import NetworkRunner
-from da3_ros.model.arithmetic import Arithmetic, AttentionKind, Precision, Rounding
+from da3_ros.model.arithmetic import Arithmetic
 from da3_ros.model.build import Network, build_network
 from da3_ros.model.chunks import VIEW_CHUNK
 from da3_ros.model.config import NetworkConfig
@@ -38,6 +38,7 @@ from da3_ros.model.forward import ForwardOptions
 from da3_ros.model.outputs import NetworkOutput
 from da3_ros.model.presets import CAUTIONS, preset
 from da3_ros.notes import Note
+from da3_ros.options.choices import AttentionKind, Precision, Rounding
 from da3_ros.types import Caution
 
 __all__ = ['DepthAnything3', 'PoseAlignment', 'Prediction']
@@ -264,7 +265,7 @@ class DepthAnything3(NetworkRunner):
                 images when None.
             process_res: Length of the bounded image side for the network, in pixels; that which
                 the model was trained for when None: 504 for all published ones.
-            process_res_method: See `preprocess.RESIZE_METHODS`.
+            process_res_method: See `options.RESIZE_METHODS`.
             export_dir: Folder to export to; nothing is written when None.
             export_format: Formats joined by '-', see `export.registry.FORMATS`.
             export_feat_layers: Blocks whose features are returned in `aux`, for `feat_vis`.

@@ -33,6 +33,7 @@ from da3_ros.model.config import SingleViewConfig
 from da3_ros.model.outputs import NetworkOutput
 from da3_ros.model.sky import SKY_SCORE
 from da3_ros.notes import Note, joined
+from da3_ros.options.network import NETWORK
 from da3_ros.types import (
     CameraFrame,
     Caution,
@@ -75,9 +76,9 @@ class Da3Estimator:
         model: DepthAnything3,
         *,
         process_res: int | None = None,
-        process_res_method: str = 'upper_bound_resize',
-        ref_view_strategy: str = 'saddle_balanced',
-        use_ray_pose: bool = False,
+        process_res_method: str = NETWORK.process_res_method,
+        ref_view_strategy: str = NETWORK.ref_view_strategy,
+        use_ray_pose: bool = NETWORK.use_ray_pose,
         conditioning: bool = False,
     ) -> None:
         """Wrap a model.
@@ -86,7 +87,7 @@ class Da3Estimator:
             model: The model, on the device it shall run on.
             process_res: Length of the bounded image side for the network, in pixels; that which
                 the model was trained for when None.
-            process_res_method: See `preprocess.RESIZE_METHODS`.
+            process_res_method: See `options.RESIZE_METHODS`.
             ref_view_strategy: How the window's reference view is chosen.
             use_ray_pose: Take cameras from predicted rays instead of the camera decoder.
             conditioning: Give the network the poses that a window's sets know beforehand.

@@ -21,7 +21,7 @@ from da3_ros.export.registry import FORMATS
 from da3_ros.export.scene import ExportScene
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.inference.pixel_rule import posed_cameras
-from da3_ros.options.export import CONTENT, GLB, GlbOptions, GsPlyOptions
+from da3_ros.options.export import CONTENT, GLB, RESULTS, GlbOptions, GsPlyOptions
 from da3_ros.options.table import Entrance, defaults_at, specs_of
 
 ASSUMED_FIELD_OF_VIEW_DEG = 60.0
@@ -65,7 +65,7 @@ class ExportPlan:
     formats: tuple[str, ...]
     """Names of `export.registry.FORMATS`."""
     options: ExportOptions
-    overwrite: bool = False
+    overwrite: bool = RESULTS.overwrite
     """Whether files of an earlier export may be replaced."""
 
 

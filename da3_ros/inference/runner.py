@@ -16,7 +16,7 @@ from da3_ros.inference.out_of_memory import (
     memory_message,
 )
 from da3_ros.inference.tf32 import float32_products
-from da3_ros.model.arithmetic import Arithmetic, Precision, apply_arithmetic
+from da3_ros.model.arithmetic import Arithmetic, apply_arithmetic
 from da3_ros.model.build import Network
 from da3_ros.model.capabilities import Capabilities, capabilities
 from da3_ros.model.forward import ForwardOptions
@@ -25,6 +25,8 @@ from da3_ros.model.outputs import NetworkOutput
 from da3_ros.model.ray_pose import RaySampler
 from da3_ros.model.sampling import PixelSampler
 from da3_ros.notes import Note
+from da3_ros.options.choices import Precision
+from da3_ros.options.network import NETWORK, PREDICTION
 
 _logger = logging.getLogger(__name__)
 
@@ -98,7 +100,7 @@ class NetworkRunner(nn.Module):
         return self.model.config.process_res
 
     def estimate_memory(
-        self, views: int, image_size: tuple[int, int], *, infer_gs: bool = False
+        self, views: int, image_size: tuple[int, int], *, infer_gs: bool = PREDICTION.infer_gs
     ) -> MemoryEstimate:
         """Estimate what a forward pass takes beside the weights.
 
@@ -116,7 +118,9 @@ class NetworkRunner(nn.Module):
             gaussians=infer_gs,
         )
 
-    def views_that_fit(self, image_size: tuple[int, int], *, infer_gs: bool = False) -> int | None:
+    def views_that_fit(
+        self, image_size: tuple[int, int], *, infer_gs: bool = PREDICTION.infer_gs
+    ) -> int | None:
         """Return how many views of a size fit into the memory that is free now.
 
         Args:
@@ -139,13 +143,13 @@ class NetworkRunner(nn.Module):
         extrinsics: Tensor | None = None,
         intrinsics: Tensor | None = None,
         export_feat_layers: Sequence[int] | None = None,
-        infer_gs: bool = False,
-        use_ray_pose: bool = False,
-        ref_view_strategy: str = 'saddle_balanced',
+        infer_gs: bool = PREDICTION.infer_gs,
+        use_ray_pose: bool = NETWORK.use_ray_pose,
+        ref_view_strategy: str = NETWORK.ref_view_strategy,
         *,
         ray_sampler: RaySampler | None = None,
         pixel_sampler: PixelSampler | None = None,
-        allow_smaller: bool = False,
+        allow_smaller: bool = PREDICTION.allow_smaller,
     ) -> NetworkOutput:
         """Run the network on preprocessed images.
 

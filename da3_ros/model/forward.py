@@ -13,6 +13,7 @@ from da3_ros.model.chunks import VIEW_CHUNK
 from da3_ros.model.config import NetworkConfig
 from da3_ros.model.ray_pose import RaySampler
 from da3_ros.model.sampling import PixelSampler
+from da3_ros.options.network import NETWORK, PREDICTION
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,13 +23,13 @@ class ForwardOptions:
     export_layers: tuple[int, ...] = ()
     """0-based blocks whose features are wanted."""
 
-    infer_gs: bool = False
+    infer_gs: bool = PREDICTION.infer_gs
     """Predict Gaussians too."""
 
-    use_ray_pose: bool = False
+    use_ray_pose: bool = NETWORK.use_ray_pose
     """Take cameras from predicted rays instead of the camera decoder; slower."""
 
-    ref_view_strategy: str = 'saddle_balanced'
+    ref_view_strategy: str = NETWORK.ref_view_strategy
     """How the reference view is chosen among three views or more whose cameras are unknown."""
 
     chunk: int = VIEW_CHUNK

@@ -31,6 +31,7 @@ from da3_ros.model.patch_embed import patch_grid
 from da3_ros.model.pose_encoding import decode_cameras, invert_rigid
 from da3_ros.model.ray_pose import RaySampler, cameras_from_rays
 from da3_ros.notes import Note
+from da3_ros.options.network import NETWORK
 
 UNUSED_INTRINSICS = Note(
     'intrinsics_unused',
@@ -183,7 +184,7 @@ class AnyViewNetwork(nn.Module):
         fused: FusedViews,
         views: Sequence[int] | None = None,
         *,
-        use_ray_pose: bool = False,
+        use_ray_pose: bool = NETWORK.use_ray_pose,
         sampler: RaySampler | None = None,
         chunk: int = VIEW_CHUNK,
     ) -> NetworkOutput:

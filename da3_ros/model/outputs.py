@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from da3_ros.notes import Note
 
-ReferenceStrategy = Literal['saddle_balanced', 'saddle_sim_range', 'first', 'middle']
 """How the reference view of a window is chosen."""
 
 

@@ -30,8 +30,8 @@ SCALE_SOURCES: tuple[ScaleChoice, ...] = get_args(ScaleChoice)
 ImageTransport = Literal['raw', 'compressed']
 IMAGE_TRANSPORTS: tuple[ImageTransport, ...] = get_args(ImageTransport)
 
-ImageReliability = Literal['best_effort', 'reliable']
-IMAGE_RELIABILITIES: tuple[ImageReliability, ...] = get_args(ImageReliability)
+Reliability = Literal['best_effort', 'reliable']
+RELIABILITIES: tuple[Reliability, ...] = get_args(Reliability)
 
 DepthEncoding = Literal['32FC1', '16UC1']
 DEPTH_ENCODINGS: tuple[DepthEncoding, ...] = get_args(DepthEncoding)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from da3_ros.options.choices import (
     DEPTH_ENCODINGS,
     DEPTH_SIZES,
-    IMAGE_RELIABILITIES,
     IMAGE_TRANSPORTS,
+    RELIABILITIES,
     DepthEncoding,
     DepthSize,
-    ImageReliability,
     ImageTransport,
+    Reliability,
 )
 from da3_ros.options.table import Entrance, option
 
@@ -34,11 +34,11 @@ class OutputOptions:
         details='Models: plumb_bob, rational_polynomial, equidistant. What is published then '
         'belongs to the rectified image.',
     )
-    image_reliability: ImageReliability = option(
+    image_reliability: Reliability = option(
         'best_effort',
         'QoS of the image subscriptions; best_effort receives from both kinds of publisher.',
         entrances=_NODE,
-        choices=IMAGE_RELIABILITIES,
+        choices=RELIABILITIES,
     )
     queue_depth: int = option(
         10, 'Depth of the queues of all topics.', entrances=_NODE, minimum=1, maximum=1000

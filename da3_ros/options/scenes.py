@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from da3_ros.options.choices import BAG_STORAGES, BagStorage
+from da3_ros.options.choices import BAG_STORAGES, RELIABILITIES, BagStorage, Reliability
 from da3_ros.options.table import Entrance, option
 
 _SCENES = (Entrance.SCENES,)
@@ -63,5 +63,18 @@ class BagOptions:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class PlaybackOptions:
+    """How a bag is played."""
+
+    qos: Reliability = option(
+        'reliable',
+        'Offered reliability; latched topics are reliable.',
+        entrances=(Entrance.PLAY,),
+        choices=RELIABILITIES,
+    )
+
+
 INPUT = InputOptions()
 """The defaults, for signatures that need one."""
+PLAYBACK = PlaybackOptions()

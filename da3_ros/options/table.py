@@ -31,6 +31,7 @@ class Entrance(Enum):
     SCENES = 'da3 auto, image, images, video, colmap'
     EXPORT = 'da3 export'
     BAGS = 'da3 record, bag-from-video, synthesize'
+    PLAY = 'da3 play'
     DEMO = 'da3 demo'
     ABOUT = 'da3 info, models, doctor'
     MODEL = 'DepthAnything3'

@@ -12,6 +12,7 @@ from da3_ros.errors import GeometryError, SourceError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import PinholeCamera
 from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw
+from da3_ros.options.scenes import INPUT
 from da3_ros.sources.colmap_cameras import ColmapCamera
 from da3_ros.sources.colmap_files import StoredImage, model_suffix, read_cameras, read_images
 from da3_ros.sources.images import read_header, read_stored
@@ -58,7 +59,7 @@ class PinholeImage:
     """Of the image."""
 
 
-def read_colmap(folder: Path, sparse_subdir: str = '') -> ColmapDataset:
+def read_colmap(folder: Path, sparse_subdir: str = INPUT.sparse_subdir) -> ColmapDataset:
     """Read `<folder>/images` and the model in `<folder>/sparse[/<subdir>]`.
 
     Where that holds no model, its `0` does, or the folder itself.

@@ -21,10 +21,10 @@ import math
 from typing import Literal
 
 from da3_ros.notes import Note
+from da3_ros.options.choices import ScaleChoice
 from da3_ros.stream.scale import FUSED_FLOOR, LogScale
 from da3_ros.types import ScaleSource
 
-ScaleChoice = Literal['auto', 'odometry', 'rig', 'metric_model', 'camera_info', 'none']
 MetricSource = Literal['odometry', 'rig', 'estimator', 'camera_info']
 
 METRIC_SIGMA = 0.05

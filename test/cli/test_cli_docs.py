@@ -6,9 +6,9 @@ import re
 import typer
 
 from da3_ros.cli.app import COMMANDS, app
-from da3_ros.options import EstimatorOptions, PredictionOptions, specs_of
-from da3_ros.options.export import ContentOptions, GlbOptions, ResultOptions
-from da3_ros.options.table import Entrance
+from da3_ros.options.scenes import InputOptions
+from da3_ros.options.table import Entrance, specs_of
+from helpers.option_groups import entries
 
 TEXT = (Path(__file__).resolve().parents[2] / 'docs' / 'cli.md').read_text(encoding='utf-8')
 
@@ -32,8 +32,11 @@ def test_commands_are_described() -> None:
     assert named == set(COMMANDS)
 
 
-GROUPS = (EstimatorOptions, PredictionOptions, ContentOptions, GlbOptions, ResultOptions)
-SHARED = [spec for group in GROUPS for spec in specs_of(group, Entrance.SCENES)]
+SHARED = [
+    spec
+    for spec in entries(Entrance.SCENES)
+    if spec not in specs_of(InputOptions, Entrance.SCENES)
+]
 
 
 def test_shared_options_are_described_and_shared() -> None:

@@ -16,7 +16,8 @@ from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import invert
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.prediction import Prediction
-from da3_ros.inference.preprocess import RESIZE_METHODS, preprocess
+from da3_ros.inference.preprocess import preprocess
+from da3_ros.options import RESIZE_METHODS
 from helpers.colmap_files import READERS, rotation
 from helpers.export_scenes import synthetic_scene, synthetic_world, true_points
 from helpers.rounding import DEEP, assert_equal_to_rounding

@@ -199,3 +199,9 @@ def test_the_bridge_to_gazebo_carries_what_its_rig_reads() -> None:
         assert carried[topic]['ros_type_name'].endswith(f'/msg/{kind}')
         assert carried[topic]['gz_type_name'] == f'gz.msgs.{kind}'
         assert carried[topic]['direction'] == 'GZ_TO_ROS'
+
+
+def test_another_name_of_an_option_is_taken_and_named(caplog: pytest.LogCaptureFixture) -> None:
+    rig = parse_rig({'cameras': {'front': None}, 'parameters': {'model_dir': 'da3-base'}}, 'mine')
+    assert rig.parameters == {'model': 'da3-base'}
+    assert 'mine: parameters: model_dir is another name of model' in caplog.text

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import logging
 import threading
 import time
-from typing import Any, Literal
+from typing import Any
 
 from builtin_interfaces.msg import Time
 from rclpy.duration import Duration
@@ -16,6 +16,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock as ClockMessage
 
 from da3_ros.errors import NodeError, SourceError
+from da3_ros.options.choices import Reliability
+from da3_ros.options.scenes import PLAYBACK
 from da3_ros.ros.messages.message_types import message_class
 from da3_ros.sources.bag import BagReader, TopicInfo
 
@@ -49,7 +51,7 @@ class PlayOptions:
     """Longest wait for a subscriber on every topic before the first message."""
     wait_topics: tuple[str, ...] = ()
     """Topics that this wait is for; empty for all that are played."""
-    reliability: Literal['reliable', 'best_effort'] = 'reliable'
+    reliability: Reliability = PLAYBACK.qos
     """Offered for all but latched topics, which are always reliable."""
 
     def __post_init__(self) -> None:

@@ -1,0 +1,243 @@
+"""Batches, values that must not change later, and the bounds of what is accepted."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from da3_ros.errors import GeometryError
+from da3_ros.geometry import se3
+from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.camera import ImageSize, PinholeCamera, turned_from_camera
+from da3_ros.geometry.frames import BODY_FROM_OPTICAL, GLTF_FROM_BODY
+from da3_ros.geometry.resample import DepthResampler, PixelMap
+from da3_ros.geometry.rotation import (
+    matrix_from_quaternion_xyzw,
+    nearest_rotation,
+    quaternion_xyzw_from_matrix,
+    require_rotation,
+    rotation_angle_rad,
+)
+from da3_ros.geometry.sim3 import Sim3
+from da3_ros.geometry.unproject import unproject
+from da3_ros.geometry.voxel import first_per_voxel
+
+CAMERA = PinholeCamera.from_focal(200.0, 210.0, 79.3, 61.7, ImageSize(120, 160))
+
+
+@pytest.mark.parametrize('batch', [(), (1,), (4,), (2, 3), (0,)])
+def test_rotations_keep_every_batch_shape(batch: tuple[int, ...]) -> None:
+    count = int(np.prod(batch))
+    vectors = np.random.default_rng(1).normal(size=(count, 3))
+    matrices = Rotation.from_rotvec(vectors).as_matrix().reshape(*batch, 3, 3)
+    quaternions = quaternion_xyzw_from_matrix(matrices)
+    assert quaternions.shape == (*batch, 4)
+    np.testing.assert_allclose(matrix_from_quaternion_xyzw(quaternions), matrices, atol=1e-12)
+    angles = rotation_angle_rad(matrices)
+    assert angles.shape == batch
+    wanted = np.linalg.norm(vectors, axis=1).reshape(batch)
+    np.testing.assert_allclose(angles, np.abs((wanted + np.pi) % (2 * np.pi) - np.pi), atol=1e-9)
+
+
+def test_one_bad_quaternion_of_many_is_refused() -> None:
+    good = np.array([[0, 0, 0, 1.0], [0, 1, 0, 0]])
+    for bad in ([0, 0, 0, 0.0], [np.nan, 0, 0, 1], [np.inf, 0, 0, 1]):
+        with pytest.raises(GeometryError, match='quaternion'):
+            matrix_from_quaternion_xyzw(np.vstack([good, bad]))
+    tiny = matrix_from_quaternion_xyzw(good * 1e-6)
+    np.testing.assert_allclose(tiny, matrix_from_quaternion_xyzw(good))
+
+
+def test_the_nearest_rotation_is_proper_and_of_any_scale() -> None:
+    """Of a mirror image too: the determinant is +1, and no other rotation is nearer."""
+    rng = np.random.default_rng(3)
+    for matrix in (rng.normal(size=(3, 3)), np.diag([3.0, 2.0, -1.0]), np.diag([2.0, 1.0, 0.0])):
+        nearest = nearest_rotation(matrix)
+        assert np.linalg.det(nearest) == pytest.approx(1)
+        for scale in (1e-200, 1e-9, 1e9):
+            np.testing.assert_allclose(nearest_rotation(matrix * scale), nearest, atol=1e-9)
+        distance = np.linalg.norm(matrix - nearest)
+        for vector in rng.normal(scale=0.1, size=(20, 3)):
+            other = nearest @ Rotation.from_rotvec(vector).as_matrix()
+            assert np.linalg.norm(matrix - other) >= distance
+    with pytest.raises(GeometryError, match='rank'):
+        nearest_rotation(np.zeros((3, 3)))
+
+
+def test_rotations_within_a_thousandth_are_accepted_and_kept_as_they_are() -> None:
+    rotation = Rotation.from_rotvec([0.3, 0.2, 0.1]).as_matrix()
+    near = rotation * (1 + 0.0004)  # R R^T is off by 0.0008
+    np.testing.assert_array_equal(require_rotation('R', near), near)
+    with pytest.raises(GeometryError, match='R: expected a rotation'):
+        require_rotation('R', rotation * (1 + 0.0006))
+    with pytest.raises(GeometryError, match='rotation'):
+        require_rotation('R', -rotation)
+
+
+def test_rigid_transforms_are_checked_whole() -> None:
+    pose = se3.rigid(Rotation.from_rotvec([0.3, 0.2, 0.1]).as_matrix(), [1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(se3.require_rigid('pose', pose), pose)
+    for column in range(4):
+        wrong = pose.copy()
+        wrong[3, column] += 0.01
+        with pytest.raises(GeometryError, match='pose: expected bottom row'):
+            se3.require_rigid('pose', wrong)
+    np.testing.assert_array_equal(pose[3], [0, 0, 0, 1])
+    np.testing.assert_allclose(se3.homogeneous(pose[:3]), pose)
+    for shape in ((3, 3), (4, 3), (3, 5), (5, 4), (2, 4)):
+        with pytest.raises(GeometryError, match='transform'):
+            se3.homogeneous(np.ones(shape))
+    noisy = pose.copy()
+    noisy[:3, :3] *= 1.1
+    np.testing.assert_allclose(se3.nearest_rigid(noisy), pose, atol=1e-12)
+
+
+def test_a_rigid_transform_is_a_similarity_of_scale_one() -> None:
+    pose = se3.rigid(Rotation.from_rotvec([0.3, 0.2, 0.1]).as_matrix(), [1.0, 2.0, 3.0])
+    points = np.random.default_rng(0).normal(size=(5, 3))
+    similarity = Sim3.from_rigid(pose)
+    assert similarity.scale == 1
+    np.testing.assert_allclose(similarity.apply(points), se3.transform_points(pose, points))
+    for scale in (-1.0, 0.0, np.nan, np.inf):
+        with pytest.raises(GeometryError, match='scale'):
+            Sim3(scale, np.eye(3), np.zeros(3))
+
+
+def test_what_is_shared_cannot_be_changed() -> None:
+    similarity = Sim3(2.0, np.eye(3), np.zeros(3))
+    for array in (
+        CAMERA.K, similarity.rotation, similarity.translation, BODY_FROM_OPTICAL, GLTF_FROM_BODY,
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match='read-only'):
+            array[0] = 7
+    # And it is a copy: whoever made it keeps its own.
+    rotation = np.eye(3)
+    kept = Sim3(1.0, rotation, np.zeros(3))
+    rotation[0, 0] = 5
+    assert kept.rotation[0, 0] == 1
+
+
+@pytest.mark.parametrize('frame', [BODY_FROM_OPTICAL, GLTF_FROM_BODY, turned_from_camera(1)])
+def test_changes_of_axes_move_nothing(frame: FloatArray) -> None:
+    """They are rotations by quarters about the common origin."""
+    np.testing.assert_array_equal(frame @ [0, 0, 0, 1], [0, 0, 0, 1])
+    np.testing.assert_array_equal(frame[3], [0, 0, 0, 1])
+    np.testing.assert_array_equal(frame @ frame.T, np.eye(4))
+    assert np.linalg.det(frame) == pytest.approx(1)
+
+
+def test_cameras_with_focal_lengths_below_a_pixel_and_with_skew_are_cameras() -> None:
+    tiny = PinholeCamera.from_focal(0.5, 0.25, 0.0, 0.0, ImageSize(1, 1))
+    np.testing.assert_allclose(tiny.project([1.0, 2.0, 4.0]), [0.125, 0.125])
+    skewed = PinholeCamera(np.array([[2.0, 1, 0], [0, 2, 0], [0, 0, 1]]), ImageSize(4, 4))
+    np.testing.assert_allclose(skewed.project([1.0, 1.0, 1.0]), [3, 2])
+
+
+@pytest.mark.parametrize(
+    'matrix',
+    [
+        [[0, 0, 1], [0, 1, 1], [0, 0, 1]],
+        [[1, 0, 1], [0, 0, 1], [0, 0, 1]],
+        [[-1, 0, 1], [0, 1, 1], [0, 0, 1]],
+        [[1, 0, 1], [0, -1, 1], [0, 0, 1]],
+        [[1, 0, 1], [0, 1, 1], [1, 0, 1]],
+        [[1, 0, 1], [0, 1, 1], [0, 1, 1]],
+        [[1, 0, 1], [0, 1, 1], [0, 0, 2]],
+        [[1, 0, 1], [-1, 1, 1], [0, 0, 1]],
+    ],
+)
+def test_every_impossible_entry_of_K_is_refused(matrix: list[list[float]]) -> None:
+    with pytest.raises(GeometryError, match='K: expected'):
+        PinholeCamera(np.array(matrix, np.float64), ImageSize(3, 3))
+
+
+@pytest.mark.parametrize(('height', 'width'), [(0, 1), (1, 0), (-1, 5), (5, -1)])
+def test_images_have_at_least_one_pixel(height: int, width: int) -> None:
+    with pytest.raises(GeometryError, match='image size'):
+        ImageSize(height, width)
+    assert ImageSize(1, 1) == ImageSize(1, 1)
+
+
+def test_contains_asks_all_four_borders() -> None:
+    outside = [[-0.6, 5], [159.6, 5], [5, -0.6], [5, 119.6]]
+    assert not CAMERA.contains(outside).any()
+    inside = [[-0.4, -0.4], [159.4, -0.4], [-0.4, 119.4], [159.4, 119.4]]
+    assert CAMERA.contains(inside).all()
+    assert CAMERA.contains(np.zeros((2, 3, 2))).shape == (2, 3)
+
+
+def test_unprojection_reads_the_camera_of_each_pixel() -> None:
+    depth = np.arange(1.0, 120 * 160 + 1, dtype=np.float32).reshape(120, 160)
+    points = unproject(depth, CAMERA)
+    assert points.dtype == np.float32
+    row, column = 100, 3
+    z = depth[row, column]
+    wanted = [(column - 79.3) / 200 * z, (row - 61.7) / 210 * z, z]
+    np.testing.assert_allclose(points[row, column], wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize(('low', 'high'), [(0.0, 3e5), (-3e5, 0.0), (-1e6, 1e6)])
+def test_voxels_of_every_extent_are_told_apart(low: float, high: float) -> None:
+    """Keys are one number where they fit, rows where they do not; both keep the first."""
+    rng = np.random.default_rng(5)
+    cells = rng.integers(0, 3, (300, 3))
+    points = np.where(cells == 2, high, np.where(cells == 1, low, 0.0))
+    points += rng.uniform(0.1, 0.9, (300, 3))
+    _, first = np.unique(np.floor(points).astype(int), axis=0, return_index=True)
+    np.testing.assert_array_equal(first_per_voxel(points, 1.0), np.sort(first))
+
+
+def test_no_points_and_no_voxels_keep_what_there_is() -> None:
+    assert first_per_voxel(np.empty((0, 3), np.float32), 0.5).tolist() == []
+    assert first_per_voxel(np.zeros((1, 3), np.float32), 0.5).tolist() == [0]
+    assert first_per_voxel(np.zeros((3, 3), np.float32), 0).tolist() == [0, 1, 2]
+    for wrong in (-0.1, np.nan, np.inf):
+        with pytest.raises(GeometryError, match='voxel size'):
+            first_per_voxel(np.zeros((1, 3), np.float32), wrong)
+
+
+def test_resampling_takes_the_value_of_the_pixel_that_covers_the_place() -> None:
+    """Three times as large: each source pixel covers three by three, exactly."""
+    depth = np.arange(1.0, 21.0, dtype=np.float32).reshape(4, 5) ** 2
+    resampler = DepthResampler(depth, PixelMap.placed(1 / 3, 1 / 3, 0, 0), ImageSize(12, 15))
+    np.testing.assert_array_equal(resampler.nearest(depth), np.kron(depth, np.ones((3, 3))))
+    odd = np.indices((4, 5)).sum(axis=0) % 2 == 1
+    np.testing.assert_array_equal(resampler.mask(odd), np.kron(odd, np.ones((3, 3), bool)))
+
+
+@pytest.mark.parametrize('axis', [0, 1])
+def test_half_a_pixel_beyond_the_last_centre_is_covered_and_more_is_not(axis: int) -> None:
+    depth = np.ones((6, 6), np.float32)
+    for shift, covered in ((-0.5, True), (-0.51, False), (5.5, True), (5.51, False)):
+        shifts = [2.0, 2.0]
+        shifts[axis] = shift
+        place = PixelMap(1.0, shifts[1], 1.0, shifts[0])
+        resampler = DepthResampler(depth, place, ImageSize(1, 1))
+        assert np.isfinite(resampler.depth()).all() == covered
+        assert np.isfinite(resampler.along(depth)).all() == covered
+        assert resampler.mask(depth > 0).all() == covered
+
+
+@pytest.mark.parametrize('flip', [False, True])
+def test_a_row_of_pixels_with_an_unknown_one_keeps_it(flip: bool) -> None:
+    """One row, or one column: there are no neighbours across, but some along."""
+    depth = np.array([[2.0, 2, np.nan, 2, 2, 4, 4, 4]], np.float32)
+    size, place = ImageSize(4, 32), PixelMap.placed(0.25, 0.25, 0, 0)
+    if flip:
+        depth, size = np.ascontiguousarray(depth.T), ImageSize(32, 4)
+    got = DepthResampler(depth, place, size).depth()
+    wanted = np.kron(depth, np.ones((4, 4), np.float32))
+    np.testing.assert_allclose(got, wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize('unknown', [(1, 1), (1, 2), (2, 1), (2, 2)])
+def test_an_edge_on_any_side_of_a_place_forbids_mixing(unknown: tuple[int, int]) -> None:
+    """The place is amid four pixels, one of which lies on another surface."""
+    depth = np.full((4, 4), 3.0, np.float32)
+    depth[unknown] = 9.0
+    values = np.arange(16, dtype=np.float32).reshape(4, 4)
+    resampler = DepthResampler(depth, PixelMap(1.0, 1.4, 1.0, 1.4), ImageSize(1, 1))
+    assert resampler.depth()[0, 0] == pytest.approx(depth[1, 1])
+    assert resampler.along(values)[0, 0] == values[1, 1]
+    depth[unknown] = 3.0
+    smooth = DepthResampler(depth, PixelMap(1.0, 1.4, 1.0, 1.4), ImageSize(1, 1))
+    assert smooth.along(values)[0, 0] == pytest.approx(1.4 * 4 + 1.4, rel=1e-5)
