@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 import signal
 from typing import TYPE_CHECKING, Annotated
