@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import threading
 from types import ModuleType
 from typing import Protocol
 
@@ -77,6 +78,8 @@ class Tf2Buffer:
         self._no_answer = tf2_ros.TransformException
         self._book = TransformBuffer()
         self._fixed: set[str] = set()
+        # Book and tf2 change together: a transform that one has and the other not is no answer.
+        self._lock = threading.Lock()
 
     @property
     def resets(self) -> int:
@@ -89,10 +92,11 @@ class Tf2Buffer:
         Raises:
             GeometryError: it is not rigid.
         """
-        self._book.set_fixed(parent, child, parent_from_child)
-        self._fixed.add(_plain(child))
         message = transform_message(parent_from_child, 0, _plain(parent), _plain(child))
-        self._tf2.set_transform_static(message, _AUTHORITY)
+        with self._lock:
+            self._book.set_fixed(parent, child, parent_from_child)
+            self._fixed.add(_plain(child))
+            self._tf2.set_transform_static(message, _AUTHORITY)
 
     def add_quaternion(
         self,
@@ -107,20 +111,14 @@ class Tf2Buffer:
         Raises:
             GeometryError: the numbers are not finite, or the quaternion is zero.
         """
-        before = self._book.resets
-        self._book.add_quaternion(parent, child, stamp_ns, translation, quaternion_xyzw)
-        if self._book.resets != before:
-            self._tf2.clear()  # of all that moves; what is fixed stays
-        if _plain(child) in self._fixed:
-            return
-        message = TransformStamped(child_frame_id=_plain(child))
-        message.header.stamp, message.header.frame_id = stamp_from_ns(stamp_ns), _plain(parent)
-        place, turn = message.transform.translation, message.transform.rotation
-        place.x, place.y, place.z = translation
-        # tf2 refuses what is not of length one.
-        length = sum(value * value for value in quaternion_xyzw) ** 0.5
-        turn.x, turn.y, turn.z, turn.w = (value / length for value in quaternion_xyzw)
-        self._tf2.set_transform(message, _AUTHORITY)
+        with self._lock:
+            before = self._book.resets
+            self._book.add_quaternion(parent, child, stamp_ns, translation, quaternion_xyzw)
+            if self._book.resets != before:
+                self._tf2.clear()  # of all that moves; what is fixed stays
+            if _plain(child) not in self._fixed:
+                message = _message(parent, child, stamp_ns, translation, quaternion_xyzw)
+                self._tf2.set_transform(message, _AUTHORITY)
 
     def is_connected(self, a: str, b: str) -> bool:
         """Return whether joints of any kind connect two frames."""
@@ -132,14 +130,33 @@ class Tf2Buffer:
 
     def lookup(self, a: str, b: str, stamp_ns: int) -> Found:
         """Return a_from_b at a stamp."""
-        found = self._book.lookup(a, b, stamp_ns)
-        if found.pose is None:
-            return found
-        try:
-            message = self._tf2.lookup_transform(_plain(a), _plain(b), Time(nanoseconds=stamp_ns))
-        except self._no_answer as error:
-            return Found(None, f'{a} to {b}: tf2 has no answer: {error}')
+        stamp = Time(nanoseconds=stamp_ns)
+        with self._lock:
+            found = self._book.lookup(a, b, stamp_ns)
+            if found.pose is None:
+                return found
+            try:
+                message = self._tf2.lookup_transform(_plain(a), _plain(b), stamp)
+            except self._no_answer as error:
+                return Found(None, f'{a} to {b}: tf2 has no answer: {error}')
         return Found(rigid_from_transform(message.transform))
+
+
+def _message(
+    parent: str,
+    child: str,
+    stamp_ns: int,
+    translation: Sequence[float],
+    quaternion_xyzw: Sequence[float],
+) -> TransformStamped:
+    message = TransformStamped(child_frame_id=_plain(child))
+    message.header.stamp, message.header.frame_id = stamp_from_ns(stamp_ns), _plain(parent)
+    place, turn = message.transform.translation, message.transform.rotation
+    place.x, place.y, place.z = translation
+    # tf2 refuses what is not of length one.
+    length = sum(value * value for value in quaternion_xyzw) ** 0.5
+    turn.x, turn.y, turn.z, turn.w = (value / length for value in quaternion_xyzw)
+    return message
 
 
 def _plain(frame: str) -> str:
