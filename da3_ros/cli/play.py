@@ -12,6 +12,7 @@ import typer
 from da3_ros.cli.table_options import takes_options
 from da3_ros.options.choices import Reliability
 from da3_ros.options.table import Entrance
+from da3_ros.process import READY
 
 if TYPE_CHECKING:
     from da3_ros.ros.bags.player import BagPlayer, PlaySummary
@@ -98,8 +99,6 @@ def play(
 def _play_own(player: BagPlayer, loop: bool) -> PlaySummary:
     from tqdm import tqdm
 
-    from da3_ros.process import READY
-
     print(READY, flush=True)
     player.wait_for_subscribers()
     total = None if loop else player.total
@@ -108,8 +107,6 @@ def _play_own(player: BagPlayer, loop: bool) -> PlaySummary:
 
 
 def _play_ros2(player: Ros2BagPlayer) -> PlaySummary:
-    from da3_ros.process import READY
-
     print(READY, flush=True)
     player.wait_for_subscribers()
     return player.play()
