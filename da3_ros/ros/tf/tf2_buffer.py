@@ -63,9 +63,10 @@ class Tf2Buffer:
     """tf2's buffer under the rules of `TransformBuffer`; safe to use from several threads.
 
     tf2 does not say how far apart the transforms around a stamp are, nor that a clock was set
-    back. A `TransformBuffer` beside it therefore decides whether there is an answer, with the same
-    reasons as everywhere in this package, and tf2 gives the answer. The subscriptions of `listener`
-    fill both; a TransformListener of tf2_ros could not leave out what this node itself publishes.
+    back. A `TransformBuffer` beside it therefore decides whether there is an answer, with the
+    same reasons as everywhere in this package, and tf2 gives the answer. The subscriptions of
+    `listener` fill both; a TransformListener of tf2_ros could not leave out what this node
+    itself publishes.
 
     Of two transforms of one joint with one stamp, tf2 keeps the first.
 
