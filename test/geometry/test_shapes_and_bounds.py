@@ -229,6 +229,18 @@ def test_a_row_of_pixels_with_an_unknown_one_keeps_it(flip: bool) -> None:
     np.testing.assert_allclose(got, wanted, rtol=1e-6)
 
 
+@pytest.mark.parametrize('quarters', range(4))
+def test_an_edge_on_one_side_only_forbids_mixing(quarters: int) -> None:
+    """Around four pixels depth rises by four per cent each: the last is twelve off the first."""
+    depth = np.rot90(np.array([[1.0, 1.04], [1.12, 1.08]], np.float32), quarters).copy()
+    resampler = DepthResampler(depth, PixelMap(1.0, 0.4, 1.0, 0.4), ImageSize(1, 1))
+    assert resampler.depth()[0, 0] == depth[0, 0]
+    # In a wide image the edge is known from the same four pixels.
+    wide = np.kron(depth, np.ones((3, 3), np.float32))
+    resampler = DepthResampler(wide, PixelMap(1.0, 2.4, 1.0, 2.4), ImageSize(1, 1))
+    assert resampler.depth()[0, 0] == depth[0, 0]
+
+
 @pytest.mark.parametrize('unknown', [(1, 1), (1, 2), (2, 1), (2, 2)])
 def test_an_edge_on_any_side_of_a_place_forbids_mixing(unknown: tuple[int, int]) -> None:
     """The place is amid four pixels, one of which lies on another surface."""
