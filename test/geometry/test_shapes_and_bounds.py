@@ -186,6 +186,13 @@ def test_voxels_of_every_extent_are_told_apart(low: float, high: float) -> None:
     np.testing.assert_array_equal(first_per_voxel(points, 1.0), np.sort(first))
 
 
+def test_voxels_whose_number_does_not_fit_into_64_bits_are_told_apart() -> None:
+    """As one number, (x * 2^22 + y) * 2^22 + z, the first two would be 2^64 apart: equal."""
+    y = z = 2**22 - 1
+    points = np.array([[0, 0, 0], [2**20, 0, 0], [2**21 - 1, y, z], [2**20, 0, 0]], np.float32)
+    assert first_per_voxel(points + np.float32(0.25), 1.0).tolist() == [0, 1, 2]
+
+
 def test_no_points_and_no_voxels_keep_what_there_is() -> None:
     assert first_per_voxel(np.empty((0, 3), np.float32), 0.5).tolist() == []
     assert first_per_voxel(np.zeros((1, 3), np.float32), 0.5).tolist() == [0]
