@@ -10,6 +10,15 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image
 import pytest
+from rosbags.interfaces import (
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
+from rosbags.rosbag2 import Writer
 
 from da3_ros.errors import SourceError
 from da3_ros.geometry.camera import ImageSize
@@ -18,8 +27,9 @@ from da3_ros.sources.colmap import PinholeImages, looks_like_colmap, read_colmap
 from da3_ros.sources.colmap_cameras import MODELS, NAMES, ColmapCamera
 from da3_ros.sources.colmap_files import read_cameras, read_images
 from da3_ros.sources.images import has_images, list_images, parse_suffixes, read_header
-from da3_ros.sources.video import VideoReader
+from da3_ros.sources.video import VIDEO_START_NS, VideoReader
 from helpers.colmap_writer import write_binary, write_text
+from helpers.raw_messages import START_NS, STORE, text
 
 POSE = (1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 # COLMAP, src/colmap/sensor/models.h: the numbers in binary files.
@@ -254,6 +264,36 @@ def test_sqlite_files_of_every_page_size_that_end_within_a_page_are_cut(
     assert 'into a page' not in str(whole_one.value)
 
 
+@pytest.mark.parametrize(
+    ('durabilities', 'wanted'),
+    [
+        ([], False),
+        ([QosDurability.VOLATILE], False),
+        ([QosDurability.TRANSIENT_LOCAL], True),
+        ([QosDurability.VOLATILE, QosDurability.TRANSIENT_LOCAL], True),
+    ],
+)
+def test_one_publisher_that_keeps_its_last_message_makes_a_topic_latched(
+    tmp_path: Path, durabilities: list[QosDurability], wanted: bool
+) -> None:
+    never = QosTime(0, 0)
+    profiles = [
+        Qos(
+            QosHistory.KEEP_LAST, 1, QosReliability.RELIABLE, durability,
+            never, never, QosLiveliness.AUTOMATIC, never, False,
+        )
+        for durability in durabilities
+    ]  # fmt: skip
+    with Writer(tmp_path / 'bag', version=9) as writer:
+        message = text('/note', START_NS, 'x')
+        connection = writer.add_connection(
+            message.topic, message.msgtype, typestore=STORE, offered_qos_profiles=profiles
+        )
+        writer.write(connection, message.stamp_ns, message.data)
+    with BagReader(tmp_path / 'bag') as bag:
+        assert [topic.is_latched for topic in bag.topics] == [wanted]
+
+
 def test_a_bag_that_is_not_open_says_so_and_closes_twice(tmp_path: Path) -> None:
     bag = BagReader(tmp_path)
     with pytest.raises(SourceError, match='not open'):
@@ -336,6 +376,49 @@ def test_the_header_says_rate_and_duration(tmp_path: Path) -> None:
     info = VideoReader(video(tmp_path / 'a.mp4', (96, 64), count=15, rate=5)).info
     assert info.rate_hz == pytest.approx(5)
     assert info.duration_s == pytest.approx(3.0, abs=0.01)
+
+
+def turn(path: Path, quarters: int) -> Path:
+    """Set the display matrix of the first track to clockwise quarters (ISO 14496-12, 8.3.2)."""
+    data = bytearray(path.read_bytes())
+    start = data.index(b'tkhd') + 4
+    matrix = start + (52 if data[start] == 1 else 40)
+    cosine, sine = round(np.cos(quarters * np.pi / 2)), round(np.sin(quarters * np.pi / 2))
+    one = 1 << 16
+    numbers = [cosine * one, sine * one, 0, -sine * one, cosine * one, 0, 0, 0, 1 << 30]
+    data[matrix : matrix + 36] = b''.join(n.to_bytes(4, 'big', signed=True) for n in numbers)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize('quarters', range(4))
+def test_the_header_knows_the_size_of_turned_frames(tmp_path: Path, quarters: int) -> None:
+    path = turn(video(tmp_path / 'a.mp4', (96, 64)), quarters)
+    reader = VideoReader(path, max_side=48, horizontal_fov_deg=60.0)
+    frame = next(reader.frames())
+    wanted = ImageSize(48, 32) if quarters % 2 else ImageSize(32, 48)
+    assert reader.info.size == wanted
+    assert frame.image.shape[:2] == (wanted.height, wanted.width)
+    assert frame.calibration is not None
+    assert frame.calibration.size == wanted
+
+
+def test_the_date_of_videos_is_a_time_of_ros() -> None:
+    """builtin_interfaces/Time counts seconds in 32 bits with a sign; zero is no time."""
+    assert 0 < VIDEO_START_NS // 10**9 < 2**31 - 10**6
+
+
+def test_of_frames_with_one_stamp_the_first_stays(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Matroska rounds to milliseconds: of 2000 frames a second every other falls away."""
+    path = video(tmp_path / 'a.mkv', (32, 16), count=8, rate=2000)
+    stamps = [frame.stamp_ns for frame in VideoReader(path).frames()]
+    assert len(stamps) < 8
+    assert (np.diff(stamps) > 0).all()
+    assert caplog.messages.count(f'{path}: a frame does not follow its predecessor') == (
+        8 - len(stamps)
+    )
 
 
 @pytest.mark.parametrize('rate_hz', [0.7, 1.0, 3.0, 3.7])
