@@ -1,5 +1,6 @@
 """What holds for exports wherever the world begins and however long they take."""
 
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import replace
 import json
@@ -30,6 +31,7 @@ from da3_ros.export.scene import (
 )
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import rigid
+from da3_ros.types import PosedView
 from helpers.colmap_files import read_binary
 from helpers.export_scenes import complete, make_view, two_walls
 
@@ -254,3 +256,78 @@ def test_backgrounds_are_what_is_black_or_white_in_all_channels(
         options = ExportOptions(confidence_percentile=0, glb=glb)
         count = write_glb(scene, tmp_path, options, lambda share: None)
         assert count == 12 * 16 - 2 + is_kept
+
+
+def test_cameras_grow_with_the_scene_and_have_a_size_where_there_is_but_a_point(
+    tmp_path: Path,
+) -> None:
+    def scaled(view: PosedView, factor: float) -> PosedView:
+        pose = view.world_from_camera.copy()
+        pose[:3, 3] *= factor
+        depth = (view.depth * factor).astype(np.float32)
+        return replace(view, depth=depth, world_from_camera=pose)
+
+    scene = two_walls()
+    large = replace(scene, views=tuple(scaled(view, 3.0) for view in scene.views))
+    np.testing.assert_allclose(
+        sizes(frustums(tmp_path, large)), 3 * sizes(frustums(tmp_path, scene)), rtol=1e-4
+    )
+    view = make_view()
+    depth = np.full_like(view.depth, np.nan)
+    depth[5, 5] = 2.0
+    point = ExportScene((replace(view, depth=depth),), True)
+    (frustum,) = frustums(tmp_path, point, camera_size=0.25)
+    # The tip is at (1, 2, 3), the camera looks along x: x is -z in glTF.
+    assert np.ptp(frustum[:, 2]) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ('percentile', 'floor', 'ensured', 'wanted'),
+    [
+        (0.0, 4.0, 100.0, 4.0),  # the floor alone
+        (75.0, 1.0, 100.0, 4.0),  # the percentile is higher
+        (75.0, 4.6, 100.0, 4.6),  # the floor is higher
+        (0.0, 99.0, 75.0, 4.0),  # the floor would leave too little
+        (90.0, 1.0, 50.0, 3.0),  # so would the percentile
+    ],
+)
+def test_the_higher_of_floor_and_percentile_decides_up_to_what_is_ensured(
+    tmp_path: Path, percentile: float, floor: float, ensured: float, wanted: float
+) -> None:
+    view = make_view()
+    confidence = np.linspace(1, 5, 12 * 16, dtype=np.float32).reshape(12, 16)
+    full = np.full_like(view.depth, 2.0)
+    scene = ExportScene((replace(view, depth=full, confidence=confidence),), True)
+    glb = GlbOptions(conf_thresh=floor, ensure_thresh_percentile=ensured)
+    options = ExportOptions(confidence_percentile=percentile, glb=glb)
+    count = write_glb(scene, tmp_path, options, lambda share: None)
+    assert count == pytest.approx((confidence >= wanted).sum(), abs=1)
+
+
+def test_a_camera_is_drawn_as_the_pyramid_of_its_image(tmp_path: Path) -> None:
+    """Four edges from the tip to the corners of the image, four around them."""
+    view = make_view()
+    write_glb(ExportScene((view,), True), tmp_path, ExportOptions(), lambda share: None)
+    data = (tmp_path / 'scene.glb').read_bytes()
+    (length,) = struct.unpack_from('<I', data, 12)
+    document = json.loads(data[20 : 20 + length])
+    (drawn,) = (m['primitives'][0] for m in document['meshes'] if m['name'] != 'points')
+    assert drawn['mode'] == 1  # LINES: every two vertices are one
+    place = document['accessors'][drawn['attributes']['POSITION']]
+    start = document['bufferViews'][place['bufferView']]['byteOffset'] + 28 + length
+    numbers = np.frombuffer(data, '<f4', 3 * place['count'], start).reshape(-1, 2, 3)
+    edges = {frozenset(tuple(np.round(end, 4).tolist()) for end in line) for line in numbers}
+    assert all(len(edge) == 2 for edge in edges)
+    met = Counter(end for edge in edges for end in edge)
+    (tip,) = (end for end, count in met.items() if count == 4)
+    corners = [end for end, count in met.items() if count == 3]
+    assert len(corners) == 4
+    assert len(edges) == 8
+    # A camera at (1, 2, 3) that looks along x, in glTF's axes: right -y, up z, back -x.
+    np.testing.assert_allclose(tip, [-2, 3, -1], atol=1e-3)
+    depth = -1 - np.array(corners)[:, 2]
+    np.testing.assert_allclose(depth, depth[0], atol=2e-3)
+    across = (np.array(corners)[:, 0] + 2) / depth * 10 + 8
+    down = -(np.array(corners)[:, 1] - 3) / depth * 10 + 6
+    np.testing.assert_allclose(sorted(across), [-0.5, -0.5, 15.5, 15.5], atol=0.1)
+    np.testing.assert_allclose(sorted(down), [-0.5, -0.5, 11.5, 11.5], atol=0.1)
