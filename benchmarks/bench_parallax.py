@@ -42,11 +42,11 @@ def _median_ms(size: ImageSize, sets: int) -> float:
     poses = np.stack([invert(world.world_from_base(stamp) @ rig[name]) for name, stamp in views])
     images = np.stack([world.frame(*view).image for view in views])
     depth = np.stack([world.depth(*view, size) for view in views])
-    matrices = np.stack([world.rig.cameras[name].to_corner_origin() for name, _ in views])
+    cameras = [world.rig.cameras[name] for name, _ in views]
     times = []
     for _ in range(RUNS):
         start = time.perf_counter()
-        found = metres_by_parallax(images, depth, matrices, poses, 0.1)
+        found = metres_by_parallax(images, depth, cameras, poses, 0.1)
         times.append(time.perf_counter() - start)
     if found is None or abs(found.log_metres) > 0.05:
         raise SystemExit(f'expected one metre per unit, got {found}')

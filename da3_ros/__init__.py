@@ -19,11 +19,12 @@ __all__ = ['DepthAnything3', 'Prediction', '__version__']
 
 _PUBLIC = {
     'DepthAnything3': 'da3_ros.inference.api',
-    'Prediction': 'da3_ros.inference.api',
+    'Prediction': 'da3_ros.inference.prediction',
 }
 
 if TYPE_CHECKING:
-    from da3_ros.inference.api import DepthAnything3, Prediction
+    from da3_ros.inference.api import DepthAnything3
+    from da3_ros.inference.prediction import Prediction
 
 
 def __getattr__(name: str) -> object:

@@ -9,11 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 import time
-from typing import cast
 
 from da3_ros.errors import CheckpointError, ConfigError
 from da3_ros.model.config import PROCESS_RES, NetworkConfig
-from da3_ros.model.presets import CAUTIONS, NETWORKS, Caution, preset_name
+from da3_ros.model.presets import CAUTIONS, NETWORKS, preset_name
 from da3_ros.options import EstimatorOptions, NodeOptions, StreamOptions
 from da3_ros.process import set_threads
 from da3_ros.stream.latest_slot import LatestSlot
@@ -21,8 +20,7 @@ from da3_ros.stream.reconstructor import Reconstructor
 from da3_ros.stream.scene_store import SceneStore
 from da3_ros.stream.sync import Synchronizer
 from da3_ros.stream.window import SlidingWindow
-from da3_ros.stream.world_scale import ScaleChoice
-from da3_ros.types import Estimator, FrameSet, RigCalibration
+from da3_ros.types import Caution, Estimator, FrameSet, RigCalibration
 
 RANDOM_PREFIX = 'random:'
 TRUTH_MODEL = 'truth'
@@ -70,7 +68,6 @@ def _build_network(
 
     from da3_ros.inference.api import DepthAnything3
     from da3_ros.inference.engine import Da3Estimator
-    from da3_ros.model.arithmetic import AttentionKind, Precision
 
     set_threads(options.threads)
     device = options.device
@@ -78,21 +75,21 @@ def _build_network(
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
     if device.startswith('cuda') and not torch.cuda.is_available():
         raise ConfigError(f'device {device!r}: no CUDA device is there; use auto or cpu')
-    # The options' choices are those of these types; a test holds them together.
-    precision = cast(Precision, options.precision)
-    attention = cast(AttentionKind, options.attention)
     if options.model.startswith(RANDOM_PREFIX):
         name = options.model.removeprefix(RANDOM_PREFIX)
         model = DepthAnything3(
-            name, seed=_RANDOM_SEED, precision=precision, attention=attention
+            name,
+            seed=_RANDOM_SEED,
+            precision=options.precision,
+            attention=options.attention,
         ).to(device)
     else:
         model = DepthAnything3.from_pretrained(
             options.model,
             revision=options.revision or None,
             map_location=device,
-            precision=precision,
-            attention=attention,
+            precision=options.precision,
+            attention=options.attention,
         )
     views = stream.window * len(stream.cameras)
     can = model.capabilities
@@ -173,8 +170,7 @@ def build_reconstructor(
     quarter_turns: Mapping[str, int] | None = None,
 ) -> Reconstructor:
     """Return what places windows, with the scale's source that the options name."""
-    # The option's choices are those of the type; a test holds them together.
-    choice = cast(ScaleChoice, options.stream.scale_source)
+    choice = options.stream.scale_source
     # Without lengths the rig says nothing that could be used.
     known = RigCalibration() if choice == 'none' else rig
     # A frame that others connect to the robot: what is given in it has to agree with them.

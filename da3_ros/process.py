@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import AbstractContextManager, contextmanager
 import os
 from pathlib import Path
+import re
 import signal
 import sys
 import threading
@@ -21,10 +22,18 @@ from types import FrameType
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 
+READY = 'ready'
+"""The word by which a program says that it works now, in a line of its own or of its log."""
+
 _SETTLED = 'DA3_ROS_SETTLED_THREADS'
 _IMPORT_PAUSE_S = 0.05
 _CPUS = Path('/sys/devices/system/cpu')
 _CGROUP = Path('/sys/fs/cgroup')
+
+
+def says_ready(line: str) -> bool:
+    """Return whether a program said `READY` with this line of its output."""
+    return re.search(rf'\b{READY}\b', line) is not None
 
 
 def usable_cores(cpus: Path = _CPUS, cgroup: Path = _CGROUP) -> int:

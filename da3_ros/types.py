@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 import math
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,9 +97,10 @@ class PosePrior:
     """What is known of the poses of one set's cameras without looking at its images.
 
     Two kinds of knowledge, of different worth. The rig relates cameras of one instant and is
-    exact: millimetres, and no drift. Odometry relates instants, too; over the seconds of a window
-    it is worth about a percent of the way and a few millimetres, but its frame drifts, and single
-    poses may be plainly wrong. Poses that are not rigid (NaN, a zero matrix) are left out at once.
+    exact: millimetres, and no drift. Odometry relates instants, too. Over the seconds of a window
+    its error is about a percent of the distance and a few millimetres. But its frame drifts, and
+    single poses may be plainly wrong. Poses that are not rigid (NaN, a zero matrix) are left out
+    at once.
     """
 
     base_from_camera: Mapping[str, FloatArray] = field(default_factory=dict)
@@ -118,21 +119,21 @@ class PosePrior:
             object.__setattr__(self, name, _rigid_ones(getattr(self, name)))
 
     def of_views(self, camera_from_view: Mapping[str, FloatArray]) -> PosePrior:
-        """Return the prior of views that are turned in their cameras.
+        """Return the prior of views that are rotated in their cameras.
 
         Args:
             camera_from_view: camera name to (4, 4) pose of the view's optical frame in the
                 camera's; a camera that is not named keeps its own.
         """
 
-        def turned(poses: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        def rotated(poses: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
             return {
                 camera: pose @ camera_from_view[camera] if camera in camera_from_view else pose
                 for camera, pose in poses.items()
             }
 
         return PosePrior(
-            turned(self.base_from_camera), turned(self.odometry_from_camera), self.notes
+            rotated(self.base_from_camera), rotated(self.odometry_from_camera), self.notes
         )
 
 
@@ -158,7 +159,7 @@ class KnownPoses:
     kind: Literal['none', 'rig', 'odometry']
     """odometry: in its fixed frame; rig: one instant, in the body frame, exact."""
     odometry_views: int
-    """Views whose pose the odometry tells."""
+    """Views whose pose the odometry knows."""
     notes: tuple[Note, ...] = ()
     """Why the poses are not known although there is a prior; empty otherwise."""
 
@@ -275,7 +276,7 @@ class WindowPrediction:
     """Whether known poses went into the prediction."""
     unit_sigma: float | None = None
     """Of the logarithm of how far cameras are apart relative to depth, where images told it
-    (`geometry.parallax`). None where it is the network's own opinion; with told poses that is no
+    (`geometry.parallax`). None where it is the network's own opinion; with known poses that is no
     evidence of a length, since the network had been given it."""
     metric_by: Literal['model', 'camera_info'] = 'model'
     """What makes it metric: the network itself, or the calibrated focal length."""
@@ -284,10 +285,40 @@ class WindowPrediction:
 
 
 class Estimator(Protocol):
-    """Turns windows into geometry: DA3, or the truth over a synthetic world."""
+    """Turns windows into geometry: DA3, or the truth over a synthetic world.
+
+    That is all the stream needs. What some estimators offer besides are protocols of their own,
+    and who wants it asks by `isinstance`: `NetworkEstimator` (device, caution) and
+    `export.gs_scene.SplatSource` (Gaussians).
+    """
 
     def estimate(self, window: Window) -> WindowPrediction:
         """Return one prediction per view of the window, in the order of its views."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """What whoever looks at the results of a network has to be told."""
+
+    brief: str
+    """For what comes with every window."""
+    text: str
+    """The same with its reason and with what to do."""
+
+
+@runtime_checkable
+class NetworkEstimator(Estimator, Protocol):
+    """An estimator that is a network: it computes on a device, and is good for some images."""
+
+    @property
+    def device(self) -> str:
+        """Device of the network, as torch names it."""
+        ...
+
+    @property
+    def caution(self) -> Caution | None:
+        """What to know before relying on its answers; None for most networks."""
         ...
 
 
@@ -363,7 +394,7 @@ class AlignmentReport:
     scale: float
     """World units per unit of the window."""
     scale_source: ScaleSource
-    """odometry: ways that TF tells; rig: baselines between cameras; estimator: the network is
+    """odometry: motion by TF; rig: baselines between cameras; estimator: the network is
     metric; camera_info: so is it by the focal length; chain: carried over from the window before;
     none: first window without any metric source."""
     scale_log_sigma: float
@@ -388,7 +419,7 @@ class AlignmentReport:
     odometry_views: int = 0
     """How many of them have a pose by odometry."""
     rig_rotation_residual_rad: float = math.nan
-    """How far the network's cameras of one instant are turned against the rig: the worst new
+    """How far the network's cameras of one instant are rotated against the rig: the worst new
     set's RMS; NaN without two calibrated cameras."""
     rig_translation_residual: float = math.nan
     """The same for positions, world units."""

@@ -19,6 +19,9 @@ if _SEED is not None:
     wrap_numpy()  # before any test module loads the package
 
 
+_ROS_INSTALL = 'comes with a ROS 2 installation and is not on PyPI: see docs/dependencies.md'
+
+
 def _ros_is_missing() -> str | None:
     """Say what of ROS 2 is missing here, or None."""
     for module in ('rclpy', 'tf2_msgs', 'da3_ros.msg'):
@@ -33,6 +36,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if reason and item.get_closest_marker('ros'):
             item.add_marker(pytest.mark.skip(reason=reason))
+        for marker in item.iter_markers('ros_install'):
+            (module,) = marker.args
+            if importlib.util.find_spec(module) is None:
+                item.add_marker(pytest.mark.skip(reason=f'{module} {_ROS_INSTALL}'))
         same = SAME_KERNEL.get(item.nodeid.partition('[')[0])
         if same and _SEED is not None:
             item.add_marker(pytest.mark.skip(reason=f'claims the same kernel: {same}'))

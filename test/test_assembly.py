@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,9 +14,8 @@ from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.engine import Da3Estimator
 from da3_ros.inference.hub import BUNDLED_FOLDER
 from da3_ros.inference.random_weights import random_network
-from da3_ros.model.arithmetic import AttentionKind, Precision
 from da3_ros.model.presets import CAUTIONS
-from da3_ros.options import ATTENTIONS, PRECISIONS, OptionValue, from_flat
+from da3_ros.options import OptionValue, from_flat
 from da3_ros.synthetic.family_world import make_family_world
 from da3_ros.synthetic.trajectory import START_NS
 from da3_ros.synthetic.truth import TruthEstimator
@@ -110,11 +108,6 @@ def test_without_any_source_of_scale_the_rig_is_ignored() -> None:
         assert report.scale_source == expected
         assert report.is_metric == (expected == 'rig')
         assert np.isnan(report.rig_translation_residual) == (expected == 'none')
-
-
-def test_choices_of_the_options_are_those_of_the_network() -> None:
-    assert get_args(Precision) == PRECISIONS
-    assert get_args(AttentionKind) == ATTENTIONS
 
 
 def test_precision_and_attention_reach_the_network() -> None:

@@ -4,9 +4,9 @@ from dataclasses import fields
 from pathlib import Path
 import re
 
-from da3_ros.export.gs_options import GsPlyOptions, GsVideoOptions
-from da3_ros.export.options import GlbOptions
+from da3_ros.export.gs_options import GsVideoOptions
 from da3_ros.export.registry import FORMATS
+from da3_ros.options.export import GlbOptions, GsPlyOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -1,11 +1,10 @@
-"""The manifests (setup.cfg, package.xml, CMakeLists.txt, requirements) agree with the sources."""
+"""The manifests agree with one another; test_dependencies.py compares them with the imports."""
 
 import ast
 from collections.abc import Iterator
 from configparser import ConfigParser
 from pathlib import Path
 import re
-import sys
 from xml.etree import ElementTree
 
 import pytest
@@ -14,42 +13,11 @@ import da3_ros
 
 _ROOT = Path(__file__).resolve().parent.parent
 
-# Import name, name on PyPI, rosdep key. A key of None: the library has none.
-_LIBRARIES: dict[str, tuple[str, str | None]] = {
-    'PIL': ('pillow', 'python3-pil'),
-    'av': ('av', None),
-    'cv2': ('opencv-python-headless', 'python3-opencv'),
-    'huggingface_hub': ('huggingface_hub', 'python3-huggingface-hub-pip'),
-    'mcap': ('mcap', 'mcap-ros2-support'),
-    'numpy': ('numpy', 'python3-numpy'),
-    'rich': ('rich', 'python3-rich'),
-    'rosbags': ('rosbags', 'python3-rosbags-pip'),
-    'safetensors': ('safetensors', None),
-    'scipy': ('scipy', 'python3-scipy'),
-    'torch': ('torch', 'python3-pytorch-pip'),
-    'tqdm': ('tqdm', 'python3-tqdm'),
-    'trimesh': ('trimesh', 'python3-trimesh-pip'),
-    'typer': ('typer', 'python3-typer'),
-    'yaml': ('pyyaml', 'python3-yaml'),
-}
-
-# Python libraries that are used where present; package.xml does not name them.
-_OPTIONAL = {'viser', 'xformers'}
-
-# Import names of ROS 2 packages that are called otherwise.
-_ROS_PACKAGES = {'tf2_ros': 'tf2_ros_py'}
-
 
 def _setup() -> ConfigParser:
     parser = ConfigParser()
     parser.read(_ROOT / 'setup.cfg')
     return parser
-
-
-def _names(requirements: str) -> set[str]:
-    """Return the lower-case distribution names of a list of requirements, one a line."""
-    lines = (line.split('#')[0].strip() for line in requirements.splitlines())
-    return {re.split(r'[\[<>=!~; ]', line)[0].lower() for line in lines if line}
 
 
 def _manifest() -> ElementTree.Element:
@@ -58,26 +26,6 @@ def _manifest() -> ElementTree.Element:
 
 def _depends(*tags: str) -> set[str]:
     return {element.text or '' for tag in tags for element in _manifest().iter(tag)}
-
-
-def _imported(folder: Path) -> dict[str, Path]:
-    """Return the top-level modules that the files of a folder import, with one file of each."""
-    found: dict[str, Path] = {}
-    for file in sorted(folder.rglob('*.py')):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-                names = [node.module]
-            else:
-                continue
-            found.update((name.split('.')[0], file) for name in names)
-    return found
-
-
-def _third_party() -> list[str]:
-    own = {'da3_ros', *sys.stdlib_module_names}
-    return sorted(set(_imported(_ROOT / 'da3_ros')) - own - _OPTIONAL)
 
 
 def _interface_files() -> list[Path]:
@@ -91,29 +39,6 @@ def _packages_in_interfaces() -> Iterator[str]:
         yield from re.findall(r'^([a-z][a-z0-9_]*)/[A-Z]', file.read_text(), re.MULTILINE)
         if file.suffix == '.action':
             yield 'action_msgs'
-
-
-@pytest.mark.parametrize('module', _third_party())
-def test_every_import_is_declared(module: str) -> None:
-    depends = _depends('depend', 'exec_depend')
-    if module not in _LIBRARIES:
-        package = _ROS_PACKAGES.get(module, module)
-        assert package in depends, f'{package} is imported but not in package.xml'
-        return
-    distribution, key = _LIBRARIES[module]
-    assert distribution in _names(_setup()['options']['install_requires'])
-    assert distribution in _names((_ROOT / 'requirements/base.txt').read_text())
-    if key is None:
-        without_key = (_ROOT / 'requirements/without-rosdep-key.txt').read_text()
-        assert distribution in _names(without_key)
-    else:
-        assert key in depends
-
-
-def test_pip_requirements_are_the_pinned_ones() -> None:
-    declared = _names(_setup()['options']['install_requires'])
-
-    assert declared == _names((_ROOT / 'requirements/base.txt').read_text())
 
 
 @pytest.mark.parametrize('name', ['base', 'test', 'build', 'ros-jazzy', 'ros-kilted'])

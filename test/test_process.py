@@ -16,12 +16,27 @@ from da3_ros.process import (
     loading,
     node_threads,
     patient_interrupts,
+    says_ready,
     settle_threads,
     usable_cores,
 )
 from helpers.patience import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize(
+    ('line', 'is_ready'),
+    [
+        ('ready\n', True),
+        ('[INFO] [1700000000.1] [da3]: ready: 2 threads for the network\n', True),
+        ('bag out.mcap: exists already; choose another name\n', False),
+        ('[WARN] [1700000000.1] [da3]: /tf was read already\n', False),
+        ('\n', False),
+    ],
+)
+def test_only_the_word_itself_says_that_a_program_is_ready(line: str, is_ready: bool) -> None:
+    assert says_ready(line) == is_ready
 
 
 def topology(folder: Path, siblings: list[str]) -> Path:

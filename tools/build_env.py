@@ -24,10 +24,10 @@ import time
 
 from tools.environment import DISTRIBUTIONS, Layout
 
-_REQUIREMENTS = ('base.txt', 'test.txt', 'build.txt')
+REQUIREMENTS = ('base.txt', 'test.txt', 'build.txt')
 # What CMakeLists.txt reads: what it builds from, and what it only links into the install folder.
-_BUILD_INPUTS = ('package.xml', 'CMakeLists.txt', 'setup.cfg', 'resource', 'msg', 'srv', 'action')
-_LINKED_INPUTS = ('LICENSE', 'NOTICE', 'config', 'launch', 'rviz', 'da3_ros')
+BUILD_INPUTS = ('package.xml', 'CMakeLists.txt', 'setup.cfg', 'resource', 'msg', 'srv', 'action')
+LINKED_INPUTS = ('LICENSE', 'NOTICE', 'config', 'launch', 'rviz', 'da3_ros')
 # Raised when the way of building changes, so that older environments are built anew.
 _FORMAT = '1'
 
@@ -185,7 +185,7 @@ class Step:
 
 
 def _requirement_files(layout: Layout) -> list[Path]:
-    names = (*_REQUIREMENTS, f'ros-{layout.ros}.txt')
+    names = (*REQUIREMENTS, f'ros-{layout.ros}.txt')
     return [layout.root / 'requirements' / name for name in names]
 
 
@@ -264,7 +264,7 @@ def link_sources(layout: Layout) -> Path:
     """
     folder = layout.base / 'source' / 'da3_ros'
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (*_BUILD_INPUTS, *_LINKED_INPUTS):
+    for name in (*BUILD_INPUTS, *LINKED_INPUTS):
         link, target = folder / name, layout.root / name
         if target.exists() and not (link.is_symlink() and link.readlink() == target):
             link.unlink(missing_ok=True)
@@ -313,7 +313,7 @@ def build_package(
 
 def _linked(layout: Layout) -> list[str]:
     """List the files outside the Python package that are linked: new names need a new link."""
-    folders = [layout.root / name for name in _LINKED_INPUTS if name != 'da3_ros']
+    folders = [layout.root / name for name in LINKED_INPUTS if name != 'da3_ros']
     return [str(file.relative_to(layout.root)) for folder in folders for file in _files(folder)]
 
 
@@ -340,7 +340,7 @@ def build(layout: Layout) -> None:
         venv = build_venv(layout)
         source = layout.root / 'tools' / 'tf2_msgs'
         underlay = build_package(layout, 'tf2_msgs', source, layout.underlay, [venv, source])
-        read = [layout.root / name for name in _BUILD_INPUTS]
+        read = [layout.root / name for name in BUILD_INPUTS]
         parts: list[str | Path] = [underlay, *read, *_linked(layout)]
         build_package(layout, 'da3_ros', link_sources(layout), layout.install, parts)
         text = layout.env_sh_text()

@@ -18,13 +18,14 @@ import trimesh
 from da3_ros.export.gaussians import GaussianCloud
 from da3_ros.export.gs_options import GsVideoOptions
 from da3_ros.export.harmonics import harmonic_basis
-from da3_ros.export.options import ExportOptions, GlbOptions
+from da3_ros.export.options import ExportOptions
 from da3_ros.export.registry import export_scene
 from da3_ros.export.scene import ExportScene, world_points
 from da3_ros.export.splat_render import cpu_backend
 from da3_ros.export.splat_types import PosedCamera
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.options.export import GlbOptions
 from da3_ros.synthetic import START_NS, make_family_world
 from da3_ros.types import PosedView, ViewId
 
@@ -42,7 +43,7 @@ def main() -> None:
     out = parser.parse_args().out
     scene = room()
     options = ExportOptions(
-        confidence_percentile=0.0,
+        conf_thresh_percentile=0.0,
         glb=GlbOptions(show_cameras=False),
         gs_video=GsVideoOptions(trj_mode='wander', video_quality='medium'),
     )

@@ -1,4 +1,4 @@
-"""Write config/da3.yaml and docs/parameters.md from the declarations in da3_ros/options/.
+"""Write what is derived from the option table: config/da3.yaml and tables in docs/.
 
 Usage: python tools/parameter_docs.py [--check]
 With --check nothing is written; the exit status is 1 when a file is out of date.
@@ -6,9 +6,10 @@ With --check nothing is written; the exit status is 1 when a file is out of date
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
+import re
 import sys
 import textwrap
 
@@ -16,11 +17,27 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from da3_ros.options import (  # noqa: E402 - after the path of the source tree
+    Entrance,
+    EstimatorOptions,
     NodeOptions,
     OptionSpec,
-    OptionValue,
-    option_specs,
+    PredictionOptions,
+    specs_of,
 )
+from da3_ros.options.camera import (  # noqa: E402
+    BASE_FROM_CAMERA,
+    CROP_PX,
+    ROTATION_DEG,
+    CameraParameter,
+)
+from da3_ros.options.export import (  # noqa: E402
+    ContentOptions,
+    FlightOptions,
+    GlbOptions,
+    GsPlyOptions,
+    ResultOptions,
+)
+from da3_ros.options.scenes import InputOptions  # noqa: E402
 
 _TITLES = {
     'estimator': 'The network',
@@ -51,36 +68,20 @@ _YAML_TAIL = """
 _DOCS_HEAD = """\
 # Parameters of da3_node
 
-Written by `tools/parameter_docs.py` from the declarations in `da3_ros/options/`; edit there.
+Written by `tools/parameter_docs.py` from the option table, `da3_ros/options/`; edit there.
 Dynamic parameters may change while the node runs (`ros2 param set`); a change is checked as a
 whole and then taken, or rejected with the reason. All others are read when the node is configured:
 set them at the start, or (but for `autostart`) while it is unconfigured, that is after
 `ros2 lifecycle set /da3_node cleanup`. A wrong value fails the transition, with the reason in the
 log and on `/diagnostics`; correct the parameter and configure again.
 """
-_DOCS_TAIL = """
-## The rig
-
-| parameter | default | meaning |
-| --- | --- | --- |
-| `rig.<camera>.base_from_camera` | not set | Pose of the camera's optical frame in `base_frame`: \
-x y z (m) qx qy qz qw. Not set or empty: taken from `/tf_static` if `use_tf_static`, \
-else unknown. |
-
+_RIG_TEXT = """\
 With the rig of at least two cameras the world is metric, and TF goes from `odom_frame` to
 `base_frame`. Optical frames that nobody publishes on `/tf_static` are published there by the node.
 Without it TF goes from `odom_frame` to the optical frames. Unless the network itself is metric,
 the unit is then that of the first window; `window` and `/diagnostics` say so.
-
-## Single cameras
-
-| parameter | default | meaning |
-| --- | --- | --- |
-| `input.<camera>.rotation_deg` | `0` | Clockwise turn (0, 90, 180 or 270 degrees) that makes the \
-camera's image upright for the network. |
-| `input.<camera>.crop_px` | not set | Part of the image that is used: left, top, width, height \
-in whole pixels. Not set or empty: all of it. |
-
+"""
+_CAMERA_TEXT = """\
 A turn is undone on the way out: depth, colour, K, points and poses belong to the image as the
 driver sends it and to its optical frame. Nothing in the rig or in TF has to know about the turn.
 A crop keeps the optical frame too; K follows it. All images of a window have one shape for the
@@ -105,12 +106,24 @@ Depth, history and reliability of every topic can be set at the start, for examp
 """
 
 
-def option_groups() -> list[tuple[str, list[OptionSpec]]]:
-    """Return name of group to its options, in the order of declaration."""
-    specs = {spec.name: spec for spec in option_specs()}
+_GENERATED = re.compile(r'(?s)(<!-- options: (\S+?) -->\n).*?(<!-- end -->)')
+"""Part of a page that is written from the table; its name is a key of `_TABLES`."""
+
+_SHARED = (EstimatorOptions, PredictionOptions, ContentOptions, GlbOptions, ResultOptions)
+_TABLES: dict[str, Callable[[], list[str]]] = {
+    'shared': lambda: _command_table(_SHARED),
+    'input': lambda: _command_table((InputOptions,)),
+    'glb': lambda: _python_table(GlbOptions),
+    'gs_ply': lambda: _python_table(GsPlyOptions),
+    'gs_video': lambda: _python_table(FlightOptions),
+}
+
+
+def option_groups() -> list[tuple[str, tuple[OptionSpec, ...]]]:
+    """Return name of group to its parameters, in the order of declaration."""
     defaults = NodeOptions()
     return [
-        (group.name, [specs[f.name] for f in fields(getattr(defaults, group.name))])
+        (group.name, specs_of(getattr(defaults, group.name), Entrance.NODE))
         for group in fields(NodeOptions)
     ]
 
@@ -125,29 +138,25 @@ def render_yaml() -> str:
 
 
 def _yaml_entry(spec: OptionSpec) -> str:
-    text = f'{spec.help}{" " + _limits(spec) if _limits(spec) else ""}'
+    text = f'{spec.help} {_sentence(spec.limits)}'.rstrip()
     if spec.dynamic:
         text += ' [dynamic]'
     comment = textwrap.fill(text, 99, initial_indent='    # ', subsequent_indent='    # ')
     return f'\n{comment}\n    {spec.name}: {_yaml_value(spec.default)}'
 
 
-def _yaml_value(value: OptionValue) -> str:
+def _sentence(text: str) -> str:
+    return f'{text[0].upper()}{text[1:]}.' if text else ''
+
+
+def _yaml_value(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, str):
-        return "'" + value.replace("'", "''") + "'"
+    if isinstance(value, (str, Path)):
+        return "'" + str(value).replace("'", "''") + "'"
     if isinstance(value, tuple):
         return '[' + ', '.join(_yaml_value(item) for item in value) + ']'
     return repr(value)
-
-
-def _limits(spec: OptionSpec) -> str:
-    if spec.choices:
-        return f'One of {", ".join(spec.choices)}.'
-    if spec.minimum is None or spec.maximum is None:
-        return ''
-    return f'{spec.minimum:g} to {spec.maximum:g}.'
 
 
 def render_docs() -> str:
@@ -155,31 +164,95 @@ def render_docs() -> str:
     parts = [_DOCS_HEAD]
     for group, specs in option_groups():
         parts.append(f'\n## {_TITLES[group]}\n')
-        parts.append('| parameter | default | limits | dynamic | meaning |')
-        parts.append('| --- | --- | --- | --- | --- |')
-        parts += [_docs_row(spec) for spec in specs]
-    return '\n'.join(parts) + '\n' + _DOCS_TAIL
+        header = ('parameter', 'default', 'unit', 'limits', 'dynamic', 'meaning')
+        parts += _table(header, [_docs_row(spec) for spec in specs])
+    parts += ['\n## The rig\n', *_camera_table(BASE_FROM_CAMERA), '', _RIG_TEXT]
+    parts += ['## Single cameras\n', *_camera_table(ROTATION_DEG, CROP_PX), '', _CAMERA_TEXT]
+    return '\n'.join(parts).rstrip('\n') + '\n'
 
 
-def _docs_row(spec: OptionSpec) -> str:
-    cells = [
+def _docs_row(spec: OptionSpec) -> Sequence[str]:
+    others = ''.join(f' Another name: `{alias}`.' for alias in spec.aliases)
+    return (
         f'`{spec.name}`',
         f'`{_yaml_value(spec.default)}`',
-        _limits(spec).rstrip('.') or '-',
+        spec.unit or '-',
+        spec.limits or '-',
         'yes' if spec.dynamic else 'no',
-        spec.help.replace('|', r'\|'),
+        spec.help + others,
+    )
+
+
+def _camera_table(*parameters: CameraParameter) -> list[str]:
+    rows = [
+        (
+            f'`{parameter.of("<camera>")}`',
+            'not set' if parameter.default is None else f'`{parameter.default}`',
+            parameter.help_of('<camera>'),
+        )
+        for parameter in parameters
     ]
-    return f'| {" | ".join(cells)} |'
+    return _table(('parameter', 'default', 'meaning'), rows)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    escaped = ([cell.replace('|', r'\|') for cell in row] for row in rows)
+    return [f'| {" | ".join(row)} |' for row in (header, ['---'] * len(header), *escaped)]
+
+
+def _command_table(groups: Sequence[type]) -> list[str]:
+    rows = [
+        (
+            ', '.join(f'`{flag}`' for flag in _flags(spec)),
+            _command_default(spec),
+            spec.limits or '-',
+            spec.help,
+        )
+        for group in groups
+        for spec in specs_of(group, Entrance.SCENES)
+    ]
+    return _table(('option', 'default', 'limits', 'meaning'), rows)
+
+
+def _flags(spec: OptionSpec) -> list[str]:
+    return [spec.flag or f'--{n.replace("_", "-")}' for n in (spec.name, *spec.aliases)]
+
+
+def _command_default(spec: OptionSpec) -> str:
+    if isinstance(spec.default, bool):
+        return 'yes' if spec.default else 'no'
+    return f'`{spec.default}`' if spec.default != '' else 'none'
+
+
+def _python_table(group: type) -> list[str]:
+    rows = [
+        (
+            ', '.join(f'`{name}`' for name in (spec.name, *spec.aliases)),
+            f'`{spec.default!r}`',
+            spec.limits or '-',
+            spec.help,
+        )
+        for spec in specs_of(group, Entrance.PREDICTION)
+    ]
+    return _table(('option', 'default', 'limits', 'meaning'), rows)
+
+
+def with_tables(name: str) -> str:
+    """Return a page of docs/ with its tables of options as the option table has them now."""
+    text = (ROOT / name).read_text(encoding='utf-8')
+    return _GENERATED.sub(lambda m: '\n'.join([m[1], *_TABLES[m[2]](), '', m[3]]), text)
 
 
 OUTPUTS: dict[str, Callable[[], str]] = {
     'config/da3.yaml': render_yaml,
     'docs/parameters.md': render_docs,
+    'docs/cli.md': lambda: with_tables('docs/cli.md'),
+    'docs/exports.md': lambda: with_tables('docs/exports.md'),
 }
 
 
 def main() -> int:
-    """Write both files, or compare them; return the exit status."""
+    """Write the files, or compare them; return the exit status."""
     status = 0
     for name, render in OUTPUTS.items():
         path = ROOT / name

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from da3_ros.cli.colmap import AlignScale, SparseSubdir
 from da3_ros.cli.reporting import say
 from da3_ros.cli.scene_options import SceneOptions, takes_scene_options
-from da3_ros.cli.video import Fps, KeepFrames
 
 if TYPE_CHECKING:
     from da3_ros.cli.scene_sources import SceneSource
@@ -20,10 +18,10 @@ if TYPE_CHECKING:
 def auto(
     input_path: Annotated[Path, typer.Argument(help='Image, video, folder, COLMAP dataset.')],
     options: SceneOptions,
-    fps: Fps = 1.0,
-    keep_frames: KeepFrames = True,
-    sparse_subdir: SparseSubdir = '',
-    align_to_input_ext_scale: AlignScale = True,
+    fps: float,
+    keep_frames: bool,
+    sparse_subdir: str,
+    align_to_input_ext_scale: bool,
 ) -> None:
     """Depth, cameras and scene of whatever it is given."""
     from da3_ros.cli.scene_sources import detect

@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from da3_ros.cli.choices import StorageChoice
+from da3_ros.cli.table_options import takes_options
+from da3_ros.options.scenes import BagOptions
+from da3_ros.options.table import Entrance
 
 if TYPE_CHECKING:
     from da3_ros.sources.video import VideoInfo
 
 
+@takes_options(Entrance.BAGS)
 def bag_from_video(
     video: Annotated[Path, typer.Argument(help='Any file that FFmpeg reads.')],
     out: Annotated[Path, typer.Argument(help='OUT.mcap or OUT.db3 for one file, else a folder.')],
+    bag_options: BagOptions,
+    overwrite: bool,
     camera: Annotated[
         str, typer.Option(help='Name of the camera, prefix of its topics.')
     ] = 'camera',
@@ -32,11 +37,6 @@ def bag_from_video(
     seconds: Annotated[
         float | None, typer.Option(min=0.0, help='Seconds of the video to take.')
     ] = None,
-    storage: Annotated[
-        StorageChoice | None, typer.Option(help="Default: by OUT's suffix, else mcap.")
-    ] = None,
-    compressed: Annotated[bool, typer.Option('--compressed', help='Write jpeg images.')] = False,
-    overwrite: Annotated[bool, typer.Option('--overwrite', help='Replace OUT.')] = False,
 ) -> None:
     """Turn a video into a ROS 2 bag of /CAMERA/image_raw, ready for `da3 play`."""
     from tqdm import tqdm
@@ -52,8 +52,8 @@ def bag_from_video(
     with (
         CameraBagWriter(
             out,
-            storage=storage.value if storage else None,
-            is_compressed=compressed,
+            storage=bag_options.storage,
+            is_compressed=bag_options.compressed,
             overwrite=overwrite,
         ) as bag,
         tqdm(total=_expected(reader.info, rate, seconds), unit='img', disable=None) as bar,

@@ -80,17 +80,18 @@ def run_batch(
         Da3Error: nothing could be done at all.
         Exit: some scenes failed.
     """
-    with reporting('images', as_json=options.as_json) as report, unwind_on_terminate():
-        if resume and options.auto_cleanup:
+    with reporting('images', as_json=options.results.as_json) as report, unwind_on_terminate():
+        results = options.results
+        if resume and results.auto_cleanup:
             raise typer.BadParameter('expected --resume or --auto-cleanup, got both')
         runner = SceneRunner(options)
         jobs = _jobs(folders, image_extensions, each=each)
         inputs = [path for job in jobs for path in job.inputs]
         check_export_dir(
-            options.export_dir,
+            results.export_dir,
             inputs,
-            overwrite=options.overwrite or resume,
-            auto_cleanup=options.auto_cleanup,
+            overwrite=results.overwrite or resume,
+            auto_cleanup=results.auto_cleanup,
         )
         outcomes = [] if not resume else _finished_jobs(runner, jobs)
         skipped = {outcome.job.name for outcome in outcomes}
@@ -99,8 +100,8 @@ def run_batch(
         if todo:
             # Fails here once rather than for every scene.
             runner.description()
-            if options.auto_cleanup:
-                empty(options.export_dir, inputs)
+            if results.auto_cleanup:
+                empty(results.export_dir, inputs)
             outcomes += _run_all(runner, todo, replace=resume)
         _tell(report, runner, outcomes, time.perf_counter() - began)
 
@@ -177,11 +178,11 @@ def _prefetched(jobs: Sequence[Job]) -> Iterator[tuple[Job, Future[SceneInput]]]
 def _run_one(
     runner: SceneRunner, job: Job, images: Future[SceneInput], bar: tqdm[Any], *, replace: bool
 ) -> Outcome:
-    folder = runner.options.export_dir / job.name
+    folder = runner.options.results.export_dir / job.name
     try:
         scene = images.result()
         (folder / RECORD).unlink(missing_ok=True)
-        summary = runner.run(scene, folder, overwrite=runner.options.overwrite or replace)
+        summary = runner.run(scene, folder, overwrite=runner.options.results.overwrite or replace)
         _write_record(runner, job, summary, folder)
     except (Da3Error, OSError, MemoryError) as error:
         message = str(error) or type(error).__name__
@@ -208,22 +209,16 @@ def _write_record(runner: SceneRunner, job: Job, summary: SceneSummary, folder: 
 
 def _request(runner: SceneRunner, job: Job) -> dict[str, Any]:
     """Return what decides the content of a scene's files."""
-    options = runner.options
-    names = [
-        'process_res', 'process_res_method', 'use_ray_pose', 'ref_view_strategy', 'export_format',
-        'export_feat', 'conf_thresh_percentile', 'num_max_points', 'show_cameras', 'feat_vis_fps',
-        'save_depth', 'save_conf', 'infer_gs', 'precision',
-    ]  # fmt: skip
     return {
         'checkpoint': runner.checkpoint,
         'inputs': [[str(path), path.stat().st_mtime_ns] for path in job.inputs if path.is_file()],
-        **{name: getattr(options, name) for name in names},
+        **runner.options.deciding(),
     }
 
 
 def _finished(runner: SceneRunner, job: Job) -> dict[str, Any] | None:
     """Return the summary of a scene that was done by the same request, None otherwise."""
-    folder = runner.options.export_dir / job.name
+    folder = runner.options.results.export_dir / job.name
     try:
         record = json.loads((folder / RECORD).read_text(encoding='utf-8'))
         is_same = record['request'] == json.loads(json.dumps(_request(runner, job)))

@@ -12,6 +12,7 @@ import threading
 from types import TracebackType
 
 from da3_ros.errors import NodeError
+from da3_ros.process import says_ready
 
 
 class ChildProcess:
@@ -70,7 +71,7 @@ class ChildProcess:
         return self._process.poll() is None
 
     def wait_ready(self, timeout_s: float) -> None:
-        """Wait for a line that contains 'ready'.
+        """Wait until the process says that it is ready.
 
         Raises:
             NodeError: the process ended, or said nothing in time; quotes its last lines.
@@ -106,7 +107,7 @@ class ChildProcess:
                 log.write(line)
                 log.flush()
                 self._lines = [*self._lines[-20:], line.rstrip()]
-                if 'ready' in line:
+                if says_ready(line):
                     self._ready.set()
         # Whoever waits shall learn at once that nothing more will come.
         self._ready.set()

@@ -9,20 +9,13 @@ import typer
 
 from da3_ros.cli.scene_options import SceneOptions, takes_scene_options
 
-SparseSubdir = Annotated[
-    str, typer.Option(help='Folder of the model inside sparse/; default: itself, else 0.')
-]
-AlignScale = Annotated[
-    bool, typer.Option(help="Bring depth to the given cameras' scale, and keep them.")
-]
-
 
 @takes_scene_options
 def colmap(
     colmap_dir: Annotated[Path, typer.Argument(help='Folder with images/ and sparse/.')],
     options: SceneOptions,
-    sparse_subdir: SparseSubdir = '',
-    align_to_input_ext_scale: AlignScale = True,
+    sparse_subdir: str,
+    align_to_input_ext_scale: bool,
 ) -> None:
     """Depth of a COLMAP dataset, with its cameras; distorted images are rectified."""
     from da3_ros.cli.scene_sources import ColmapSource

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from da3_ros.cli.table_options import takes_options
+from da3_ros.options.table import Entrance
+
 if TYPE_CHECKING:
     from da3_ros.cli.child_process import ChildProcess
     from da3_ros.cli.demo_input import DemoInput
@@ -40,33 +43,20 @@ class _Model:
     """Whether the input's odometry may tell scale and poses: the truth knows better."""
 
 
+@takes_options(Entrance.DEMO)
 def demo(
+    model: str | None,
+    process_res: int,
+    window: int,
     bag: Annotated[
         Path | None, typer.Option(help='ROS 2 bag with camera topics as the input.')
     ] = None,
     video: Annotated[Path | None, typer.Option(help='Video as the input of one camera.')] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help='Preset, hub repository, checkpoint folder, or truth (no network). Default: '
-            'da3-small if its weights can be had, else da3-nano, which comes with this package.'
-        ),
-    ] = None,
     out: Annotated[Path, typer.Option(help='Folder of everything written; replaced.')] = Path(
         'demo_output'
     ),
     seconds: Annotated[float, typer.Option(min=1.0, help='Length of the input played.')] = 24.0,
     rate: Annotated[float, typer.Option(min=0.05, help='Speed; 1 is real time.')] = 1.0,
-    process_res: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            help="Longest side in the network, px; 0: the model's own, 224 at most on a CPU.",
-        ),
-    ] = 0,
-    window: Annotated[
-        int, typer.Option(min=0, help='Frame sets per window; 0: 3 for da3-nano, else 2.')
-    ] = 0,
 ) -> None:
     """Play a recording into the node, export the scene, and draw what came out.
 

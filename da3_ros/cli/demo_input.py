@@ -48,11 +48,13 @@ def prepare_input(bag: Path | None, video: Path | None, out: Path, seconds: floa
     if video is not None:
         from da3_ros.cli.bag_from_video import bag_from_video
 
-        bag_from_video(video, path, rate=_VIDEO_PER_S, max_side=_VIDEO_SIDE_PX, seconds=seconds)
+        bag_from_video(
+            video=video, out=path, rate=_VIDEO_PER_S, max_side=_VIDEO_SIDE_PX, seconds=seconds
+        )
         return DemoInput(path, ('camera',), 'raw', description=f'video {video.name}')
     from da3_ros.cli.synthesize import ODOMETRY_FRAME, synthesize
 
-    synthesize(path, seconds=seconds, rate=_RENDERED_PER_S, size=_RENDERED_SIZE)
+    synthesize(out=path, seconds=seconds, rate=_RENDERED_PER_S, size=_RENDERED_SIZE)
     return DemoInput(
         path,
         ('front', 'left', 'right'),

@@ -22,8 +22,8 @@ from da3_ros.cli.demo_sheet import ScenePoints, write_sheet
 from da3_ros.errors import NodeError
 from da3_ros.geometry.se3 import homogeneous, invert, transform_points
 from da3_ros.geometry.unproject import unproject_pixels
-from da3_ros.model.presets import Caution
 from da3_ros.notes import SEPARATOR
+from da3_ros.types import Caution
 
 _MAX_DRAWN_POINTS = 4_000_000
 

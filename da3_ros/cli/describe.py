@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from da3_ros.cli.describe_cloud import describe_clouds
 from da3_ros.cli.describe_scene import (
     describe_glb,
     describe_ply,
@@ -151,12 +152,14 @@ def _bag(path: Path) -> Description:
             {'topic': topic.name, 'type': topic.msgtype, 'messages': topic.count}
             for topic in bag.topics
         ]
+        clouds = describe_clouds(bag)
         return {
             'kind': 'bag',
             'messages': bag.message_count,
             'duration_s': bag.duration_s,
             'start_ns': bag.start_ns,
             'topics': topics,
+            **({'clouds': clouds} if clouds else {}),
         }
 
 

@@ -9,7 +9,8 @@ import typer
 
 from da3_ros.cli.exit_codes import EXIT_FAILED
 from da3_ros.cli.reporting import reporting
-from da3_ros.cli.scene_options import DEFAULT_EXPORT_DIR
+from da3_ros.cli.table_options import takes_options
+from da3_ros.options.table import Entrance
 
 if TYPE_CHECKING:
     from da3_ros.cli.doctor_checks import Check
@@ -18,27 +19,27 @@ _MARKS = {'ok': '[green]ok[/]', 'note': '[cyan]note[/]', 'warning': '[yellow]war
           'problem': '[bold red]problem[/]'}  # fmt: skip
 
 
+@takes_options(Entrance.ABOUT)
 def doctor(
-    export_dir: Annotated[
-        Path, typer.Option(help='Folder of results, to look at its disk.')
-    ] = DEFAULT_EXPORT_DIR,
+    export_dir: Path,
+    as_json: bool,
     loopback: Annotated[
         bool,
         typer.Option('--loopback', help='Send large images over DDS and count what arrives.'),
     ] = False,
-    as_json: Annotated[bool, typer.Option('--json', help='One JSON object on stdout.')] = False,
 ) -> None:
     """Check Python, packages, GPU, weights, disks, ROS 2 and its transport, with advice.
 
     The exit status is 1 when there is a problem; warnings and notes do not count.
     """
     with reporting('doctor', as_json=as_json) as report:
-        from da3_ros.cli import doctor_checks, doctor_ros
+        from da3_ros.cli import doctor_checks, doctor_opencv, doctor_ros
 
         checks = [
             doctor_checks.check_package(),
             doctor_checks.check_python(),
             *doctor_checks.check_packages(),
+            *doctor_opencv.check_opencv(),
             *doctor_checks.check_torch(),
             doctor_checks.check_memory(),
             doctor_checks.check_weights(),

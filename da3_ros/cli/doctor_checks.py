@@ -23,7 +23,6 @@ PYTHON_VERSIONS = ((3, 10), (3, 14))
 REQUIRED: dict[str, tuple[str, str]] = {
     'av': ('av', '12'),
     'huggingface_hub': ('huggingface_hub', '0.23'),
-    'mcap': ('mcap', '1.1'),
     'numpy': ('numpy', '1.24'),
     'opencv-python-headless': ('cv2', '4.8'),
     'pillow': ('PIL', '9.4'),
@@ -39,7 +38,10 @@ REQUIRED: dict[str, tuple[str, str]] = {
 }
 """Name on PyPI to import name and least version: the requirements of setup.cfg."""
 
-OPTIONAL = ('gsplat', 'xformers', 'cv_bridge', 'sensor_msgs_py', 'tf_transformations')
+OPTIONAL = (
+    *('gsplat', 'viser', 'xformers'),
+    *('cv_bridge', 'sensor_msgs_py', 'tf2_ros', 'tf_transformations'),
+)
 _OPENCV = (
     'opencv-python', 'opencv-python-headless', 'opencv-contrib-python',
     'opencv-contrib-python-headless',
@@ -100,12 +102,6 @@ def check_packages() -> Iterator[Check]:
         yield Check('packages', 'problem', ', '.join(wrong.values()), f'pip install {names}')
     else:
         yield Check('packages', 'ok', ', '.join(found))
-    opencv = [name for name in _OPENCV if _installed(name) is not None]
-    if len(opencv) > 1:
-        yield Check(
-            'OpenCV', 'warning', f'{", ".join(opencv)} overwrite each other',
-            f'pip uninstall {" ".join(opencv)}, then install one of them',
-        )  # fmt: skip
     there = [name for name in OPTIONAL if util.find_spec(name) is not None]
     detail = f'there: {", ".join(there) or "none"} (of {", ".join(OPTIONAL)})'
     yield Check('optional', 'note', detail)

@@ -13,8 +13,11 @@ import typer
 from da3_ros.cli.export_folder import check_export_dir, empty
 from da3_ros.cli.process import unwind_on_terminate
 from da3_ros.cli.reporting import Report, in_words, reporting, show_files
-from da3_ros.cli.scene_options import complete_format
+from da3_ros.cli.table_options import takes_options
 from da3_ros.errors import ExportError, SourceError
+from da3_ros.options.choices import ResizeMethod
+from da3_ros.options.export import ContentOptions
+from da3_ros.options.table import Entrance
 
 if TYPE_CHECKING:
     from da3_ros.export.registry import ExportReport
@@ -27,30 +30,21 @@ _WITHOUT_IMAGES = ('glb', 'ply', 'mini_npz', 'depth_png', 'tum')
 """Formats that say something without the colours of the images."""
 
 
+@takes_options(Entrance.EXPORT, required=('export_dir',))
 def export(
     results: Annotated[Path, typer.Argument(help='A results.npz, or the folder of an export.')],
-    export_dir: Annotated[Path, typer.Option(help='Folder of the new files.')],
-    export_format: Annotated[
-        str,
-        typer.Option(
-            help='Formats joined by "-", e.g. glb-ply-colmap.', autocompletion=complete_format
-        ),
-    ] = 'glb',
+    export_dir: Path,
+    export_format: str,
+    process_res_method: ResizeMethod,
+    content: ContentOptions,
+    show_cameras: bool,
+    overwrite: bool,
+    auto_cleanup: bool,
+    as_json: bool,
     images: Annotated[
         Path | None,
         typer.Option(help='The images, for files without them (mini_npz): their folder.'),
     ] = None,
-    process_res_method: Annotated[
-        str, typer.Option(help='How --images were brought to the size of depth.')
-    ] = 'upper_bound_resize',
-    conf_thresh_percentile: Annotated[
-        float, typer.Option(min=0, max=100, help='Confidence that points need, %.')
-    ] = 40.0,
-    num_max_points: Annotated[int, typer.Option(min=1, help='Most points of a file.')] = 1_000_000,
-    show_cameras: Annotated[bool, typer.Option(help='Draw cameras in glb.')] = True,
-    overwrite: Annotated[bool, typer.Option('--overwrite', help='Replace earlier files.')] = False,
-    auto_cleanup: Annotated[bool, typer.Option(help='Empty the folder first.')] = False,
-    as_json: Annotated[bool, typer.Option('--json', help='One JSON object on stdout.')] = False,
 ) -> None:
     """Write saved results in other formats: ours, or those of the official tool."""
     with reporting('export', as_json=as_json) as report, unwind_on_terminate():
@@ -65,8 +59,8 @@ def export(
         _check_images(saved, formats)
         warn_of_assumptions(saved.scene, formats)
         options = export_options(
-            conf_thresh_percentile=conf_thresh_percentile,
-            num_max_points=num_max_points,
+            conf_thresh_percentile=content.conf_thresh_percentile,
+            num_max_points=content.num_max_points,
             show_cameras=show_cameras,
         )
         if not saved.has_images:

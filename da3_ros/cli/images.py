@@ -16,15 +16,9 @@ def images(
         list[Path], typer.Argument(help='Folder of images of one scene; several for several.')
     ],
     options: SceneOptions,
-    image_extensions: Annotated[
-        str, typer.Option(help='Files that count as images.')
-    ] = 'png,jpg,jpeg',
-    each: Annotated[
-        bool, typer.Option('--each', help='Every image is a scene: EXPORT_DIR/NAME/.')
-    ] = False,
-    resume: Annotated[
-        bool, typer.Option('--resume', help='Go on: leave out scenes that are done.')
-    ] = False,
+    image_extensions: str,
+    each: bool,
+    resume: bool,
 ) -> None:
     """Depth, cameras and scene of a folder of images.
 

@@ -8,8 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from da3_ros.cli.reporting import reporting
+from da3_ros.cli.table_options import takes_options
+from da3_ros.options.table import Entrance
 
 
+@takes_options(Entrance.ABOUT)
 def info(
     path: Annotated[
         str,
@@ -17,7 +20,7 @@ def info(
             help='Image, video, bag, COLMAP dataset, checkpoint, results, or a network by name.'
         ),
     ],
-    as_json: Annotated[bool, typer.Option('--json', help='One JSON object on stdout.')] = False,
+    as_json: bool,
 ) -> None:
     """Tell what something is: sizes, rates, topics, tensors, cameras, depth."""
     with reporting('info', as_json=as_json) as report:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+from da3_ros.cli.table_options import takes_options
+from da3_ros.options.table import Entrance
 
 if TYPE_CHECKING:
     from da3_ros.model.config import NetworkConfig
 
 
-def models(
-    as_json: Annotated[bool, typer.Option('--json', help='JSON instead of a table.')] = False,
-) -> None:
+@takes_options(Entrance.ABOUT)
+def models(as_json: bool) -> None:
     """List the networks: size, capabilities, licence, repository, whether they are here."""
     rows = [describe_network(name) for name in _names()]
     if as_json:

@@ -9,19 +9,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from da3_ros.cli.table_options import takes_options
+from da3_ros.options.choices import Reliability
+from da3_ros.options.table import Entrance
+from da3_ros.process import READY
+
 if TYPE_CHECKING:
-    from da3_ros.ros.bags.player import PlaySummary
+    from da3_ros.ros.bags.player import BagPlayer, PlaySummary
+    from da3_ros.ros.bags.ros2_bag import Ros2BagPlayer
 
 
-class Reliability(str, Enum):
-    """What publishers offer."""
+class Player(str, Enum):
+    """Who plays."""
 
-    reliable = 'reliable'
-    best_effort = 'best_effort'
+    auto = 'auto'
+    ros2 = 'ros2'
+    da3 = 'da3'
 
 
+@takes_options(Entrance.PLAY)
 def play(
     bag: Annotated[Path, typer.Argument(help='Bag folder, or a bare .mcap or .db3 file.')],
+    qos: Reliability,
     rate: Annotated[float, typer.Option(min=0.0, help='Speed; 0 plays as fast as it goes.')] = 1.0,
     loop: Annotated[bool, typer.Option('--loop', help='Start again at the end.')] = False,
     clock: Annotated[
@@ -44,20 +53,24 @@ def play(
         list[str] | None,
         typer.Option('--wait-for', help='Topic that this wait is for; repeat; else all.'),
     ] = None,
-    qos: Annotated[
-        Reliability, typer.Option(help='Offered reliability; latched topics are reliable.')
-    ] = Reliability.reliable,
+    player: Annotated[
+        Player,
+        typer.Option(
+            help='ros2: `ros2 bag play` of a ROS 2 installation; da3: our own; auto: ros2 where '
+            'it is installed and can do what is asked.'
+        ),
+    ] = Player.auto,
 ) -> None:
     """Publish the messages of a bag at their recorded pace.
 
-    Prints "ready" when its publishers exist, and a summary at the end.
+    Prints "ready" when it is part of the ROS graph, and a summary at the end.
     """
-    from tqdm import tqdm
-
     from da3_ros.cli.process import import_ros, stop_on_signals
+    from da3_ros.errors import NodeError
     from da3_ros.sources.bag import BagReader
 
     player_module = import_ros('da3_ros.ros.bags.player', 'play')
+    ros2_bag = import_ros('da3_ros.ros.bags.ros2_bag', 'play')
     session = import_ros('da3_ros.ros.client.session', 'play')
     options = player_module.PlayOptions(
         rate=rate,
@@ -68,23 +81,41 @@ def play(
         duration_s=duration,
         wait_subscribers_s=wait_subscribers,
         wait_topics=tuple(wait_for or ()),
-        reliability=qos.value,
+        reliability=qos,
     )
     with stop_on_signals() as stop, BagReader(bag) as reader, session.tool_node('da3_play') as ros:
-        player = player_module.BagPlayer(ros[0], reader, options, stop)
-        print('ready', flush=True)
-        player.wait_for_subscribers()
-        total = None if loop else player.total
-        with tqdm(total=total, unit='msg', desc='playing', disable=None) as bar:
-            summary = player.play(on_message=bar.update)
+        reason = '' if player is Player.da3 else ros2_bag.reason_against(reader, options)
+        if reason and player is Player.ros2:
+            raise NodeError(f'play: {reason}')
+        if player is Player.da3 or reason:
+            summary = _play_own(player_module.BagPlayer(ros[0], reader, options, stop), loop)
+        else:
+            summary = _play_ros2(ros2_bag.Ros2BagPlayer(ros[0], reader, options, stop))
     _print_summary(summary, wait_subscribers > 0)
     if stop.number == signal.SIGINT:
         raise KeyboardInterrupt
 
 
+def _play_own(player: BagPlayer, loop: bool) -> PlaySummary:
+    from tqdm import tqdm
+
+    print(READY, flush=True)
+    player.wait_for_subscribers()
+    total = None if loop else player.total
+    with tqdm(total=total, unit='msg', desc='playing', disable=None) as bar:
+        return player.play(on_message=bar.update)
+
+
+def _play_ros2(player: Ros2BagPlayer) -> PlaySummary:
+    print(READY, flush=True)
+    player.wait_for_subscribers()
+    return player.play()
+
+
 def _print_summary(summary: PlaySummary, has_waited: bool) -> None:
     took = f'in {summary.seconds:.2f} s'
-    print(f'played {summary.messages} messages on {summary.topics} topics {took}', flush=True)
+    what = 'by ros2 bag' if summary.messages is None else f'{summary.messages} messages'
+    print(f'played {what} on {summary.topics} topics {took}', flush=True)
     if summary.skipped_topics:
         print(f'left out (type not installed): {", ".join(summary.skipped_topics)}')
     if has_waited and summary.unheard_topics:

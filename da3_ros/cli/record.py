@@ -7,9 +7,14 @@ from typing import Annotated
 
 import typer
 
+from da3_ros.cli.table_options import takes_options
+from da3_ros.options.table import Entrance
 
+
+@takes_options(Entrance.BAGS)
 def record(
     out: Annotated[Path, typer.Argument(help='OUT.mcap or OUT.db3 for one file, else a folder.')],
+    overwrite: bool,
     topics: Annotated[list[str] | None, typer.Argument(help='Topics to record.')] = None,
     all_topics: Annotated[
         bool, typer.Option('--all', help='Record every topic that has a publisher.')
@@ -18,7 +23,6 @@ def record(
     max_messages: Annotated[
         int | None, typer.Option(min=1, help='Stop after this many messages.')
     ] = None,
-    overwrite: Annotated[bool, typer.Option('--overwrite', help='Replace OUT.')] = False,
 ) -> None:
     """Write topics to a bag until Ctrl-C or a limit; the bag is complete then.
 
@@ -28,6 +32,7 @@ def record(
     from tqdm import tqdm
 
     from da3_ros.cli.process import import_ros, stop_on_signals
+    from da3_ros.process import READY
     from da3_ros.sinks.bag import BagWriter
 
     recorder_module = import_ros('da3_ros.ros.bags.recorder', 'record')
@@ -50,7 +55,7 @@ def record(
     ):
         recorder = recorder_module.BagRecorder(*ros, bag, options, stop, announce)
         recorder.discover()
-        print('ready', flush=True)
+        print(READY, flush=True)
         summary = recorder.record(on_message=bar.update)
     print(f'recorded {summary.messages} messages in {summary.seconds:.2f} s to {out}')
     for topic, count in summary.counts:

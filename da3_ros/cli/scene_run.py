@@ -13,6 +13,7 @@ import typer
 from da3_ros.cli.reporting import in_words, say, show_files
 from da3_ros.cli.scene_options import DEFAULT_MODEL, SceneOptions
 from da3_ros.errors import CheckpointError, ExportError, ModelError
+from da3_ros.options.scenes import INPUT
 from da3_ros.process import set_threads
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class SceneInput:
     """(N, 4, 4) camera_from_world; None when unknown."""
     intrinsics: np.ndarray[Any, Any] | None = None
     """(N, 3, 3) in pixels of the images, first pixel centre at (0.5, 0.5); None when unknown."""
-    align_to_input_ext_scale: bool = True
+    align_to_input_ext_scale: bool = INPUT.align_to_input_ext_scale
     notes: tuple[str, ...] = ()
     """What a user should know about the input."""
 
@@ -96,10 +97,11 @@ class SceneRunner:
         from da3_ros.export.registry import GAUSSIAN_FORMATS, parse_formats
 
         self.options = options
-        self.checkpoint = options.checkpoint
-        self.formats = parse_formats(options.export_format)
+        self.checkpoint = options.network.model
+        self.formats = parse_formats(options.results.export_format)
         self.layers = options.feature_layers
-        self.infer_gs = options.infer_gs or bool(set(self.formats) & set(GAUSSIAN_FORMATS))
+        asks_for_gs = bool(set(self.formats) & set(GAUSSIAN_FORMATS))
+        self.infer_gs = options.prediction.infer_gs or asks_for_gs
         if 'feat_vis' in self.formats and not self.layers:
             raise ExportError(
                 'feat_vis: expected --export-feat with the blocks to show, e.g. --export-feat 11'
@@ -163,12 +165,12 @@ class SceneRunner:
             intrinsics=scene.intrinsics,
             align_to_input_ext_scale=scene.align_to_input_ext_scale,
             infer_gs=self.infer_gs,
-            use_ray_pose=options.use_ray_pose,
-            ref_view_strategy=options.ref_view_strategy.value,
-            process_res=options.process_res or None,
-            process_res_method=options.process_res_method.value,
+            use_ray_pose=options.network.use_ray_pose,
+            ref_view_strategy=options.network.ref_view_strategy,
+            process_res=options.network.process_res or None,
+            process_res_method=options.network.process_res_method,
             export_feat_layers=self.layers,
-            allow_smaller=options.allow_smaller,
+            allow_smaller=options.prediction.allow_smaller,
         )
         if scene.files:
             paths = tuple(readable_path(path) for path in scene.files)
@@ -188,7 +190,7 @@ class SceneRunner:
         predicted = time.perf_counter()
         report = self._export(prediction, export_dir, overwrite=overwrite)
         files = [path.relative_to(export_dir.resolve()).as_posix() for path in report.files]
-        if self.options.save_conf:
+        if self.options.results.save_conf:
             files += _write_confidence(prediction, export_dir, overwrite=overwrite)
         return SceneSummary(
             source=str(scene.source),
@@ -217,25 +219,25 @@ class SceneRunner:
 
             return prediction.export(
                 export_dir,
-                options.export_format,
-                save_depth=options.save_depth,
+                options.results.export_format,
+                save_depth=options.results.save_depth,
                 overwrite=overwrite,
                 progress=progress,
-                conf_thresh_percentile=options.conf_thresh_percentile,
-                num_max_points=options.num_max_points,
-                show_cameras=options.show_cameras,
-                feat_vis_fps=options.feat_vis_fps,
+                conf_thresh_percentile=options.content.conf_thresh_percentile,
+                num_max_points=options.content.num_max_points,
+                show_cameras=options.glb.show_cameras,
+                feat_vis_fps=options.content.feat_vis_fps,
             )
 
     def _load(self) -> DepthAnything3:
         say(f'loading {self.checkpoint}')
         from da3_ros.inference.api import DepthAnything3
 
-        set_threads(self.options.threads)
-        device = choose_device(self.options.device)
+        set_threads(self.options.network.threads)
+        device = choose_device(self.options.network.device)
         try:
             model = DepthAnything3.from_pretrained(
-                self.checkpoint, map_location=device, precision=self.options.precision.value
+                self.checkpoint, map_location=device, precision=self.options.network.precision
             )
         except CheckpointError as error:
             if self.checkpoint != DEFAULT_MODEL:
@@ -248,7 +250,7 @@ class SceneRunner:
                 f'{self.checkpoint}: {model.model_name} predicts no Gaussians; da3-giant and '
                 'da3nested-giant-large do'
             )
-        if self.options.save_conf and not model.capabilities.confidence:
+        if self.options.results.save_conf and not model.capabilities.confidence:
             raise ModelError(f'{self.checkpoint}: --save-conf: it gives no confidence')
         return model
 
@@ -258,9 +260,9 @@ class SceneRunner:
         Raises:
             ModelError: the views do not fit.
         """
-        if self.options.allow_smaller or self.model.device.type != 'cpu':
+        if self.options.prediction.allow_smaller or self.model.device.type != 'cpu':
             return
-        side = self.options.process_res or self.model.process_res
+        side = self.options.network.process_res or self.model.process_res
         # Images are not square: two thirds of that square is 3:2.
         flat = (side, max(14, side * 2 // 3))
         fits = self.model.views_that_fit(flat, infer_gs=self.infer_gs)

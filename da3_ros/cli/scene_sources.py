@@ -21,7 +21,6 @@ from da3_ros.errors import SourceError
 if TYPE_CHECKING:
     from da3_ros.sources.colmap import ColmapDataset
 
-DEFAULT_EXTENSIONS = 'png,jpg,jpeg'
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.flv', '.wmv', '.webm', '.m4v')
 
 
@@ -146,16 +145,17 @@ class ColmapSource:
         import numpy as np
         from tqdm import tqdm
 
+        from da3_ros.inference.pixel_rule import corner_matrices
         from da3_ros.sources.colmap import PinholeImages
 
         views = self._dataset.views
         made = PinholeImages()
         needs_folder = any(made.changes(view) for view in views)
         with staged_images(export_dir, keep=needs_folder) as folder:
-            paths, intrinsics = [], []
+            paths, cameras = [], []
             for view in tqdm(views, unit='img', desc='reading', disable=None):
                 found = made.of(view)
-                intrinsics.append(found.K)
+                cameras.append(found.camera)
                 if isinstance(found.image, Path):
                     paths.append(str(found.image))
                     continue
@@ -165,7 +165,7 @@ class ColmapSource:
                 self.path,
                 paths,
                 extrinsics=np.stack([view.camera_from_world for view in views]),
-                intrinsics=np.stack(intrinsics),
+                intrinsics=corner_matrices(cameras),
                 align_to_input_ext_scale=self._align,
                 notes=self._notes(made.rectified),
             )

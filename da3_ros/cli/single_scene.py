@@ -25,27 +25,28 @@ def run_single_scene(
         options: of the command.
         make_source: returns the source; may raise.
     """
-    with reporting(command, as_json=options.as_json) as report, unwind_on_terminate():
+    with reporting(command, as_json=options.results.as_json) as report, unwind_on_terminate():
         runner = SceneRunner(options)
+        results = options.results
         source = make_source()
         check_export_dir(
-            options.export_dir,
+            results.export_dir,
             source.inputs,
-            overwrite=options.overwrite,
-            auto_cleanup=options.auto_cleanup,
+            overwrite=results.overwrite,
+            auto_cleanup=results.auto_cleanup,
         )
         run_source(runner, source, report)
 
 
 def run_source(runner: SceneRunner, source: SceneSource, report: Report) -> None:
     """Run a checked source into the folder of the results."""
-    options = runner.options
+    results = runner.options.results
     description = runner.description()
-    if options.auto_cleanup:
-        empty(options.export_dir, source.inputs)
-    with source.open(options.export_dir) as scene:
+    if results.auto_cleanup:
+        empty(results.export_dir, source.inputs)
+    with source.open(results.export_dir) as scene:
         say(f'computing {len(scene.images)} views on {description["device"]}')
-        summary = runner.run(scene, options.export_dir, overwrite=options.overwrite)
+        summary = runner.run(scene, results.export_dir, overwrite=results.overwrite)
     content = summary.content()
     content['seconds'] = {'load': runner.load_s, **summary.seconds}
     report.content = {**description, **content}

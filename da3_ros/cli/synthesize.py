@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from da3_ros.cli.choices import StorageChoice
+from da3_ros.cli.table_options import takes_options
+from da3_ros.options.scenes import BagOptions
+from da3_ros.options.table import Entrance
 
 if TYPE_CHECKING:
     from da3_ros.geometry.camera import ImageSize
@@ -21,8 +23,11 @@ ODOMETRY_FRAME = 'odom'
 """Fixed frame of the odometry that is written."""
 
 
+@takes_options(Entrance.BAGS)
 def synthesize(
     out: Annotated[Path, typer.Argument(help='OUT.mcap or OUT.db3 for one file, else a folder.')],
+    bag_options: BagOptions,
+    overwrite: bool,
     seconds: Annotated[float, typer.Option(help='Length of the recording.')] = 10.0,
     rate: Annotated[float, typer.Option(help='Images per second and camera.')] = 10.0,
     size: Annotated[str, typer.Option(help='WIDTHxHEIGHT of the images.')] = '640x480',
@@ -30,10 +35,6 @@ def synthesize(
     cameras: Annotated[
         str, typer.Option(help='Comma-separated: front, left, right, back.')
     ] = 'front,left,right',
-    storage: Annotated[
-        StorageChoice | None, typer.Option(help="Default: by OUT's suffix, else mcap.")
-    ] = None,
-    compressed: Annotated[bool, typer.Option('--compressed', help='Write jpeg images.')] = False,
     truth: Annotated[
         bool, typer.Option(help='Write /truth/odometry and /truth/CAMERA/depth (half size).')
     ] = True,
@@ -43,7 +44,6 @@ def synthesize(
     supersample: Annotated[
         int, typer.Option(min=1, max=4, help='Colour samples per side of a pixel.')
     ] = 1,
-    overwrite: Annotated[bool, typer.Option('--overwrite', help='Replace OUT.')] = False,
 ) -> None:
     """Render a drive through a furnished room to a ROS 2 bag, with exact poses and depth."""
     from da3_ros.sinks.camera_bag import CameraBagWriter
@@ -57,8 +57,8 @@ def synthesize(
     stamps = [START_NS + round(i * 1e9 / rate) for i in range(max(1, int(seconds * rate + 1e-9)))]
     with CameraBagWriter(
         out,
-        storage=storage.value if storage else None,
-        is_compressed=compressed,
+        storage=bag_options.storage,
+        is_compressed=bag_options.compressed,
         overwrite=overwrite,
     ) as bag:
         frame_ids = {name: world.rig.frame_id(name) for name in names}

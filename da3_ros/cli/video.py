@@ -9,16 +9,13 @@ import typer
 
 from da3_ros.cli.scene_options import SceneOptions, takes_scene_options
 
-Fps = Annotated[float, typer.Option(help='Frames per second to take of a video.')]
-KeepFrames = Annotated[bool, typer.Option(help='Keep frames of videos in input_images/.')]
-
 
 @takes_scene_options
 def video(
     video_path: Annotated[Path, typer.Argument(help='Any file that FFmpeg reads.')],
     options: SceneOptions,
-    fps: Fps = 1.0,
-    keep_frames: KeepFrames = True,
+    fps: float,
+    keep_frames: bool,
 ) -> None:
     """Depth and cameras of a video's frames, as one scene."""
     from da3_ros.cli.scene_sources import VideoSource

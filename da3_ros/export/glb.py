@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 import trimesh
 
 from da3_ros.export import depth_vis
-from da3_ros.export.options import ExportOptions, GlbOptions
+from da3_ros.export.options import ExportOptions
 from da3_ros.export.scene import ExportScene, confidence_threshold, selected_points, view_names
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.frames import BODY_FROM_OPTICAL, GLTF_FROM_BODY
 from da3_ros.geometry.se3 import invert, transform_points
 from da3_ros.geometry.unproject import unproject_pixels
+from da3_ros.options.export import GlbOptions
 from da3_ros.types import Mask, PosedView
 
 OWNED: tuple[str, ...] = ()
@@ -97,7 +98,7 @@ def _threshold(scene: ExportScene, options: ExportOptions) -> float:
     `ensure_thresh_percentile`.
     """
     wanted = max(
-        options.glb.conf_thresh, confidence_threshold(scene, options.confidence_percentile)
+        options.glb.conf_thresh, confidence_threshold(scene, options.conf_thresh_percentile)
     )
     return min(wanted, confidence_threshold(scene, options.glb.ensure_thresh_percentile))
 

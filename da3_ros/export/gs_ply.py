@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from da3_ros.errors import ExportError
 from da3_ros.export.gaussians import GaussianCloud
-from da3_ros.export.gs_options import GsPlyOptions
 from da3_ros.export.gs_scene import require_gaussians
 from da3_ros.export.options import ExportOptions
 from da3_ros.export.scene import ExportScene
+from da3_ros.options.export import GsPlyOptions
 from da3_ros.types import Mask, PosedView
 
 OWNED: tuple[str, ...] = ('gs_ply/[0-9][0-9][0-9][0-9].ply',)

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 from da3_ros.errors import ExportError
 from da3_ros.export.gaussians import GaussianCloud
+from da3_ros.export.options import ExportOptions
 from da3_ros.export.scene import ExportScene
 from da3_ros.export.splat_types import PosedCamera
+
+
+@runtime_checkable
+class SplatSource(Protocol):
+    """Makes Gaussians of views: an estimator with a network that gives some."""
+
+    def with_gaussians(self, scene: ExportScene) -> ExportScene:
+        """Return views of a scene with Gaussians in its world.
+
+        Raises:
+            ExportError: there is no network that gives Gaussians.
+        """
+        ...
+
+    def export_options(self) -> ExportOptions:
+        """Return options with the fastest renderer that there is."""
+        ...
 
 
 def require_gaussians(scene: ExportScene) -> GaussianCloud:

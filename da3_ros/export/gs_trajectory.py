@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 
 from da3_ros.errors import ExportError
-from da3_ros.export.gs_options import TrajectoryMode
 from da3_ros.export.gs_pivot import pivot_poses
 from da3_ros.export.splat_types import PosedCamera
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.se3 import rigid
+from da3_ros.options.choices import TrajectoryMode
 
 _STEPS = 8
 _LEAST_FRAMES, _MOST_FRAMES, _WANTED_FRAMES = 48, 432, 240

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from da3_ros.export.gs_options import DepthPlace, GsVideoOptions
+from da3_ros.export.gs_options import GsVideoOptions
 from da3_ros.export.gs_scene import cameras_of, require_gaussians
 from da3_ros.export.gs_trajectory import make_trajectory, trajectory_mode
 from da3_ros.export.options import ExportOptions
@@ -26,6 +26,7 @@ from da3_ros.export.splat_render import cpu_backend
 from da3_ros.export.splat_types import PosedCamera, SplatImage, SplatRenderer
 from da3_ros.export.video_file import VideoCoding, video_file
 from da3_ros.geometry.camera import ImageSize
+from da3_ros.options.choices import DepthPlace
 from da3_ros.types import ColourImage
 
 OWNED: tuple[str, ...] = ()

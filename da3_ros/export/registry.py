@@ -12,6 +12,7 @@ from da3_ros.errors import ExportCancelledError, ExportError
 from da3_ros.export.files import staged
 from da3_ros.export.options import ExportOptions
 from da3_ros.export.scene import ExportScene
+from da3_ros.options.export import RESULTS
 
 FORMATS: tuple[str, ...] = (
     'npz', 'mini_npz', 'glb', 'ply', 'depth_png', 'depth_vis', 'colmap', 'tum', 'feat_vis',
@@ -92,7 +93,7 @@ def export_scene(
     formats: str,
     directory: Path,
     *,
-    overwrite: bool = False,
+    overwrite: bool = RESULTS.overwrite,
     options: ExportOptions = DEFAULT_OPTIONS,
     add_gaussians: Callable[[ExportScene], ExportScene] | None = None,
     progress: Callable[[float, str], None] = lambda fraction, stage: None,

@@ -15,6 +15,7 @@ from da3_ros.export.options import ExportOptions
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.se3 import transform_points
+from da3_ros.geometry.trajectory import StampedPose
 from da3_ros.geometry.unproject import unproject_pixels
 from da3_ros.types import Mask, PosedSet, PosedView
 
@@ -45,15 +46,6 @@ class ViewPoints:
     """(P, 2) column and row of the pixel, row by row."""
     confidence: NDArray[np.float32] | None
     """(P,), raw; None when the view has none."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StampedPose:
-    """Where the robot was at one instant."""
-
-    stamp_ns: int
-    world_from_base: FloatArray
-    """(4, 4), world units; what the base is: `PosedSet.world_from_base`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,7 +174,7 @@ def selected_points(
     """
     require_world(scene)
     if threshold is None:
-        threshold = confidence_threshold(scene, options.confidence_percentile)
+        threshold = confidence_threshold(scene, options.conf_thresh_percentile)
 
     def kept_pixels(view: PosedView) -> Mask:
         kept = _kept(view, threshold)
@@ -195,7 +187,7 @@ def selected_points(
     total = sum(counts)
     if total == 0:
         raise ExportError(f'none of the {len(scene.views)} views has any known depth')
-    wanted = min(total, options.max_points)
+    wanted = min(total, options.num_max_points)
     before = 0
     for index, (view, count) in enumerate(zip(scene.views, counts, strict=True)):
         share = (before + count) * wanted // total - before * wanted // total

@@ -107,11 +107,13 @@ def _image_covariance(
     axes: FloatArray, in_camera: FloatArray, camera: PosedCamera
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return the entries uu, uv, vv (P,) of the covariance in the image, with the low pass."""
-    (fx, skew, cx), (_, fy, cy), _ = camera.camera.to_corner_origin().tolist()
+    (fx, skew, cx), (_, fy, cy), _ = camera.camera.K.tolist()
     width, height = camera.camera.size.width, camera.camera.size.height
+    # From the image's corner, half a pixel before the first centre.
+    left, top = cx + 0.5, cy + 0.5
     z = in_camera[:, 2]
-    x = _within(in_camera[:, 0] / z, -cx / fx, (width - cx) / fx, _MARGIN * width / (2 * fx))
-    y = _within(in_camera[:, 1] / z, -cy / fy, (height - cy) / fy, _MARGIN * height / (2 * fy))
+    x = _within(in_camera[:, 0] / z, -left / fx, (width - left) / fx, _MARGIN * width / (2 * fx))
+    y = _within(in_camera[:, 1] / z, -top / fy, (height - top) / fy, _MARGIN * height / (2 * fy))
     zero = np.zeros_like(z)
     u_slope = np.stack([fx / z, skew / z, -(fx * x + skew * y) / z], axis=1)
     v_slope = np.stack([zero, fy / z, -fy * y / z], axis=1)

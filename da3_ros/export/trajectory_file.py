@@ -4,33 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
 
 from da3_ros.errors import ExportError
 from da3_ros.export.files import resolve_inside, staged
-from da3_ros.export.scene import StampedPose
-from da3_ros.export.tum import pose_line
-from da3_ros.geometry.arrays import FloatArray
+from da3_ros.export.tum import write_poses
+from da3_ros.geometry.trajectory import StampedPose
 
 DEFAULT_NAME = 'trajectory.tum'
-
-
-class Posed(Protocol):
-    """A pose with its stamp."""
-
-    @property
-    def stamp_ns(self) -> int:
-        """Nanoseconds."""
-
-    @property
-    def world_from_base(self) -> FloatArray:
-        """(4, 4)."""
 
 
 def save_trajectory(
     export_dir: Path,
     file: str,
-    poses: Iterable[Posed],
+    poses: Iterable[StampedPose],
     *,
     is_metric: bool,
     overwrite: bool,
@@ -50,14 +36,9 @@ def save_trajectory(
     """
     target = resolve_inside(export_dir, file.strip() or DEFAULT_NAME)
     unit = 'metres' if is_metric else 'unit unknown'
-    count = 0
+    what = f'pose of the base in the world frame (z up), {unit}'
     with staged(target.parent, [target.name], overwrite=overwrite) as folder:
-        with (folder / target.name).open('w', encoding='ascii', newline='\n') as stream:
-            stream.write('# timestamp tx ty tz qx qy qz qw\n')
-            stream.write(f'# pose of the base in the world frame (z up), {unit}\n')
-            for pose in poses:
-                stream.write(pose_line(StampedPose(pose.stamp_ns, pose.world_from_base)) + '\n')
-                count += 1
+        count = write_poses(folder / target.name, poses, what)
         if not count:
             raise ExportError(
                 'trajectory: expected at least one pose, there is none yet; wait for a window'

@@ -10,12 +10,13 @@ Source: Sturm et al., "A Benchmark for the Evaluation of RGB-D SLAM Systems", 20
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from da3_ros.export.options import ExportOptions
-from da3_ros.export.scene import ExportScene, StampedPose, distinct, require_world, safe_name
+from da3_ros.export.scene import ExportScene, distinct, require_world, safe_name
 from da3_ros.geometry.rotation import quaternion_xyzw_from_matrix
+from da3_ros.geometry.trajectory import StampedPose
 
 OWNED: tuple[str, ...] = ('tum/base.txt', 'tum/camera_*.txt')
 
@@ -38,16 +39,30 @@ def write(
     require_world(scene)
     paths = _paths(scene)
     for index, (name, poses) in enumerate(paths.items()):
-        lines = [pose_line(p) for p in sorted(poses, key=lambda p: p.stamp_ns)]
-        header = ['# timestamp tx ty tz qx qy qz qw', f'# pose in the {scene.world_text}']
-        text = '\n'.join([*header, *lines]) + '\n'
-        (folder / name).write_text(text, encoding='ascii', newline='\n')
+        in_order = sorted(poses, key=lambda pose: pose.stamp_ns)
+        write_poses(folder / name, in_order, f'pose in the {scene.world_text}')
         progress((index + 1) / len(paths))
     return 0
 
 
-def pose_line(pose: StampedPose) -> str:
-    """Return the line of one pose, without its end."""
+def write_poses(file: Path, poses: Iterable[StampedPose], what: str) -> int:
+    """Write poses in the order of stamps and return their number.
+
+    Args:
+        file: where to.
+        poses: in the order of stamps.
+        what: which pose of what in which frame; ASCII.
+    """
+    count = 0
+    with file.open('w', encoding='ascii', newline='\n') as stream:
+        stream.write(f'# timestamp tx ty tz qx qy qz qw\n# {what}\n')
+        for pose in poses:
+            stream.write(_line(pose) + '\n')
+            count += 1
+    return count
+
+
+def _line(pose: StampedPose) -> str:
     position = pose.world_from_base[:3, 3]
     quaternion_xyzw = quaternion_xyzw_from_matrix(pose.world_from_base[:3, :3])
     numbers = ' '.join(f'{x:.12g}' for x in (*position, *quaternion_xyzw))

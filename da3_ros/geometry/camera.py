@@ -76,8 +76,13 @@ class PinholeCamera:
 
     def resized(self, size: ImageSize) -> PinholeCamera:
         """Return the camera of the same view resampled to `size`, borders on borders."""
-        scale = np.diag([size.width / self.size.width, size.height / self.size.height, 1.0])
-        return PinholeCamera.from_corner_origin(scale @ self.to_corner_origin(), size)
+        scaled = self.K.copy()
+        # Of the distances from the image's corner, half a pixel before the first centre.
+        scaled[:2, 2] += 0.5
+        scaled[0] *= size.width / self.size.width
+        scaled[1] *= size.height / self.size.height
+        scaled[:2, 2] -= 0.5
+        return PinholeCamera(scaled, size)
 
     def cropped(self, left_px: int, top_px: int, size: ImageSize) -> PinholeCamera:
         """Return the camera of the part of `size` whose first pixel is (left_px, top_px)."""

@@ -1,6 +1,6 @@
 """How many metres a unit of predicted depth is, by how near things move between known cameras.
 
-A network that is told camera poses still has to see how long their distances are relative to the
+A network that is given camera poses still has to see how long their distances are relative to the
 scene, and small or fast ones see that badly. Here depth is put to the test: points of one view are
 moved into others by the known poses, in metres, for many metres per unit of depth; where the
 images agree best, depth and poses have one unit. Only this one number is looked for, and nearly
@@ -15,7 +15,7 @@ predicted depth in place of planes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 import math
 
@@ -24,8 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.parallax_spread import GRID, agreement, lowest, part_costs
-from da3_ros.geometry.se3 import invert
+from da3_ros.geometry.se3 import homogeneous, invert
+from da3_ros.geometry.umeyama import clear_spread
 from da3_ros.geometry.unproject import unproject_pixels
 
 Float32Array = NDArray[np.float32]
@@ -121,7 +123,7 @@ class _Views:
     def of(
         images: NDArray[np.uint8],
         depth: NDArray[np.floating],
-        intrinsics: NDArray[np.floating],
+        cameras: Sequence[PinholeCamera],
         camera_from_world: NDArray[np.floating],
     ) -> _Views:
         """Return the views of `metres_by_parallax`, made small enough."""
@@ -130,10 +132,8 @@ class _Views:
         size = (round(width * shrink), round(height * shrink))
         area = cv2.INTER_AREA
         shown = [_comparable(cv2.resize(image, size, interpolation=area)) for image in images]
-        matrices = np.array(intrinsics, np.float64)
-        matrices[:, 0] *= size[0] / width
-        matrices[:, 1] *= size[1] / height
-        matrices[:, :2, 2] -= 0.5
+        shrunk = ImageSize(size[1], size[0])
+        matrices = np.stack([camera.resized(shrunk).K for camera in cameras])
         step = max(1, math.isqrt(size[0] * size[1] // _POINTS))
         v, u = np.mgrid[step // 2 : size[1] : step, step // 2 : size[0] : step].reshape(2, -1)
         uv = np.stack([u, v], axis=-1)
@@ -164,10 +164,42 @@ class _Views:
                 )
 
 
+def metres_between_cameras(
+    images: NDArray[np.uint8],
+    depth: NDArray[np.floating],
+    cameras: Sequence[PinholeCamera],
+    camera_from_world: NDArray[np.floating],
+    predicted: FloatArray,
+    log_guess: float | None = None,
+) -> Parallax | None:
+    """Return how many metres a unit of depth is, for cameras that were predicted, too.
+
+    Args:
+        images: as for `metres_by_parallax`.
+        depth: as there.
+        cameras: as there.
+        camera_from_world: as there.
+        predicted: (N, 3) where the cameras are by the prediction, in the unit of depth.
+        log_guess: as there, where it is known; None to look widely around the ratio of the known
+            distances between the cameras to the predicted ones.
+
+    Returns:
+        None when the cameras stand in one place, known or predicted, or the views do not tell.
+    """
+    known_m = clear_spread(invert(homogeneous(camera_from_world))[:, :3, 3])
+    units = clear_spread(predicted)
+    if known_m == 0 or units == 0:
+        return None
+    around = math.log(known_m / units) if log_guess is None else log_guess
+    return metres_by_parallax(
+        images, depth, cameras, camera_from_world, around, is_vague=log_guess is None
+    )
+
+
 def metres_by_parallax(
     images: NDArray[np.uint8],
     depth: NDArray[np.floating],
-    intrinsics: NDArray[np.floating],
+    cameras: Sequence[PinholeCamera],
     camera_from_world: NDArray[np.floating],
     log_guess: float,
     *,
@@ -179,7 +211,7 @@ def metres_by_parallax(
         images: (N, H, W, 3) RGB.
         depth: (N, H, W) z in any unit, the same for all views; what is not positive and finite is
             left out.
-        intrinsics: (N, 3, 3) in pixels, the first pixel's centre at (0.5, 0.5).
+        cameras: N cameras of the images.
         camera_from_world: (N, 4, 4) known poses, metres.
         log_guess: logarithm of metres per unit to look around, by up to `REACH`.
         is_vague: look as far again on both sides when nothing is found there.
@@ -188,13 +220,13 @@ def metres_by_parallax(
         None when the views do not tell: too close together, too little in common, no texture, or
         no agreement.
     """
-    views = _Views.of(images, depth, intrinsics, camera_from_world)
+    views = _Views.of(images, depth, cameras, camera_from_world)
     found = _around(views, log_guess)
     if found is not None or not is_vague:
         return found
     sides = [_around(views, log_guess + side * 1.5 * REACH) for side in (-1, 1)]
-    said = [side for side in sides if side is not None]
-    return min(said, key=lambda side: side.difference, default=None)
+    answers = [side for side in sides if side is not None]
+    return min(answers, key=lambda side: side.difference, default=None)
 
 
 def _around(views: _Views, log_guess: float) -> Parallax | None:
@@ -234,8 +266,8 @@ def _sigma(views: _Views, found: float) -> float | None:
         part = part_costs(pair.other, pair.value, places, inside, _MOST_DIFFERENCE)
         if part is not None:
             costs.append(part)
-    said = agreement(costs)
-    return None if said is None else said.sigma(len(views.shown))
+    agreed = agreement(costs)
+    return None if agreed is None else agreed.sigma(len(views.shown))
 
 
 def _partners(poses: FloatArray, view: int, px_per_m: float) -> list[int]:

@@ -1,12 +1,12 @@
 """How well a unit of depth that images agree about is known, by how much parts of them disagree.
 
-Many thousand pixels share few causes of error: a camera that stands a little elsewhere than told,
-a shutter that rolls, depth of a wrong shape. Their noise says nothing about these. What does:
+Many thousand pixels share few causes of error: a camera pose that is a little wrong, a shutter
+that rolls, depth of a wrong shape. Their noise says nothing about these. What does:
 
 - Parts of the images look for the unit by themselves. Where depth has the wrong shape, or images
   were taken at other moments than the poses, near parts want another unit than far ones.
 - Across the direction of parallax nothing should be displaced at all. How far parts are displaced
-  there tells how far the told poses are off; along the direction it is as far, and looks like
+  there tells how far the given poses are off; along the direction it is as far, and looks like
   another unit.
 
 Their weights are fitted to pictures with measured depth (stereo, Kinect, HoloLens) and to rendered

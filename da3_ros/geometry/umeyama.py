@@ -7,10 +7,20 @@ from da3_ros.errors import GeometryError
 from da3_ros.geometry.arrays import FloatArray, as_float
 from da3_ros.geometry.sim3 import Sim3
 
+POINT_TOLERANCE = 1e-6
+"""Spread of points that counts as none, as a fraction of how far they are from the origin."""
+
 
 def spread(points: FloatArray) -> float:
     """Return the root mean square distance of points (N, 3) from their middle."""
     return float(np.linalg.norm(points - points.mean(axis=0)) / np.sqrt(len(points)))
+
+
+def clear_spread(points: FloatArray) -> float:
+    """Return the spread of points (N, 3), zero when it is only rounding."""
+    distance = spread(points)
+    reach = float(np.abs(points).max())
+    return distance if distance > POINT_TOLERANCE * max(reach, 1e-3) else 0.0
 
 
 def similarity_from_points(

@@ -1,7 +1,7 @@
 """The public Python API: images in, depth and cameras out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 import logging
 from os import PathLike
 from pathlib import Path
@@ -20,30 +20,41 @@ from da3_ros.inference.network_file import read_network_config
 from da3_ros.inference.out_of_memory import MemoryExceededError, sides_to_try
 from da3_ros.inference.pose_alignment import PoseAlignment
 from da3_ros.inference.postprocess import (
-    Prediction,
     align_to_cameras,
     in_metres,
     pass_cameras_through,
     to_prediction,
 )
-from da3_ros.inference.prediction_export import export_options, readable_path
+from da3_ros.inference.prediction import Prediction, write_prediction
+from da3_ros.inference.prediction_export import ExportPlan, export_options, readable_path
 from da3_ros.inference.preprocess import ImageLike, ProcessedImages, preprocess
 from da3_ros.inference.random_weights import random_network
 from da3_ros.inference.runner import NetworkRunner
-from da3_ros.model.arithmetic import Arithmetic, AttentionKind, Precision, Rounding
+from da3_ros.model.arithmetic import Arithmetic
 from da3_ros.model.build import Network, build_network
 from da3_ros.model.chunks import VIEW_CHUNK
 from da3_ros.model.config import NetworkConfig
+from da3_ros.model.forward import ForwardOptions
 from da3_ros.model.outputs import NetworkOutput
-from da3_ros.model.presets import CAUTIONS, Caution, preset
-from da3_ros.model.single_view import SingleViewNetwork
+from da3_ros.model.presets import CAUTIONS, preset
 from da3_ros.notes import Note
+from da3_ros.options.choices import AttentionKind, Precision, Rounding
+from da3_ros.types import Caution
 
 __all__ = ['DepthAnything3', 'PoseAlignment', 'Prediction']
 
 RANDOM_WEIGHTS = 'random weights'
 
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Computed:
+    """A forward pass and what went into it."""
+
+    output: NetworkOutput
+    processed: ProcessedImages
+    given: GivenCameras
 
 
 class DepthAnything3(NetworkRunner):
@@ -254,7 +265,7 @@ class DepthAnything3(NetworkRunner):
                 images when None.
             process_res: Length of the bounded image side for the network, in pixels; that which
                 the model was trained for when None: 504 for all published ones.
-            process_res_method: See `preprocess.RESIZE_METHODS`.
+            process_res_method: See `options.RESIZE_METHODS`.
             export_dir: Folder to export to; nothing is written when None.
             export_format: Formats joined by '-', see `export.registry.FORMATS`.
             export_feat_layers: Blocks whose features are returned in `aux`, for `feat_vis`.
@@ -280,53 +291,48 @@ class DepthAnything3(NetworkRunner):
             ExportError: Format or options of the export are wrong (said before anything is
                 computed), or the files cannot be written.
         """
-        render = {
-            'render_exts': render_exts,
-            'render_ixts': render_ixts,
-            'render_hw': render_hw,
-        }
-        export: dict[str, Any] = {
-            **{name: value for name, value in render.items() if value is not None},
-            'conf_thresh_percentile': conf_thresh_percentile,
-            'num_max_points': num_max_points,
-            'show_cameras': show_cameras,
-            'feat_vis_fps': feat_vis_fps,
-            'export_kwargs': export_kwargs,
-        }
+        options = ForwardOptions(
+            export_layers=tuple(export_feat_layers or ()),
+            infer_gs=infer_gs,
+            use_ray_pose=use_ray_pose,
+            ref_view_strategy=ref_view_strategy,
+        )
+        plan = None
         if export_dir is not None:
-            _check_export(export_format, export, infer_gs=infer_gs, layers=export_feat_layers)
+            choice = export_options(
+                conf_thresh_percentile=conf_thresh_percentile,
+                num_max_points=num_max_points,
+                show_cameras=show_cameras,
+                feat_vis_fps=feat_vis_fps,
+                render_exts=render_exts,
+                render_ixts=render_ixts,
+                render_hw=render_hw,
+                export_kwargs=export_kwargs,
+            )
+            plan = ExportPlan(Path(export_dir), parse_formats(export_format), choice, overwrite)
+            _check_computed(plan, options)
         if to_metric:
             self._check_metric(has_intrinsics=intrinsics is not None)
-        asked = {'extrinsics': extrinsics, 'intrinsics': intrinsics}
-        options: dict[str, Any] = {
-            'export_feat_layers': export_feat_layers,
-            'infer_gs': infer_gs,
-            'use_ray_pose': use_ray_pose,
-            'ref_view_strategy': ref_view_strategy,
-            'allow_smaller': allow_smaller,
-        }
-        output, processed, given = self._compute(
-            image, asked, process_res, process_res_method, options
+        computed = self._compute(
+            image,
+            extrinsics,
+            intrinsics,
+            self.process_res if process_res is None else process_res,
+            process_res_method,
+            options,
+            allow_smaller=allow_smaller,
         )
         prediction = replace(
-            to_prediction(output, processed.images),
-            placements=processed.placements,
+            self._with_cameras(
+                computed, to_input_scale=align_to_input_ext_scale, to_metric=to_metric
+            ),
             image_paths=tuple(readable_path(item) for item in image),
         )
-        if isinstance(self.model, SingleViewNetwork):
-            prediction = pass_cameras_through(prediction, given)
-            if to_metric:
-                prediction = in_metres(prediction, self.model.config)
-        elif given.extrinsics is not None:
-            unit = 1.0 if output.gaussian_scale is None else float(output.gaussian_scale[0])
-            prediction = align_to_cameras(
-                prediction, given, to_input_scale=align_to_input_ext_scale, gaussian_scale=unit
-            )
         for note in prediction.notes:
             _logger.warning('%s: %s', self.model_name, note)
         prediction = self._with_caution(prediction)
-        if export_dir is not None:
-            prediction.export(export_dir, export_format, overwrite=overwrite, **export)
+        if plan is not None:
+            write_prediction(prediction, plan)
         return prediction
 
     def _with_caution(self, prediction: Prediction) -> Prediction:
@@ -341,30 +347,56 @@ class DepthAnything3(NetworkRunner):
     def _compute(
         self,
         image: Sequence[ImageLike] | NDArray[np.uint8],
-        cameras: Mapping[str, ArrayLike | None],
-        process_res: int | None,
+        extrinsics: ArrayLike | None,
+        intrinsics: ArrayLike | None,
+        side: int,
         method: str,
-        options: dict[str, Any],
-    ) -> tuple[NetworkOutput, ProcessedImages, GivenCameras]:
+        options: ForwardOptions,
+        *,
+        allow_smaller: bool,
+    ) -> _Computed:
         """Run the network, on smaller images when memory runs out and that is allowed."""
-        if process_res is None:
-            process_res = self.process_res
-        for side in sides_to_try(process_res, allow_smaller=options['allow_smaller']):
-            processed = preprocess(image, side, method)
-            given = read_cameras(processed, **cameras)
-            inputs = (processed.pixels(self.device), *given.network_input(self.device))
+        for tried in sides_to_try(side, allow_smaller=allow_smaller):
+            processed = preprocess(image, tried, method)
+            given = read_cameras(processed, extrinsics, intrinsics)
             try:
-                output: NetworkOutput = self(*inputs, **options)
+                output: NetworkOutput = self(
+                    processed.pixels(self.device),
+                    *given.network_input(self.device),
+                    options.export_layers,
+                    options.infer_gs,
+                    options.use_ray_pose,
+                    options.ref_view_strategy,
+                    allow_smaller=allow_smaller,
+                )
                 break
             except MemoryExceededError as error:
                 failure = error.with_traceback(None)
         else:
             raise failure
-        if side != process_res:
-            text = f'memory ran out; images were processed at {side} instead of {process_res} px'
-            note = Note('images_smaller', text, {'side_px': side, 'asked_px': process_res})
+        if tried != side:
+            text = f'memory ran out; images were processed at {tried} instead of {side} px'
+            note = Note('images_smaller', text, {'side_px': tried, 'asked_px': side})
             output = replace(output, notes=(note, *output.notes))
-        return output, processed, given
+        return _Computed(output, processed, given)
+
+    def _with_cameras(
+        self, computed: _Computed, *, to_input_scale: bool, to_metric: bool
+    ) -> Prediction:
+        """Return the prediction with the cameras that were given, in the unit that was asked."""
+        output, processed, given = computed.output, computed.processed, computed.given
+        prediction = replace(
+            to_prediction(output, processed.images), placements=processed.placements
+        )
+        if not self.capabilities.poses:
+            prediction = pass_cameras_through(prediction, given)
+            return in_metres(prediction, self.model.config) if to_metric else prediction
+        if given.extrinsics is None:
+            return prediction
+        unit = 1.0 if output.gaussian_scale is None else float(output.gaussian_scale[0])
+        return align_to_cameras(
+            prediction, given, to_input_scale=to_input_scale, gaussian_scale=unit
+        )
 
     def _check_metric(self, *, has_intrinsics: bool) -> None:
         if not self.capabilities.metric:
@@ -372,25 +404,21 @@ class DepthAnything3(NetworkRunner):
                 f'{self.model_name} knows no metres; use da3metric-large with intrinsics, or '
                 'da3nested-giant-large'
             )
-        if isinstance(self.model, SingleViewNetwork) and not has_intrinsics:
+        if not (self.capabilities.poses or has_intrinsics):
             raise PreprocessError(
                 f'to_metric: {self.model_name} needs intrinsics, the depth of an image depends on '
                 'its focal length; got none'
             )
 
 
-def _check_export(
-    formats: str, options: dict[str, Any], *, infer_gs: bool, layers: Sequence[int] | None
-) -> None:
+def _check_computed(plan: ExportPlan, options: ForwardOptions) -> None:
     """Find mistakes before anything is computed.
 
     Raises:
-        ExportError: A format or an option does not exist, or what a format needs is not computed.
+        ExportError: What a format needs is not computed.
     """
-    names = parse_formats(formats)
-    export_options(**options)
-    needing = [name for name in names if name in GAUSSIAN_FORMATS]
-    if needing and not infer_gs:
+    needing = [name for name in plan.formats if name in GAUSSIAN_FORMATS]
+    if needing and not options.infer_gs:
         raise ExportError(f'{", ".join(needing)}: expected infer_gs=True, got False')
-    if 'feat_vis' in names and not layers:
+    if 'feat_vis' in plan.formats and not options.export_layers:
         raise ExportError('feat_vis: expected export_feat_layers, the blocks to show; got none')

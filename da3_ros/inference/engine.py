@@ -1,7 +1,6 @@
 """The network as the estimator of the stream: windows of camera frames in, geometry out.
 
-This is the boundary between two pixel rules: the network's intrinsics put the centre of the first
-pixel at (0.5, 0.5), everything beyond this module puts it at (0, 0).
+Here cameras pass between two pixel rules, see `pixel_rule`.
 """
 
 from collections.abc import Sequence
@@ -23,23 +22,32 @@ from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.given_cameras import GivenCameras, read_cameras
 from da3_ros.inference.metric import metric_depth
 from da3_ros.inference.parallax_scale import seen_scale
+from da3_ros.inference.pixel_rule import cameras_of, corner_matrices
 from da3_ros.inference.pose_alignment import in_reach
-from da3_ros.inference.postprocess import Prediction, to_prediction
+from da3_ros.inference.postprocess import to_prediction
+from da3_ros.inference.prediction import Prediction
 from da3_ros.inference.preprocess import Placement, ProcessedImages, preprocess
 from da3_ros.inference.scene_gaussians import with_gaussians
 from da3_ros.inference.splat_gsplat import with_renderer
 from da3_ros.model.config import SingleViewConfig
 from da3_ros.model.outputs import NetworkOutput
-from da3_ros.model.presets import Caution
 from da3_ros.model.sky import SKY_SCORE
 from da3_ros.notes import Note, joined
-from da3_ros.types import CameraFrame, KnownPoses, ViewPrediction, Window, WindowPrediction
+from da3_ros.options.network import NETWORK
+from da3_ros.types import (
+    CameraFrame,
+    Caution,
+    KnownPoses,
+    ViewPrediction,
+    Window,
+    WindowPrediction,
+)
 
 _logger = logging.getLogger(__name__)
 
 
 class Da3Estimator:
-    """Depth Anything 3 in the role of `types.Estimator`.
+    """Depth Anything 3 in the roles of `types.NetworkEstimator` and `export.gs_scene.SplatSource`.
 
     All views of a window go through the network together. Views whose processed sizes differ lose
     their margins to a common centre crop; views of equal aspect keep their full field of view
@@ -68,9 +76,9 @@ class Da3Estimator:
         model: DepthAnything3,
         *,
         process_res: int | None = None,
-        process_res_method: str = 'upper_bound_resize',
-        ref_view_strategy: str = 'saddle_balanced',
-        use_ray_pose: bool = False,
+        process_res_method: str = NETWORK.process_res_method,
+        ref_view_strategy: str = NETWORK.ref_view_strategy,
+        use_ray_pose: bool = NETWORK.use_ray_pose,
         conditioning: bool = False,
     ) -> None:
         """Wrap a model.
@@ -79,7 +87,7 @@ class Da3Estimator:
             model: The model, on the device it shall run on.
             process_res: Length of the bounded image side for the network, in pixels; that which
                 the model was trained for when None.
-            process_res_method: See `preprocess.RESIZE_METHODS`.
+            process_res_method: See `options.RESIZE_METHODS`.
             ref_view_strategy: How the window's reference view is chosen.
             use_ray_pose: Take cameras from predicted rays instead of the camera decoder.
             conditioning: Give the network the poses that a window's sets know beforehand.
@@ -90,6 +98,11 @@ class Da3Estimator:
         self._method = process_res_method
         self._strategy = ref_view_strategy
         self._use_ray_pose = use_ray_pose
+
+    @property
+    def device(self) -> str:
+        """Device of the network, as torch names it."""
+        return str(self.model.device)
 
     @property
     def caution(self) -> Caution | None:
@@ -115,8 +128,8 @@ class Da3Estimator:
         """
         frames = window.views
         config = self.model.model.config
-        if isinstance(config, SingleViewConfig):
-            return self._single_views(window, config)
+        if config.any_view is None and config.single_view is not None:
+            return self._single_views(window, config.single_view)
         processed = preprocess([frame.image for frame in frames], self._process_res, self._method)
         known = self._known_cameras(window, processed)
         if known.extrinsics is None:
@@ -185,11 +198,11 @@ class Da3Estimator:
         if poses is None:
             return GivenCameras(None, None)
         calibrations = [frame.calibration for frame in window.views]
-        intrinsics = [camera.to_corner_origin() for camera in calibrations if camera is not None]
+        known = [camera for camera in calibrations if camera is not None]
         return read_cameras(
             processed,
             invert(in_reach(poses)),
-            np.array(intrinsics) if len(intrinsics) == len(calibrations) else None,
+            corner_matrices(known) if len(known) == len(calibrations) else None,
         )
 
 
@@ -227,12 +240,10 @@ def _with_cameras(
     poses: FloatArray,
 ) -> Prediction:
     """Give views their calibrations and poses (N, 4, 4), and metres where there are."""
-    intrinsics = np.stack(
-        [
-            placement.camera(frame.calibration).to_corner_origin()
-            for frame, placement in zip(frames, processed.placements, strict=True)
-            if frame.calibration is not None
-        ]
+    intrinsics = corner_matrices(
+        placement.camera(frame.calibration)
+        for frame, placement in zip(frames, processed.placements, strict=True)
+        if frame.calibration is not None
     ).astype(np.float32)
     extrinsics = invert(poses)[:, :3].astype(np.float32)
     prediction = replace(prediction, extrinsics=extrinsics, intrinsics=intrinsics)
@@ -310,7 +321,6 @@ def _pose(extrinsics: NDArray[np.float32], camera: str) -> FloatArray:
 
 
 def _camera(intrinsics: NDArray[np.float32], size: ImageSize, camera: str) -> PinholeCamera:
-    matrix = intrinsics.astype(np.float64)
-    if not np.isfinite(matrix).all() or not (matrix[(0, 1), (0, 1)] > 0).all():
+    if not np.isfinite(intrinsics).all() or not (intrinsics[(0, 1), (0, 1)] > 0).all():
         raise ModelError(f'camera {camera}: the network predicted no usable focal length')
-    return PinholeCamera.from_corner_origin(matrix, size)
+    return cameras_of(intrinsics[None], size)[0]

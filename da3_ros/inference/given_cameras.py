@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from da3_ros.errors import PreprocessError
+from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.inference.pixel_rule import cameras_of
 from da3_ros.inference.pose_alignment import normalise_extrinsics
 from da3_ros.inference.preprocess import ProcessedImages
 
@@ -26,6 +28,19 @@ class GivenCameras:
     intrinsics: NDArray[np.float32] | None
     """(N, 3, 3) in pixels of the processed images, first pixel centre at (0.5, 0.5); None if
     unknown."""
+
+    def cameras(self, size: ImageSize) -> list[PinholeCamera] | None:
+        """Return the intrinsics by the pixel rule of the rest of the package.
+
+        Args:
+            size: Of the processed images.
+
+        Raises:
+            GeometryError: A K is none.
+        """
+        if self.intrinsics is None:
+            return None
+        return cameras_of(self.intrinsics, size)
 
     def network_input(self, device: torch.device) -> tuple[Tensor | None, Tensor | None]:
         """Return what goes into the network: normalised (1, N, 4, 4), and (1, N, 3, 3)."""

@@ -30,6 +30,7 @@ from da3_ros.errors import CheckpointError, ModelError
 from da3_ros.inference.upstream_config import (
     INHERIT_KEY,
     OBJECT_KEY,
+    Node,
     config_from_published,
     resolve_parents,
 )
@@ -64,7 +65,7 @@ def read_network_config(path: Path) -> NetworkConfig:
         raise CheckpointError(f'{path}: {error}') from error
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path) -> Node:
     """Return the mapping in a YAML or JSON file.
 
     Raises:
@@ -80,15 +81,15 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return content
 
 
-def config_content(config: NetworkConfig) -> dict[str, Any]:
+def config_content(config: NetworkConfig) -> Node:
     """Return what a `config.json` says of a network."""
     if NETWORKS.get(config.name) == config:
         return {'model_name': config.name}
-    kind = next(kind for kind, cls in KINDS.items() if isinstance(config, cls))
+    kind = next(kind for kind, cls in KINDS.items() if type(config) is cls)
     return {'model_name': config.name, 'network': {'kind': kind, **asdict(config)}}
 
 
-def _network(content: Mapping[str, Any], path: Path) -> NetworkConfig:
+def _network(content: Node, path: Path) -> NetworkConfig:
     if 'network' in content:
         network = content['network']
         if not isinstance(network, Mapping):
@@ -111,7 +112,7 @@ def _network(content: Mapping[str, Any], path: Path) -> NetworkConfig:
     return config_from_published(resolved, own_name)
 
 
-def _own_style(content: Mapping[str, Any]) -> NetworkConfig:
+def _own_style(content: Node) -> NetworkConfig:
     kind = content.get('kind')
     if kind not in KINDS:
         raise CheckpointError(f'kind: expected one of {", ".join(KINDS)}, got {kind!r}')

@@ -1,33 +1,30 @@
 """The scale between given cameras and predicted depth, where camera centres cannot tell it.
 
-A network that is told poses answers with cameras at about the distances it was told, so that the
+A network that is given poses answers with cameras at about the distances it was given, so that the
 ratio of both is evidence only as far as centres check one another. On a line they do not: one
 distance is fitted to one, and how long the network saw it relative to depth is unknown. Images
 tell that independently, see `geometry.parallax`.
 """
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from da3_ros.errors import GeometryError
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.parallax import Parallax, metres_by_parallax
+from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.geometry.parallax import Parallax, metres_between_cameras
 from da3_ros.geometry.se3 import homogeneous, invert
+from da3_ros.geometry.umeyama import clear_spread
+from da3_ros.inference.given_cameras import GivenCameras
 from da3_ros.inference.pose_alignment import (
     PoseAlignment,
     align_by_scale,
     align_poses,
-    clear_spread,
     is_line,
 )
-
-if TYPE_CHECKING:
-    from da3_ros.inference.given_cameras import GivenCameras
-    from da3_ros.inference.postprocess import Prediction
+from da3_ros.inference.prediction import Prediction
 
 FREEDOM = 0.01
 """Second extent of given centres, as a fraction of the first, from which they check one another:
@@ -39,7 +36,7 @@ _UNMEASURED = 'depth stays in the unit of the network'
 def align(prediction: Prediction, given: GivenCameras) -> tuple[PoseAlignment, tuple[str, ...]]:
     """Lay given cameras over predicted ones, with the best evidence of the scale that there is.
 
-    With enough freedom this is `align_poses`, as the published API does it. Without (one or two
+    With enough freedom this is `align_poses`, as the upstream API does it. Without (one or two
     views, or places; a line, see `FREEDOM`; centres which no closed form fits) the scale is that
     by parallax, and where images do not tell, `align_poses` again.
 
@@ -53,13 +50,13 @@ def align(prediction: Prediction, given: GivenCameras) -> tuple[PoseAlignment, t
     assert prediction.extrinsics is not None
     assert given.extrinsics is not None
     alignment = align_poses(prediction.extrinsics, given.extrinsics)
-    told, seen = _centres(given.extrinsics), _centres(prediction.extrinsics)
-    is_free = alignment.method in ('umeyama', 'ransac') and not is_line(told, FREEDOM)
+    known, seen = _centres(given.extrinsics), _centres(prediction.extrinsics)
+    is_free = alignment.method in ('umeyama', 'ransac') and not is_line(known, FREEDOM)
     if is_free:
         return alignment, ()
     found = seen_scale(prediction, given)
     if found is None:
-        return alignment, (_unmeasured(told, seen),)
+        return alignment, (_unmeasured(known, seen),)
     measured = align_by_scale(
         prediction.extrinsics, given.extrinsics, math.exp(-found.log_metres), found.sigma
     )
@@ -85,19 +82,23 @@ def seen_scale(prediction: Prediction, given: GivenCameras) -> Parallax | None:
         None where cameras stand still, or are not known, or images do not tell.
     """
     poses, predicted = given.extrinsics, prediction.extrinsics
-    intrinsics = prediction.intrinsics if given.intrinsics is None else given.intrinsics
+    cameras = _cameras(prediction, given)
     images = prediction.processed_images
-    if poses is None or predicted is None or intrinsics is None or images is None:
-        return None
-    told, seen = clear_spread(_centres(poses)), clear_spread(_centres(predicted))
-    if told == 0 or seen == 0:
+    if poses is None or predicted is None or cameras is None or images is None:
         return None
     depth = prediction.depth
     if prediction.sky is not None:
         depth = np.where(prediction.sky, np.float32(np.nan), depth)
-    return metres_by_parallax(
-        images, depth, intrinsics, poses, math.log(told / seen), is_vague=True
-    )
+    return metres_between_cameras(images, depth, cameras, poses, _centres(predicted))
+
+
+def _cameras(prediction: Prediction, given: GivenCameras) -> list[PinholeCamera] | None:
+    """Return the given intrinsics, else the predicted ones; None where these are unusable."""
+    try:
+        known = given.cameras(ImageSize(*prediction.depth.shape[1:]))
+        return prediction.cameras() if known is None else known
+    except GeometryError:
+        return None
 
 
 def _centres(extrinsics: NDArray[np.float32]) -> FloatArray:
@@ -106,17 +107,17 @@ def _centres(extrinsics: NDArray[np.float32]) -> FloatArray:
     return centres
 
 
-def _unmeasured(told: FloatArray, seen: FloatArray) -> str:
-    if len(told) == 1:
+def _unmeasured(known: FloatArray, seen: FloatArray) -> str:
+    if len(known) == 1:
         return f'one view: nothing tells the scale of its given camera; {_UNMEASURED}'
-    if clear_spread(told) == 0:
+    if clear_spread(known) == 0:
         return f'the given cameras stand in one place: nothing tells the scale; {_UNMEASURED}'
     if clear_spread(seen) == 0:
         return (
             'the network sees the given cameras in one place, where they are not: nothing tells '
             f'the scale; {_UNMEASURED}'
         )
-    who = 'the given cameras stand' if is_line(told, FREEDOM) else 'the network sees the cameras'
+    who = 'the given cameras stand' if is_line(known, FREEDOM) else 'the network sees the cameras'
     return (
         f'{who} on a line, and the images do not tell the scale by parallax: it is fitted to '
         'distances that the network was given, and unsure'

@@ -14,7 +14,7 @@ from da3_ros.geometry.robust import ransac_similarity
 from da3_ros.geometry.rotation import nearest_rotation
 from da3_ros.geometry.se3 import homogeneous, invert
 from da3_ros.geometry.sim3 import Sim3
-from da3_ros.geometry.umeyama import similarity_from_points, spread
+from da3_ros.geometry.umeyama import clear_spread, similarity_from_points
 
 AlignmentMethod = Literal[
     'umeyama', 'ransac', 'parallax', 'orientations', 'orientations_unit_scale'
@@ -24,9 +24,6 @@ RANSAC_MIN_VIEWS = 10
 MIN_MEDIAN_DISTANCE = 0.1
 LINE_TOLERANCE = 1e-4
 """Cameras count as standing on a line when their second extent is this fraction of the first."""
-
-POINT_TOLERANCE = 1e-6
-"""Cameras count as standing in one place when their extent is this fraction of the distances."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -203,10 +200,3 @@ def _with_orientations(
     sources, targets = world_from_given[:, :3, 3], world_from_predicted[:, :3, 3]
     translation = targets.mean(axis=0) - scale * (rotation @ sources.mean(axis=0))
     return Sim3(scale, rotation, translation)
-
-
-def clear_spread(points: FloatArray) -> float:
-    """Return the spread of points, zero when it is only rounding."""
-    distance = spread(points)
-    reach = float(np.abs(points).max())
-    return distance if distance > POINT_TOLERANCE * max(reach, 1e-3) else 0.0

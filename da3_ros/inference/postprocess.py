@@ -1,9 +1,6 @@
 """Network output to predictions on the host."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from os import PathLike
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,15 +9,12 @@ import torch
 from torch import Tensor
 
 from da3_ros.errors import ModelError
-from da3_ros.export.registry import ExportReport, export_scene, parse_formats
 from da3_ros.inference.given_cameras import GivenCameras
 from da3_ros.inference.metric import metric_depth
 from da3_ros.inference.parallax_scale import align
 from da3_ros.inference.pose_alignment import PoseAlignment
-from da3_ros.inference.prediction_export import export_options, scene_of, warn_of_assumptions
-from da3_ros.inference.preprocess import Placement
-from da3_ros.inference.splat_gsplat import with_renderer
-from da3_ros.model.config import SingleViewConfig
+from da3_ros.inference.prediction import FloatImages, Prediction
+from da3_ros.model.config import NetworkConfig
 from da3_ros.model.gaussian_adapter import transform_gaussians
 from da3_ros.model.outputs import Gaussians, NetworkOutput
 
@@ -28,115 +22,6 @@ SKY_THRESHOLD = 0.5
 """Score from which `Prediction.sky` says sky, as in the published API. Depth is filled in from a
 lower score on (`model.sky.SKY_SCORE`, 0.3): between the two, pixels carry the depth of the sky
 without being marked."""
-
-FloatImages = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Prediction:
-    """What `DepthAnything3.inference` returns, for N images of one size (H, W)."""
-
-    depth: FloatImages
-    """(N, H, W) z along the optical axis; scene units, metres when `is_metric`."""
-
-    is_metric: bool
-    """Whether depth and camera positions are in metres by the network's own account. With given
-    cameras, and depth brought to their scale, the unit is theirs."""
-
-    sky: NDArray[np.bool_] | None = None
-    """(N, H, W) True where there is sky (score >= 0.5); None when the network does not segment
-    it."""
-
-    conf: FloatImages | None = None
-    """(N, H, W) raw confidence, > 1; None when the network gives none."""
-
-    extrinsics: FloatImages | None = None
-    """(N, 3, 4) camera_from_world, OpenCV axes. The network's when no cameras were given. Else
-    the given ones: untouched, with depth brought to their scale (the default), or moved into the
-    network's world (`align_to_input_ext_scale=False`); the network's own then stand in
-    `alignment.predicted_extrinsics`. A network without cameras passes the given ones through;
-    None when none were given either."""
-
-    intrinsics: FloatImages | None = None
-    """(N, 3, 3) in pixels of (H, W), first pixel centre at (0.5, 0.5); the given ones when
-    cameras were given with intrinsics, or the network has none of its own; else None."""
-
-    processed_images: NDArray[np.uint8] | None = None
-    """(N, H, W, 3) uint8 RGB, the pixels the network saw, exactly. (The published code recovers
-    them from floats and truncates, so that its values may be one level lower.)"""
-
-    gaussians: Gaussians | None = None
-    """Torch tensors of one scene (B = 1) on the model's device, in the world and the unit of
-    `extrinsics`; None unless asked for."""
-
-    aux: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-    """`feat_layer_<i>` -> (N, h, w, C) features of block i, in the order of the images; layers
-    in the order asked for."""
-
-    scale_factor: float | None = None
-    """Metres per network unit, already applied; None unless the network found it."""
-
-    alignment: PoseAlignment | None = None
-    """How given cameras were laid over the predicted ones, what gave the scale (`method`) and how
-    sure it is (`log_scale_sigma`); None when none were given or the network predicts none."""
-
-    notes: tuple[str, ...] = ()
-    """What was done otherwise than asked, what the network could not find, and its caution."""
-
-    placements: tuple[Placement, ...] = ()
-    """Where each processed image lies in its original."""
-
-    image_paths: tuple[str | None, ...] = ()
-    """File of each image; None for one that came as pixels, or that other programs might read
-    otherwise (with a rotation in its EXIF data)."""
-
-    def export(
-        self,
-        export_dir: str | PathLike[str],
-        export_format: str = 'mini_npz-glb',
-        *,
-        save_depth: bool = False,
-        overwrite: bool = False,
-        progress: Callable[[float, str], None] = lambda fraction, stage: None,
-        cancelled: Callable[[], bool] = lambda: False,
-        **options: Any,
-    ) -> ExportReport:
-        """Write the prediction to files; they are complete when this returns, or absent.
-
-        Args:
-            export_dir: Folder of the files; made when missing.
-            export_format: Names of `export.registry.FORMATS` joined by '-'.
-            save_depth: Also write the numbers of depth, confidence and cameras (`mini_npz`).
-            overwrite: Whether files of an earlier export may be replaced.
-            progress: Called with the share done in 0..1 and the format being written.
-            cancelled: Asked between steps; when it says True, nothing is left behind.
-            **options: As `prediction_export.export_options`: `conf_thresh_percentile`,
-                `num_max_points`, `show_cameras`, `feat_vis_fps`, `render_exts`, `render_ixts`,
-                `render_hw`, `export_kwargs`.
-
-        Returns:
-            The files, and how many views and points are in them.
-
-        Raises:
-            ExportError: An unknown format or option, something missing in the prediction that a
-                format needs, a file in the way, or a folder that cannot be written.
-            ExportCancelledError: `cancelled` said so.
-        """
-        formats = parse_formats(f'{export_format}-mini_npz' if save_depth else export_format)
-        scene = scene_of(self)
-        warn_of_assumptions(scene, formats)
-        choice = export_options(**options)
-        if 'gs_video' in formats:
-            choice = with_renderer(choice)
-        return export_scene(
-            scene,
-            '-'.join(formats),
-            Path(export_dir),
-            overwrite=overwrite,
-            options=choice,
-            progress=progress,
-            cancelled=cancelled,
-        )
 
 
 def to_prediction(output: NetworkOutput, images: NDArray[np.uint8]) -> Prediction:
@@ -225,11 +110,13 @@ def pass_cameras_through(prediction: Prediction, given: GivenCameras) -> Predict
     )
 
 
-def in_metres(prediction: Prediction, config: SingleViewConfig) -> Prediction:
+def in_metres(prediction: Prediction, config: NetworkConfig) -> Prediction:
     """Return the prediction of the metric single-view network in metres, by its intrinsics."""
     assert prediction.intrinsics is not None
-    assert config.canonical_focal_px is not None
-    depth = metric_depth(prediction.depth, prediction.intrinsics, config.canonical_focal_px)
+    assert config.single_view is not None
+    focal_px = config.single_view.canonical_focal_px
+    assert focal_px is not None
+    depth = metric_depth(prediction.depth, prediction.intrinsics, focal_px)
     return replace(prediction, depth=depth, is_metric=True)
 
 

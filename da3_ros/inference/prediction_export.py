@@ -1,34 +1,28 @@
-"""Predictions as scenes that can be exported, and export options under their API names."""
+"""Export options under the names of the Python API, and what is assumed of images."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 import logging
 import math
 from os import PathLike
-from os.path import commonpath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
 from da3_ros.errors import ExportError
-from da3_ros.export.gaussians import GaussianCloud
-from da3_ros.export.gs_options import GsPlyOptions, GsVideoOptions
-from da3_ros.export.options import ExportOptions, GlbOptions
+from da3_ros.export.gs_options import GsVideoOptions
+from da3_ros.export.options import ExportOptions
 from da3_ros.export.registry import FORMATS
-from da3_ros.export.scene import ExportScene, OriginalImage, StillImages
-from da3_ros.export.splat_types import posed_cameras
+from da3_ros.export.scene import ExportScene
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.geometry.se3 import invert, nearest_rigid
-from da3_ros.types import PosedView, ViewId
-
-if TYPE_CHECKING:
-    from da3_ros.inference.postprocess import Prediction
-    from da3_ros.inference.preprocess import Placement
+from da3_ros.inference.pixel_rule import posed_cameras
+from da3_ros.options.export import CONTENT, GLB, RESULTS, GlbOptions, GsPlyOptions
+from da3_ros.options.table import Entrance, defaults_at, specs_of
 
 ASSUMED_FIELD_OF_VIEW_DEG = 60.0
 """Horizontal field of view of images whose intrinsics nobody knows, where points are asked for."""
@@ -36,15 +30,10 @@ ASSUMED_FIELD_OF_VIEW_DEG = 60.0
 NEED_CAMERAS = ('glb', 'ply', 'colmap')
 """Formats of points in space."""
 
-GLB_LEAST_CONFIDENCE = 1.05
-"""Default of `conf_thresh` in the Python API, as in the published one."""
-
-_CAMERA = 'image'
-_NS_PER_S = 1_000_000_000
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = 1
 
-_POINTS = {'conf_thresh_percentile': 'confidence_percentile', 'num_max_points': 'max_points'}
+_POINTS = {name: name for name in ('conf_thresh_percentile', 'num_max_points')}
 _SHARED: dict[str, dict[str, str]] = {
     'glb': _POINTS,
     'ply': _POINTS,
@@ -57,18 +46,35 @@ _SHARED: dict[str, dict[str, str]] = {
 _OWN: dict[str, type] = {'glb': GlbOptions, 'gs_ply': GsPlyOptions, 'gs_video': GsVideoOptions}
 """Format to the dataclass in the field of `ExportOptions` with the format's name."""
 
-_ALIASES = {'gs_views_interval': 'views_interval'}
-"""Official names of options that are fields under another one."""
+_ALIASES = {
+    alias: spec.name
+    for group in _OWN.values()
+    for spec in specs_of(group, Entrance.PREDICTION)
+    for alias in spec.aliases
+}
+"""Other names of options to their own."""
 
 _logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ExportPlan:
+    """Which files are to be written of a prediction."""
+
+    folder: Path
+    formats: tuple[str, ...]
+    """Names of `export.registry.FORMATS`."""
+    options: ExportOptions
+    overwrite: bool = RESULTS.overwrite
+    """Whether files of an earlier export may be replaced."""
+
+
 def export_options(
     *,
-    conf_thresh_percentile: float = 40.0,
-    num_max_points: int = 1_000_000,
-    show_cameras: bool = True,
-    feat_vis_fps: int = 15,
+    conf_thresh_percentile: float = CONTENT.conf_thresh_percentile,
+    num_max_points: int = CONTENT.num_max_points,
+    show_cameras: bool = GLB.show_cameras,
+    feat_vis_fps: int = CONTENT.feat_vis_fps,
     render_exts: ArrayLike | None = None,
     render_ixts: ArrayLike | None = None,
     render_hw: tuple[int, int] | None = None,
@@ -92,14 +98,10 @@ def export_options(
     """
     try:
         options = ExportOptions(
-            confidence_percentile=conf_thresh_percentile,
-            max_points=num_max_points,
+            conf_thresh_percentile=conf_thresh_percentile,
+            num_max_points=num_max_points,
             feat_vis_fps=feat_vis_fps,
-            glb=GlbOptions(
-                conf_thresh=GLB_LEAST_CONFIDENCE,
-                show_cameras=show_cameras,
-                export_depth_vis=True,
-            ),
+            glb=replace(defaults_at(GlbOptions, Entrance.PREDICTION), show_cameras=show_cameras),
             gs_video=_video_options(render_exts, render_ixts, render_hw),
         )
         changes = {
@@ -162,6 +164,8 @@ def _changes(options: ExportOptions, name: str, values: dict[str, Any]) -> dict[
             f'export_kwargs of {name}: no option {", ".join(map(repr, unknown))}; expected '
             f'{", ".join(known) or "none"}'
         )
+    for alias in values.keys() & _ALIASES:
+        _logger.info('export_kwargs of %s: %s is another name of %s', name, alias, _ALIASES[alias])
     own = {_ALIASES.get(key, key): value for key, value in values.items() if key not in shared}
     result: dict[str, object] = {shared[k]: v for k, v in values.items() if k in shared}
     if own:
@@ -169,45 +173,11 @@ def _changes(options: ExportOptions, name: str, values: dict[str, Any]) -> dict[
     return result
 
 
-def scene_of(prediction: Prediction) -> ExportScene:
-    """Return the views of a prediction.
-
-    A network that predicts no intrinsics has those of a common lens assumed for points, see
-    `ASSUMED_FIELD_OF_VIEW_DEG`.
-
-    Raises:
-        ExportError: The prediction does not hold the processed images.
-    """
-    images = prediction.processed_images
-    if images is None:
-        raise ExportError('expected a prediction with processed_images, got one without')
-    cameras = _cameras(prediction)
-    poses = [np.eye(4)] * len(cameras)
-    if prediction.extrinsics is not None:
-        # Exactly rigid, whatever was given or rounded.
-        poses = [invert(nearest_rigid(extrinsics)) for extrinsics in prediction.extrinsics]
-    views = tuple(
-        PosedView(
-            id=ViewId(_CAMERA, index * _NS_PER_S, ''),
-            depth=prediction.depth[index],
-            image=images[index],
-            camera=camera,
-            is_calibrated=False,
-            world_from_camera=pose,
-            confidence=None if prediction.conf is None else prediction.conf[index],
-            sky=None if prediction.sky is None else prediction.sky[index],
-        )
-        for index, (camera, pose) in enumerate(zip(cameras, poses, strict=True))
-    )
-    stills = StillImages(
-        has_intrinsics=prediction.intrinsics is not None,
-        has_poses=prediction.extrinsics is not None,
-        originals=_originals(prediction, cameras),
-        features=prediction.aux,
-    )
-    return ExportScene(
-        views, prediction.is_metric, stills=stills, gaussians=gaussian_cloud(prediction)
-    )
+def assumed_camera(size: ImageSize) -> PinholeCamera:
+    """Return the camera that an image is taken for whose intrinsics nobody knows."""
+    focal = size.width / 2 / math.tan(math.radians(ASSUMED_FIELD_OF_VIEW_DEG) / 2)
+    centre = (size.width - 1) / 2, (size.height - 1) / 2
+    return PinholeCamera.from_focal(focal, focal, *centre, size)
 
 
 def warn_of_assumptions(scene: ExportScene, formats: Sequence[str]) -> None:
@@ -232,69 +202,3 @@ def readable_path(image: object) -> str | None:
     with Image.open(image) as opened:
         orientation = opened.getexif().get(_EXIF_ORIENTATION, _UPRIGHT)
     return str(image) if orientation == _UPRIGHT else None
-
-
-def _cameras(prediction: Prediction) -> list[PinholeCamera]:
-    count, height, width = prediction.depth.shape
-    size = ImageSize(height, width)
-    if prediction.intrinsics is not None:
-        return [PinholeCamera.from_corner_origin(K, size) for K in prediction.intrinsics]
-    focal = width / 2 / math.tan(math.radians(ASSUMED_FIELD_OF_VIEW_DEG) / 2)
-    centre = (width - 1) / 2, (height - 1) / 2
-    return [PinholeCamera.from_focal(focal, focal, *centre, size)] * count
-
-
-def _originals(
-    prediction: Prediction, cameras: Sequence[PinholeCamera]
-) -> tuple[OriginalImage, ...] | None:
-    paths = [name for name in prediction.image_paths if name is not None]
-    if not paths or len(paths) != len(prediction.placements):
-        return None
-    names = _relative_names(paths)
-    return tuple(
-        _original(name, placement, camera)
-        for name, placement, camera in zip(names, prediction.placements, cameras, strict=True)
-    )
-
-
-def _relative_names(paths: Sequence[str]) -> list[str]:
-    """Return base names; paths from the folder they share when two base names are equal."""
-    names = [Path(name).name for name in paths]
-    if len(set(names)) == len(names):
-        return names
-    absolute = [Path.cwd() / name for name in paths]
-    root = Path(commonpath([name.parent for name in absolute]))
-    return [name.relative_to(root).as_posix() for name in absolute]
-
-
-def _original(name: str, placement: Placement, camera: PinholeCamera) -> OriginalImage:
-    """Undo crop and resize for the intrinsics of a view."""
-    whole = camera.to_corner_origin()
-    whole[:2, 2] += (placement.left_px, placement.top_px)
-    at_view = PinholeCamera.from_corner_origin(whole, placement.resized)
-    return OriginalImage(
-        name,
-        placement.resized,
-        placement.left_px,
-        placement.top_px,
-        at_view.resized(placement.original),
-    )
-
-
-def gaussian_cloud(prediction: Prediction) -> GaussianCloud | None:
-    """Return the Gaussians of a prediction on the host, None when it has none."""
-    found = prediction.gaussians
-    if found is None:
-        return None
-    means, scales, rotations, harmonics, opacities = (
-        tensor[0].detach().float().cpu().numpy()
-        for tensor in (
-            found.means,
-            found.scales,
-            found.rotations,
-            found.harmonics,
-            found.opacities,
-        )
-    )
-    count, height, width = prediction.depth.shape
-    return GaussianCloud(means, scales, rotations, harmonics, opacities, (count, height, width))

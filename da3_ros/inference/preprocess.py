@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -25,11 +25,8 @@ from da3_ros.errors import PreprocessError
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.resample import PixelMap
 from da3_ros.model.config import PATCH_SIZE
-
-ResizeMethod = Literal[
-    'upper_bound_resize', 'upper_bound_crop', 'lower_bound_resize', 'lower_bound_crop'
-]
-RESIZE_METHODS: tuple[str, ...] = get_args(ResizeMethod)
+from da3_ros.options.choices import RESIZE_METHODS
+from da3_ros.options.network import NETWORK
 
 ImageLike: TypeAlias = NDArray[np.uint8] | Image.Image | str | PathLike[str]
 
@@ -112,15 +109,15 @@ def normalise(images: Tensor) -> Tensor:
 
 def preprocess(
     images: Sequence[ImageLike] | NDArray[np.uint8],
-    process_res: int = 504,
-    method: str = 'upper_bound_resize',
+    process_res: int,
+    method: str = NETWORK.process_res_method,
 ) -> ProcessedImages:
     """Bring images to one size that the network takes.
 
     Args:
         images: One or more images: uint8 RGB arrays (H, W, 3), PIL images, or paths.
         process_res: Wanted length of the bounded side, in pixels.
-        method: One of `RESIZE_METHODS`.
+        method: One of `options.RESIZE_METHODS`.
 
     Returns:
         Images of equal size.

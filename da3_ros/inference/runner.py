@@ -16,28 +16,17 @@ from da3_ros.inference.out_of_memory import (
     memory_message,
 )
 from da3_ros.inference.tf32 import float32_products
-from da3_ros.model.arithmetic import Arithmetic, Precision, apply_arithmetic
+from da3_ros.model.arithmetic import Arithmetic, apply_arithmetic
 from da3_ros.model.build import Network
 from da3_ros.model.capabilities import Capabilities, capabilities
+from da3_ros.model.forward import ForwardOptions
 from da3_ros.model.memory_estimate import MemoryEstimate, estimate_memory
-from da3_ros.model.nested import NestedNetwork
 from da3_ros.model.outputs import NetworkOutput
 from da3_ros.model.ray_pose import RaySampler
 from da3_ros.model.sampling import PixelSampler
-from da3_ros.model.single_view import SingleViewNetwork
 from da3_ros.notes import Note
-
-UNUSED_INTRINSICS = Note(
-    'intrinsics_unused',
-    'intrinsics were given without extrinsics: the network takes no intrinsics alone, so they '
-    'were not used',
-)
-UNUSED_CAMERAS = Note(
-    'cameras_unused',
-    'this network sees each image alone: the given extrinsics were not used, and depth was not '
-    'brought to their scale',
-)
-NO_RAYS = Note('rays_unused', 'this network predicts no cameras: use_ray_pose has no effect')
+from da3_ros.options.choices import Precision
+from da3_ros.options.network import NETWORK, PREDICTION
 
 _logger = logging.getLogger(__name__)
 
@@ -111,7 +100,7 @@ class NetworkRunner(nn.Module):
         return self.model.config.process_res
 
     def estimate_memory(
-        self, views: int, image_size: tuple[int, int], *, infer_gs: bool = False
+        self, views: int, image_size: tuple[int, int], *, infer_gs: bool = PREDICTION.infer_gs
     ) -> MemoryEstimate:
         """Estimate what a forward pass takes beside the weights.
 
@@ -129,7 +118,9 @@ class NetworkRunner(nn.Module):
             gaussians=infer_gs,
         )
 
-    def views_that_fit(self, image_size: tuple[int, int], *, infer_gs: bool = False) -> int | None:
+    def views_that_fit(
+        self, image_size: tuple[int, int], *, infer_gs: bool = PREDICTION.infer_gs
+    ) -> int | None:
         """Return how many views of a size fit into the memory that is free now.
 
         Args:
@@ -152,13 +143,13 @@ class NetworkRunner(nn.Module):
         extrinsics: Tensor | None = None,
         intrinsics: Tensor | None = None,
         export_feat_layers: Sequence[int] | None = None,
-        infer_gs: bool = False,
-        use_ray_pose: bool = False,
-        ref_view_strategy: str = 'saddle_balanced',
+        infer_gs: bool = PREDICTION.infer_gs,
+        use_ray_pose: bool = NETWORK.use_ray_pose,
+        ref_view_strategy: str = NETWORK.ref_view_strategy,
         *,
         ray_sampler: RaySampler | None = None,
         pixel_sampler: PixelSampler | None = None,
-        allow_smaller: bool = False,
+        allow_smaller: bool = PREDICTION.allow_smaller,
     ) -> NetworkOutput:
         """Run the network on preprocessed images.
 
@@ -185,41 +176,34 @@ class NetworkRunner(nn.Module):
                 network without them.
             MemoryExceededError: Memory ran out; tells how much was needed and available.
         """
-        notes = self._unused(extrinsics is not None, intrinsics is not None, use_ray_pose)
-        options: dict[str, Any] = {'export_layers': tuple(export_feat_layers or ())}
-        if isinstance(self.model, SingleViewNetwork):
-            if infer_gs:
-                raise ModelError(
-                    f'{self.model_name} predicts no Gaussians; da3-giant and '
-                    'da3nested-giant-large do'
-                )
-            inputs: tuple[Tensor | None, ...] = (image,)
-            options['sampler'] = pixel_sampler
-        else:
-            inputs = (image, extrinsics, intrinsics)
-            options |= {
-                'infer_gs': infer_gs,
-                'use_ray_pose': use_ray_pose,
-                'strategy': ref_view_strategy,
-                'sampler': ray_sampler,
-            }
-        if isinstance(self.model, NestedNetwork):
-            options['pixel_sampler'] = pixel_sampler
-        output, retried = self._within_memory(
-            image, lambda chunk: self.model(*inputs, **options, chunk=chunk), allow_smaller
+        options = ForwardOptions(
+            export_layers=tuple(export_feat_layers or ()),
+            infer_gs=infer_gs,
+            use_ray_pose=use_ray_pose,
+            ref_view_strategy=ref_view_strategy,
+            ray_sampler=ray_sampler,
+            pixel_sampler=pixel_sampler,
         )
-        return replace(output, notes=notes + retried + output.notes)
+
+        def run(chunk: int) -> NetworkOutput:
+            output: NetworkOutput = self.model(
+                image, extrinsics, intrinsics, replace(options, chunk=chunk)
+            )
+            return output
+
+        return self._within_memory(image, run, allow_smaller)
 
     def _within_memory(
         self, image: Tensor, run: Callable[[int], NetworkOutput], allow_smaller: bool
-    ) -> tuple[NetworkOutput, tuple[Note, ...]]:
-        """Return the output for the largest chunk that goes, and a note if it is smaller."""
+    ) -> NetworkOutput:
+        """Return the output for the largest chunk that goes; its notes say if it is smaller."""
         chunk = min(self.view_chunk, image.shape[:2].numel())
         note: tuple[Note, ...] = ()
         while True:
             try:
                 with float32_products(self.device, tf32=self._arithmetic.tf32):
-                    return run(chunk), note
+                    output = run(chunk)
+                return replace(output, notes=note + output.notes)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -236,10 +220,3 @@ class NetworkRunner(nn.Module):
             _logger.warning('%s; trying chunks of %d', message, chunk)
             if self.device.type == 'cuda':
                 torch.cuda.empty_cache()
-
-    def _unused(self, extrinsics: bool, intrinsics: bool, use_ray_pose: bool) -> tuple[Note, ...]:
-        """Return notes on what was given and has no effect."""
-        if not isinstance(self.model, SingleViewNetwork):
-            return (UNUSED_INTRINSICS,) if intrinsics and not extrinsics else ()
-        notes = (UNUSED_CAMERAS,) if extrinsics else ()
-        return (*notes, NO_RAYS) if use_ray_pose else notes

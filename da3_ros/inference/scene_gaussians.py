@@ -9,7 +9,8 @@ from da3_ros.errors import ExportError
 from da3_ros.export.scene import ExportScene
 from da3_ros.geometry.se3 import invert
 from da3_ros.inference.api import DepthAnything3
-from da3_ros.inference.prediction_export import gaussian_cloud
+from da3_ros.inference.pixel_rule import corner_matrices
+from da3_ros.inference.prediction import gaussian_cloud
 from da3_ros.types import PosedView
 
 MAX_VIEWS = 16
@@ -41,7 +42,7 @@ def with_gaussians(
     prediction = model.inference(
         [view.image for view in views],
         np.stack([invert(view.world_from_camera) for view in views]),
-        np.stack([view.camera.to_corner_origin() for view in views]),
+        corner_matrices(view.camera for view in views),
         infer_gs=True,
         process_res=max(views[0].image.shape[:2]),
         allow_smaller=True,

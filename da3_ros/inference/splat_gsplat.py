@@ -24,6 +24,7 @@ from da3_ros.export.splat_render import cpu_backend
 from da3_ros.export.splat_types import PosedCamera, SplatBackend, SplatImage, SplatRenderer
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.se3 import invert
+from da3_ros.inference.pixel_rule import corner_matrices
 
 _ONE_GAUSSIAN = GaussianCloud(
     means=np.array([[0, 0, 1]], np.float32),
@@ -136,7 +137,7 @@ def _render(
         raise ExportError('gsplat renders cameras without skew only; let the CPU render this one')
     size = cameras[0].camera.size
     camera_from_world = np.stack([invert(camera.world_from_camera) for camera in cameras])
-    matrices = np.stack([camera.camera.to_corner_origin() for camera in cameras])
+    matrices = corner_matrices(camera.camera for camera in cameras)
     with torch.no_grad():
         colours, alphas, _ = rasterize(
             **gaussians,

@@ -36,8 +36,12 @@ BACKBONES: dict[str, tuple[int, int, int, FeedForward]] = {
 }
 """Channels, blocks, heads and kind of feed-forward layer by the published name."""
 
+Node = Mapping[str, Any]
+"""Part of a file: names to anything that YAML knows."""
+Reader = Callable[[Path], Node]
+
 _HEAD = {'patch_size': 14, 'down_ratio': 1}
-HEADS: dict[str, tuple[int, dict[str, Any]]] = {
+HEADS: dict[str, tuple[int, Node]] = {
     'DualDPT': (
         2,
         {
@@ -76,9 +80,6 @@ HEADS: dict[str, tuple[int, dict[str, Any]]] = {
 }
 """Output channels that a head's class takes by default, and arguments with one supported value,
 their default, which may be spelled out."""
-
-Node = Mapping[str, Any]
-Reader = Callable[[Path], dict[str, Any]]
 
 
 class _Entries:
@@ -138,7 +139,7 @@ def resolve_parents(node: Any, folder: Path, read: Reader, depth: int = 0) -> An
         return node
     own = {key: value for key, value in node.items() if key != INHERIT_KEY}
     parents = node.get(INHERIT_KEY) or []
-    merged: dict[str, Any] = {}
+    merged: Node = {}
     for parent in [parents] if isinstance(parents, str) else parents:
         if depth >= MAX_PARENTS:
             raise CheckpointError(f'{INHERIT_KEY}: more than {MAX_PARENTS} parents in a row')
@@ -147,10 +148,10 @@ def resolve_parents(node: Any, folder: Path, read: Reader, depth: int = 0) -> An
     return _merge(merged, own)
 
 
-def _parent(name: Any, folder: Path, read: Reader, depth: int) -> dict[str, Any]:
+def _parent(name: Any, folder: Path, read: Reader, depth: int) -> Node:
     if isinstance(name, str) and ('/' in name or name.endswith(('.yaml', '.yml', '.json'))):
         path = folder / name
-        resolved: dict[str, Any] = resolve_parents(read(path), path.parent, read, depth)
+        resolved: Node = resolve_parents(read(path), path.parent, read, depth)
         return resolved
     preset = name.split('.')[-1] if isinstance(name, str) else None
     if preset not in PRESETS:
@@ -160,7 +161,7 @@ def _parent(name: Any, folder: Path, read: Reader, depth: int) -> dict[str, Any]
     return published_from_config(PRESETS[preset])
 
 
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(below: Node, above: Node) -> Node:
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
@@ -184,10 +185,10 @@ def config_from_published(node: Node, name: str) -> NetworkConfig:
     class_name = described.get('name') if isinstance(described, Mapping) else None
     if class_name == 'NestedDepthAnything3Net':
         top = _Entries(node, 'network', class_name)
-        any_view = _network(top.take('anyview'), 'anyview', 'da3-giant')
-        metric = _network(top.take('metric'), 'metric', 'da3metric-large')
+        any_view = _network(top.take('anyview'), 'anyview', 'da3-giant').any_view
+        metric = _network(top.take('metric'), 'metric', 'da3metric-large').single_view
         top.end()
-        if not isinstance(any_view, AnyViewConfig) or not isinstance(metric, SingleViewConfig):
+        if any_view is None or metric is None:
             raise CheckpointError('expected anyview with, and metric without, camera parts')
         return NestedConfig(name, any_view, metric)
     return _network(node, 'network', name)
@@ -296,18 +297,59 @@ def _real(value: Any, where: str) -> float:
         raise CheckpointError(f'{where}: expected a number, got {value!r}') from error
 
 
-def published_from_config(config: NetworkConfig) -> dict[str, Any]:
+def published_from_config(config: NetworkConfig) -> Node:
     """Return a configuration of a published backbone in the published style."""
-    if isinstance(config, NestedConfig):
-        return {
-            **_object('NestedDepthAnything3Net'),
-            'anyview': published_from_config(config.any_view),
-            'metric': published_from_config(config.metric),
-        }
-    backbone = config.backbone
+    any_view, single_view = config.any_view, config.single_view
+    if single_view is None:
+        assert any_view is not None
+        return _published_any_view(any_view)
+    if any_view is None:
+        return _published_single_view(single_view)
+    return {
+        **_object('NestedDepthAnything3Net'),
+        'anyview': _published_any_view(any_view),
+        'metric': _published_single_view(single_view),
+    }
+
+
+def _published_single_view(config: SingleViewConfig) -> Node:
+    head = _head('DPT', config.backbone.feature_dim, 1, config.head)
+    return {**_published_backbone(config.backbone), 'head': head}
+
+
+def _published_any_view(config: AnyViewConfig) -> Node:
+    backbone, gaussian = config.backbone, config.gaussian
+    dim = backbone.feature_dim
+    node = {
+        **_published_backbone(backbone),
+        'head': _head('DualDPT', dim, 2, config.head),
+        'cam_enc': {
+            **_object('CameraEnc'),
+            'dim_out': backbone.embed_dim,
+            'trunk_depth': config.camera.trunk_depth,
+            'num_heads': config.camera.num_heads,
+        },
+        'cam_dec': {**_object('CameraDec'), 'dim_in': dim},
+    }
+    if gaussian is None:
+        return node
+    return {
+        **node,
+        'gs_head': _head('GSDPT', dim, gaussian.raw_channels + 1, gaussian.pyramid),
+        'gs_adapter': {
+            **_object('GaussianAdapter'),
+            'sh_degree': gaussian.sh_degree,
+            'pred_offset_depth': True,
+            'gaussian_scale_min': gaussian.scale_min,
+            'gaussian_scale_max': gaussian.scale_max,
+        },
+    }
+
+
+def _published_backbone(backbone: BackboneConfig) -> Node:
     size = (backbone.embed_dim, backbone.depth, backbone.num_heads, backbone.feed_forward)
     start = backbone.alt_start if backbone.sees_other_views else -1
-    node = {
+    return {
         **_object('DepthAnything3Net'),
         'net': {
             **_object('DinoV2'),
@@ -317,35 +359,13 @@ def published_from_config(config: NetworkConfig) -> dict[str, Any]:
             'cat_token': backbone.sees_other_views,
         },
     }
-    dim = backbone.feature_dim
-    if isinstance(config, SingleViewConfig):
-        return {**node, 'head': _head('DPT', dim, 1, config.head)}
-    node['head'] = _head('DualDPT', dim, 2, config.head)
-    node['cam_enc'] = {
-        **_object('CameraEnc'),
-        'dim_out': backbone.embed_dim,
-        'trunk_depth': config.camera.trunk_depth,
-        'num_heads': config.camera.num_heads,
-    }
-    node['cam_dec'] = {**_object('CameraDec'), 'dim_in': dim}
-    if config.gaussian is not None:
-        gaussian = config.gaussian
-        node['gs_head'] = _head('GSDPT', dim, gaussian.raw_channels + 1, gaussian.pyramid)
-        node['gs_adapter'] = {
-            **_object('GaussianAdapter'),
-            'sh_degree': gaussian.sh_degree,
-            'pred_offset_depth': True,
-            'gaussian_scale_min': gaussian.scale_min,
-            'gaussian_scale_max': gaussian.scale_max,
-        }
-    return node
 
 
-def _object(name: str) -> dict[str, Any]:
+def _object(name: str) -> Node:
     return {OBJECT_KEY: {'name': name}}
 
 
-def _head(name: str, dim_in: int, output_dim: int, widths: PyramidConfig) -> dict[str, Any]:
+def _head(name: str, dim_in: int, output_dim: int, widths: PyramidConfig) -> Node:
     return {
         **_object(name),
         'dim_in': dim_in,

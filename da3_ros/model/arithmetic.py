@@ -13,7 +13,6 @@ chosen, which can change that choice.
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +21,15 @@ from torch.nn import functional
 from da3_ros.errors import ModelError
 from da3_ros.model.layers import Attention
 from da3_ros.model.vit import VisionTransformer
-
-Precision = Literal['auto', 'fp32', 'bf16', 'fp16']
-Rounding = Literal['exact', 'reference']
-AttentionKind = Literal['auto', 'sdpa', 'xformers']
+from da3_ros.options.choices import (
+    ATTENTIONS,
+    PRECISIONS,
+    ROUNDINGS,
+    AttentionKind,
+    Precision,
+    Rounding,
+)
+from da3_ros.options.network import ARITHMETIC, NETWORK
 
 _DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 _NATIVE_BF16 = 8
@@ -36,31 +40,31 @@ _NATIVE_BF16 = 8
 class Arithmetic:
     """What a user may choose."""
 
-    precision: Precision = 'auto'
+    precision: Precision = NETWORK.precision
     """Format of the backbone's matrices. `auto`: on CUDA bf16 where the device has units for it,
     else fp16; fp32 everywhere else."""
 
-    rounding: Rounding = 'exact'
+    rounding: Rounding = ARITHMETIC.rounding
     """`exact` keeps rotary angles and reference similarities in float32: nearest to the float32
     network, and the reference view does not depend on the precision. `reference` rounds them to
     the 16-bit format as the published code does on CUDA. No difference in fp32."""
 
-    attention: AttentionKind = 'auto'
+    attention: AttentionKind = NETWORK.attention
     """Kernel of attention. `auto` is torch's own: it has the flash and memory-efficient kernels
     of xformers, on every device and without a further dependency."""
 
-    tf32: bool = False
+    tf32: bool = ARITHMETIC.tf32
     """Let CUDA round the factors of float32 products to 10 bits, as torch's default for
     convolutions does: faster heads, no longer float32. Nothing elsewhere."""
 
     def __post_init__(self) -> None:
         """Check the choices."""
-        for name, kinds in (
-            ('precision', Precision),
-            ('rounding', Rounding),
-            ('attention', AttentionKind),
+        for name, known in (
+            ('precision', PRECISIONS),
+            ('rounding', ROUNDINGS),
+            ('attention', ATTENTIONS),
         ):
-            value, known = getattr(self, name), get_args(kinds)
+            value = getattr(self, name)
             if value not in known:
                 raise ModelError(f'{name}: expected one of {", ".join(known)}, got {value!r}')
 

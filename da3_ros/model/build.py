@@ -1,6 +1,7 @@
 """Networks from their configurations."""
 
-from typing import TypeAlias, overload
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, overload
 
 import torch
 
@@ -10,7 +11,15 @@ from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.single_view import SingleViewNetwork
 
 Network: TypeAlias = AnyViewNetwork | SingleViewNetwork | NestedNetwork
-"""Any of the three kinds."""
+"""Any of the three kinds. They share one signature, see `forward`, and name their parts,
+themselves among them, as `any_view` and `single_view`."""
+
+_NETWORKS: Mapping[type[NetworkConfig], Callable[[Any], Network]] = {
+    AnyViewConfig: AnyViewNetwork,
+    SingleViewConfig: SingleViewNetwork,
+    NestedConfig: NestedNetwork,
+}
+"""Configuration to the network that it describes."""
 
 
 @overload
@@ -36,19 +45,6 @@ def build_network(config: NetworkConfig, device: str | torch.device = 'meta') ->
     Returns:
         The network.
     """
-    network: Network
     with torch.device(device):
-        if isinstance(config, AnyViewConfig):
-            network = AnyViewNetwork(config)
-        elif isinstance(config, SingleViewConfig):
-            network = SingleViewNetwork(config)
-        else:
-            network = NestedNetwork(config)
+        network = _NETWORKS[type(config)](config)
     return network.requires_grad_(False).eval()
-
-
-def any_view_part(network: Network) -> AnyViewNetwork | None:
-    """Return the network that predicts cameras, None when there is none."""
-    if isinstance(network, NestedNetwork):
-        return network.da3
-    return network if isinstance(network, AnyViewNetwork) else None

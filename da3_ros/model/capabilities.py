@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 
-from da3_ros.model.config import AnyViewConfig, NestedConfig, NetworkConfig
+from da3_ros.model.config import NetworkConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,12 @@ class Capabilities:
 
 def capabilities(config: NetworkConfig) -> Capabilities:
     """Return what a network can do."""
-    if isinstance(config, NestedConfig):
-        gaussians = config.any_view.gaussian is not None
-        return Capabilities(True, True, True, gaussians, sky=True, metric=True)
-    if isinstance(config, AnyViewConfig):
-        gaussians = config.gaussian is not None
-        return Capabilities(True, True, True, gaussians, sky=False, metric=False)
-    metric = config.canonical_focal_px is not None
-    return Capabilities(False, False, False, False, sky=True, metric=metric)
+    any_view, single_view = config.any_view, config.single_view
+    return Capabilities(
+        confidence=any_view is not None,
+        poses=any_view is not None,
+        conditioning=any_view is not None,
+        gaussians=any_view is not None and any_view.gaussian is not None,
+        sky=single_view is not None,
+        metric=single_view is not None and single_view.canonical_focal_px is not None,
+    )

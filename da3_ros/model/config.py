@@ -1,4 +1,9 @@
-"""Typed, frozen descriptions of the networks."""
+"""Typed, frozen descriptions of the networks.
+
+A network consists of an any-view part, a single-view part, or both. Each configuration names its
+parts, itself among them, as `any_view` and `single_view`: what depends on the parts only asks for
+these and not for the kind of the network.
+"""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -183,6 +188,16 @@ class AnyViewConfig:
                 f"encoder's {self.camera.num_heads} heads"
             )
 
+    @property
+    def any_view(self) -> 'AnyViewConfig':
+        """The part that sees all views: the network itself."""
+        return self
+
+    @property
+    def single_view(self) -> None:
+        """The part that sees each view alone: none."""
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class SingleViewConfig:
@@ -207,6 +222,16 @@ class SingleViewConfig:
             raise ModelError(f'{self.name}: canonical_focal_px must be positive, got {focal}')
 
     @property
+    def any_view(self) -> None:
+        """The part that sees all views: none."""
+        return None
+
+    @property
+    def single_view(self) -> 'SingleViewConfig':
+        """The part that sees each view alone: the network itself."""
+        return self
+
+    @property
     def process_res(self) -> int:
         """Image side that it was trained for, in pixels."""
         return PROCESS_RES
@@ -226,6 +251,11 @@ class NestedConfig:
         """Check that the second network is metric."""
         if self.metric.canonical_focal_px is None:
             raise ModelError(f'{self.name}: the metric network needs canonical_focal_px')
+
+    @property
+    def single_view(self) -> SingleViewConfig:
+        """The part that sees each view alone: the metric network."""
+        return self.metric
 
     @property
     def process_res(self) -> int:

@@ -26,7 +26,6 @@ from da3_ros.model.config import (
     PATCH_SIZE,
     AnyViewConfig,
     BackboneConfig,
-    NestedConfig,
     NetworkConfig,
     PyramidConfig,
     SingleViewConfig,
@@ -87,20 +86,17 @@ def estimate_memory(
     """
     pixels = image_size[0] * image_size[1]
     at_once = min(views, chunk)
-    if isinstance(config, SingleViewConfig):
-        kept = 3 * pixels + 4 * pixels
-        alone = _single_view(config, pixels, dtype)
-        return MemoryEstimate(kept * WIDE, int(at_once * alone), views)
-    if isinstance(config, NestedConfig):
-        first = estimate_memory(
-            config.any_view, views, image_size, chunk=chunk, dtype=dtype, gaussians=gaussians
-        )
-        alone = at_once * _single_view(config.metric, pixels, dtype)
-        # The results of the first network stay while the second one runs, on its own input.
-        return MemoryEstimate(
-            first.view_bytes + 4 * pixels * WIDE, max(first.chunk_bytes, int(alone)), views
-        )
-    return _any_view(config, views, pixels, at_once, dtype, gaussians)
+    # The input.
+    first = MemoryEstimate(3 * pixels * WIDE, 0, views)
+    if config.any_view is not None:
+        first = _any_view(config.any_view, views, pixels, at_once, dtype, gaussians)
+    if config.single_view is None:
+        return first
+    alone = int(at_once * _single_view(config.single_view, pixels, dtype))
+    # The results of a first network stay while the second one runs, on the same input.
+    return MemoryEstimate(
+        first.view_bytes + 4 * pixels * WIDE, max(first.chunk_bytes, alone), views
+    )
 
 
 def _any_view(

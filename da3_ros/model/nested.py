@@ -9,18 +9,16 @@ not influence one another, and a scene on which no scale can be based (hardly an
 keeps its own unit and says so, where the published code fails.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 import math
 
 import torch
 from torch import Tensor, nn
 
-from da3_ros.model.chunks import VIEW_CHUNK
 from da3_ros.model.config import NestedConfig
+from da3_ros.model.forward import DEFAULT_FORWARD, ForwardOptions
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.outputs import NetworkOutput
-from da3_ros.model.ray_pose import RaySampler
 from da3_ros.model.sampling import PixelSampler, SeededPixelSampler, quantile
 from da3_ros.model.single_view import SingleViewNetwork
 from da3_ros.model.sky import FAR_QUANTILE, MIN_PIXELS, SKY_SCORE
@@ -57,50 +55,39 @@ class NestedNetwork(nn.Module):
         self.da3 = AnyViewNetwork(config.any_view)
         self.da3_metric = SingleViewNetwork(config.metric)
 
+    @property
+    def any_view(self) -> AnyViewNetwork:
+        """The part that sees all views."""
+        return self.da3
+
+    @property
+    def single_view(self) -> SingleViewNetwork:
+        """The part that sees each view alone."""
+        return self.da3_metric
+
     def forward(
         self,
         images: Tensor,
         extrinsics: Tensor | None = None,
         intrinsics: Tensor | None = None,
-        *,
-        export_layers: Sequence[int] = (),
-        infer_gs: bool = False,
-        use_ray_pose: bool = False,
-        strategy: str = 'saddle_balanced',
-        sampler: RaySampler | None = None,
-        pixel_sampler: PixelSampler | None = None,
-        chunk: int = VIEW_CHUNK,
+        options: ForwardOptions = DEFAULT_FORWARD,
     ) -> NetworkOutput:
         """Predict metric geometry.
 
         Args:
             images: (B, V, 3, H, W) ImageNet-normalised, sides multiples of 14.
-            extrinsics: As all other arguments for the any-view network, see `AnyViewNetwork`.
+            extrinsics: For the any-view network, see `AnyViewNetwork.forward`.
             intrinsics: See there.
-            export_layers: See there.
-            infer_gs: See there.
-            use_ray_pose: See there.
-            strategy: See there.
-            sampler: See there.
-            pixel_sampler: Random pixels for quantiles; freshly seeded for each when None.
-            chunk: Views computed at once outside the cross-view blocks.
+            options: What else is wanted, of the any-view network where they differ.
 
         Returns:
             Metric geometry, sky score, Gaussians and features.
         """
-        geometry = self.da3(
-            images,
-            extrinsics,
-            intrinsics,
-            export_layers=export_layers,
-            infer_gs=infer_gs,
-            use_ray_pose=use_ray_pose,
-            strategy=strategy,
-            sampler=sampler,
-            chunk=chunk,
-        )
-        metric = self.da3_metric(images, sampler=pixel_sampler, chunk=chunk)
-        return self.combine(geometry, metric, pixel_sampler)
+        pixels = options.pixel_sampler
+        geometry = self.da3(images, extrinsics, intrinsics, options)
+        depth_only = ForwardOptions(chunk=options.chunk, pixel_sampler=pixels)
+        metric = self.da3_metric(images, options=depth_only)
+        return self.combine(geometry, metric, pixels)
 
     def combine(
         self, geometry: NetworkOutput, metric: NetworkOutput, sampler: PixelSampler | None = None

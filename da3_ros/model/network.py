@@ -12,6 +12,7 @@ from da3_ros.model.camera_decoder import CameraDecoder
 from da3_ros.model.camera_encoder import CameraEncoder
 from da3_ros.model.chunks import VIEW_CHUNK, chunks_of
 from da3_ros.model.config import AnyViewConfig
+from da3_ros.model.forward import DEFAULT_FORWARD, ForwardOptions, require_gaussians
 from da3_ros.model.gaussian_adapter import (
     join_gaussians,
     place_gaussians,
@@ -19,12 +20,24 @@ from da3_ros.model.gaussian_adapter import (
 )
 from da3_ros.model.gaussian_head import GaussianHead
 from da3_ros.model.heads import DenseMaps, DualDpt, RayMaps
-from da3_ros.model.outputs import EncodedViews, FusedViews, Gaussians, NetworkOutput
+from da3_ros.model.outputs import (
+    EncodedViews,
+    FusedViews,
+    Gaussians,
+    NetworkOutput,
+    feature_name,
+)
 from da3_ros.model.patch_embed import patch_grid
 from da3_ros.model.pose_encoding import decode_cameras, invert_rigid
 from da3_ros.model.ray_pose import RaySampler, cameras_from_rays
 from da3_ros.notes import Note
+from da3_ros.options.network import NETWORK
 
+UNUSED_INTRINSICS = Note(
+    'intrinsics_unused',
+    'intrinsics were given without extrinsics: the network takes no intrinsics alone, so they '
+    'were not used',
+)
 PREDICTED_INTRINSICS = Note(
     'intrinsics_predicted',
     'extrinsics were given without intrinsics: the network first predicted the intrinsics that '
@@ -58,18 +71,22 @@ class AnyViewNetwork(nn.Module):
         if config.gaussian is not None:
             self.gs_head = GaussianHead(backbone.feature_dim, config.gaussian)
 
+    @property
+    def any_view(self) -> 'AnyViewNetwork':
+        """The part that sees all views: the network itself."""
+        return self
+
+    @property
+    def single_view(self) -> None:
+        """The part that sees each view alone: none."""
+        return None
+
     def forward(
         self,
         images: Tensor,
         extrinsics: Tensor | None = None,
         intrinsics: Tensor | None = None,
-        *,
-        export_layers: Sequence[int] = (),
-        infer_gs: bool = False,
-        use_ray_pose: bool = False,
-        strategy: str = 'saddle_balanced',
-        sampler: RaySampler | None = None,
-        chunk: int = VIEW_CHUNK,
+        options: ForwardOptions = DEFAULT_FORWARD,
     ) -> NetworkOutput:
         """Run all stages.
 
@@ -78,12 +95,7 @@ class AnyViewNetwork(nn.Module):
             extrinsics: (B, V, 4, 4) known camera_from_world; None if unknown.
             intrinsics: (B, V, 3, 3) known intrinsics in pixels. Unused without extrinsics;
                 predicted first when only the extrinsics are known.
-            export_layers: 0-based blocks whose features are wanted.
-            infer_gs: Predict Gaussians too.
-            use_ray_pose: As in `decode`.
-            strategy: As in `fuse`.
-            sampler: As in `decode`.
-            chunk: Views computed at once outside the cross-view blocks.
+            options: What else is wanted.
 
         Returns:
             Everything asked for.
@@ -91,26 +103,26 @@ class AnyViewNetwork(nn.Module):
         Raises:
             ModelError: Shapes, strategy or layers do not fit, or there is no Gaussian head.
         """
-        if infer_gs and self.config.gaussian is None:
-            raise ModelError(
-                f'{self.config.name} predicts no Gaussians; da3-giant and da3nested-giant-large do'
-            )
-        encoded = self.encode(images, export_layers, chunk)
+        require_gaussians(self.config, options)
+        layers, strategy, chunk = options.export_layers, options.ref_view_strategy, options.chunk
+        encoded = self.encode(images, layers, chunk)
         notes: tuple[Note, ...] = ()
-        if extrinsics is not None and intrinsics is None:
+        if extrinsics is None and intrinsics is not None:
+            notes = (UNUSED_INTRINSICS,)
+        elif extrinsics is not None and intrinsics is None:
             # Only the cameras of this first pass are needed, so no dense head runs in it.
             first = self.pose_encoding(self.fuse(encoded, strategy=strategy))
             _, intrinsics = decode_cameras(first, encoded.image_size)
             notes = (PREDICTED_INTRINSICS,)
-        fused = self.fuse(
-            encoded, extrinsics, intrinsics, strategy=strategy, export_layers=export_layers
-        )
+        fused = self.fuse(encoded, extrinsics, intrinsics, strategy=strategy, export_layers=layers)
         # The heads do not need it, and it is as large as one of their eight inputs.
         del encoded
-        output = self.decode(fused, use_ray_pose=use_ray_pose, sampler=sampler, chunk=chunk)
-        aux = {name: output.aux[name] for name in map(feature_name, export_layers)}
+        output = self.decode(
+            fused, use_ray_pose=options.use_ray_pose, sampler=options.ray_sampler, chunk=chunk
+        )
+        aux = {name: output.aux[name] for name in map(feature_name, layers)}
         gaussians = gaussian_scale = None
-        if infer_gs:
+        if options.infer_gs:
             gaussians, gaussian_scale = self.gaussians(
                 fused, images, output, extrinsics, chunk=chunk
             )
@@ -172,7 +184,7 @@ class AnyViewNetwork(nn.Module):
         fused: FusedViews,
         views: Sequence[int] | None = None,
         *,
-        use_ray_pose: bool = False,
+        use_ray_pose: bool = NETWORK.use_ray_pose,
         sampler: RaySampler | None = None,
         chunk: int = VIEW_CHUNK,
     ) -> NetworkOutput:
@@ -361,8 +373,3 @@ def _taken(x: Tensor, rows: Rows) -> Tensor:
     if places == list(range(places[0], places[0] + len(places))):
         return flat[places[0] : places[0] + len(places)]
     return torch.stack([flat[place] for place in places])
-
-
-def feature_name(layer: int) -> str:
-    """Return the name under which a block's features are handed out."""
-    return f'feat_layer_{layer}'

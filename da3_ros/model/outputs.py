@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from da3_ros.notes import Note
 
-ReferenceStrategy = Literal['saddle_balanced', 'saddle_sim_range', 'first', 'middle']
 """How the reference view of a window is chosen."""
 
 
@@ -133,3 +131,8 @@ class NetworkOutput:
         if self.scale_factor is None:
             return torch.zeros(self.depth.shape[0], dtype=torch.bool)
         return self.scale_factor.isfinite()
+
+
+def feature_name(layer: int) -> str:
+    """Return the name under which a block's features are handed out."""
+    return f'feat_layer_{layer}'

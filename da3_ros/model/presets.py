@@ -1,7 +1,5 @@
 """The published networks by name, and the small one that comes with this package."""
 
-from dataclasses import dataclass
-
 from da3_ros.errors import ModelError
 from da3_ros.model.config import (
     AnyViewConfig,
@@ -13,6 +11,7 @@ from da3_ros.model.config import (
     PyramidConfig,
     SingleViewConfig,
 )
+from da3_ros.types import Caution
 
 METRIC_FOCAL_PX = 300.0
 """Focal length for which the metric network's output is in metres."""
@@ -73,16 +72,6 @@ BUNDLED: dict[str, NetworkConfig] = {NANO.name: NANO}
 
 NETWORKS: dict[str, NetworkConfig] = {**PRESETS, **BUNDLED}
 """All that have a short name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Caution:
-    """What whoever looks at the results of a network has to be told."""
-
-    brief: str
-    """For what comes with every window."""
-    text: str
-    """The same with its reason and with what to do."""
 
 
 _NOT_REAL = f'{NANO.name} is a test network, not for real pictures'

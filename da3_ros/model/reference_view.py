@@ -1,14 +1,11 @@
 """Choice of the view that defines the window's frame, and the reordering that follows."""
 
 from collections.abc import Callable
-from typing import get_args
 
 import torch
 from torch import Tensor
 
-from da3_ros.model.outputs import ReferenceStrategy
-
-STRATEGIES: tuple[str, ...] = get_args(ReferenceStrategy)
+from da3_ros.options.choices import REFERENCE_STRATEGIES
 
 MIN_VIEWS_TO_REORDER = 3
 """With fewer views the first one is always the reference."""
@@ -21,7 +18,7 @@ def select_reference(
 
     Args:
         class_tokens: (B, V, C) class tokens of the views.
-        strategy: One of `STRATEGIES`.
+        strategy: One of `REFERENCE_STRATEGIES`.
         rounding: Format in which similarities are formed, see `arithmetic`.
 
     Returns:
@@ -31,7 +28,9 @@ def select_reference(
         ValueError: The strategy is not known.
     """
     if strategy not in _RULES:
-        raise ValueError(f'unknown reference view strategy {strategy!r}, expected {STRATEGIES}')
+        raise ValueError(
+            f'unknown reference view strategy {strategy!r}, expected {REFERENCE_STRATEGIES}'
+        )
     if class_tokens.shape[1] <= 1:
         return _first(class_tokens)
     return _RULES[strategy](class_tokens, rounding)

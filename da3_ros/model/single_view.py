@@ -1,6 +1,6 @@
 """The single-view network: depth and sky of each view alone."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
@@ -8,11 +8,19 @@ from torch import Tensor, nn
 from da3_ros.model.backbone import Backbone
 from da3_ros.model.chunks import VIEW_CHUNK, chunks_of
 from da3_ros.model.config import PATCH_SIZE, SingleViewConfig
+from da3_ros.model.forward import DEFAULT_FORWARD, ForwardOptions, require_gaussians
 from da3_ros.model.heads import SingleViewDpt, SkyMaps
-from da3_ros.model.outputs import EncodedViews, NetworkOutput
+from da3_ros.model.outputs import EncodedViews, NetworkOutput, feature_name
 from da3_ros.model.patch_embed import patch_grid
-from da3_ros.model.sampling import PixelSampler
 from da3_ros.model.sky import fill_sky
+from da3_ros.notes import Note
+
+UNUSED_CAMERAS = Note(
+    'cameras_unused',
+    'this network sees each image alone: the given extrinsics were not used, and depth was not '
+    'brought to their scale',
+)
+NO_RAYS = Note('rays_unused', 'this network predicts no cameras: use_ray_pose has no effect')
 
 
 class SingleViewNetwork(nn.Module):
@@ -33,36 +41,48 @@ class SingleViewNetwork(nn.Module):
         self.backbone = Backbone(config.backbone)
         self.head = SingleViewDpt(config.backbone.feature_dim, config.head)
 
+    @property
+    def any_view(self) -> None:
+        """The part that sees all views: none."""
+        return None
+
+    @property
+    def single_view(self) -> 'SingleViewNetwork':
+        """The part that sees each view alone: the network itself."""
+        return self
+
     def forward(
         self,
         images: Tensor,
-        *,
-        export_layers: Sequence[int] = (),
-        sampler: PixelSampler | None = None,
-        chunk: int = VIEW_CHUNK,
+        extrinsics: Tensor | None = None,
+        intrinsics: Tensor | None = None,
+        options: ForwardOptions = DEFAULT_FORWARD,
     ) -> NetworkOutput:
         """Predict depth and sky.
 
         Args:
             images: (B, V, 3, H, W) ImageNet-normalised, sides multiples of 14.
-            export_layers: 0-based blocks whose features are wanted.
-            sampler: Random pixels for the depth of the sky; freshly seeded when None.
-            chunk: Views computed at once.
+            extrinsics: Known cameras serve nothing here, as the notes say.
+            intrinsics: Nor do these, of which the notes say nothing: metres may come of them.
+            options: What else is wanted.
 
         Returns:
             Depth with the sky filled in, sky score and features; no cameras.
 
         Raises:
-            ModelError: The images have the wrong shape or a layer does not exist.
+            ModelError: The images have the wrong shape, a layer does not exist, or Gaussians are
+                wanted.
         """
+        del intrinsics
+        require_gaussians(self.config, options)
         B, V = images.shape[:2]
         parts = []
-        features: dict[int, list[Tensor]] = {layer: [] for layer in export_layers}
+        features: dict[int, list[Tensor]] = {layer: [] for layer in options.export_layers}
         # As scenes of one view each; without any view the first call says what is wrong.
         views = images.flatten(0, 1)[:, None] if images.ndim == 5 and V else images
         patches = images.shape[-2] * images.shape[-1] // PATCH_SIZE**2
-        for rows in chunks_of(max(len(views), 1), chunk, patches, images.device):
-            encoded = self.encode(views[rows], export_layers)
+        for rows in chunks_of(max(len(views), 1), options.chunk, patches, images.device):
+            encoded = self.encode(views[rows], options.export_layers)
             parts.append(self.decode(encoded))
             for layer, found in features.items():
                 tokens = encoded.exported[layer]
@@ -73,12 +93,13 @@ class SingleViewNetwork(nn.Module):
 
         sky = join([part.sky for part in parts])
         return NetworkOutput(
-            depth=fill_sky(join([part.depth for part in parts]), sky, sampler),
+            depth=fill_sky(join([part.depth for part in parts]), sky, options.pixel_sampler),
             depth_conf=None,
             sky=sky,
             extrinsics=None,
             intrinsics=None,
-            aux={f'feat_layer_{layer}': join(found) for layer, found in features.items()},
+            aux={feature_name(layer): join(found) for layer, found in features.items()},
+            notes=_unused(extrinsics, options),
         )
 
     def encode(
@@ -93,3 +114,9 @@ class SingleViewNetwork(nn.Module):
         levels = [norm(level.flatten(0, 1)[:, 1:]) for level in encoded.levels]
         maps: SkyMaps = self.head(levels, patch_grid(encoded.image_size), encoded.image_size)
         return maps
+
+
+def _unused(extrinsics: Tensor | None, options: ForwardOptions) -> tuple[Note, ...]:
+    """Return notes on what was given and has no effect."""
+    notes = () if extrinsics is None else (UNUSED_CAMERAS,)
+    return (*notes, NO_RAYS) if options.use_ray_pose else notes

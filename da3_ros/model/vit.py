@@ -137,7 +137,7 @@ class VisionTransformer(nn.Module):
             views: Result of `encode`.
             camera_tokens: (B, V, C) tokens of known cameras; None lets the network assume
                 nothing, and only then a reference view is chosen.
-            strategy: How the reference view is chosen, see `reference_view.STRATEGIES`.
+            strategy: How the reference view is chosen, see `options.choices.ReferenceStrategy`.
             export_layers: Blocks whose tokens are kept, ascending order not needed.
 
         Returns:

@@ -1,21 +1,28 @@
-"""Options of the network: which one, where it computes, and how images enter it."""
+"""Options of the network: which one, where it computes, how images enter it, what it predicts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+import math
 
-from da3_ros.options.table import option
-
-RESIZE_METHODS = (
-    'upper_bound_resize',
-    'upper_bound_crop',
-    'lower_bound_resize',
-    'lower_bound_crop',
+from da3_ros.options.choices import (
+    ATTENTIONS,
+    CONDITIONINGS,
+    PRECISIONS,
+    REFERENCE_STRATEGIES,
+    RESIZE_METHODS,
+    ROUNDINGS,
+    AttentionKind,
+    Conditioning,
+    Precision,
+    ReferenceStrategy,
+    ResizeMethod,
+    Rounding,
 )
-PRECISIONS = ('auto', 'fp32', 'bf16', 'fp16')
-ATTENTIONS = ('auto', 'sdpa', 'xformers')
-CONDITIONINGS = ('auto', 'off')
-REFERENCE_STRATEGIES = ('saddle_balanced', 'saddle_sim_range', 'first', 'middle')
+from da3_ros.options.table import Entrance, Variant, option
+
+_NODE, _SCENES, _MODEL = Entrance.NODE, Entrance.SCENES, Entrance.MODEL
+_PREDICTING = (Entrance.NODE, Entrance.SCENES, Entrance.INFERENCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,57 +31,146 @@ class EstimatorOptions:
 
     model: str = option(
         'da3-small',
-        'Network: a preset (da3-small, da3-base, da3-large, da3-giant, da3nested-giant-large; '
+        'Network: a preset such as da3-small, a hub repository, or a folder with config.json and '
+        'model.safetensors.',
+        entrances=(_NODE, Entrance.LAUNCH, _SCENES, Entrance.DEMO),
+        details='Presets: da3-small, da3-base, da3-large, da3-giant, da3nested-giant-large; '
         'da3mono-large and da3metric-large for one camera with CameraInfo and window 1; da3-nano '
-        'comes with this package, for demos and tests), a hub repository, or a folder '
-        'with config.json and model.safetensors; "random:PRESET" for '
-        'seeded random weights (output means nothing), "truth" for exact geometry of the '
-        'synthetic room.',
+        'comes with this package, for demos and tests. "random:PRESET" for seeded random weights '
+        '(output means nothing), "truth" for exact geometry of the synthetic room.',
+        variants={
+            _SCENES: Variant(
+                'depth-anything/DA3NESTED-GIANT-LARGE-1.1',
+                'Network: folder, hub repository, or name; `da3 models` lists the names.',
+            ),
+            Entrance.DEMO: Variant(
+                None,
+                'Preset, hub repository, folder, or truth (no network). Default: da3-small if '
+                'its weights can be had, else da3-nano, which comes with this package.',
+            ),
+        },
+        aliases=('model_dir',),
+        # The key holds the checkpoint itself.
+        changes_files=False,
     )
-    revision: str = option('', 'Revision of the hub repository; empty for its default branch.')
-    device: str = option('auto', 'Torch device: auto, cpu, cuda or cuda:N.')
-    precision: str = option(
+    revision: str = option(
+        '',
+        'Revision of the hub repository; empty for its default branch.',
+        entrances=(_NODE, _MODEL),
+        variants={_MODEL: Variant(None)},
+    )
+    device: str = option(
         'auto',
-        'Arithmetic of the backbone: auto is 16 bit on a GPU that has it and fp32 on a CPU; '
-        'fp16 needs a GPU.',
+        'Torch device: auto, cpu, cuda or cuda:N.',
+        entrances=(_NODE, _SCENES),
+        variants={_SCENES: Variant(summary='Torch device: auto, cpu, cuda, cuda:N or mps.')},
+        changes_files=False,
+    )
+    precision: Precision = option(
+        'auto',
+        'Arithmetic of the backbone.',
+        entrances=(_NODE, _SCENES, _MODEL),
+        details='auto is 16 bit on a GPU that has it and fp32 on a CPU; fp16 needs a GPU.',
         choices=PRECISIONS,
     )
-    attention: str = option(
+    attention: AttentionKind = option(
         'auto',
-        'Attention kernels: auto is those of torch (sdpa); xformers needs its package.',
+        'Attention kernels.',
+        entrances=(_NODE, _MODEL),
+        details='auto is those of torch (sdpa); xformers needs its package.',
         choices=ATTENTIONS,
     )
     threads: int = option(
         0,
-        'Threads that the network computes with on a CPU. 0 is auto: OMP_NUM_THREADS where it is '
-        'set, else one per core that this process may use, less one for images and messages.',
+        'Threads of the network on a CPU; 0: one per core.',
+        entrances=(_NODE, _SCENES),
+        details='0 is OMP_NUM_THREADS where it is set, else one per core that this process may '
+        'use, less one for images and messages.',
         minimum=0,
         maximum=1024,
+        changes_files=False,
     )
     process_res: int = option(
         0,
-        'Bound of the image side that the resize method names, px, at least 14; 0 for what the '
-        'model was trained for: 504 for all published ones, 98 for da3-nano.',
+        "Image side that the resize method bounds, 0 for the model's own.",
+        entrances=(*_PREDICTING, Entrance.DEMO),
+        details='At least 14. What the models were trained for: 504 for all published ones, 98 '
+        'for da3-nano.',
+        unit='px',
         minimum=0,
         maximum=4096,
+        variants={
+            # Where no robot waits for it a picture may be as large as the memory allows.
+            _SCENES: Variant(maximum=math.inf),
+            Entrance.INFERENCE: Variant(None, maximum=math.inf),
+            Entrance.DEMO: Variant(
+                summary="Longest side in the network, 0 for the model's own, on a CPU at most 224."
+            ),
+        },
     )
-    process_res_method: str = option(
+    process_res_method: ResizeMethod = option(
         'upper_bound_resize',
         'How images are brought to a multiple of 14 pixels.',
+        entrances=(*_PREDICTING, Entrance.EXPORT),
         choices=RESIZE_METHODS,
+        variants={
+            Entrance.EXPORT: Variant(summary='How --images were brought to the size of depth.')
+        },
     )
-    ref_view_strategy: str = option(
+    ref_view_strategy: ReferenceStrategy = option(
         'saddle_balanced',
         'Choice of the reference view for windows of three or more views.',
+        entrances=_PREDICTING,
         choices=REFERENCE_STRATEGIES,
+        variants={_SCENES: Variant(summary='Choice of the reference view.')},
     )
     use_ray_pose: bool = option(
-        False, 'Take poses from the ray map instead of the camera decoder (slower).'
+        False,
+        'Take poses from the ray map instead of the camera decoder (slower).',
+        entrances=_PREDICTING,
     )
-    conditioning: str = option(
+    conditioning: Conditioning = option(
         'auto',
-        'Whether poses that are known beforehand go into the network: auto, whenever those of all '
-        'views of a window are known by odometry (prior_frame), or by the rig for windows of one '
-        'set; other windows go without, and the window report says why.',
+        'Whether poses that are known beforehand go into the network.',
+        entrances=(_NODE,),
+        details='auto: whenever those of all views of a window are known by odometry '
+        '(prior_frame), or by the rig for windows of one set; other windows go without, and the '
+        'window report says why.',
         choices=CONDITIONINGS,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionOptions:
+    """What is predicted of one scene, and at which price."""
+
+    infer_gs: bool = option(
+        False,
+        'Predict Gaussians; gs_ply and gs_video ask for them anyway.',
+        entrances=(_SCENES, Entrance.INFERENCE),
+    )
+    allow_smaller: bool = option(
+        False,
+        'Smaller images when memory runs out, instead of an error.',
+        entrances=(_SCENES, Entrance.INFERENCE),
+        changes_files=False,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ArithmeticOptions:
+    """What only the Python API offers of the arithmetic."""
+
+    rounding: Rounding = option(
+        'exact',
+        'exact, or reference for what the official code rounds on CUDA.',
+        entrances=(_MODEL,),
+        choices=ROUNDINGS,
+    )
+    tf32: bool = option(False, 'Allow TF32 in float32 products on CUDA.', entrances=(_MODEL,))
+
+
+NETWORK = EstimatorOptions()
+"""The defaults, for signatures that need one."""
+PREDICTION = PredictionOptions()
+ARITHMETIC = ArithmeticOptions()

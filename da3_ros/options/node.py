@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import cast
+from dataclasses import dataclass, field
+import logging
+from typing import Any, TypeVar
 
 from da3_ros.errors import ConfigError
 from da3_ros.options.network import EstimatorOptions
 from da3_ros.options.output import OutputOptions
 from da3_ros.options.stream import StreamOptions
-from da3_ros.options.table import OptionSpec, OptionValue, check_value
+from da3_ros.options.table import Entrance, OptionSpec, OptionValue, check_value, specs_of
+
+_Value = TypeVar('_Value')
+
+_log = logging.getLogger(__name__)
 
 # Side of the network's patches: no image can be smaller.
 _PATCH_PX = 14
@@ -86,20 +91,16 @@ _GROUPS: tuple[tuple[str, type], ...] = (
 
 
 def option_specs() -> tuple[OptionSpec, ...]:
-    """Return the declaration of every option, in the order of the groups."""
-    return tuple(
-        OptionSpec(name=f.name, default=cast(OptionValue, f.default), **f.metadata)
-        for _, group in _GROUPS
-        for f in fields(group)
-    )
+    """Return every entry that is a parameter of the node, in the order of the groups."""
+    return tuple(spec for _, group in _GROUPS for spec in specs_of(group, Entrance.NODE))
 
 
 def to_flat(options: NodeOptions) -> dict[str, OptionValue]:
     """Return name to value of every option."""
     return {
-        f.name: getattr(getattr(options, name), f.name)
+        spec.name: getattr(getattr(options, name), spec.name)
         for name, group in _GROUPS
-        for f in fields(group)
+        for spec in specs_of(group, Entrance.NODE)
     }
 
 
@@ -115,8 +116,32 @@ def from_flat(values: Mapping[str, OptionValue]) -> NodeOptions:
         raise ConfigError(f'unknown options: {", ".join(unknown)}; known: {", ".join(known)}')
     for name, value in values.items():
         check_value(known[name], value)
-    groups = {
-        name: group(**{f.name: values[f.name] for f in fields(group) if f.name in values})
+    groups: dict[str, Any] = {
+        name: group(
+            **{spec.name: values[spec.name] for spec in specs_of(group) if spec.name in values}
+        )
         for name, group in _GROUPS
     }
     return NodeOptions(**groups)
+
+
+def without_aliases(values: Mapping[str, _Value], where: str) -> dict[str, _Value]:
+    """Return values under the names of the options, however they were named; a log line says so.
+
+    Args:
+        values: name to value; unknown names stay.
+        where: begins the log line.
+
+    Raises:
+        ConfigError: an option is given under two names.
+    """
+    names = {alias: spec.name for spec in option_specs() for alias in spec.aliases}
+    found: dict[str, _Value] = {}
+    for name, value in values.items():
+        own = names.get(name, name)
+        if own != name:
+            _log.warning('%s: %s is another name of %s', where, name, own)
+        if own in found:
+            raise ConfigError(f'{where}: {own} is given twice, once under another name')
+        found[own] = value
+    return found

@@ -4,76 +4,114 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from da3_ros.options.table import option
+from da3_ros.options.choices import (
+    DEPTH_ENCODINGS,
+    DEPTH_SIZES,
+    IMAGE_TRANSPORTS,
+    RELIABILITIES,
+    DepthEncoding,
+    DepthSize,
+    ImageTransport,
+    Reliability,
+)
+from da3_ros.options.table import Entrance, option
+
+_NODE = (Entrance.NODE,)
+_BOTH = (Entrance.NODE, Entrance.LAUNCH)
 
 
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
     """What the node publishes and how."""
 
-    image_transport: str = option(
-        'raw', 'Image topics to subscribe to.', choices=('raw', 'compressed')
+    image_transport: ImageTransport = option(
+        'raw', 'Image topics to subscribe to.', entrances=_NODE, choices=IMAGE_TRANSPORTS
     )
     rectify: bool = option(
         False,
-        'Undo the lens distortion that camera_info tells of (plumb_bob, rational_polynomial, '
-        'equidistant); what is published then belongs to the rectified image.',
+        'Undo the lens distortion that camera_info gives.',
+        entrances=_NODE,
+        details='Models: plumb_bob, rational_polynomial, equidistant. What is published then '
+        'belongs to the rectified image.',
     )
-    image_reliability: str = option(
+    image_reliability: Reliability = option(
         'best_effort',
         'QoS of the image subscriptions; best_effort receives from both kinds of publisher.',
-        choices=('best_effort', 'reliable'),
+        entrances=_NODE,
+        choices=RELIABILITIES,
     )
-    queue_depth: int = option(10, 'Depth of the queues of all topics.', minimum=1, maximum=1000)
+    queue_depth: int = option(
+        10, 'Depth of the queues of all topics.', entrances=_NODE, minimum=1, maximum=1000
+    )
     odom_frame: str = option(
         'odom',
-        'World frame of poses and merged points. Where it is prior_frame, the robot stands in it '
-        'as that odometry says; else it starts where the robot is first.',
+        'World frame of poses and merged points.',
+        entrances=_NODE,
+        details='Where it is prior_frame, the robot stands in it as that odometry says; else it '
+        'starts where the robot is first.',
     )
-    base_frame: str = option('base_link', 'Body frame that the rig is calibrated to.')
-    map_frame: str = option('map', 'Frame above odom_frame, used by publish_map_tf.')
+    base_frame: str = option(
+        'base_link', 'Body frame that the rig is calibrated to.', entrances=_NODE
+    )
+    map_frame: str = option(
+        'map', 'Frame above odom_frame, used by publish_map_tf.', entrances=_NODE
+    )
     publish_tf: bool = option(
-        True, 'Publish odom to base (rig known) or odom to every optical frame (rig unknown).'
+        True,
+        'Publish odom to base (rig known) or odom to every optical frame (rig unknown).',
+        entrances=_NODE,
     )
-    publish_map_tf: bool = option(False, 'Publish an identity map to odom.')
+    publish_map_tf: bool = option(False, 'Publish an identity map to odom.', entrances=_NODE)
     use_tf_static: bool = option(
-        True, 'Read the rig (base_frame to optical frames) from /tf_static where not given.'
+        True,
+        'Read the rig (base_frame to optical frames) from /tf_static where not given.',
+        entrances=_NODE,
     )
     prior_frame: str = option(
         '',
-        'Fixed frame of an odometry on /tf (wheels, legs, a tracker), which gives the scale and '
-        'poses for conditioning; empty for none. Must not be a frame that this node publishes '
-        'itself: with odom set publish_tf to false, or name another odom_frame.',
+        'Fixed frame of an odometry on /tf (wheels, legs, a tracker); empty for none.',
+        entrances=_NODE,
+        details='It gives the scale and poses for conditioning. Must not be a frame that this '
+        'node publishes itself: with odom set publish_tf to false, or name another odom_frame.',
     )
     tf_wait_s: float = option(
         0.1,
-        'Longest wait for a transform of /tf that is newer than an image, s; the images then go '
-        'on without.',
+        'Longest wait for a transform of /tf that is newer than an image.',
+        entrances=_NODE,
+        details='The images then go on without.',
+        unit='s',
         minimum=0.0,
         maximum=5.0,
     )
-    depth_encoding: str = option(
+    depth_encoding: DepthEncoding = option(
         '32FC1',
         'Depth image in metres as float, or in millimetres as uint16 (0 unknown).',
-        choices=('32FC1', '16UC1'),
+        entrances=_NODE,
+        choices=DEPTH_ENCODINGS,
     )
-    depth_size: str = option(
+    depth_size: DepthSize = option(
         'network',
         "Size of depth, confidence, sky, colour and points of a camera: the network's, or that of "
-        'the input image (after crop_px), where nothing is mixed across edges of depth.',
-        choices=('network', 'input'),
+        'the input image after crop_px.',
+        entrances=_NODE,
+        details='Nothing is mixed across edges of depth.',
+        choices=DEPTH_SIZES,
         dynamic=True,
     )
     min_depth_m: float = option(
         0.0,
-        'Depth nearer than this is unknown, m.',
+        'Depth nearer than this is unknown.',
+        entrances=_NODE,
+        unit='m',
         minimum=0.0,
         maximum=1e6,
         dynamic=True,
     )
     max_depth_m: float = option(
         100.0,
-        'Depth beyond this is +Inf and no point, m.',
+        'Depth beyond this is +Inf and no point.',
+        entrances=_NODE,
+        unit='m',
         minimum=0.01,
         maximum=1e6,
         dynamic=True,
@@ -81,47 +119,63 @@ class OutputOptions:
     min_confidence: float = option(
         1.0,
         "Depth whose confidence (DA3's raw, >= 1) is below is unknown.",
+        entrances=_NODE,
         minimum=1.0,
         maximum=1e6,
         dynamic=True,
     )
     edge_filter: float = option(
         0.1,
-        'Points in the air between a near and a far surface are left out: smallest change of '
-        'depth from pixel to pixel that is an edge, as a share of the nearer one; 0 keeps them. '
-        'Depth images are not filtered.',
+        'Points in the air between a near and a far surface are left out; 0 keeps them.',
+        entrances=_NODE,
+        details='It is the smallest change of depth from pixel to pixel that is an edge, as a '
+        'share of the nearer one. Depth images are not filtered.',
         minimum=0.0,
         maximum=10.0,
         dynamic=True,
     )
     voxel_size_m: float = option(
         0.05,
-        'Edge of the voxels that thin the merged points, m; 0 keeps every point.',
+        'Edge of the voxels that thin the merged points.',
+        entrances=_NODE,
+        details='0 keeps every point.',
+        unit='m',
         minimum=0.0,
         maximum=100.0,
         dynamic=True,
     )
     export_dir: str = option(
-        '~/.ros/da3_exports', 'Folder that every export stays in; ~ is the home folder.'
+        '~/.ros/da3_exports',
+        'Folder that every export stays in; ~ is the home folder.',
+        entrances=_NODE,
     )
     viewer: bool = option(
         False,
-        'Serve a page with clouds, cameras, trajectory and a map for browsers (needs the Python '
-        'package viser). It costs nothing while no browser looks.',
+        'Serve a page with clouds, cameras, trajectory and a map for browsers.',
+        entrances=_BOTH,
+        details='Needs the Python package viser. It costs nothing while no browser looks.',
     )
     viewer_host: str = option(
         '127.0.0.1',
-        'Address that the page is served on: 127.0.0.1 for this machine only, 0.0.0.0 for '
-        'everyone in the network, who then sees what the cameras see.',
+        'Address of that page: 127.0.0.1 for this machine only, 0.0.0.0 for everyone in the '
+        'network.',
+        entrances=_BOTH,
+        details='Everyone who opens it sees what the cameras see.',
     )
     viewer_port: int = option(
         8080,
-        'Port of the page; 0 for any free one, which the log tells.',
+        'Port of that page; 0 for any free one, which the log shows.',
+        entrances=_BOTH,
         minimum=0,
         maximum=65535,
     )
     autostart: bool = option(
         True,
-        'Configure and activate by itself at the start; false waits for transitions of the '
-        'lifecycle.',
+        'Configure and activate the node by itself at the start.',
+        entrances=_BOTH,
+        details='false waits for transitions of the lifecycle.',
     )
+
+
+OUTPUT = OutputOptions()
+"""The defaults, for signatures that need one."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import shutil
 import tempfile
 from types import TracebackType
-from typing import Literal, get_args
+from typing import Literal
 
 from rosbags.interfaces import (
     Connection,
@@ -20,12 +20,12 @@ from rosbags.interfaces import (
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from da3_ros.errors import SinkError
+from da3_ros.options.choices import BAG_STORAGES, BagStorage
+from da3_ros.options.export import RESULTS
 from da3_ros.sinks.definitions import MessageDefinitions, shared_definitions
 
-Storage = Literal['mcap', 'sqlite3']
-
 _PLUGINS = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}
-_SUFFIXES: dict[str, Storage] = {'.mcap': 'mcap', '.db3': 'sqlite3'}
+_SUFFIXES: dict[str, BagStorage] = {'.mcap': 'mcap', '.db3': 'sqlite3'}
 # Older releases of ROS 2 (Humble) read this version, newer ones as well.
 _METADATA_VERSION: Literal[8] = 8
 
@@ -50,13 +50,13 @@ class BagWriter:
         self,
         path: Path,
         *,
-        storage: Storage | None = None,
-        overwrite: bool = False,
+        storage: BagStorage | None = None,
+        overwrite: bool = RESULTS.overwrite,
         definitions: MessageDefinitions | None = None,
     ) -> None:
         self.path = Path(path)
         implied = _SUFFIXES.get(self.path.suffix)
-        if storage is not None and storage not in get_args(Storage):
+        if storage is not None and storage not in BAG_STORAGES:
             raise SinkError(f'bag storage: expected mcap or sqlite3, got {storage}')
         if storage and implied and storage != implied:
             raise SinkError(

@@ -15,7 +15,10 @@ from da3_ros.errors import SinkError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import PinholeCamera
 from da3_ros.geometry.rotation import quaternion_xyzw_from_matrix
-from da3_ros.sinks.bag import BagWriter, Storage
+from da3_ros.options.choices import BagStorage
+from da3_ros.options.export import RESULTS
+from da3_ros.options.output import OUTPUT
+from da3_ros.sinks.bag import BagWriter
 from da3_ros.sinks.definitions import shared_definitions
 from da3_ros.types import CameraFrame, FloatImage, RigCalibration
 
@@ -48,10 +51,10 @@ class CameraBagWriter:
         self,
         path: Path,
         *,
-        storage: Storage | None = None,
+        storage: BagStorage | None = None,
         is_compressed: bool = False,
         jpeg_quality: int = 92,
-        overwrite: bool = False,
+        overwrite: bool = RESULTS.overwrite,
     ) -> None:
         self._bag = BagWriter(path, storage=storage, overwrite=overwrite)
         self._is_compressed = is_compressed
@@ -102,7 +105,7 @@ class CameraBagWriter:
         rig: RigCalibration,
         frame_ids: Mapping[str, str],
         stamp_ns: int,
-        base_frame: str = 'base_link',
+        base_frame: str = OUTPUT.base_frame,
     ) -> None:
         """Write where the cameras sit as one latched message on /tf_static.
 

@@ -10,7 +10,9 @@ import numpy as np
 
 from da3_ros.errors import GeometryError, SourceError
 from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.camera import PinholeCamera
 from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw
+from da3_ros.options.scenes import INPUT
 from da3_ros.sources.colmap_cameras import ColmapCamera
 from da3_ros.sources.colmap_files import StoredImage, model_suffix, read_cameras, read_images
 from da3_ros.sources.images import read_header, read_stored
@@ -53,11 +55,11 @@ class PinholeImage:
 
     image: Path | ColourImage
     """The file as it is, or the rectified pixels where it was not a pinhole camera's."""
-    K: FloatArray
-    """(3, 3) in pixels of the image, first pixel centre at (0.5, 0.5)."""
+    camera: PinholeCamera
+    """Of the image."""
 
 
-def read_colmap(folder: Path, sparse_subdir: str = '') -> ColmapDataset:
+def read_colmap(folder: Path, sparse_subdir: str = INPUT.sparse_subdir) -> ColmapDataset:
     """Read `<folder>/images` and the model in `<folder>/sparse[/<subdir>]`.
 
     Where that holds no model, its `0` does, or the folder itself.
@@ -133,12 +135,12 @@ class PinholeImages:
             camera = camera.resized(header.stored_size)
         if not camera.is_distorted:
             image = view.path if header.is_upright else read_stored(view.path)
-            return PinholeImage(image, camera.pinhole.to_corner_origin())
+            return PinholeImage(image, camera.pinhole)
         if camera not in self._made:
             self._made[camera] = rectify(camera)
         self.rectified.add(camera.model)
         made = self._made[camera]
-        return PinholeImage(made.apply(read_stored(view.path)), made.camera.to_corner_origin())
+        return PinholeImage(made.apply(read_stored(view.path)), made.camera)
 
     @staticmethod
     def _check_aspect(view: ColmapView, width: int, height: int) -> None:

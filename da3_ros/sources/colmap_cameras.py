@@ -222,11 +222,11 @@ class ColmapCamera:
     def project(self, rays: FloatArray) -> FloatArray:
         """Return where rays (..., 2), as x / z and y / z, meet the image, (..., 2) pixels.
 
-        NaN where the lens shows no such ray.
+        The first pixel's centre is at (0, 0). NaN where the lens shows no such ray.
         """
         with np.errstate(all='ignore'):
             x, y = MODELS[self.model].distort(rays[..., 0], rays[..., 1], self.coefficients)
-        (fx, _, cx), (_, fy, cy), _ = self.pinhole.to_corner_origin().tolist()
+        (fx, _, cx), (_, fy, cy), _ = self.pinhole.K.tolist()
         return np.stack([fx * x + cx, fy * y + cy], axis=-1)
 
     def resized(self, size: ImageSize) -> ColmapCamera:

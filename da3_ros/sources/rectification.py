@@ -70,7 +70,7 @@ def rectify(camera: ColmapCamera) -> Rectification:
                 (low, middle) if _is_covered(camera, _zoomed(ideal, middle)) else (middle, zoom)
             )
     target = _zoomed(ideal, zoom)
-    places = camera.project(target.rays()[..., :2]) - 0.5
+    places = camera.project(target.rays()[..., :2])
     return Rectification(
         target, places[..., 0].astype(np.float32), places[..., 1].astype(np.float32)
     )
@@ -87,13 +87,12 @@ def _is_covered(camera: ColmapCamera, target: PinholeCamera) -> bool:
     of the image: there the map's orientation changes sign.
     """
     pixels = _grid(target.size)
-    matrix = target.to_corner_origin()
-    centre = matrix[:2, 2]
-    rays = (pixels - centre) / (matrix[0, 0], matrix[1, 1])
+    centre = target.K[:2, 2]
+    rays = (pixels - centre) / (target.K[0, 0], target.K[1, 1])
     places = camera.project(rays)
     # Half a pixel around the outermost centres still belongs to the image.
-    high = (camera.size.width, camera.size.height)
-    if not (np.isfinite(places).all() and (places >= 0).all() and (places <= high).all()):
+    high = (camera.size.width - 0.5, camera.size.height - 0.5)
+    if not (np.isfinite(places).all() and (places >= -0.5).all() and (places <= high).all()):
         return False
     down, across = (np.gradient(places, axis=axis) for axis in (0, 1))
     turn = across[..., 0] * down[..., 1] - across[..., 1] * down[..., 0]
@@ -102,7 +101,7 @@ def _is_covered(camera: ColmapCamera, target: PinholeCamera) -> bool:
 
 
 def _grid(size: ImageSize) -> FloatArray:
-    """Return pixel centres spread over an image with its border, (n, n, 2), first at 0.5."""
-    across = np.linspace(0.5, size.width - 0.5, _GRID)
-    down = np.linspace(0.5, size.height - 0.5, _GRID)
+    """Return pixel centres spread over an image with its border, (n, n, 2)."""
+    across = np.linspace(0, size.width - 1, _GRID)
+    down = np.linspace(0, size.height - 1, _GRID)
     return np.stack(np.meshgrid(across, down), axis=-1)

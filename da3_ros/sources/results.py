@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-import math
 from pathlib import Path
 import re
 from typing import Any
@@ -21,7 +20,7 @@ from da3_ros.errors import Da3Error, SourceError
 from da3_ros.export.scene import ExportScene, StillImages
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.se3 import homogeneous, invert
-from da3_ros.inference.prediction_export import ASSUMED_FIELD_OF_VIEW_DEG
+from da3_ros.inference.prediction_export import assumed_camera
 from da3_ros.types import ColourImage, PosedView, ViewId
 
 Array = np.ndarray[Any, Any]
@@ -173,9 +172,7 @@ def _camera(
     group: Mapping[str, Array], index: int, size: ImageSize, *, corner_origin: bool
 ) -> PinholeCamera:
     if 'intrinsics' not in group:
-        focal = size.width / 2 / math.tan(math.radians(ASSUMED_FIELD_OF_VIEW_DEG) / 2)
-        centre = (size.width - 1) / 2, (size.height - 1) / 2
-        return PinholeCamera.from_focal(focal, focal, *centre, size)
+        return assumed_camera(size)
     matrix = group['intrinsics'][index].astype(np.float64)
     if corner_origin:
         return PinholeCamera.from_corner_origin(matrix, size)

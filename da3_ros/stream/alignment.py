@@ -112,13 +112,13 @@ def align(shared: SharedViews, scale: float) -> Alignment:
     world, window = shared.world_poses, shared.window_poses
     offsets = world[:, :3, 3] - scale * window[:, :3, 3] @ shared.rotation.T
     translation, distance = mean_position(offsets)
-    turned = shared.rotation @ window[:, :3, :3]
-    angles = rotation_angle_rad(np.swapaxes(world[:, :3, :3], 1, 2) @ turned)
+    rotated = shared.rotation @ window[:, :3, :3]
+    angles = rotation_angle_rad(np.swapaxes(world[:, :3, :3], 1, 2) @ rotated)
     return Alignment(Sim3(scale, shared.rotation, translation), rms(angles), rms(distance))
 
 
 def align_pose(world_from_body: FloatArray, window_from_body: FloatArray, scale: float) -> Sim3:
-    """Return the window's place such that one body pose comes to stand where it is said to.
+    """Return the window's place such that one body pose comes to stand where it shall.
 
     Args:
         world_from_body: where the body shall stand, (4, 4).

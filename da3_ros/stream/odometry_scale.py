@@ -1,8 +1,8 @@
-"""The unit of lengths by the ways that odometry tells, over one window or several.
+"""The unit of lengths by the motion that odometry measures, over one window or several.
 
-A slow robot moves less within a window than the network's positions are uncertain. What a window
-says is therefore kept as a ratio with its error, which averages without bias however uncertain it
-is, and becomes a measurement of log(scale) only when the ratio is known well.
+A slow robot moves less within a window than the network's positions are uncertain. A window
+therefore gives a ratio with its error. Ratios average without bias, however uncertain they are;
+one becomes a measurement of log(scale) only when it is known well.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from da3_ros.stream.robust_mean import mean_rotation
 from da3_ros.stream.scale import FUSED_FLOOR, KNOWN_SIGMA, LogScale, agreeing, regression
 
 ODOMETRY_SIGMA = 0.01
-"""Assumed standard deviation of log(length) of a way that odometry tells."""
+"""Assumed standard deviation of log(length) of a motion by odometry."""
 
 # Jitter of one pose of the odometry, and what its stamp is off by at walking speed.
 _ODOMETRY_NOISE_M = 2e-3
@@ -56,7 +56,7 @@ def ratio_to_odometry(
 ) -> Ratio | None:
     """Return the units of a window in a metre of the odometry.
 
-    The orientations give the rotation between the two frames, whatever the shape of the way: a
+    The orientations give the rotation between the two frames, whatever the shape of the path: a
     straight line and two views will do. The predicted centres are then regressed on the
     odometry's. Views whose orientation or place contradicts the others are left out; what cannot
     be found out so (few views) shows in the residuals and widens the variance.
@@ -65,7 +65,7 @@ def ratio_to_odometry(
         window: (N, 4, 4) predicted poses.
         odometry: (N, 4, 4) poses of the same views in the odometry's frame, metres.
         position_noise: error of a centre that is assumed at least, window units.
-        overlap: in how many windows each way is measured.
+        overlap: in how many windows each motion is measured.
 
     Returns:
         None when the views stand too close to each other to say anything.
@@ -85,23 +85,24 @@ def ratio_to_odometry(
     return Ratio(fit.units_per_m, math.sqrt(overlap * variance))
 
 
-def remembered(before: Ratio | None, said: Ratio, expected: Ratio | None) -> Ratio | None:
+def remembered(before: Ratio | None, new: Ratio, expected: Ratio | None) -> Ratio | None:
     """Return what several windows say together.
 
     Args:
         before: what was remembered, in world units.
-        said: by the newest window, in world units.
+        new: by the newest window, in world units.
         expected: by the world's scale when it is metric; what contradicts it is not remembered.
 
     Returns:
         None when the windows contradict each other: it begins anew.
     """
-    if expected is not None and said.contradicts(expected):
+    if expected is not None and new.contradicts(expected):
         return before
     if before is None:
-        return said
-    if said.contradicts(before):
+        return new
+    if new.contradicts(before):
         return None
-    old, new = _AGING * before.sigma**2, said.sigma**2
-    mean = (before.units_per_m * new + said.units_per_m * old) / (old + new)
-    return Ratio(mean, math.sqrt(old * new / (old + new)))
+    old_variance, new_variance = _AGING * before.sigma**2, new.sigma**2
+    total = old_variance + new_variance
+    mean = (before.units_per_m * new_variance + new.units_per_m * old_variance) / total
+    return Ratio(mean, math.sqrt(old_variance * new_variance / total))

@@ -1,4 +1,4 @@
-"""From what a network says about a window to posed sets: checks, base poses, world depth."""
+"""From the prediction of a window to posed sets: checks, base poses, world depth."""
 
 from __future__ import annotations
 
@@ -141,8 +141,8 @@ def scaled_base(window_set: WindowSet, scale: float, layout: Layout) -> FloatArr
 def odometry_base(window_set: WindowSet, layout: Layout) -> FloatArray | None:
     """Return the pose (4, 4) of a set's base in the odometry's frame; metric worlds only."""
     prior = window_set.frames.prior
-    told = prior.odometry_from_camera if prior else {}
-    poses = {view.key[0]: told[view.key[0]] for view in window_set.views if view.key[0] in told}
+    known = prior.odometry_from_camera if prior else {}
+    poses = {view.key[0]: known[view.key[0]] for view in window_set.views if view.key[0] in known}
     return base_of(poses, layout.at(window_set.frames)).frame_from_base if poses else None
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 import math
 
 import numpy as np
 
-from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import invert
 from da3_ros.geometry.sim3 import Sim3
 from da3_ros.notes import Note
+from da3_ros.options.choices import ScaleChoice
+from da3_ros.options.stream import STREAM
 from da3_ros.stream.alignment import (
     Anchor,
     SharedViews,
@@ -38,9 +39,17 @@ from da3_ros.stream.rig import checked_rig
 from da3_ros.stream.robust_mean import rms
 from da3_ros.stream.scale import POSITION_NOISE, typical_depth
 from da3_ros.stream.sources_of_scale import OdometryState, metric_candidates
+from da3_ros.stream.window_report import (
+    BY_ODOMETRY,
+    NOTHING_SHARED,
+    changed_depth,
+    refused,
+    views_contradict,
+    with_rig_residuals,
+)
+from da3_ros.stream.world import World
 from da3_ros.stream.world_scale import (
     MetricSource,
-    ScaleChoice,
     WorldScale,
     choose_metric,
     next_scale,
@@ -57,48 +66,8 @@ from da3_ros.types import (
     WindowResult,
 )
 
-# Cameras that disagree about the base by more than this are worth a note.
-_RIG_NOTE_RAD = math.radians(2.0)
-_RIG_NOTE_M = 0.05
 # Stands for the depth's share where no depth is known: a share of the spread of the cameras.
 _SPREAD_NOISE = 0.05
-# Of the logarithm of the median depth, from a window to the next one without shared views.
-_NOTED_CHANGE = math.log(1.5)
-_NOTHING_SHARED = Note(
-    'no_shared_views',
-    'no view is shared with earlier windows: the rig is placed where it was last',
-)
-_BY_ODOMETRY = Note(
-    'placed_by_odometry',
-    'no view is shared with earlier windows: the rig is placed by odometry alone',
-)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _World:
-    """All that outlives a window; replaced as a whole, so that a failure changes nothing."""
-
-    layout: Layout
-    anchors: Mapping[ViewKey, Anchor] = field(default_factory=dict)
-    scale: WorldScale | None = None
-    """None before the first window."""
-    world_from_base: FloatArray | None = None
-    """Of the newest set; None before the first window."""
-    odometry_from_base: FloatArray | None = None
-    """The same set's base in the odometry's frame, metres; None when that is not known."""
-    given_from_world: FloatArray = field(default_factory=lambda: np.eye(4))
-    """(4, 4) the frame that sets are given in; the world itself unless the odometry's is asked."""
-    start: FloatArray | None = None
-    """(3,) where the first camera stood first; None before the first window."""
-    way: Ratio | None = None
-    """What odometry said up to now without being sure, in world units per metre."""
-    typical: float = math.nan
-    """Median depth of the newest window, world units; NaN when none is known."""
-
-    def stretched(self, poses: FloatArray, factor: float) -> FloatArray:
-        """Return poses (..., 4, 4) in another unit: the first camera's first place stays."""
-        start = np.zeros(3) if self.start is None else self.start
-        return Sim3(factor, np.eye(3), (1.0 - factor) * start).apply_to_pose(poses)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,8 +81,8 @@ class _Measured:
     known: KnownPoses
     notes: tuple[Note, ...]
     """Of the estimator and of the choice of the scale's source."""
-    way: Ratio | None
-    """What odometry said up to now without being sure."""
+    gathered: Ratio | None
+    """What odometry has measured up to now, not well enough yet."""
     typical: float
     """Median depth, world units; NaN when none is known."""
 
@@ -155,7 +124,7 @@ class Reconstructor:
         estimator: Estimator,
         rig: RigCalibration,
         clock: Callable[[], float],
-        scale_source: ScaleChoice = 'auto',
+        scale_source: ScaleChoice = STREAM.scale_source,
         *,
         in_odometry_frame: bool = False,
         quarter_turns: Mapping[str, int] | None = None,
@@ -166,11 +135,11 @@ class Reconstructor:
         self._scale_source = scale_source
         self._rig = checked_rig(rig)
         self._clock = clock
-        self._world = _World(Layout(self._rig, {}))
+        self._world = World(Layout(self._rig, {}))
 
     def reset(self) -> None:
         """Forget the world; the next window defines a new one."""
-        self._world = _World(Layout(self._rig, {}))
+        self._world = World(Layout(self._rig, {}))
 
     def extend_rig(self, rig: RigCalibration) -> None:
         """Let cameras join that no window has had; the world goes on.
@@ -201,7 +170,7 @@ class Reconstructor:
         estimate_s = self._clock() - start_s
         reason = refusal(window, prediction)
         if reason:
-            report = _refused(self._world.scale, reason)
+            report = refused(self._world.scale, reason)
             return WindowResult(window.index, len(window.sets), (), report, estimate_s)
         measured = self._measure(window, window_sets(window, prediction), prediction)
         self._world, new_sets, report = self._place(measured)
@@ -218,8 +187,8 @@ class Reconstructor:
         shared = compare_shared(views, before.anchors, noise)
         chain = shared.chain if shared else None
         is_followed = before.scale is not None and before.scale.is_metric and chain is not None
-        state = OdometryState(before.scale, chain, before.way)
-        candidates, way = metric_candidates(window, sets, prediction, self._rig, noise, state)
+        state = OdometryState(before.scale, chain, before.gathered)
+        candidates, gathered = metric_candidates(window, sets, prediction, self._rig, noise, state)
         metric, chosen = choose_metric(self._scale_source, candidates, is_metric=is_followed)
         gathering: MetricSource | None = (
             'odometry' if candidates['odometry'].is_gathering else None
@@ -227,17 +196,17 @@ class Reconstructor:
         scale = next_scale(before.scale, chain, metric, gathering)
         known = window.known_poses()
         notes = (*prediction.notes, *(chosen or known.notes))
-        if scale.has_jumped or (way and before.scale is None):
-            # The world's unit is another one than that in which the way was measured.
-            way = way.scaled(scale.scale) if way and not scale.has_jumped else None
+        if scale.has_jumped or (gathered and before.scale is None):
+            # The world's unit is another one than that in which the ratio was measured.
+            gathered = gathered.scaled(scale.scale) if gathered and not scale.has_jumped else None
         depth = typical_depth([known_depth(view.prediction) for view in sets[-1].views])
         typical = depth * scale.scale
         if shared is None and scale.is_metric and before.scale and before.scale.is_metric:
-            notes = (*notes, *_changed_depth(before.typical, typical))
-        return _Measured(sets, shared, scale, prediction, known, notes, way, typical)
+            notes = (*notes, *changed_depth(before.typical, typical))
+        return _Measured(sets, shared, scale, prediction, known, notes, gathered, typical)
 
-    def _place(self, m: _Measured) -> tuple[_World, tuple[PosedSet, ...], AlignmentReport]:
-        before = _in_new_unit(self._world, m.scale.factor)
+    def _place(self, m: _Measured) -> tuple[World, tuple[PosedSet, ...], AlignmentReport]:
+        before = self._world.in_new_unit(m.scale.factor)
         world_from_window, report = _align(m, before)
         layout = before.layout
         anchors: dict[ViewKey, Anchor] = {}
@@ -261,18 +230,26 @@ class Reconstructor:
                 given_from_world = odometry @ invert(newest)
             if not is_known:
                 new_sets.append(moved_set(placed.posed, given_from_world))
-        report = _with_rig_residuals(report, placed_sets)
-        report = replace(report, notes=(*report.notes, *m.notes, *_rig_notes(report)))
+        report = replace(report, notes=(*report.notes, *m.notes))
+        report = with_rig_residuals(report, placed_sets)
         start = before.start
         if start is None and placed_sets:
             start = placed_sets[0].posed.views[0].world_from_camera[:3, 3]
-        world = _World(
-            layout, anchors, m.scale, newest, odometry, given_from_world, start, m.way, m.typical
+        world = World(
+            layout,
+            anchors,
+            m.scale,
+            newest,
+            odometry,
+            given_from_world,
+            start,
+            m.gathered,
+            m.typical,
         )
         return world, tuple(new_sets), report
 
 
-def _align(m: _Measured, before: _World) -> tuple[Sim3, AlignmentReport]:
+def _align(m: _Measured, before: World) -> tuple[Sim3, AlignmentReport]:
     """Return the window's place and the report about it."""
     of_scale = () if m.scale.note is None else (m.scale.note,)
     report = AlignmentReport(
@@ -295,8 +272,6 @@ def _align(m: _Measured, before: _World) -> tuple[Sim3, AlignmentReport]:
         poses = before.stretched(m.shared.world_poses, m.scale.factor)
         alignment = align(replace(m.shared, world_poses=poses), m.scale.scale)
         outliers = m.shared.outliers
-        text = f'{outliers} shared views have contradicting poses and were left out'
-        note = Note('views_contradict', text, {'views': outliers})
         report = replace(
             report,
             method='shared_views',
@@ -304,37 +279,21 @@ def _align(m: _Measured, before: _World) -> tuple[Sim3, AlignmentReport]:
             rotation_residual_rad=alignment.rotation_residual_rad,
             translation_residual=alignment.translation_residual,
             depth_residual=m.shared.depth_spread,
-            notes=(*of_scale, note) if outliers else of_scale,
+            notes=(*of_scale, views_contradict(outliers)) if outliers else of_scale,
         )
         return alignment.world_from_window, report
     window_from_base = scaled_base(m.sets[0], m.scale.scale, before.layout)
     world_from_base = before.world_from_base
     if world_from_base is None:
         return align_pose(np.eye(4), window_from_base, m.scale.scale), report
-    note = _NOTHING_SHARED
+    note = NOTHING_SHARED
     method: AlignmentMethod = 'dead_reckoning'
     odometry = odometry_base(m.sets[0], before.layout)
     if odometry is not None and before.odometry_from_base is not None and m.scale.is_metric:
-        note, method = _BY_ODOMETRY, 'odometry'
+        note, method = BY_ODOMETRY, 'odometry'
         world_from_base = world_from_base @ invert(before.odometry_from_base) @ odometry
     report = replace(report, method=method, notes=(note, *of_scale))
     return align_pose(world_from_base, window_from_base, m.scale.scale), report
-
-
-def _refused(scale: WorldScale | None, reason: str) -> AlignmentReport:
-    text = f'window refused, its sets are left to the next one: {reason}'
-    return AlignmentReport(
-        method='first' if scale is None else 'dead_reckoning',
-        shared_views=0,
-        scale=1.0 if scale is None else scale.scale,
-        scale_source='none' if scale is None else 'chain',
-        scale_log_sigma=math.nan if scale is None else scale.log_sigma,
-        is_metric=scale is not None and scale.is_metric,
-        rotation_residual_rad=math.nan,
-        translation_residual=math.nan,
-        depth_residual=math.nan,
-        notes=(Note('window_refused', text),),
-    )
 
 
 def _position_noise(prediction: WindowPrediction) -> float:
@@ -344,56 +303,3 @@ def _position_noise(prediction: WindowPrediction) -> float:
         return POSITION_NOISE * depth
     centres = np.array([view.window_from_camera[:3, 3] for view in prediction.views])
     return _SPREAD_NOISE * rms(np.linalg.norm(centres - centres.mean(axis=0), axis=1))
-
-
-def _changed_depth(before: float, now: float) -> tuple[Note, ...]:
-    """Return a note where depth changed as it hardly does from one window to the next.
-
-    Without shared views nothing else tells that one of two measurements of the unit was wrong.
-    """
-    if not (before > 0 and now > 0) or abs(math.log(now / before)) < _NOTED_CHANGE:
-        return ()
-    text = (
-        f'no view is shared with the window before, and depth is {now / before:.2g} times what it '
-        'was there: the scene, or the metre'
-    )
-    return (Note('depth_changed', text, {'factor': now / before}),)
-
-
-def _in_new_unit(world: _World, factor: float) -> _World:
-    """Return the world with all lengths that the next window hangs on in another unit."""
-    if factor == 1.0:
-        return world
-    stretch = Sim3(factor, np.eye(3), np.zeros(3))
-    seen = {
-        camera: pose if camera in world.layout.rig else stretch.apply_to_pose(pose)
-        for camera, pose in world.layout.seen.items()
-    }
-    newest = world.world_from_base
-    return replace(
-        world,
-        layout=Layout(world.layout.rig, seen),
-        world_from_base=None if newest is None else world.stretched(newest, factor),
-    )
-
-
-def _with_rig_residuals(report: AlignmentReport, placed_sets: list[PlacedSet]) -> AlignmentReport:
-    bases = [placed.base for placed in placed_sets if placed.calibrated > 1]
-    if not bases:
-        return report
-    return replace(
-        report,
-        rig_rotation_residual_rad=max(base.rotation_residual_rad for base in bases),
-        rig_translation_residual=max(base.translation_residual for base in bases),
-    )
-
-
-def _rig_notes(report: AlignmentReport) -> tuple[Note, ...]:
-    angle, distance = report.rig_rotation_residual_rad, report.rig_translation_residual
-    if not (angle > _RIG_NOTE_RAD or distance > _RIG_NOTE_M):
-        return ()
-    text = (
-        'network and rig calibration disagree about the base by up to '
-        f'{distance:.3g} (RMS, world units) and {math.degrees(angle):.2g} deg'
-    )
-    return (Note('rig_contradicts', text, {'distance': distance, 'angle_rad': angle}),)

@@ -221,7 +221,7 @@ def _thin(image: FloatImage) -> FloatImage:
 
 
 def _log_ratios(pair: DepthPair) -> FloatArray:
-    """Return log(world / window) of known pixels, of the more confident half where told."""
+    """Return log(world / window) of known pixels, the more confident half of them."""
     if pair.world.shape != pair.window.shape:
         return np.empty(0)
     world, window = _thin(pair.world), _thin(pair.window)
@@ -235,16 +235,16 @@ def _log_ratios(pair: DepthPair) -> FloatArray:
     return np.asarray(ratio)
 
 
-def agreeing(world: FloatArray, turned: FloatArray, position_noise: float) -> BoolArray:
+def agreeing(world: FloatArray, rotated: FloatArray, position_noise: float) -> BoolArray:
     """Return which centres (N, 3) fit the similarity that most pairs of them agree on."""
     first, second = np.triu_indices(len(world), 1)
-    distances = np.linalg.norm(turned[first] - turned[second], axis=1)
-    apart = distances > _ROUNDING * (1.0 + float(np.abs(turned).max(initial=0.0)))
+    distances = np.linalg.norm(rotated[first] - rotated[second], axis=1)
+    apart = distances > _ROUNDING * (1.0 + float(np.abs(rotated).max(initial=0.0)))
     if len(world) < 4 or not apart.any():
         return np.ones(len(world), dtype=np.bool_)
     world_distances = np.linalg.norm(world[first] - world[second], axis=1)
     scale = float(np.median(world_distances[apart] / distances[apart]))
-    offsets = world - scale * turned
+    offsets = world - scale * rotated
     error = np.linalg.norm(offsets - np.median(offsets, axis=0), axis=1)
     bound = _OUTLIER_SIGMAS * MAD_TO_SIGMA * float(np.median(error)) + position_noise * scale
     return np.asarray(error <= bound * (1 + _ROUNDING) + _ROUNDING)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 import math
 
 import numpy as np
 
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.parallax import metres_by_parallax
+from da3_ros.geometry.parallax import metres_between_cameras
 from da3_ros.geometry.se3 import invert
-from da3_ros.geometry.umeyama import spread
 from da3_ros.notes import Note
 from da3_ros.stream.alignment import PlacedView
 from da3_ros.stream.odometry_scale import Ratio, ratio_to_odometry, remembered
@@ -48,8 +47,8 @@ class OdometryState:
     world: WorldScale | None
     chain: LogScale | None
     """Scale of the window against the world by shared views."""
-    way: Ratio | None
-    """What earlier windows said that was not enough yet, in world units."""
+    gathered: Ratio | None
+    """What earlier windows measured, not well enough yet, in world units."""
 
 
 def metric_candidates(
@@ -71,13 +70,13 @@ def metric_candidates(
         state: what the odometry of this window adds to.
 
     Returns:
-        The candidates, and the new `OdometryState.way`.
+        The candidates, and the new `OdometryState.gathered`.
     """
-    views, told = _told(sets)
-    problem = _odometry_problem(window, len(told))
-    odometry, way = MetricCandidate('odometry', None, problem), state.way
+    views, poses = _with_odometry(sets)
+    problem = _odometry_problem(window, len(poses))
+    odometry, gathered = MetricCandidate('odometry', None, problem), state.gathered
     if not problem:
-        odometry, way = _odometry(window, views, told, prediction, position_noise, state)
+        odometry, gathered = _odometry(window, views, poses, prediction, position_noise, state)
     is_metric, by = prediction.is_metric, prediction.metric_by
     candidates: dict[MetricSource, MetricCandidate] = {
         'odometry': odometry,
@@ -91,21 +90,21 @@ def metric_candidates(
             'the network is none that a known focal length makes metric (da3metric-large)',
         ),
     }
-    return candidates, way
+    return candidates, gathered
 
 
-def _told(sets: Sequence[WindowSet]) -> tuple[list[PlacedView], list[FloatArray]]:
-    """Return the views that odometry knows, and where it says that they are."""
+def _with_odometry(sets: Sequence[WindowSet]) -> tuple[list[PlacedView], list[FloatArray]]:
+    """Return the views that odometry knows, and where it has them."""
     views: list[PlacedView] = []
-    told: list[FloatArray] = []
+    poses: list[FloatArray] = []
     for window_set in sets:
         prior = window_set.frames.prior
         odometry = prior.odometry_from_camera if prior else {}
         for view in window_set.views:
             if view.key[0] in odometry:
                 views.append(view)
-                told.append(odometry[view.key[0]])
-    return views, told
+                poses.append(odometry[view.key[0]])
+    return views, poses
 
 
 def _odometry_problem(window: Window, count: int) -> str:
@@ -117,13 +116,13 @@ def _odometry_problem(window: Window, count: int) -> str:
     reason = ', '.join(note.text for note in notes) or (
         'no transform of it came' if count else 'is prior_frame set?'
     )
-    return f'odometry tells {count} of {views} poses ({reason})'
+    return f'odometry knows {count} of {views} poses ({reason})'
 
 
 def _odometry(
     window: Window,
     views: Sequence[PlacedView],
-    told: Sequence[FloatArray],
+    poses: Sequence[FloatArray],
     prediction: WindowPrediction,
     position_noise: float,
     state: OdometryState,
@@ -131,21 +130,21 @@ def _odometry(
     """Return what odometry measures, and what it adds to later windows."""
     unit_sigma, share, seen = prediction.unit_sigma, COMMON_SHARE, None
     if unit_sigma is None and prediction.conditioning != 'none':
-        return MetricCandidate('odometry', None, doubt=GIVEN_ONLY), state.way
+        return MetricCandidate('odometry', None, doubt=GIVEN_ONLY), state.gathered
     predicted = np.array([view.window_from_camera for view in views])
     overlap = len(window.sets) / window.new_sets
-    ratio = ratio_to_odometry(predicted, np.array(told), position_noise, overlap)
+    ratio = ratio_to_odometry(predicted, np.array(poses), position_noise, overlap)
     alone = None if ratio is None else ratio.log_scale()
     if unit_sigma is None:
         # A habit of the network is the same in all windows.
         unit_sigma, share = _UNCONFIRMED, 1.0
-        seen = _parallax(views, told, _searched_around(state))
+        seen = _parallax(views, poses, _searched_around(state))
     if seen is not None:
         return MetricCandidate(
             'odometry', seen if alone is None else _confirmed(alone, seen)
         ), None
     if ratio is None:
-        return MetricCandidate('odometry', None), state.way
+        return MetricCandidate('odometry', None), state.gathered
     if alone is not None:
         return MetricCandidate('odometry', alone.with_unit(unit_sigma, share)), None
     world, chain = state.world, state.chain
@@ -154,10 +153,10 @@ def _odometry(
     if chain is None:
         return MetricCandidate('odometry', None), None
     expected = Ratio(1.0, math.sqrt(world.variance)) if world.is_metric else None
-    way = remembered(state.way, ratio.scaled(math.exp(chain.value)), expected)
-    together = way.log_scale() if way else None
+    gathered = remembered(state.gathered, ratio.scaled(math.exp(chain.value)), expected)
+    together = gathered.log_scale() if gathered else None
     if together is None:
-        return MetricCandidate('odometry', None, is_gathering=way is not None), way
+        return MetricCandidate('odometry', None, is_gathering=gathered is not None), gathered
     measured = LogScale(together.value + chain.value, together.sigma).with_unit(unit_sigma, share)
     return MetricCandidate('odometry', measured), None
 
@@ -173,7 +172,7 @@ def _rig(
         (s.window_from_camera, rig if s.frames.prior is None else s.frames.prior.base_from_camera)
         for s in sets
     ]
-    if not any(_has_baseline(calibrated) for _, calibrated in pairs):
+    if not any(_distances(calibrated.values()) for _, calibrated in pairs):
         problem = 'no two cameras have known places on the robot that are apart'
         return MetricCandidate('rig', None, problem)
     unit = prediction.unit_sigma
@@ -190,7 +189,7 @@ def _rig(
     seen = _parallax(known, poses, _searched_around(state))
     if seen is not None:
         return MetricCandidate('rig', seen if close is None else _confirmed(close, seen))
-    if not any(_distances(*pair) > 1 for pair in pairs):
+    if not any(_distances(_in_both(*pair)) > 1 for pair in pairs):
         return MetricCandidate('rig', None, doubt=ONE_DISTANCE)
     placed = scale_from_rig(pairs, position_noise)
     return MetricCandidate('rig', None if placed is None else placed.with_unit(_UNCONFIRMED, 1.0))
@@ -214,12 +213,16 @@ def _confirmed(placed: LogScale, seen: LogScale) -> LogScale:
     return LogScale(placed.value, sigma, COMMON_SHARE * sigma)
 
 
-def _distances(poses: Poses, calibrated: Poses) -> int:
-    """Return how many distances between cameras in different places a set compares."""
-    names = [name for name in poses if name in calibrated]
+def _in_both(poses: Poses, calibrated: Poses) -> list[FloatArray]:
+    """Return the calibration of the cameras that a set has."""
+    return [calibrated[camera] for camera in poses if camera in calibrated]
+
+
+def _distances(base_from_camera: Iterable[FloatArray]) -> int:
+    """Return how many distances there are between cameras in different places."""
     places: list[FloatArray] = []
-    for name in names:
-        place = calibrated[name][:3, 3]
+    for pose in base_from_camera:
+        place = pose[:3, 3]
         if all(float(np.linalg.norm(place - other)) > _MIN_BASELINE_M for other in places):
             places.append(place)
     return len(places) * (len(places) - 1) // 2
@@ -237,30 +240,18 @@ def _parallax(
     """
     if len(views) < 2 or len({view.prediction.depth.shape for view in views}) > 1:
         return None
-    known = np.array(poses)
-    seen = np.array([view.window_from_camera for view in views])
-    apart, apart_m = spread(seen[:, :3, 3]), spread(known[:, :3, 3])
-    if min(apart, apart_m) <= 0:
-        return None
     cameras = [view.prediction.calibrated_camera or view.prediction.camera for view in views]
-    found = metres_by_parallax(
+    found = metres_between_cameras(
         np.stack([view.prediction.image for view in views]),
         np.stack([view.prediction.depth for view in views]),
-        np.stack([camera.to_corner_origin() for camera in cameras]),
-        invert(known),
-        math.log(apart_m / apart) if expected is None else expected.value,
-        is_vague=expected is None,
+        cameras,
+        invert(np.array(poses)),
+        np.array([view.window_from_camera[:3, 3] for view in views]),
+        None if expected is None else expected.value,
     )
     if found is None:
         return None
     return LogScale(found.log_metres, found.sigma, COMMON_SHARE * found.sigma)
-
-
-def _has_baseline(rig: Poses) -> bool:
-    if len(rig) < 2:
-        return False
-    centres = np.array([pose[:3, 3] for pose in rig.values()])
-    return float(np.ptp(centres, axis=0).max()) > _MIN_BASELINE_M
 
 
 def _network(source: MetricSource, is_metric: bool, problem: str) -> MetricCandidate:

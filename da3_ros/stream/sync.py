@@ -9,37 +9,20 @@ tolerance, unless that frame fits a later set better (more cameras, or a smaller
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from statistics import median
-from typing import Literal
 
 from da3_ros.errors import StreamError
+from da3_ros.geometry.stamps import CLOCK_RESET_NS
+from da3_ros.stream.drops import DropCause, DropCount, Drops
+from da3_ros.stream.sender_clocks import SenderClocks
 from da3_ros.types import CameraFrame, FrameSet
-
-DropCause = Literal[
-    'duplicate',
-    'out_of_order',
-    'late',
-    'unmatched',
-    'overflow',
-    'clock_reset',
-    'wrong_clock',
-    'unknown_camera',
-]
-
-CLOCK_RESET_NS = 1_000_000_000
-"""A camera whose stamps jump back by more than this has a new clock (a bag that loops)."""
-
-WRONG_CLOCK_NS = 10_000_000_000
-"""A camera whose stamps stay ahead of those of all other cameras that send, by more than this and
-the waiting time, has a wrong clock."""
 
 _LATE_AFTER_MISSES = 3
 _PERIOD_GAPS = 9
-_UNKNOWN_NAMES = 32
 
 
 class _Verdict(Enum):
@@ -47,19 +30,6 @@ class _Verdict(Enum):
     WAIT = 'wait'  # later frames may still make it better; nothing may overtake it
     HOLD = 'hold'  # too few cameras for now, but a set behind it may go first
     SKIP = 'skip'  # proved that it never becomes a set
-
-
-@dataclass(frozen=True, slots=True)
-class DropCount:
-    """How many frames of one camera were dropped for one reason."""
-
-    camera: str
-    cause: DropCause
-    """duplicate: the stamp of the frame before; out_of_order: older than the frame before; late:
-    its set had gone out already; unmatched: proved to fit no set; overflow: the queue was full;
-    clock_reset: pending when the clock jumped back; wrong_clock: far ahead of the cameras that
-    send beside it; unknown_camera: not one of the cameras."""
-    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +118,7 @@ class Synchronizer:
         self._sets = 0
         self._partial_sets = 0
         self._clock_resets = 0
-        self._drops: Counter[tuple[str, DropCause]] = Counter()
+        self._drops = Drops(self._cameras)
         self._start()
 
     def _start(self) -> None:
@@ -157,10 +127,7 @@ class Synchronizer:
         self._newest: list[int | None] = [None] * n
         self._gaps: list[deque[int]] = [deque(maxlen=_PERIOD_GAPS) for _ in range(n)]
         self._missed = [0] * n
-        # The last stamp of every camera, refused or not, and the number of its arrival.
-        self._told: list[int | None] = [None] * n
-        self._told_at = [0] * n
-        self._arrivals = 0
+        self._clocks = SenderClocks(n, self._wait_ns)
         self._first_ns: int | None = None
         self._newest_ns = 0
         # Of the last set, without its images.
@@ -171,7 +138,7 @@ class Synchronizer:
         """Take one frame and return the sets that are ready now, oldest first."""
         index = self._index.get(frame.camera)
         if index is None:
-            self._count_unknown(frame.camera)
+            self._drops.add_unknown(frame.camera)
             return []
         newest = self._newest[index]
         if newest is not None and newest - frame.stamp_ns > CLOCK_RESET_NS:
@@ -179,13 +146,13 @@ class Synchronizer:
             self._discard_pending('clock_reset')
             self._start()
         cause: DropCause | None = 'wrong_clock'
-        if self._has_wrong_clock(index, frame.stamp_ns):
+        if self._clocks.is_ahead(index, frame.stamp_ns):
             self._leave_out(index)
         else:
             cause = self._refusal(index, frame)
             self._note_stamp(index, frame.stamp_ns)
         if cause is not None:
-            self._drops[frame.camera, cause] += 1
+            self._drops.add(frame.camera, cause)
         else:
             queue = self._queues[index]
             if len(queue) == self._queue_size:
@@ -207,17 +174,10 @@ class Synchronizer:
 
     def report(self) -> SyncReport:
         """Return counters and the state of every camera."""
-        unknown = [name for name, _ in self._drops if name not in self._index]
-        names = [*self._cameras, *dict.fromkeys(unknown)]
         return SyncReport(
             sets=self._sets,
             partial_sets=self._partial_sets,
-            dropped=tuple(
-                DropCount(camera, cause, count)
-                for name in names
-                for (camera, cause), count in self._drops.items()
-                if camera == name
-            ),
+            dropped=self._drops.counts(),
             cameras=tuple(self._status(i) for i in range(len(self._cameras))),
             late_cameras=tuple(n for i, n in enumerate(self._cameras) if self._is_late(i)),
             clock_resets=self._clock_resets,
@@ -240,33 +200,10 @@ class Synchronizer:
         behind = self._newest_ns - reached > self._wait_ns + self._tolerance_ns
         return behind or self._missed[index] >= _LATE_AFTER_MISSES
 
-    def _count_unknown(self, camera: str) -> None:
-        known = sum(1 for _, cause in self._drops if cause == 'unknown_camera')
-        # Names come from outside: beyond a few they are counted together, to stay bounded.
-        is_new = (camera, 'unknown_camera') not in self._drops
-        name = '(others)' if is_new and known >= _UNKNOWN_NAMES else camera
-        self._drops[name, 'unknown_camera'] += 1
-
-    def _has_wrong_clock(self, index: int, stamp_ns: int) -> bool:
-        """Note a stamp; return whether it and the one before are ahead of all who sent between."""
-        before, since = self._told[index], self._told_at[index]
-        self._arrivals += 1
-        self._told[index], self._told_at[index] = stamp_ns, self._arrivals
-        # One stamp alone may be the first after a gap that all cameras have.
-        if before is None:
-            return False
-        limit = min(before, stamp_ns) - self._wait_ns - WRONG_CLOCK_NS
-        others = [
-            told
-            for i, told in enumerate(self._told)
-            if i != index and told is not None and self._told_at[i] > since
-        ]
-        return bool(others) and all(told < limit for told in others)
-
     def _leave_out(self, index: int) -> None:
         """Forget a camera's pending frames and stamps: the others decide what time it is."""
         for frame in self._queues[index]:
-            self._drops[frame.camera, 'wrong_clock'] += 1
+            self._drops.add(frame.camera, 'wrong_clock')
         self._queues[index].clear()
         self._gaps[index].clear()
         self._newest[index] = None
@@ -298,12 +235,12 @@ class Synchronizer:
 
     def _drop(self, index: int, frame: CameraFrame, cause: DropCause) -> None:
         self._queues[index].remove(frame)
-        self._drops[frame.camera, cause] += 1
+        self._drops.add(frame.camera, cause)
 
     def _discard_pending(self, cause: DropCause) -> None:
         for queue in self._queues:
             for frame in queue:
-                self._drops[frame.camera, cause] += 1
+                self._drops.add(frame.camera, cause)
             queue.clear()
 
     def _collect(self, *, closing: bool) -> list[FrameSet]:

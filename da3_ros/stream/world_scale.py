@@ -21,10 +21,10 @@ import math
 from typing import Literal
 
 from da3_ros.notes import Note
+from da3_ros.options.choices import ScaleChoice
 from da3_ros.stream.scale import FUSED_FLOOR, LogScale
 from da3_ros.types import ScaleSource
 
-ScaleChoice = Literal['auto', 'odometry', 'rig', 'metric_model', 'camera_info', 'none']
 MetricSource = Literal['odometry', 'rig', 'estimator', 'camera_info']
 
 METRIC_SIGMA = 0.05
@@ -82,7 +82,7 @@ class WorldScale:
     has_jumped: bool = False
     """Whether the world's unit changed, so that older geometry is in another one."""
     is_new_unit: bool = False
-    """Whether what was published before is in another unit (a jump between two metric windows
+    """Whether what was handed out before is in another unit (a jump between two metric windows
     that share nothing is none)."""
     factor: float = 1.0
     """New world units per old one, for the places of cameras that the world goes on from."""
@@ -217,7 +217,7 @@ def _carried(
 
 
 def _becoming(world: WorldScale, chain: LogScale | None, metric: Metric) -> WorldScale:
-    """Return the scale of a world that has no metres yet and is told some."""
+    """Return the scale of a world that has no metres yet and gets some."""
     before = chain.value if chain else world.log_scale
     factor = math.exp(metric.measured.value - before)
     text = f'the world became metric: its unit changed by a factor of {factor:.4g}'
@@ -226,9 +226,9 @@ def _becoming(world: WorldScale, chain: LogScale | None, metric: Metric) -> Worl
 
 
 def _filtered(world: WorldScale, prior: LogScale, metric: Metric) -> WorldScale:
-    said = metric.measured
-    difference = said.value - prior.value
-    expected = math.hypot(prior.sigma, said.sigma)
+    measured = metric.measured
+    difference = measured.value - prior.value
+    expected = math.hypot(prior.sigma, measured.sigma)
     # A measurement beyond the gate pulls, but with a variance that makes it plausible.
     excess = max(abs(difference) / (_GATE_SIGMAS * expected), 1.0)
     note: Note | None = None
@@ -248,11 +248,11 @@ def _filtered(world: WorldScale, prior: LogScale, metric: Metric) -> WorldScale:
             return _set_anew(metric, is_new_unit=True, note=note)
         text = f'{off} the shared views, which is {sigmas:.1f} sigma'
         note = Note('scale_off', text, numbers)
-    variance = (said.sigma * excess) ** 2
+    variance = (measured.sigma * excess) ** 2
     gain = prior.sigma**2 / (prior.sigma**2 + variance)
     return WorldScale(
         log_scale=prior.value + gain * difference,
-        variance=max(gain * variance, FUSED_FLOOR**2, said.common**2),
+        variance=max(gain * variance, FUSED_FLOOR**2, measured.common**2),
         is_metric=True,
         source=metric.source,
         note=note,

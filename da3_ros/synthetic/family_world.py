@@ -1,6 +1,6 @@
 """A scene of the family as a world to drive through: what networks trained on the family know.
 
-The same interface as `world.SyntheticWorld`; the room, its look, the rig and the way lie within
+The same interface as `world.SyntheticWorld`; the room, its look, the rig and the path lie within
 what training shows, the room itself belongs to no training.
 """
 
@@ -115,7 +115,7 @@ def _blocks(camera: PinholeCamera, world_from_camera: FloatArray) -> list[Rays]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FamilyWorld(SyntheticWorld):
-    """A room of the family, a robot with cameras in it, and its way."""
+    """A room of the family, a robot with cameras in it, and its path."""
 
     scene: FamilyScene
 

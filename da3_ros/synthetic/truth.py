@@ -1,4 +1,4 @@
-"""An estimator that knows the truth, and can be told to hide some of it.
+"""An estimator that knows the truth, and can hide some of it.
 
 It takes the network's place: what it says about a window is exact up to a gauge and a scale that
 change from window to window, plus the noise asked for. What the pipeline then gets wrong is the
@@ -111,7 +111,7 @@ class TruthEstimator:
             views,
             is_metric=not self._random_gauge,
             conditioning='none' if known is None else 'pose',
-            # Its distances are true as long as no noise was asked for, and told poses lay all out.
+            # Its distances are true as long as no noise was asked for; known poses fix them all.
             unit_sigma=0.0 if known is not None or self._position_noise_m == 0 else None,
         )
 
@@ -147,7 +147,7 @@ class TruthEstimator:
 
 
 def _similarity(truth: FloatArray, known: FloatArray, scale: float) -> Sim3:
-    """Return what lays true poses (N, 4, 4) over known ones; `scale` if none can be told."""
+    """Return what lays true poses (N, 4, 4) over known ones; `scale` if none can be found."""
     rotation = nearest_rotation((known[:, :3, :3] @ np.swapaxes(truth[:, :3, :3], 1, 2)).sum(0))
     sources, targets = truth[:, :3, 3] @ rotation.T, known[:, :3, 3]
     middle, wanted = sources.mean(axis=0), targets.mean(axis=0)

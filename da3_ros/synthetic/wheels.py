@@ -11,7 +11,7 @@ from da3_ros.synthetic.trajectory import START_NS
 from da3_ros.synthetic.world import SyntheticWorld
 
 LENGTH_ERROR = 0.01
-"""Share of the way by which wheels that are a little smaller than believed overestimate it."""
+"""Share by which odometry overestimates distances: the wheels are smaller than believed."""
 YAW_DRIFT_RAD_S = 0.002
 """Drift of the gyroscope."""
 

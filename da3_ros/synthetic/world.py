@@ -34,7 +34,7 @@ class ViewRenderer(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SyntheticWorld:
-    """A scene, a robot with cameras in it, and its way; a pure function of the stamp."""
+    """A scene, a robot with cameras in it, and its path; a pure function of the stamp."""
 
     rig: SyntheticRig
     trajectory: Trajectory

@@ -1,4 +1,4 @@
-"""What the viewer remembers of a run of any length, in bounded memory: way and map."""
+"""What the viewer remembers of a run of any length, in bounded memory: path and map."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HALF_RANGE = 1 << (_AXIS_BITS - 1)
 
 
 class Trail:
-    """The way of the robot as a line of limited length: coarser the longer it gets.
+    """The path of the robot as a line of limited length: coarser the longer it gets.
 
     Args:
         capacity: positions kept at most, at least 4.

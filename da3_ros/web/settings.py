@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from da3_ros.errors import ConfigError
+from da3_ros.options.export import GLB
+from da3_ros.options.output import OUTPUT
 
 MAX_PAST_SETS = 40
 MAX_POINTS_PER_VIEW = 100_000
@@ -22,7 +24,7 @@ class ViewSettings:
     """Side of a drawn point, as a multiple of one that suits the scene."""
     points_per_view: int = 16_000
     """Points taken of one view at most; counts for sets that come from then on."""
-    min_confidence: float = 1.0
+    min_confidence: float = OUTPUT.min_confidence
     """Points whose raw confidence (>= 1) is below are not drawn."""
     max_depth: float = 0.0
     """Points farther from their camera are not drawn, world units; 0 for no limit."""
@@ -30,13 +32,13 @@ class ViewSettings:
     """Points higher above the robot's base are not drawn (ceilings), world units; 0 for all."""
     past_sets: int = 8
     """Newest frame sets whose whole clouds are drawn, 1 to 40."""
-    edge_filter: float = 0.1
+    edge_filter: float = OUTPUT.edge_filter
     """Smallest step of depth that is an edge (see `geometry.edges`); 0 keeps flying pixels."""
     voxel_size: float = 0.0
     """Edge of the voxels of the map, world units; 0 for one that suits the scene."""
     show_clouds: bool = True
     show_map: bool = True
-    show_cameras: bool = True
+    show_cameras: bool = GLB.show_cameras
     show_images: bool = True
     show_trajectory: bool = True
     show_grid: bool = True

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from da3_ros.errors import WebError
+from da3_ros.options.output import OUTPUT
 from da3_ros.stream.stats import StreamStats
 from da3_ros.types import WindowResult
 from da3_ros.web.painter import Painter
@@ -74,8 +75,8 @@ class LiveViewer:
 
     def __init__(
         self,
-        host: str = '127.0.0.1',
-        port: int = 8080,
+        host: str = OUTPUT.viewer_host,
+        port: int = OUTPUT.viewer_port,
         settings: ViewSettings | None = None,
         *,
         notice: str = '',

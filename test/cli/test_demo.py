@@ -90,7 +90,7 @@ def test_demo_on_a_recording_says_that_the_network_is_for_tests(
 ) -> None:
     # Rendered, too, but nobody can tell that of a recording.
     recording, out = tmp_path / 'drive.mcap', tmp_path / 'out'
-    synthesize(recording, seconds=2.0, rate=5.0, size='140x100', cameras='front', truth=False)
+    synthesize(out=recording, seconds=2.0, rate=5.0, size='140x100', cameras='front', truth=False)
     arguments = ['demo', '--bag', str(recording), '--model', 'da3-nano', '--out', str(out)]
     with RosProcess('da3_ros.cli.main', *arguments, domain_id=ros_domain_id) as demo:
         assert demo.wait(200.0) == 0, demo.output

@@ -4,11 +4,12 @@ from configparser import ConfigParser
 import json
 from pathlib import Path
 import re
+import sys
 from typing import NamedTuple
 
 import pytest
 
-from da3_ros.cli import doctor_checks, doctor_ros
+from da3_ros.cli import doctor_checks, doctor_opencv, doctor_ros
 from da3_ros.cli.doctor_checks import REQUIRED, Check
 from da3_ros.cli.doctor_ros import transport
 from helpers.cli import invoke
@@ -77,6 +78,55 @@ def test_missing_and_old_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 'no_such_library is missing' in check.detail
     assert re.search(r'numpy is \d\S+, 999 is needed', check.detail)
     assert check.advice == 'pip install "no_such_library>=1" "numpy>=999"'
+
+
+def installed(folder: Path, *packages: tuple[str, str]) -> None:
+    """Make what pip leaves of distributions, all of them with the folder cv2."""
+    for name, version in packages:
+        info = folder / f'{name.replace("-", "_")}-{version}.dist-info'
+        info.mkdir()
+        text = f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n'
+        (info / 'METADATA').write_text(text)
+        (info / 'RECORD').write_text('cv2/__init__.py,,\n')
+
+
+@pytest.mark.parametrize('can_be_imported', [True, False])
+def test_two_opencv_in_one_folder_are_named(
+    can_be_imported: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed(tmp_path, ('opencv-python', '4.9.0.80'), ('opencv-python-headless', '4.10.0.84'))
+    monkeypatch.setattr(sys, 'path', [str(tmp_path)])
+    failure = None if can_be_imported else 'ImportError: libGL.so.1'
+    monkeypatch.setattr(doctor_opencv, 'import_failure', lambda _: failure)
+
+    (check,) = doctor_opencv.check_opencv()
+
+    assert check.status == ('warning' if can_be_imported else 'problem')
+    assert 'opencv-python 4.9.0.80 and opencv-python-headless 4.10.0.84' in check.detail
+    assert can_be_imported or 'libGL.so.1' in check.detail
+    assert check.advice == (
+        'pip uninstall -y opencv-python opencv-python-headless '
+        '&& pip install opencv-python-headless'
+    )
+
+
+def test_of_two_opencv_the_larger_one_is_to_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed(tmp_path, ('opencv_contrib_python', '4.9.0'), ('opencv-python-headless', '4.9.0'))
+    monkeypatch.setattr(sys, 'path', [str(tmp_path)])
+    monkeypatch.setattr(doctor_opencv, 'import_failure', lambda _: None)
+    (check,) = doctor_opencv.check_opencv()
+    assert check.advice.endswith('pip install opencv-contrib-python')
+
+
+@pytest.mark.parametrize('packages', [(), (('opencv-python', '4.9.0.80'),)])
+def test_one_opencv_or_that_of_the_system_is_no_clash(
+    packages: tuple[tuple[str, str], ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed(tmp_path, *packages)
+    monkeypatch.setattr(sys, 'path', [str(tmp_path)])
+    assert list(doctor_opencv.check_opencv()) == []
 
 
 @pytest.mark.parametrize(('free_gib', 'status'), [(0.5, 'problem'), (3, 'warning'), (100, 'ok')])

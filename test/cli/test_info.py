@@ -1,6 +1,8 @@
 """`da3 info`: what things are."""
 
+from dataclasses import replace
 from pathlib import Path
+import sys
 
 import av
 import cv2
@@ -11,6 +13,7 @@ from da3_ros.cli.describe import describe
 from da3_ros.errors import Da3Error, SourceError
 from helpers.cli import SMALL, da3, da3_json, failure
 from helpers.colmap_writer import Image, write_text
+from helpers.raw_messages import cloud, text, write_bag
 
 
 def test_images(tmp_path: Path, photos: Path) -> None:
@@ -48,6 +51,33 @@ def test_a_bag(tmp_path: Path) -> None:
     assert topics['/front/image_raw']['type'] == 'sensor_msgs/msg/Image'
     assert topics['/front/image_raw']['messages'] == 1
     assert '/front/image_raw' in da3('info', tmp_path / 'a.mcap')
+
+
+@pytest.mark.parametrize('has_ros', [True, False])
+def test_point_clouds_in_a_bag(
+    has_ros: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their fields and extent are told, read by ROS where it is installed and without it too."""
+    if not has_ros:
+        monkeypatch.setitem(sys.modules, 'da3_ros.ros.messages.foreign_cloud', None)
+    xyz = np.array([[3.0, 0.0, 4.0], [np.nan] * 3, [0.0, 12.0, 0.0]], '<f4')
+    good, damaged = (cloud(topic, 10 + n, xyz) for n, topic in enumerate(('/lidar', '/cut')))
+    damaged = replace(damaged, data=damaged.data[:-20])
+    path = write_bag(tmp_path / 'a.mcap', [good, damaged, text('/note', 20, 'no cloud')])
+
+    cut, lidar = describe(path)['clouds']
+
+    assert lidar == {
+        'topic': '/lidar',
+        'frame': 'lidar',
+        'fields': ['x', 'y', 'z'],
+        'size': '3x1',
+        'points': 2,
+        'nearest_m': 5.0,
+        'farthest_m': 12.0,
+    }
+    assert (cut['topic'], list(cut)) == ('/cut', ['topic', 'problem'])
+    assert '/lidar  lidar  x, y, z  3x1  2  5  12' in da3('info', path)
 
 
 def test_a_colmap_dataset(tmp_path: Path, photos: Path) -> None:

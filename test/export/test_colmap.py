@@ -10,10 +10,11 @@ from PIL import Image
 import pytest
 
 from da3_ros.errors import ExportError
-from da3_ros.export.options import ColmapEncoding, ExportOptions
+from da3_ros.export.options import ExportOptions
 from da3_ros.export.registry import ExportReport, export_scene
 from da3_ros.export.scene import ExportScene
 from da3_ros.geometry.camera import PinholeCamera
+from da3_ros.options.choices import ColmapEncoding
 from da3_ros.synthetic import SyntheticWorld
 from helpers.colmap_files import READERS, read_binary, read_text, rotation
 from helpers.export_scenes import (
@@ -52,7 +53,7 @@ def test_every_key_point_is_the_image_of_its_point_in_the_synthetic_world(
 
     This says where every pixel looks, and the renderer how far, without any K.
     """
-    report = export(scene, tmp_path, encoding, confidence_percentile=0.0)
+    report = export(scene, tmp_path, encoding, conf_thresh_percentile=0.0)
     model = READERS[encoding](tmp_path)
     height, width = WORLD_SIZE.height, WORLD_SIZE.width
     assert len(model.points) == report.points == 6 * height * width
@@ -81,7 +82,7 @@ def test_every_key_point_is_the_image_of_its_point_in_the_synthetic_world(
 def test_tracks_colours_and_images_agree(
     scene: ExportScene, tmp_path: Path, encoding: ColmapEncoding
 ) -> None:
-    report = export(scene, tmp_path, encoding, max_points=500)
+    report = export(scene, tmp_path, encoding, num_max_points=500)
     model = READERS[encoding](tmp_path)
     assert report.points == len(model.points) == 500
     seen = {}
@@ -112,7 +113,7 @@ def test_cameras_rigs_and_frames_describe_the_robot(scene: ExportScene, tmp_path
 
 def test_binary_and_text_say_the_same(scene: ExportScene, tmp_path: Path) -> None:
     for encoding in ENCODINGS:
-        export(scene, tmp_path / encoding, encoding, max_points=300)
+        export(scene, tmp_path / encoding, encoding, num_max_points=300)
     assert read_binary(tmp_path / 'binary') == read_text(tmp_path / 'text')
 
 
@@ -132,7 +133,7 @@ def test_filters_take_out_low_confidence_sky_and_unknown_depth(tmp_path: Path) -
     report = export(
         ExportScene((replace(view, sky=sky),), is_metric=True),
         tmp_path,
-        confidence_percentile=50.0,
+        conf_thresh_percentile=50.0,
     )
     keys = read_binary(tmp_path).images[1][3]
     assert report.points == len(keys) == 6 * 8

@@ -69,7 +69,7 @@ def test_glb_holds_the_points_in_gltf_axes_and_a_frustum_per_view(
 def test_glb_points_are_those_of_the_synthetic_world_in_gltf_axes(tmp_path: Path) -> None:
     world = synthetic_world()
     scene = synthetic_scene(world)
-    options = ExportOptions(confidence_percentile=0.0)
+    options = ExportOptions(conf_thresh_percentile=0.0)
     path = export_scene(scene, 'glb', tmp_path, options=options).files[0]
     clouds = [
         g for g in trimesh.load_scene(path).geometry.values() if isinstance(g, trimesh.PointCloud)
@@ -166,7 +166,7 @@ def test_low_confidence_and_sky_become_no_points() -> None:
 def test_a_scene_with_too_many_points_is_thinned_the_same_way_twice(
     scene: ExportScene, tmp_path: Path
 ) -> None:
-    options = ExportOptions(max_points=50)
+    options = ExportOptions(num_max_points=50)
     reports = [export_scene(scene, 'glb', tmp_path / name, options=options) for name in 'ab']
     assert [r.points for r in reports] == [50, 50]
     assert reports[0].files[0].read_bytes() == reports[1].files[0].read_bytes()

@@ -15,8 +15,8 @@ from scipy.spatial.transform import Rotation
 
 from da3_ros.errors import ExportError
 from da3_ros.export.files import remove_abandoned, staged
-from da3_ros.export.scene import StampedPose
 from da3_ros.export.trajectory_file import save_trajectory
+from da3_ros.geometry.trajectory import StampedPose
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITER = textwrap.dedent("""

@@ -14,12 +14,12 @@ import trimesh
 
 from da3_ros.errors import ExportCancelledError, ExportError
 from da3_ros.export.gaussians import GaussianCloud
-from da3_ros.export.gs_options import GsPlyOptions
 from da3_ros.export.gs_ply import columns
 from da3_ros.export.options import ExportOptions
 from da3_ros.export.registry import export_scene
 from da3_ros.export.scene import ExportScene
 from da3_ros.geometry.camera import ImageSize
+from da3_ros.options.export import GsPlyOptions
 from helpers.export_scenes import make_view, synthetic_scene, synthetic_world, true_points
 from helpers.gaussian_scenes import with_gaussians
 

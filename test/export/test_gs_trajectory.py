@@ -11,7 +11,6 @@ from scipy.ndimage import correlate1d
 from scipy.spatial.transform import Rotation
 
 from da3_ros.errors import ExportError
-from da3_ros.export.gs_options import TrajectoryMode
 from da3_ros.export.gs_pivot import pivot_poses
 from da3_ros.export.gs_trajectory import interpolation_steps, make_trajectory, trajectory_mode
 from da3_ros.export.splat_types import PosedCamera
@@ -19,6 +18,7 @@ from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.rotation import rotation_angle_rad
 from da3_ros.geometry.se3 import rigid
+from da3_ros.options.choices import TrajectoryMode
 from helpers.rounding import assert_equal_to_rounding
 
 SIZE = ImageSize(48, 64)

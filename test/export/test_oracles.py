@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from da3_ros.export.options import ColmapEncoding, ExportOptions
+from da3_ros.export.options import ExportOptions
 from da3_ros.export.registry import export_scene
+from da3_ros.options.choices import ColmapEncoding
 from helpers.export_scenes import synthetic_scene, synthetic_world, true_points, two_walls
 
 PYTHON_FOLDER = os.environ.get('DA3_ORACLE')
@@ -49,7 +50,7 @@ def test_pycolmap_finds_every_point_where_its_pixels_are(
 ) -> None:
     world = synthetic_world()
     scene = synthetic_scene(world)
-    options = ExportOptions(confidence_percentile=0.0, colmap_encoding=encoding)
+    options = ExportOptions(conf_thresh_percentile=0.0, colmap_encoding=encoding)
     export_scene(scene, 'colmap', tmp_path, options=options)
     model = pycolmap.Reconstruction(str(tmp_path))
     truth = true_points(world, scene)

@@ -21,7 +21,7 @@ from helpers.export_scenes import (
     two_walls,
 )
 
-ALL = ExportOptions(confidence_percentile=0.0)
+ALL = ExportOptions(conf_thresh_percentile=0.0)
 
 
 def read(path: Path) -> tuple[list[str], NDArray[np.void]]:
@@ -80,7 +80,7 @@ def test_the_percentile_keeps_its_share_of_the_points(
 ) -> None:
     """Confidence is the same all along a column of the test view and rises with u."""
     scene = ExportScene((make_view(),), is_metric=True)
-    options = ExportOptions(confidence_percentile=percentile)
+    options = ExportOptions(conf_thresh_percentile=percentile)
     _, vertices = read(export_scene(scene, 'ply', tmp_path, options=options).files[0])
     assert len(vertices) == int(12 * 16 * share) - (percentile == 0.0)
 
@@ -90,7 +90,7 @@ def test_thinning_keeps_exactly_so_many_different_points_of_all_views(
     tmp_path: Path, wanted: int
 ) -> None:
     scene = two_walls()
-    options = ExportOptions(confidence_percentile=0.0, max_points=wanted)
+    options = ExportOptions(conf_thresh_percentile=0.0, num_max_points=wanted)
     _, few = read(export_scene(scene, 'ply', tmp_path / 'few', options=options).files[0])
     _, every = read(export_scene(scene, 'ply', tmp_path / 'all', options=ALL).files[0])
     assert len(few) == min(wanted, 382)

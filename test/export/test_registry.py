@@ -113,10 +113,10 @@ def test_a_disk_that_takes_no_more_is_an_error_and_leaves_the_files_of_before(
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'confidence_percentile': -1.0}, r'0\.\.100, got -1'),
-        ({'confidence_percentile': 101.0}, r'0\.\.100'),
-        ({'confidence_percentile': float('nan')}, 'nan'),
-        ({'max_points': 0}, 'at least 1'),
+        ({'conf_thresh_percentile': -1.0}, r'0\.\.100, got -1'),
+        ({'conf_thresh_percentile': 101.0}, r'0\.\.100'),
+        ({'conf_thresh_percentile': float('nan')}, 'nan'),
+        ({'num_max_points': 0}, 'at least 1'),
         ({'colmap_encoding': 'xml'}, 'binary, text'),
         ({'depth_vis_suffix': 'gif'}, 'jpg, png'),
     ],

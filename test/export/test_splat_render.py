@@ -17,10 +17,11 @@ from da3_ros.export.gaussians import GaussianCloud
 from da3_ros.export.harmonics import harmonic_basis
 from da3_ros.export.splat_project import prepare, project
 from da3_ros.export.splat_render import cpu_backend
-from da3_ros.export.splat_types import PosedCamera, SplatImage, posed_cameras
+from da3_ros.export.splat_types import PosedCamera, SplatImage
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.se3 import invert, rigid, transform_points
+from da3_ros.inference.pixel_rule import posed_cameras
 from da3_ros.synthetic import make_world
 from helpers.export_scenes import synthetic_scene
 from helpers.gaussian_scenes import (

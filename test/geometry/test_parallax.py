@@ -9,8 +9,13 @@ from numpy.typing import NDArray
 import pytest
 
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.camera import ImageSize
-from da3_ros.geometry.parallax import REACH, Parallax, metres_by_parallax
+from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.geometry.parallax import (
+    REACH,
+    Parallax,
+    metres_between_cameras,
+    metres_by_parallax,
+)
 from da3_ros.geometry.se3 import invert
 from da3_ros.synthetic.family_world import make_family_world
 from da3_ros.synthetic.trajectory import START_NS
@@ -25,7 +30,7 @@ class Seen:
 
     images: NDArray[np.uint8]
     depth: FloatArray
-    intrinsics: FloatArray
+    cameras: list[PinholeCamera]
     camera_from_world: FloatArray
 
     def metres(
@@ -35,7 +40,7 @@ class Seen:
         return metres_by_parallax(
             self.images,
             self.depth * units_per_metre,
-            self.intrinsics,
+            self.cameras,
             self.camera_from_world,
             log_guess,
             is_vague=is_vague,
@@ -51,8 +56,6 @@ def look(
         for index in range(sets)
         for camera in cameras or world.rig.cameras
     ]
-    matrix = world.rig.cameras['front'].K.copy()
-    matrix[:2, 2] += 0.5
     poses = [
         invert(world.world_from_base(stamp_ns) @ world.rig.calibration.base_from_camera[camera])
         for camera, stamp_ns in views
@@ -60,7 +63,7 @@ def look(
     return Seen(
         images=np.stack([world.frame(*view).image for view in views]),
         depth=np.stack([world.depth(*view, size) for view in views]).astype(np.float64),
-        intrinsics=np.tile(matrix, (len(views), 1, 1)),
+        cameras=[world.rig.cameras['front']] * len(views),
         camera_from_world=np.stack(poses),
     )
 
@@ -162,3 +165,35 @@ def test_a_unit_out_of_reach_is_not_made_up_and_found_from_a_vague_guess(
 ) -> None:
     assert rig.metres(log_guess=off) is None
     assert found(rig.metres(log_guess=off, is_vague=True)) == pytest.approx(0.0, abs=0.02)
+
+
+@pytest.mark.parametrize('larger', [0.4, 1.0, 2.5])
+@pytest.mark.parametrize('apart', [0.7, 1.0, 1.3])
+def test_known_cameras_that_were_predicted_give_the_place_to_look_at(
+    rig: Seen, larger: float, apart: float
+) -> None:
+    """The prediction may be wrong about distances relative to depth: images decide."""
+    predicted = larger * apart * invert(rig.camera_from_world)[:, :3, 3] + 7.0
+    found = metres_between_cameras(
+        rig.images, larger * rig.depth, rig.cameras, rig.camera_from_world, predicted
+    )
+    assert found is not None
+    assert found.log_metres == pytest.approx(-math.log(larger), abs=2 * found.sigma)
+
+
+def test_a_unit_that_is_known_already_is_looked_for_there_alone(rig: Seen) -> None:
+    predicted = invert(rig.camera_from_world)[:, :3, 3]
+    arguments = (rig.images, rig.depth, rig.cameras, rig.camera_from_world)
+    # Predicted distances that are far off do not matter then.
+    found = metres_between_cameras(*arguments, 50 * predicted, 0.1)
+    assert found == metres_by_parallax(*arguments, 0.1)
+    assert metres_between_cameras(*arguments, 50 * predicted, 2.5 * REACH) is None
+
+
+def test_cameras_in_one_place_have_no_distance_to_compare(rig: Seen) -> None:
+    predicted = invert(rig.camera_from_world)[:, :3, 3]
+    one_place = np.tile(rig.camera_from_world[:1], (len(predicted), 1, 1))
+    arguments = (rig.images, rig.depth, rig.cameras)
+    assert metres_between_cameras(*arguments, one_place, predicted, 0.0) is None
+    nowhere = np.ones_like(predicted)
+    assert metres_between_cameras(*arguments, rig.camera_from_world, nowhere, 0.0) is None

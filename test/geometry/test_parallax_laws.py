@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 import pytest
 
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.camera import ImageSize
+from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.parallax import LARGEST_SIDE, REACH, Parallax, metres_by_parallax
 from da3_ros.geometry.se3 import invert, rigid
 from da3_ros.synthetic.family_world import make_family_world
@@ -22,14 +22,14 @@ class Seen:
 
     images: NDArray[np.uint8]
     depth: FloatArray
-    intrinsics: FloatArray
+    cameras: list[PinholeCamera]
     camera_from_world: FloatArray
 
     def metres(self, log_guess: float = 0.1, *, is_vague: bool = False) -> Parallax | None:
         return metres_by_parallax(
             self.images,
             self.depth,
-            self.intrinsics,
+            self.cameras,
             self.camera_from_world,
             log_guess,
             is_vague=is_vague,
@@ -39,7 +39,7 @@ class Seen:
         return Seen(
             self.images[views],
             self.depth[views],
-            self.intrinsics[views],
+            [self.cameras[view] for view in views],
             self.camera_from_world[views],
         )
 
@@ -48,7 +48,6 @@ def look(size: ImageSize, sets: int = 4, step_s: float = 0.3) -> Seen:
     world = make_family_world(1, size)
     stamps = [START_NS + round(index * step_s * 1e9) for index in range(sets)]
     views = [(camera, stamp_ns) for stamp_ns in stamps for camera in ('front', 'left')]
-    matrix = world.rig.cameras['front'].to_corner_origin()
     poses = [
         invert(world.world_from_base(stamp_ns) @ world.rig.calibration.base_from_camera[camera])
         for camera, stamp_ns in views
@@ -56,7 +55,7 @@ def look(size: ImageSize, sets: int = 4, step_s: float = 0.3) -> Seen:
     return Seen(
         images=np.stack([world.frame(*view).image for view in views]),
         depth=np.stack([world.depth(*view, size) for view in views]).astype(np.float64),
-        intrinsics=np.tile(matrix, (len(views), 1, 1)),
+        cameras=[world.rig.cameras['front']] * len(views),
         camera_from_world=np.stack(poses),
     )
 
@@ -125,7 +124,7 @@ def test_large_images_are_compared_as_small_ones(drive: Seen) -> None:
     small = Seen(
         np.stack(images),
         np.stack([cv2.resize(z, size, interpolation=cv2.INTER_NEAREST) for z in large.depth]),
-        large.intrinsics * np.array([0.5, 0.5, 1.0])[:, None],
+        [camera.resized(ImageSize(140, 196)) for camera in large.cameras],
         large.camera_from_world,
     )
     assert_same(large.metres(), told(small.metres()))
@@ -134,14 +133,10 @@ def test_large_images_are_compared_as_small_ones(drive: Seen) -> None:
 def test_upright_images_do_as_well_as_wide_ones(drive: Seen) -> None:
     """The images lie on their side, and so do the cameras."""
     quarter = rigid([[0, -1, 0], [1, 0, 0], [0, 0, 1]], np.zeros(3))
-    K = drive.intrinsics
-    turned = K.copy()
-    turned[:, 0, 0], turned[:, 1, 1] = K[:, 1, 1], K[:, 0, 0]
-    turned[:, 0, 2], turned[:, 1, 2] = 70 - K[:, 1, 2], K[:, 0, 2]
     upright = Seen(
         np.stack([np.rot90(image, -1) for image in drive.images]),
         np.stack([np.rot90(z, -1) for z in drive.depth]),
-        turned,
+        [camera.turned(1) for camera in drive.cameras],
         quarter @ drive.camera_from_world,
     )
     assert told(upright.metres()).log_metres == pytest.approx(0.0, abs=0.01)

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.parallax import metres_by_parallax
+from da3_ros.geometry.parallax import metres_between_cameras
 from da3_ros.geometry.se3 import invert, rigid
 from da3_ros.geometry.sim3 import Sim3
 from da3_ros.geometry.umeyama import spread
@@ -120,21 +120,18 @@ def at_one_instant(frames: Sequence[RealFrame]) -> list[RealFrame]:
 
 def _looked_at(views: tuple[ViewPrediction, ...], known: FloatArray) -> WindowPrediction:
     """Return what is answered with told poses (N, 4, 4): distances as parallax tells them."""
-    seen = spread(np.array([view.window_from_camera[:3, 3] for view in views]))
-    apart_m = spread(known[:, :3, 3])
-    if min(seen, apart_m) <= 0:
-        return WindowPrediction(views, conditioning='pose')
-    found = metres_by_parallax(
+    seen = np.array([view.window_from_camera[:3, 3] for view in views])
+    found = metres_between_cameras(
         np.stack([view.image for view in views]),
         np.stack([view.depth for view in views]),
-        np.stack([view.camera.to_corner_origin() for view in views]),
+        [view.camera for view in views],
         invert(known),
-        math.log(apart_m / seen),
-        is_vague=True,
+        seen,
     )
     if found is None:
         return WindowPrediction(views, conditioning='pose')
-    stretch = Sim3(apart_m / seen / math.exp(found.log_metres), np.eye(3), np.zeros(3))
+    larger = spread(known[:, :3, 3]) / spread(seen) / math.exp(found.log_metres)
+    stretch = Sim3(larger, np.eye(3), np.zeros(3))
     moved = tuple(
         replace(view, window_from_camera=stretch.apply_to_pose(view.window_from_camera))
         for view in views

@@ -48,6 +48,30 @@ def image(topic: str, stamp_ns: int, pixels: np.ndarray) -> StampedMessage:
     return StampedMessage(topic, kind.__msgtype__, stamp_ns, bytes(data))
 
 
+def cloud(topic: str, stamp_ns: int, xyz: np.ndarray) -> StampedMessage:
+    """Return a cloud of one row with float32 points (P, 3) and nothing beside them."""
+    types = STORE.types
+    kind = types['sensor_msgs/msg/PointCloud2']
+    stamp = types['builtin_interfaces/msg/Time'](sec=0, nanosec=stamp_ns)
+    fields = [
+        types['sensor_msgs/msg/PointField'](name=name, offset=4 * i, datatype=7, count=1)
+        for i, name in enumerate('xyz')
+    ]
+    message = kind(
+        header=types['std_msgs/msg/Header'](stamp=stamp, frame_id='lidar'),
+        height=1,
+        width=len(xyz),
+        fields=fields,
+        is_bigendian=False,
+        point_step=12,
+        row_step=12 * len(xyz),
+        data=np.frombuffer(xyz.tobytes(), np.uint8),
+        is_dense=False,
+    )
+    data = STORE.serialize_cdr(message, kind.__msgtype__)
+    return StampedMessage(topic, kind.__msgtype__, stamp_ns, bytes(data))
+
+
 def mixed_messages(count: int = 12, period_ns: int = 50_000_000) -> list[StampedMessage]:
     """Return images and texts in turn, in order of time."""
     rng = np.random.default_rng(7)

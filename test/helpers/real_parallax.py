@@ -133,7 +133,7 @@ def _asked(frames: Sequence[RealFrame], shape: Shape, rng: np.random.Generator) 
     found: Parallax | None = metres_by_parallax(
         np.stack([frame.image for frame in frames]),
         depth,
-        np.stack([frame.camera.to_corner_origin() for frame in frames]),
+        [frame.camera for frame in frames],
         invert(np.stack([frame.world_from_camera for frame in frames])),
         _LOG_VAGUE_GUESS if is_made_up else _LOG_GUESS,
         is_vague=is_made_up,

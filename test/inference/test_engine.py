@@ -11,7 +11,7 @@ from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.resample import PixelMap
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.engine import Da3Estimator
-from da3_ros.inference.preprocess import RESIZE_METHODS
+from da3_ros.options import RESIZE_METHODS
 from da3_ros.types import CameraFrame, Estimator, FrameSet, Window
 from helpers.rounding import DEEP, assert_equal_to_rounding
 

@@ -12,7 +12,8 @@ import trimesh
 from da3_ros.errors import ExportError
 from da3_ros.export.splat_render import cpu_backend
 from da3_ros.inference.api import DepthAnything3
-from da3_ros.inference.prediction_export import export_options, scene_of
+from da3_ros.inference.prediction import scene_of
+from da3_ros.inference.prediction_export import export_options
 from da3_ros.inference.splat_gsplat import gsplat_available, with_renderer
 from helpers import tiny
 from tools.parity.synthetic_weights import synthetic_network

@@ -1,5 +1,6 @@
 """Configurations in files: ours, the published style, and what is refused."""
 
+from collections.abc import Mapping
 import json
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ cam_dec:
 """
 
 
-def write(folder: Path, content: str | dict[str, Any], name: str = 'network.yaml') -> Path:
+def write(folder: Path, content: str | Mapping[str, Any], name: str = 'network.yaml') -> Path:
     path = folder / name
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     return path

@@ -15,8 +15,9 @@ from da3_ros.errors import ExportError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import invert
 from da3_ros.inference.api import DepthAnything3
-from da3_ros.inference.postprocess import Prediction
-from da3_ros.inference.preprocess import RESIZE_METHODS, preprocess
+from da3_ros.inference.prediction import Prediction
+from da3_ros.inference.preprocess import preprocess
+from da3_ros.options import RESIZE_METHODS
 from helpers.colmap_files import READERS, rotation
 from helpers.export_scenes import synthetic_scene, synthetic_world, true_points
 from helpers.rounding import DEEP, assert_equal_to_rounding
@@ -185,7 +186,7 @@ def test_files_are_replaced_only_when_asked(tmp_path: Path) -> None:
         ({'export_kwargs': {'glb': {'colour': 1}}}, "no option 'colour'.*show_cameras"),
         ({'export_kwargs': {'npz': {'colour': 1}}}, 'expected none'),
         ({'export_kwargs': {'glb': {'camera_size': -1}}}, 'camera_size: expected more than 0'),
-        ({'export_kwargs': {'glb': {'camera_size': 'big'}}}, 'options of the export'),
+        ({'export_kwargs': {'glb': {'camera_size': 'big'}}}, 'camera_size: expected float'),
         ({'export_kwargs': {'glb': 3}}, 'options of the export'),
         ({'export_kwargs': {'colmap': {'encoding': 'xml'}}}, 'expected one of binary, text'),
         ({'conf_thresh_percentile': 101.0}, 'expected 0..100'),

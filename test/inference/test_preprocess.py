@@ -136,7 +136,7 @@ def test_bad_input_is_refused_by_index(tmp_path: Path) -> None:
 )
 def test_only_lists_are_accepted(images: Any, message: str) -> None:
     with pytest.raises(PreprocessError, match=message):
-        preprocess(images)
+        preprocess(images, 504)
 
 
 def test_bad_options_are_refused() -> None:

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from da3_ros.errors import ExportError
 from da3_ros.export.splat_render import cpu_backend
-from da3_ros.export.splat_types import PosedCamera, posed_cameras
+from da3_ros.export.splat_types import PosedCamera
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.se3 import rigid
 from da3_ros.inference import splat_gsplat
+from da3_ros.inference.pixel_rule import posed_cameras
 from da3_ros.inference.splat_gsplat import fastest_backend, gsplat_available, gsplat_backend
 from helpers.gaussian_scenes import CAMERA, cloud_of, random_cloud
 

@@ -7,7 +7,6 @@ They are not on PyPI, so that most machines skip these tests; what the files are
 from __future__ import annotations
 
 from collections import defaultdict
-import importlib.util
 import os
 from pathlib import Path
 import re
@@ -24,14 +23,7 @@ from helpers.ros_process import ROOT, RosProcess
 
 FILES = sorted((ROOT / 'launch').glob('*.launch.py'))
 RUNNER = ROOT / 'test' / 'helpers' / 'launch_runner.py'
-HAS_LAUNCH = bool(
-    importlib.util.find_spec('launch')
-    and importlib.util.find_spec('launch.actions')
-    and importlib.util.find_spec('launch_ros')
-)
-needs_launch = pytest.mark.skipif(
-    not HAS_LAUNCH, reason='the launch packages are not installed, and not on PyPI'
-)
+needs_launch = pytest.mark.ros_install('launch_ros')
 
 
 def test_the_launch_files_are_those_that_are_documented() -> None:

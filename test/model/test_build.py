@@ -6,7 +6,7 @@ import torch
 from da3_ros.errors import ModelError
 from da3_ros.inference.checkpoint import tied_aliases
 from da3_ros.inference.training_names import PREFIX
-from da3_ros.model.build import any_view_part, build_network
+from da3_ros.model.build import build_network
 from da3_ros.model.presets import PRESETS, preset
 from tools.parity.goldens import read_manifest
 
@@ -23,7 +23,7 @@ def test_names_and_shapes_are_one_to_one_with_the_published_checkpoint(name: str
 def test_the_state_dict_holds_the_six_aliases_too(name: str) -> None:
     network = build_network(preset(name))
     aliases = tied_aliases(network)
-    part = any_view_part(network)
+    part = network.any_view
     if part is None:
         assert aliases == {}
         return

@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 import torch
 from torch import Tensor
 
+from da3_ros.model.forward import ForwardOptions
 from da3_ros.model.gaussian_adapter import (
     place_gaussians,
     scale_to_given_cameras,
@@ -171,7 +172,7 @@ def assert_same(actual: Gaussians | None, expected: Gaussians | None) -> None:
 
 @torch.inference_mode()
 def test_there_is_one_gaussian_for_every_pixel(network: AnyViewNetwork, images: Tensor) -> None:
-    output = network(images, infer_gs=True)
+    output = network(images, options=ForwardOptions(infer_gs=True))
     count = 3 * 28 * 42
     shapes = [tuple(getattr(output.gaussians, f.name).shape[1:]) for f in fields(Gaussians)]
     assert shapes == [(count, 3), (count, 3), (count, 4), (count, 3, 9), (count,)]
@@ -183,9 +184,9 @@ def test_there_is_one_gaussian_for_every_pixel(network: AnyViewNetwork, images: 
 
 @torch.inference_mode()
 def test_a_batch_equals_one_call_per_scene(network: AnyViewNetwork, images: Tensor) -> None:
-    together = network(images, infer_gs=True).gaussians
+    together = network(images, options=ForwardOptions(infer_gs=True)).gaussians
     for scene in range(2):
-        alone = network(images[scene : scene + 1], infer_gs=True).gaussians
+        alone = network(images[scene : scene + 1], options=ForwardOptions(infer_gs=True)).gaussians
         part = {f.name: getattr(together, f.name)[scene : scene + 1] for f in fields(Gaussians)}
         assert_same(replace(together, **part), alone)
 

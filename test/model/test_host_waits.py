@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from da3_ros.model.build import build_network
+from da3_ros.model.forward import ForwardOptions
 from da3_ros.model.network import AnyViewNetwork
 from helpers import tiny
 
@@ -66,12 +67,14 @@ def meta(*shape: int) -> Tensor:
 
 
 def plain(network: AnyViewNetwork) -> Tensor:
-    depth: Tensor = network(meta(1, VIEWS, 3, *SIZE), chunk=2).depth
+    depth: Tensor = network(meta(1, VIEWS, 3, *SIZE), options=ForwardOptions(chunk=2)).depth
     return depth
 
 
 def two_scenes(network: AnyViewNetwork) -> Tensor:
-    depth: Tensor = network(meta(2, VIEWS, 3, *SIZE), export_layers=(1, 5)).depth
+    depth: Tensor = network(
+        meta(2, VIEWS, 3, *SIZE), options=ForwardOptions(export_layers=(1, 5))
+    ).depth
     return depth[:1]
 
 

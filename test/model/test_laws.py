@@ -1,10 +1,13 @@
 """Laws of the networks that need no reference: symmetries, seams, chunks."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from da3_ros.errors import ModelError
+from da3_ros.model.forward import ForwardOptions
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.outputs import EncodedViews, NetworkOutput
 from helpers import tiny
@@ -49,7 +52,7 @@ def select(output: NetworkOutput, scenes: slice, views: list[int]) -> NetworkOut
 
 @torch.inference_mode()
 def test_forward_is_the_composition_of_its_stages(small: AnyViewNetwork, images: Tensor) -> None:
-    whole = small(images, export_layers=(2, 6))
+    whole = small(images, options=ForwardOptions(export_layers=(2, 6)))
     encoded = small.encode(images, (2, 6))
     apart = small.decode(small.fuse(encoded, export_layers=(2, 6)))
     assert_same(whole, apart)
@@ -83,8 +86,10 @@ def test_permuting_source_views_permutes_the_outputs(
     small: AnyViewNetwork, images: Tensor
 ) -> None:
     order = [0, 3, 1, 2]
-    direct = small(images, strategy='first', export_layers=(1, 8))
-    permuted = small(images[:, order], strategy='first', export_layers=(1, 8))
+    direct = small(images, options=ForwardOptions(ref_view_strategy='first', export_layers=(1, 8)))
+    permuted = small(
+        images[:, order], options=ForwardOptions(ref_view_strategy='first', export_layers=(1, 8))
+    )
     expected = select(direct, slice(None), order)
     assert_same(permuted, expected)
     for name, features in expected.aux.items():
@@ -97,10 +102,10 @@ def test_chunks_change_results_by_rounding_only(
     small: AnyViewNetwork, size: tuple[int, int]
 ) -> None:
     images = torch.randn(1, 5, 3, *size, generator=torch.Generator().manual_seed(1))
-    options = {'use_ray_pose': True, 'export_layers': (2,)}
-    whole = small(images, chunk=100, **options)
+    options = ForwardOptions(use_ray_pose=True, export_layers=(2,), chunk=100)
+    whole = small(images, options=options)
     for chunk in (1, 2, 3):
-        chunked = small(images, chunk=chunk, **options)
+        chunked = small(images, options=replace(options, chunk=chunk))
         for name in ('depth', 'depth_conf', 'extrinsics', 'intrinsics'):
             assert_equal_to_rounding(getattr(chunked, name), getattr(whole, name), DEEP)
         assert_equal_to_rounding(chunked.aux['feat_layer_2'], whole.aux['feat_layer_2'], DEEP)
@@ -110,10 +115,10 @@ def test_chunks_change_results_by_rounding_only(
 def test_chunks_change_nested_results_and_gaussians_by_rounding_only() -> None:
     network = synthetic_network(tiny.NESTED)
     images = torch.randn(1, 5, 3, 140, 182, generator=torch.Generator().manual_seed(1))
-    whole = network(images, chunk=100, infer_gs=True)
+    whole = network(images, options=ForwardOptions(chunk=100, infer_gs=True))
     assert whole.gaussians is not None
     for chunk in (1, 2):
-        chunked = network(images, chunk=chunk, infer_gs=True)
+        chunked = network(images, options=ForwardOptions(chunk=chunk, infer_gs=True))
         assert chunked.gaussians is not None
         assert_equal_to_rounding(chunked.depth, whole.depth, DEEP)
         assert_equal_to_rounding(chunked.sky, whole.sky, DEEP)
@@ -142,8 +147,8 @@ def test_ray_poses_are_the_same_twice_and_leave_the_global_generator_alone(
     small: AnyViewNetwork, images: Tensor
 ) -> None:
     state = torch.get_rng_state()
-    first = small(images, use_ray_pose=True)
-    second = small(images, use_ray_pose=True)
+    first = small(images, options=ForwardOptions(use_ray_pose=True))
+    second = small(images, options=ForwardOptions(use_ray_pose=True))
     assert torch.equal(first.extrinsics, second.extrinsics)
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -161,7 +166,7 @@ def test_the_ray_branch_is_left_out_unless_asked_for(
     try:
         small(images)
         assert touched == []
-        small(images, use_ray_pose=True)
+        small(images, options=ForwardOptions(use_ray_pose=True))
         unused = ('scratch.output_conv1_aux.0', 'scratch.output_conv2_aux.2')
         assert any(name.startswith('scratch.output_conv1_aux.3') for name in touched)
         assert not any(name.startswith(unused) for name in touched)
@@ -196,8 +201,8 @@ def test_with_poses_alone_the_intrinsics_are_predicted_first(
 
 @torch.inference_mode()
 def test_features_come_in_the_order_asked_for(small: AnyViewNetwork, images: Tensor) -> None:
-    sorted_layers = small(images, export_layers=(1, 6, 9)).aux
-    asked = small(images, export_layers=[9, 1, 9, 6, 1]).aux
+    sorted_layers = small(images, options=ForwardOptions(export_layers=(1, 6, 9))).aux
+    asked = small(images, options=ForwardOptions(export_layers=(9, 1, 9, 6, 1))).aux
     assert list(asked) == ['feat_layer_9', 'feat_layer_1', 'feat_layer_6']
     for name, features in asked.items():
         assert_equal_to_rounding(features, sorted_layers[name], DEEP)
@@ -211,12 +216,12 @@ def test_bad_requests_are_refused(small: AnyViewNetwork, images: Tensor) -> None
     with pytest.raises(ModelError, match=r'\(B, V, 3, H, W\)'):
         small(images[0])
     with pytest.raises(ModelError, match='unknown reference view strategy'):
-        small(images, strategy='best')
+        small(images, options=ForwardOptions(ref_view_strategy='best'))
     with pytest.raises(ModelError, match=r'layers \[12\] do not exist'):
-        small(images, export_layers=(3, 12))
+        small(images, options=ForwardOptions(export_layers=(3, 12)))
     with pytest.raises(ModelError, match='need known intrinsics'):
         small.fuse(small.encode(images), cameras)
     with pytest.raises(ModelError, match=r'da3-small predicts no Gaussians'):
-        small(images, infer_gs=True)
+        small(images, options=ForwardOptions(infer_gs=True))
     with pytest.raises(ModelError, match='must have shapes'):
         small(images, cameras[:, :3], matrices)

@@ -20,6 +20,7 @@ RUN = textwrap.dedent("""
     from pathlib import Path
     import torch
     from da3_ros.inference.random_weights import random_network
+    from da3_ros.model.forward import ForwardOptions
     from da3_ros.model.presets import PRESETS
 
     def status(key):
@@ -32,7 +33,7 @@ RUN = textwrap.dedent("""
         network(torch.zeros(1, 1, 3, 28, 28))
         Path('/proc/self/clear_refs').write_text('5')
         before = status('VmRSS')
-        network(torch.zeros(1, views, 3, height, width), chunk=chunk)
+        network(torch.zeros(1, views, 3, height, width), options=ForwardOptions(chunk=chunk))
     print(status('VmHWM') - before)
 """)
 

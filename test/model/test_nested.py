@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from da3_ros.model.build import build_network
+from da3_ros.model.forward import ForwardOptions
 from da3_ros.model.nested import NestedNetwork
 from da3_ros.model.outputs import Gaussians, NetworkOutput
 from helpers import tiny
@@ -142,9 +143,9 @@ def test_scenes_of_a_batch_do_not_influence_one_another(network: NestedNetwork) 
 def test_forward_is_both_networks_combined() -> None:
     network = synthetic_network(tiny.NESTED)
     images = torch.randn(1, 3, 3, 28, 42, generator=torch.Generator().manual_seed(3))
-    options = {'export_layers': [2], 'infer_gs': True, 'strategy': 'first'}
-    result = network(images, **options)
-    geometry = network.da3(images, **options)
+    options = ForwardOptions(export_layers=(2,), infer_gs=True, ref_view_strategy='first')
+    result = network(images, options=options)
+    geometry = network.da3(images, options=options)
     expected = network.combine(geometry, network.da3_metric(images))
     assert_equal_to_rounding(result.depth, expected.depth, DEEP)
     assert_equal_to_rounding(result.sky, expected.sky, DEEP)

@@ -18,6 +18,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from da3_ros.model.forward import ForwardOptions
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.presets import PRESETS
 from da3_ros.model.single_view import SingleViewNetwork
@@ -118,7 +119,7 @@ def test_any_view_networks(
     images = pictures(views, height, width)
     known = cameras(views, width, height) if told else (None, None)
     with torch.no_grad():
-        got = ours(images, *known, strategy=strategy)
+        got = ours(images, *known, options=ForwardOptions(ref_view_strategy=strategy))
         wanted = theirs(
             images,
             *known,

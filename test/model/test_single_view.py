@@ -7,6 +7,7 @@ from torch import Tensor
 
 from da3_ros.errors import ModelError
 from da3_ros.model import sampling
+from da3_ros.model.forward import ForwardOptions
 from da3_ros.model.sampling import SeededPixelSampler, quantile
 from da3_ros.model.single_view import SingleViewNetwork
 from da3_ros.model.sky import fill_sky
@@ -26,12 +27,12 @@ def images() -> Tensor:
 
 @torch.inference_mode()
 def test_views_see_nothing_of_one_another(network: SingleViewNetwork, images: Tensor) -> None:
-    output = network(images, export_layers=[5, 1])
+    output = network(images, options=ForwardOptions(export_layers=(5, 1)))
     assert output.depth.shape == output.sky.shape == (2, 3, 28, 42)
     assert (output.depth_conf, output.extrinsics, output.intrinsics) == (None, None, None)
     assert list(output.aux) == ['feat_layer_5', 'feat_layer_1']
     assert output.aux['feat_layer_5'].shape == (2, 3, 2, 3, 48)
-    alone = network(images[1:, 2:], export_layers=[5])
+    alone = network(images[1:, 2:], options=ForwardOptions(export_layers=(5,)))
     torch.testing.assert_close(alone.sky, output.sky[1:, 2:])
     features = output.aux['feat_layer_5'][1:, 2:]
     torch.testing.assert_close(alone.aux['feat_layer_5'], features, rtol=1e-4, atol=1e-5)
@@ -45,7 +46,9 @@ def test_chunks_and_batches_change_nothing(
     network: SingleViewNetwork, images: Tensor, chunk: int
 ) -> None:
     whole = network(images)
-    torch.testing.assert_close(network(images, chunk=chunk).depth, whole.depth)
+    torch.testing.assert_close(
+        network(images, options=ForwardOptions(chunk=chunk)).depth, whole.depth
+    )
     torch.testing.assert_close(network(images[:1]).depth, whole.depth[:1])
 
 
@@ -56,7 +59,7 @@ def test_bad_requests_are_refused(network: SingleViewNetwork, images: Tensor) ->
     with pytest.raises(ModelError, match='multiples of 14'):
         network(images[..., :-1])
     with pytest.raises(ModelError, match=r'layers \[6\] do not exist'):
-        network(images, export_layers=[6])
+        network(images, options=ForwardOptions(export_layers=(6,)))
 
 
 def test_sky_gets_the_far_quantile_of_its_scene() -> None:

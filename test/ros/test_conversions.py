@@ -1,6 +1,7 @@
 """Image messages to arrays and back, checked byte by byte."""
 
 import array
+from collections.abc import Callable, Iterator
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,7 @@ from da3_ros.ros.messages.conversions import (
     image_message,
     image_to_rgb,
 )
+from da3_ros.ros.optional import optional_module
 
 pytestmark = pytest.mark.ros
 SOURCE = 'camera front, topic /front/image_raw'
@@ -97,12 +99,58 @@ def test_malformed_images_name_camera_topic_and_field(
         image_to_rgb(message, SOURCE)
 
 
+@pytest.fixture(name='with_bridge')
+def with_bridge_fixture(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any], None]]:
+    """Give what puts a cv_bridge into place whose bridges read messages by a function."""
+
+    def install(read: Any) -> None:
+        bridge = SimpleNamespace(imgmsg_to_cv2=read)
+        monkeypatch.setitem(sys.modules, 'cv_bridge', SimpleNamespace(CvBridge=lambda: bridge))
+        optional_module.cache_clear()
+
+    yield install
+    optional_module.cache_clear()
+
+
 def test_unknown_encodings_go_through_cv_bridge_where_it_is(
+    rgb: np.ndarray[Any, Any], with_bridge: Callable[[Any], None]
+) -> None:
+    with_bridge(lambda message, encoding: rgb if encoding == 'rgb8' else None)
+    np.testing.assert_array_equal(image_to_rgb(image_of(rgb, 'my_own'), SOURCE), rgb)
+
+
+def test_what_cv_bridge_refuses_is_refused_with_the_field(
+    rgb: np.ndarray[Any, Any], with_bridge: Callable[[Any], None]
+) -> None:
+    def refuse(message: Image, encoding: str) -> None:
+        raise TypeError(f'[{message.encoding}] is not a color format. but [{encoding}] is')
+
+    with_bridge(refuse)
+    for encoding in ('my_own', '8UC3', '32FC1'):
+        with pytest.raises(FieldError, match=rf"field encoding: expected .*, got '{encoding}'"):
+            image_to_rgb(image_of(rgb, encoding), SOURCE)
+
+
+def test_without_cv_bridge_an_unknown_encoding_is_refused(
     rgb: np.ndarray[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bridge = SimpleNamespace(imgmsg_to_cv2=lambda message, encoding: rgb)
-    monkeypatch.setitem(sys.modules, 'cv_bridge', SimpleNamespace(CvBridge=lambda: bridge))
-    np.testing.assert_array_equal(image_to_rgb(image_of(rgb, 'my_own'), SOURCE), rgb)
+    monkeypatch.setitem(sys.modules, 'cv_bridge', None)
+    optional_module.cache_clear()
+    with pytest.raises(FieldError, match=r'field encoding: expected .*cv_bridge'):
+        image_to_rgb(image_of(rgb, '8UC3'), SOURCE)
+    optional_module.cache_clear()
+
+
+@pytest.mark.ros_install('cv_bridge')
+@pytest.mark.parametrize('order', ['', 'bgr', 'bgra'])
+def test_images_of_opencv_are_read_by_cv_bridge(rgb: np.ndarray[Any, Any], order: str) -> None:
+    planes = {'r': rgb[..., 0], 'g': rgb[..., 1], 'b': rgb[..., 2], 'a': rgb[..., 0] // 2}
+    content = np.stack([planes[c] for c in order], axis=-1) if order else rgb[..., 0]
+    expected = rgb if order else np.repeat(rgb[..., :1], 3, axis=-1)
+    message = image_of(content, f'8UC{len(order) or 1}')
+    np.testing.assert_array_equal(image_to_rgb(message, SOURCE), expected)
+    with pytest.raises(FieldError, match=r"field encoding: expected .*, got '32FC1'"):
+        image_to_rgb(image_of(rgb[..., 0].astype(np.float32), '32FC1'), SOURCE)
 
 
 def compressed(image: np.ndarray[Any, Any], suffix: str) -> CompressedImage:

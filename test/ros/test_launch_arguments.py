@@ -188,3 +188,17 @@ def test_arguments_that_set_parameters_name_parameters() -> None:
     given = dict.fromkeys(('compressed', 'use_sim_time', 'autostart', 'viewer'), 'true')
     given |= {'cameras': 'a', 'model': 'm', 'viewer_host': 'h', 'viewer_port': '1'}
     assert set(parameters_of(given)) <= known
+
+
+def test_another_name_of_an_option_is_taken_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert {'model', 'model_dir'} <= {a.name for a in COMMON}
+    assert parameters_of({**defaults(), 'model_dir': 'da3-base'}) == {'model': 'da3-base'}
+    assert 'launch arguments: model_dir is another name of model' in caplog.text
+    file = tmp_path / 'p.yaml'
+    file.write_text('/**:\n  ros__parameters: {model_dir: da3-large}\n', encoding='utf-8')
+    assert expected_options(file, {}).estimator.model == 'da3-large'
+    assert f'{file}: model_dir is another name of model' in caplog.text
+    with pytest.raises(ConfigError, match='model is given twice'):
+        parameters_of({'model': 'a', 'model_dir': 'b'})

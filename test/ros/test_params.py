@@ -206,3 +206,37 @@ def test_names_that_are_no_parameters_are_found(make: Any) -> None:
     given = ['window', 'windw', 'rig.camera.base_from_camera', 'rig.nose.base_from_camera']
     given += ['use_sim_time', 'qos_overrides./a.subscription.depth']
     assert undeclared(node, dict.fromkeys(given)) == ('rig.nose.base_from_camera', 'windw')
+
+
+class Heard:
+    """A logger that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def warning(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def test_another_name_of_an_option_is_taken_and_named(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, heard = make(model_dir='truth'), Heard()
+    monkeypatch.setattr(node, 'get_logger', lambda: heard)
+    holder = OptionsHolder(node)
+    assert holder.checked().estimator.model == 'truth'
+    assert heard.lines == ['parameter model_dir: another name of model']
+    # The node has the option once, under its own name.
+    assert node.get_parameter('model').value == 'truth'
+    assert not node.has_parameter('model_dir')
+    assert undeclared(node, {'model_dir': 'truth'}) == ()
+
+
+def test_the_own_name_wins_over_another_one(make: Any) -> None:
+    assert OptionsHolder(make(model='a', model_dir='b')).checked().estimator.model == 'a'
+
+
+def test_a_wrong_value_under_another_name_is_named(make: Any) -> None:
+    holder = OptionsHolder(make(model_dir=3))
+    with pytest.raises(NodeError, match='parameter model_dir: model: expected str, got 3'):
+        holder.checked()

@@ -11,12 +11,12 @@ pytest.importorskip('sensor_msgs')
 from sensor_msgs.msg import CameraInfo
 
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.options.camera_values import Crop
 from da3_ros.ros.messages import rectification
 from da3_ros.ros.messages.conversions import FieldError
 from da3_ros.ros.node import preparation
 from da3_ros.ros.node.faults import FaultLog
 from da3_ros.ros.node.preparation import Preparation, PreparedImage
-from da3_ros.ros.node.view_params import Crop
 
 pytestmark = pytest.mark.ros
 SIZE = ImageSize(48, 64)

@@ -38,8 +38,9 @@ def test_topics_become_remappings_of_the_transport() -> None:
 def test_every_form_of_a_pose_is_the_same_pose(kind: str, rng: np.random.Generator) -> None:
     xyz = rng.uniform(-2, 2, 3).tolist()
     rpy = rng.uniform(-1.5, 1.5, 3)
-    # Fixed axes in the order x, y, z, as an independent library has them.
-    truth = Rotation.from_euler('xyz', rpy)
+    # Fixed axes in the order x, y, z: the first turn stands rightmost.
+    about_x, about_y, about_z = (Rotation.from_rotvec(np.eye(3)[i] * rpy[i]) for i in range(3))
+    truth = about_z * about_y * about_x
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = truth.as_matrix(), xyz
     forms = {
@@ -171,7 +172,7 @@ def test_examples_are_rigs_with_upright_cameras(file: Path) -> None:
         if camera.base_from_camera is None:
             continue
         # Up of the upright image, turned back into the image of the camera.
-        angle = -np.radians(camera.rotation_deg)
+        angle = -np.pi / 2 * camera.view.quarter_turns
         up = [np.sin(angle), -np.cos(angle), 0]
         assert (camera.base_from_camera[:3, :3] @ up)[2] > 0.95
 
@@ -198,3 +199,9 @@ def test_the_bridge_to_gazebo_carries_what_its_rig_reads() -> None:
         assert carried[topic]['ros_type_name'].endswith(f'/msg/{kind}')
         assert carried[topic]['gz_type_name'] == f'gz.msgs.{kind}'
         assert carried[topic]['direction'] == 'GZ_TO_ROS'
+
+
+def test_another_name_of_an_option_is_taken_and_named(caplog: pytest.LogCaptureFixture) -> None:
+    rig = parse_rig({'cameras': {'front': None}, 'parameters': {'model_dir': 'da3-base'}}, 'mine')
+    assert rig.parameters == {'model': 'da3-base'}
+    assert 'mine: parameters: model_dir is another name of model' in caplog.text

@@ -16,7 +16,8 @@ from rclpy.parameter import Parameter
 from da3_ros.errors import NodeError
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.options import NodeOptions, StreamOptions
-from da3_ros.ros.node.view_params import Crop, ViewOptions, declare_views
+from da3_ros.options.camera_values import Crop, ViewOptions
+from da3_ros.ros.node.view_params import declare_views
 
 pytestmark = pytest.mark.ros
 OPTIONS = NodeOptions(stream=StreamOptions(cameras=('front', 'left/rear')))

@@ -155,7 +155,7 @@ def test_pinhole_images_stay_files(tmp_path: Path) -> None:
     assert found.image == path
     assert not made.changes(view_of(tmp_path, 'b.png'))
     # COLMAP's pixel rule is the network's: no half pixel in between.
-    np.testing.assert_allclose(found.K, np.array([[50.0, 0, 32], [0, 51, 24], [0, 0, 1]]))
+    np.testing.assert_allclose(found.camera.K, np.array([[50, 0, 31.5], [0, 51, 23.5], [0, 0, 1]]))
 
 
 def test_distorted_images_become_pinhole_images(tmp_path: Path) -> None:
@@ -172,7 +172,9 @@ def test_an_image_of_another_size_is_a_resized_one(tmp_path: Path) -> None:
     write_binary(tmp_path / 'sparse', CAMERAS, IMAGES)
     add_image(tmp_path, 'b.png', (24, 32))
     found = PinholeImages().of(view_of(tmp_path, 'b.png'))
-    np.testing.assert_allclose(found.K, np.array([[25, 0, 16], [0, 25.5, 12], [0, 0, 1]]))
+    np.testing.assert_allclose(
+        found.camera.K, np.array([[25, 0, 15.5], [0, 25.5, 11.5], [0, 0, 1]])
+    )
     add_image(tmp_path, 'b.png', (48, 48))
     with pytest.raises(SourceError, match='expected 64x48'):
         PinholeImages().of(view_of(tmp_path, 'b.png'))

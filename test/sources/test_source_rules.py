@@ -157,7 +157,7 @@ def test_a_resized_image_may_be_a_pixel_off_its_aspect(
 ) -> None:
     view = read_colmap(dataset(tmp_path, size)).views[0]
     if fits:
-        np.testing.assert_allclose(PinholeImages().of(view).K[1, 1], 50 * size[0] / 48)
+        np.testing.assert_allclose(PinholeImages().of(view).camera.K[1, 1], 50 * size[0] / 48)
         return
     with pytest.raises(SourceError, match='or the same resized, got 32x27'):
         PinholeImages().of(view)

@@ -1,4 +1,4 @@
-"""The hand-over between threads, the scene store, the trajectory, the numbers."""
+"""The hand-over between threads, the scene store, the numbers."""
 
 from __future__ import annotations
 
@@ -6,17 +6,12 @@ import threading
 
 import numpy as np
 import pytest
-from scipy.linalg import expm
 
 from da3_ros.errors import StreamError
-from da3_ros.geometry.arrays import FloatArray
 from da3_ros.stream.latest_slot import LatestSlot
-from da3_ros.stream.pose_log import PoseLog
 from da3_ros.stream.scene_store import SceneStore
 from da3_ros.stream.stats import StreamStats
-from da3_ros.stream.trajectory import Trajectory
 from da3_ros.types import PosedSet
-from helpers.stream_builders import PERIOD_NS, drive
 
 
 def test_the_newest_items_win() -> None:
@@ -85,35 +80,6 @@ def test_the_store_keeps_the_newest_and_snapshots_stay_as_they_are() -> None:
     assert len(store) == 0
 
 
-def test_a_trajectory_is_bounded_and_goes_forward_only() -> None:
-    trajectory = Trajectory(4)
-    assert trajectory.latest is None
-    assert all(trajectory.append(i * PERIOD_NS, drive(i * PERIOD_NS)) for i in range(9))
-    assert not trajectory.append(8 * PERIOD_NS, np.eye(4))
-    assert not trajectory.append(0, np.eye(4))
-    assert [pose.stamp_ns // PERIOD_NS for pose in trajectory.poses()] == [5, 6, 7, 8]
-    trajectory.clear()
-    assert trajectory.motion() is None
-
-
-def test_motion_is_the_twist_that_carries_one_pose_into_the_next() -> None:
-    linear, angular = np.array([0.5, -0.2, 0.1]), np.array([0.02, -0.01, 0.3])
-    twist = np.zeros((4, 4))
-    twist[:3, :3] = np.cross(np.eye(3), angular)
-    twist[:3, 3] = linear
-    start = drive(3 * PERIOD_NS)
-    trajectory = Trajectory(2)
-    trajectory.append(0, start)
-    trajectory.append(10_000_000, start @ expm(0.01 * twist))
-    motion = trajectory.motion()
-    assert motion is not None
-    np.testing.assert_allclose(motion.angular_rad_per_s, angular, atol=1e-9)
-    np.testing.assert_allclose(motion.linear_per_s, linear, atol=2e-3)
-    np.testing.assert_allclose(
-        start @ motion.previous_from_latest, trajectory.poses()[-1].world_from_base, atol=1e-12
-    )
-
-
 def test_stats_give_counters_rates_and_percentiles() -> None:
     stats = StreamStats(100)
     for i in range(1000):
@@ -140,43 +106,10 @@ def test_a_scene_store_of_none_keeps_none() -> None:
     assert store.snapshot() == ()
 
 
-def test_the_pose_log_keeps_every_newer_pose_to_the_last_bit(rng: np.random.Generator) -> None:
-    log = PoseLog()
-    stamps_ns = np.cumsum(rng.integers(1, 10**12, 5000)) + 10**18
-    poses = np.array([expm(_twist(rng.normal(size=6))) for _ in stamps_ns])
-    poses[:, 3] = (0, 0, 0, 1)
-    for stamp_ns, pose in zip(stamps_ns, poses, strict=True):
-        assert log.append(int(stamp_ns), pose)
-        assert not log.append(int(stamp_ns), np.eye(4))
-    kept = log.poses()
-    assert [p.stamp_ns for p in kept] == stamps_ns.tolist()
-    np.testing.assert_array_equal([p.world_from_base for p in kept], poses)
-    assert (len(log), log.dropped) == (5000, 0)
-    log.clear()
-    assert log.append(1, np.eye(4))
-    assert len(log.poses()) == 1
-
-
-def test_a_full_pose_log_keeps_the_newest_and_counts_the_others() -> None:
-    log = PoseLog(10)
-    for stamp_ns in range(100):
-        log.append(stamp_ns, np.eye(4))
-        stamps_ns = [pose.stamp_ns for pose in log.poses()]
-        assert stamps_ns == list(range(log.dropped, stamp_ns + 1))
-        assert min(stamp_ns + 1, 10) <= len(stamps_ns) <= 20
-
-
-def _twist(v: FloatArray) -> FloatArray:
-    (x, y, z), t = v[:3], v[3:]
-    return np.array([[0, -z, y, t[0]], [z, 0, -x, t[1]], [-y, x, 0, t[2]], [0, 0, 0, 0]])
-
-
 def test_impossible_capacities_are_refused() -> None:
     for make in (
         LatestSlot,
-        PoseLog,
         lambda n: SceneStore(n - 1),
-        lambda n: Trajectory(n + 1),
         lambda n: StreamStats(n + 1),
     ):
         with pytest.raises(StreamError, match='capacity'):

@@ -5,18 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 import itertools
 import math
-from typing import get_args
 
 import pytest
 
 from da3_ros.notes import joined
-from da3_ros.options import SCALE_SOURCES
+from da3_ros.options.choices import ScaleChoice
 from da3_ros.stream.scale import LogScale
 from da3_ros.stream.world_scale import (
     Metric,
     MetricCandidate,
     MetricSource,
-    ScaleChoice,
     WorldScale,
     choose_metric,
     next_scale,
@@ -38,10 +36,6 @@ def candidates(**states: str) -> dict[MetricSource, MetricCandidate]:
             f'{source} is not there' if state == 'no' else '',
         )
     return found
-
-
-def test_the_option_has_the_choices_of_the_type() -> None:
-    assert get_args(ScaleChoice) == SCALE_SOURCES
 
 
 @pytest.mark.parametrize('states', list(itertools.product(['yes', 'no'], repeat=4)))

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from da3_ros.geometry.camera import ImageSize
+from da3_ros.model.forward import ForwardOptions
 from da3_ros.synthetic.family_scene import Split
 from helpers.rounding import DEEP, assert_equal_to_rounding
 from helpers.training import TINY
@@ -101,9 +102,9 @@ def test_recording_sees_the_blocks_across_views_and_changes_nothing() -> None:
     attentions = [m for m in network.modules() if hasattr(m, 'kernel')]
     before = [m.kernel for m in attentions]
     with torch.no_grad():
-        plain = network(targets.images, strategy='first')
+        plain = network(targets.images, options=ForwardOptions(ref_view_strategy='first'))
         with recorded_attention(network) as record:
-            recorded = network(targets.images, strategy='first')
+            recorded = network(targets.images, options=ForwardOptions(ref_view_strategy='first'))
     assert_equal_to_rounding(recorded.depth, plain.depth, DEEP)
     assert [m.kernel for m in attentions] == before
     # Blocks 1 and 3 of 5 look across views.
@@ -116,7 +117,7 @@ def test_only_the_taught_head_learns_from_matches() -> None:
     network = initial_network(TINY, 0)
     targets = make_targets(make_batch(Split.VALIDATION, range(2), VIEWS, SIZE))
     with recorded_attention(network) as record:
-        network(targets.images, strategy='first')
+        network(targets.images, options=ForwardOptions(ref_view_strategy='first'))
     match_loss(record, matches(targets)).backward()  # type: ignore[no-untyped-call]
     gradient = network.get_parameter('backbone.pretrained.blocks.3.attn.qkv.weight').grad
     assert gradient is not None

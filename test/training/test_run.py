@@ -14,6 +14,7 @@ import torch
 
 from da3_ros.inference.checkpoint import load_network
 from da3_ros.model import chunks
+from da3_ros.model.forward import ForwardOptions
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.presets import NANO
 from da3_ros.synthetic.family_scene import FAMILY_VERSION, Split
@@ -272,9 +273,9 @@ def test_views_computed_together_give_the_same_to_rounding(
     network = initial_network(TINY, 0).eval()
     images = torch.randn(2, 2, 3, 28, 42, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        apart = network(images, strategy='first')
+        apart = network(images, options=ForwardOptions(ref_view_strategy='first'))
         compute_views_together()
-        together = network(images, strategy='first')
+        together = network(images, options=ForwardOptions(ref_view_strategy='first'))
     torch.testing.assert_close(together.depth, apart.depth, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(together.extrinsics, apart.extrinsics, rtol=1e-4, atol=1e-5)
 

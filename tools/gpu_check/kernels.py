@@ -9,7 +9,8 @@ from da3_ros.export.splat_render import cpu_backend
 from da3_ros.export.splat_types import PosedCamera
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.inference.splat_gsplat import gsplat_backend
-from da3_ros.model.arithmetic import Arithmetic, Precision
+from da3_ros.model.arithmetic import Arithmetic
+from da3_ros.options.choices import Precision
 from tools.gpu_check.bench import bench_of, computed_in
 from tools.gpu_check.part import Outcome, Settings
 from tools.gpu_check.precision import LIMITS

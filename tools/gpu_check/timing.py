@@ -13,10 +13,11 @@ import torch
 
 from da3_ros.inference.out_of_memory import MemoryExceededError
 from da3_ros.inference.runner import NetworkRunner
-from da3_ros.model.arithmetic import Arithmetic, Precision
+from da3_ros.model.arithmetic import Arithmetic
 from da3_ros.model.build import build_network
 from da3_ros.model.chunks import VIEW_CHUNK
 from da3_ros.model.presets import PRESETS
+from da3_ros.options.choices import Precision
 from tools.gpu_check.bench import MIB, Bench, bench_of, give_back
 from tools.gpu_check.part import Outcome, Settings
 

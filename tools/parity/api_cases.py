@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from da3_ros.inference.api import DepthAnything3
-from da3_ros.inference.postprocess import Prediction
+from da3_ros.inference.prediction import Prediction
 from tools.parity.checks import (
     BOUND,
     INNER_SHARE,

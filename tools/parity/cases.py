@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from da3_ros.model.build import Network
+from da3_ros.model.forward import ForwardOptions
 from da3_ros.model.heads import RayMaps
 from da3_ros.model.nested import NestedNetwork
 from da3_ros.model.network import AnyViewNetwork
@@ -51,10 +52,7 @@ class Inputs:
     pixels: Tensor
     extrinsics: Tensor | None
     intrinsics: Tensor | None
-    layers: tuple[int, ...]
-    infer_gs: bool
-    use_ray_pose: bool
-    strategy: str
+    options: ForwardOptions
 
 
 @dataclass(frozen=True)
@@ -91,10 +89,13 @@ def inputs(golden: Golden, device: torch.device | None = None) -> Inputs:
         golden.pixels().to(device),
         extrinsics,
         intrinsics,
-        tuple(options.get('export_feat_layers', ())),
-        options.get('infer_gs', False),
-        options.get('use_ray_pose', False),
-        options.get('ref_view_strategy', 'saddle_balanced'),
+        ForwardOptions(
+            export_layers=tuple(options.get('export_feat_layers', ())),
+            infer_gs=options.get('infer_gs', False),
+            use_ray_pose=options.get('use_ray_pose', False),
+            ref_view_strategy=options.get('ref_view_strategy', 'saddle_balanced'),
+            ray_sampler=RecordedSampler(golden) if options.get('use_ray_pose') else None,
+        ),
     )
 
 
@@ -102,18 +103,15 @@ def inputs(golden: Golden, device: torch.device | None = None) -> Inputs:
 def run_stages(network: AnyViewNetwork, golden: Golden) -> Run:
     """Run a case stage by stage on the network's device."""
     given = inputs(golden, next(network.parameters()).device)
+    options = given.options
     fused = network.fuse(
-        network.encode(given.pixels, given.layers),
+        network.encode(given.pixels, options.export_layers),
         given.extrinsics,
         given.intrinsics,
-        strategy=given.strategy,
-        export_layers=given.layers,
+        strategy=options.ref_view_strategy,
+        export_layers=options.export_layers,
     )
-    output = network.decode(
-        fused,
-        use_ray_pose=given.use_ray_pose,
-        sampler=RecordedSampler(golden) if given.use_ray_pose else None,
-    )
+    output = network.decode(fused, use_ray_pose=options.use_ray_pose, sampler=options.ray_sampler)
     rays = network.dense_maps(fused, with_rays=True).rays if 'ray' in golden else None
     return Run(golden, fused, output, rays, network.pose_encoding(fused))
 
@@ -123,14 +121,7 @@ def run_forward(network: AnyViewNetwork, golden: Golden) -> NetworkOutput:
     """Run a case in one call on the network's device."""
     given = inputs(golden, next(network.parameters()).device)
     return network(  # type: ignore[no-any-return]
-        given.pixels,
-        given.extrinsics,
-        given.intrinsics,
-        export_layers=given.layers,
-        infer_gs=given.infer_gs,
-        use_ray_pose=given.use_ray_pose,
-        strategy=given.strategy,
-        sampler=RecordedSampler(golden) if given.use_ray_pose else None,
+        given.pixels, given.extrinsics, given.intrinsics, given.options
     )
 
 
@@ -238,7 +229,7 @@ def single_view_checks(
     given = inputs(golden, next(network.parameters()).device)
     head = network.decode(network.encode(given.pixels)).depth[None]
     yield map_check(golden, 'head_depth', head, strict=strict)
-    output = network(given.pixels, export_layers=given.layers)
+    output = network(given.pixels, options=given.options)
     yield map_check(golden, 'depth', output.depth, strict=strict)
     yield map_check(golden, 'sky', output.sky, strict=strict)
     yield from feature_checks(golden, output, network.config.backbone.depth, strict=strict)
@@ -251,9 +242,7 @@ def single_view_checks(
 def nested_checks(network: NestedNetwork, golden: Golden, *, strict: bool) -> Iterator[Check]:
     """Run a case of the nested network and compare it and both its parts."""
     given = inputs(golden, next(network.parameters()).device)
-    geometry = network.da3(
-        given.pixels, given.extrinsics, given.intrinsics, infer_gs=given.infer_gs
-    )
+    geometry = network.da3(given.pixels, given.extrinsics, given.intrinsics, given.options)
     metric = network.da3_metric(given.pixels)
     yield map_check(golden, 'nested_da3_depth', geometry.depth, strict=strict)
     yield map_check(golden, 'nested_da3_conf', geometry.depth_conf, strict=strict)
@@ -270,7 +259,7 @@ def nested_checks(network: NestedNetwork, golden: Golden, *, strict: bool) -> It
     yield exactly('is_metric', output.is_metric.tolist(), [bool(golden['is_metric'])])
     yield exactly('sky is that of the metric network', output.sky is metric.sky, True)
     yield from output_checks(golden, output, strict=strict)
-    if not given.infer_gs:
+    if not given.options.infer_gs:
         return
     # The reference leaves the Gaussians in the any-view network's unit.
     yield from gaussian_checks(golden, geometry.gaussians, strict=strict)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.synthetic.family_scene import Split
+from tools.train_nano.config import FIRST
 from tools.train_nano.matching import matches
 from tools.train_nano.metrics import (
     EvaluationSet,
@@ -84,8 +85,8 @@ def measure_estimates(network: AnyViewNetwork, data: EvaluationSet) -> dict[str,
     """Return the figures of the network, with and without true poses, and of the baselines."""
     targets = data.targets
     views = targets.images.shape[1]
-    free = network(targets.images, strategy='first')
-    told = network(targets.images, targets.told, targets.intrinsics, strategy='first')
+    free = network(targets.images, options=FIRST)
+    told = network(targets.images, targets.told, targets.intrinsics, options=FIRST)
     ones = torch.ones_like(targets.depth)
     found = {
         FREE: _figures(free.depth, free.extrinsics, targets),
@@ -100,7 +101,7 @@ def measure_estimates(network: AnyViewNetwork, data: EvaluationSet) -> dict[str,
         found[FREE_OVERLAP] = _pose_figures(free.extrinsics, targets, pairs)
         found[STILL_OVERLAP] = _pose_figures(still, targets, pairs)
         found[TOGETHER] = _figures(free.depth.flatten(0, 1)[:, None], None, _apart(targets))
-        alone = network(_apart(targets).images, strategy='first').depth
+        alone = network(_apart(targets).images, options=FIRST).depth
         found[ALONE] = _figures(alone, None, _apart(targets))
         found[ALONE_ONE_SCALE] = _figures(alone.view_as(free.depth), None, targets)
     return found

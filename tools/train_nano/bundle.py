@@ -21,7 +21,6 @@ from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.checkpoint import load_network
 from da3_ros.inference.hub import BUNDLED_FOLDER, CONFIG_NAME, WEIGHTS_NAME
 from da3_ros.inference.network_file import config_content
-from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.presets import NANO
 from da3_ros.synthetic.family_scene import Split
 from tools.train_nano.accuracy import SCENES, accuracy, markdown
@@ -98,8 +97,8 @@ def best_of_run(run: Path) -> dict[str, str]:
 def measured(folder: Path, scenes: dict[int, int]) -> dict[str, Any]:
     """Return size, hash and accuracy of a checkpoint."""
     weights = (folder / WEIGHTS_NAME).read_bytes()
-    network = load_network(folder)
-    assert isinstance(network, AnyViewNetwork)
+    network = load_network(folder).any_view
+    assert network is not None
     count = sum(parameter.numel() for parameter in network.parameters())
     return {
         'bytes': f'{len(weights):,}',

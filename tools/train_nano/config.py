@@ -5,6 +5,10 @@ import json
 from typing import Any, Literal
 
 from da3_ros.geometry.camera import ImageSize
+from da3_ros.model.forward import ForwardOptions
+
+FIRST = ForwardOptions(ref_view_strategy='first')
+"""How the network is asked everywhere: its scenes have no better reference view than another."""
 
 NANO_SIZE = ImageSize(70, 98)
 """Image size that it is trained at; the longer side is the preset's `process_res`."""

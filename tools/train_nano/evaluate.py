@@ -15,7 +15,7 @@ import torch
 from da3_ros.inference.checkpoint import load_network
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.synthetic.family_scene import Split
-from tools.train_nano.config import NANO_SIZE
+from tools.train_nano.config import FIRST, NANO_SIZE
 from tools.train_nano.metrics import SCENES, EvaluationSet, evaluation_set, measure
 from tools.train_nano.scenes import make_batch
 from tools.train_nano.targets import make_targets
@@ -38,8 +38,8 @@ def main() -> None:
     parser.add_argument('--picture', type=Path, help='draw some scenes to this file')
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    network = load_network(options.weights)
-    if not isinstance(network, AnyViewNetwork):
+    network = load_network(options.weights).any_view
+    if network is None:
         parser.error(f'{options.weights}: expected an any-view network')
     split = SPLITS[options.split]
     sets = {views: evaluation_set(split, views, scenes) for views, scenes in SCENES.items()}
@@ -67,7 +67,7 @@ def draw_scenes(network: AnyViewNetwork, split: Split, path: Path) -> None:
     """Draw images, true and predicted inverse depth side by side."""
     batch = make_batch(split, range(PICTURE_SCENES), PICTURE_VIEWS, NANO_SIZE)
     targets = make_targets(batch)
-    depth = network(targets.images, strategy='first').depth
+    depth = network(targets.images, options=FIRST).depth
     rows = []
     for scene in range(PICTURE_SCENES):
         known = targets.known[scene]

@@ -17,7 +17,7 @@ from da3_ros.geometry.camera import ImageSize
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.pose_encoding import invert_rigid
 from da3_ros.synthetic.family_scene import Split
-from tools.train_nano.config import NANO_SIZE
+from tools.train_nano.config import FIRST, NANO_SIZE
 from tools.train_nano.losses import square_spread
 from tools.train_nano.scenes import make_batch
 from tools.train_nano.targets import Targets, make_targets
@@ -69,9 +69,9 @@ def measure(network: AnyViewNetwork, data: EvaluationSet) -> dict[str, float]:
     """Return the figures of a network and of the baselines, by name."""
     targets = data.targets
     views = targets.images.shape[1]
-    free = network(targets.images, strategy='first')
+    free = network(targets.images, options=FIRST)
     figures = depth_figures(free.depth, targets)
-    told = network(targets.images, targets.told, targets.intrinsics, strategy='first')
+    told = network(targets.images, targets.told, targets.intrinsics, options=FIRST)
     figures['absrel_posed'] = depth_figures(told.depth, targets)['absrel']
     constant = depth_figures(torch.ones_like(targets.depth), targets)
     by_row = depth_figures(data.row_depth[:, None].expand_as(targets.depth), targets)

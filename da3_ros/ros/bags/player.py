@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import logging
 import threading
 import time
-from typing import Any, Literal
+from typing import Any
 
 from builtin_interfaces.msg import Time
 from rclpy.duration import Duration
@@ -16,6 +16,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock as ClockMessage
 
 from da3_ros.errors import NodeError, SourceError
+from da3_ros.options.choices import Reliability
+from da3_ros.options.scenes import PLAYBACK
 from da3_ros.ros.messages.message_types import message_class
 from da3_ros.sources.bag import BagReader, TopicInfo
 
@@ -49,7 +51,7 @@ class PlayOptions:
     """Longest wait for a subscriber on every topic before the first message."""
     wait_topics: tuple[str, ...] = ()
     """Topics that this wait is for; empty for all that are played."""
-    reliability: Literal['reliable', 'best_effort'] = 'reliable'
+    reliability: Reliability = PLAYBACK.qos
     """Offered for all but latched topics, which are always reliable."""
 
     def __post_init__(self) -> None:
@@ -68,7 +70,8 @@ class PlayOptions:
 class PlaySummary:
     """What was played."""
 
-    messages: int
+    messages: int | None
+    """None where the player did not count."""
     seconds: float
     """Time it took, first to last message, by the monotonic clock."""
     topics: int
@@ -76,6 +79,37 @@ class PlaySummary:
     """Topics whose message type is not installed here."""
     unheard_topics: tuple[str, ...]
     """Topics that still had no subscriber when the wait for them ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What the publisher of a topic offers."""
+
+    is_latched: bool
+    is_reliable: bool
+    depth: int
+
+
+def offer_of(topic: TopicInfo, options: PlayOptions) -> Offer:
+    """Return what is offered for a topic: latched ones keep all their messages."""
+    is_latched = topic.is_latched or topic.name == '/tf_static'
+    is_reliable = is_latched or options.reliability == 'reliable'
+    return Offer(is_latched, is_reliable, max(_DEPTH, topic.count) if is_latched else _DEPTH)
+
+
+def chosen_topics(bag: BagReader, options: PlayOptions) -> list[TopicInfo]:
+    """Return the topics of a bag that are to be played.
+
+    Raises:
+        SourceError: a chosen topic, or one that is waited for, is not in the bag.
+    """
+    missing = sorted({*options.topics, *options.wait_topics} - {info.name for info in bag.topics})
+    if missing:
+        raise SourceError(
+            f'bag {bag.path}: no topic {", ".join(missing)}; '
+            f'it has {", ".join(info.name for info in bag.topics) or "none"}'
+        )
+    return [info for info in bag.topics if not options.topics or info.name in options.topics]
 
 
 class BagPlayer:
@@ -102,16 +136,8 @@ class BagPlayer:
         self._latched: set[str] = set()
         self._skipped: list[str] = []
         self._unheard: tuple[str, ...] = ()
-        wanted = {*options.topics, *options.wait_topics}
-        missing = sorted(wanted - {info.name for info in bag.topics})
-        if missing:
-            raise SourceError(
-                f'bag {bag.path}: no topic {", ".join(missing)}; '
-                f'it has {", ".join(info.name for info in bag.topics) or "none"}'
-            )
-        for info in bag.topics:
-            if not options.topics or info.name in options.topics:
-                self._advertise(node, info)
+        for info in chosen_topics(bag, options):
+            self._advertise(node, info)
         if not self._publishers and self._skipped:
             raise NodeError(
                 f'bag {bag.path}: no message type is installed here; '
@@ -180,17 +206,16 @@ class BagPlayer:
             _LOG.warning('topic %s is left out: %s', info.name, error)
             self._skipped.append(info.name)
             return
-        is_latched = info.is_latched or info.name == '/tf_static'
-        if is_latched:
+        offer = offer_of(info, self._options)
+        if offer.is_latched:
             self._latched.add(info.name)
-        best_effort = self._options.reliability == 'best_effort' and not is_latched
         profile = QoSProfile(
-            depth=max(_DEPTH, info.count) if is_latched else _DEPTH,
-            reliability=ReliabilityPolicy.BEST_EFFORT
-            if best_effort
-            else ReliabilityPolicy.RELIABLE,
+            depth=offer.depth,
+            reliability=ReliabilityPolicy.RELIABLE
+            if offer.is_reliable
+            else ReliabilityPolicy.BEST_EFFORT,
             durability=DurabilityPolicy.TRANSIENT_LOCAL
-            if is_latched
+            if offer.is_latched
             else DurabilityPolicy.VOLATILE,
         )
         self._publishers[info.name] = node.create_publisher(kind, info.name, profile)

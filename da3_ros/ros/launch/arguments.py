@@ -12,17 +12,17 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from da3_ros.errors import ConfigError
-from da3_ros.options import NodeOptions, from_flat, option_specs
+from da3_ros.options import NodeOptions, from_flat, option_specs, without_aliases
 from da3_ros.ros.launch.rig_file import as_option
+from da3_ros.ros.launch.yaml_file import load_yaml
 from da3_ros.sources.bag import BagReader
 
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
 NODE_NAME = 'da3_node'
 
 _log = logging.getLogger(__name__)
+_SPECS = {spec.name: spec for spec in option_specs()}
 _TRUTH = {'true': True, '1': True, 'false': False, '0': False}
 
 
@@ -37,10 +37,20 @@ class Argument:
     """What it may be; empty for anything."""
 
 
+def _of_table(name: str, choices: tuple[str, ...] = (), more: str = '') -> tuple[Argument, ...]:
+    """Return an option of the table as arguments, one for each of its names.
+
+    An argument that is not given says nothing, so that its default is none.
+    """
+    spec = _SPECS[name]
+    others = (Argument(alias, '', f'another name of {name}', choices) for alias in spec.aliases)
+    return (Argument(name, '', f'{spec.summary}{more}', choices), *others)
+
+
 _BOOL = ('true', 'false', 'True', 'False')
 _MAYBE = ('', *_BOOL)
 INPUTS = (
-    Argument('cameras', '', 'names of the cameras, joined by commas: front,left,right'),
+    *_of_table('cameras', more=' Joined by commas: front,left,right.'),
     Argument(
         'compressed',
         '',
@@ -49,16 +59,16 @@ INPUTS = (
     ),
 )
 COMMON = (
-    Argument('model', '', 'network: a preset (da3-small), a hub repository or a folder'),
+    *_of_table('model'),
     Argument('params_file', '', 'YAML file of node parameters, see config/da3.yaml'),
     Argument('namespace', '', 'namespace of the node; its topics are relative to it'),
     Argument('name', NODE_NAME, 'name of the node'),
     Argument('use_sim_time', '', 'take the time from /clock, as with a bag or Gazebo', _MAYBE),
     Argument('log_level', 'info', 'what the node logs: ' + ', '.join(LOG_LEVELS), LOG_LEVELS),
-    Argument('autostart', '', 'configure and activate the node by itself', _MAYBE),
-    Argument('viewer', '', 'serve a page with the scene for browsers', _MAYBE),
-    Argument('viewer_host', '', 'address of that page: 127.0.0.1 for this computer only'),
-    Argument('viewer_port', '', 'port of that page; 0 for any free one'),
+    *_of_table('autostart', _MAYBE),
+    *_of_table('viewer', _MAYBE),
+    *_of_table('viewer_host'),
+    *_of_table('viewer_port'),
     Argument('rviz', 'false', 'start RViz with rviz/da3.rviz, made for these cameras', _BOOL),
     Argument(
         'tuned_dds',
@@ -83,6 +93,7 @@ def parameters_of(given: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         ConfigError: a text cannot be understood; names the argument.
     """
+    given = without_aliases({k: text for k, text in given.items() if text}, 'launch arguments')
     found: dict[str, Any] = {
         name: boolean(name, given[name]) for name in _SWITCHES if given.get(name)
     }
@@ -148,17 +159,17 @@ def expected_options(
         given: parameters that win over it.
         name: name of the node.
     """
-    specs = {spec.name: spec for spec in option_specs()}
     try:
-        values = {**(_values_in(file, name) if file else {}), **given}
-        return from_flat({k: as_option(specs[k], v) for k, v in values.items() if k in specs})
-    except (ConfigError, OSError, yaml.YAMLError) as error:
+        in_file = without_aliases(_values_in(file, name), str(file)) if file else {}
+        values = {**in_file, **given}
+        return from_flat({k: as_option(_SPECS[k], v) for k, v in values.items() if k in _SPECS})
+    except ConfigError as error:
         _log.warning('the launch file takes the default options: %s', error)
         return NodeOptions()
 
 
 def _values_in(file: Path, name: str) -> dict[str, Any]:
-    document = yaml.safe_load(file.read_text(encoding='utf-8'))
+    document = load_yaml(file, f'params_file {file}')
     values: dict[str, Any] = {}
     for key, section in document.items() if isinstance(document, Mapping) else ():
         is_meant = key in ('/**', name, f'/{name}', f'/**/{name}')

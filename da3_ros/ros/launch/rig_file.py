@@ -8,22 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-import math
 from pathlib import Path
 import re
 from typing import Any
 
 import numpy as np
 
-from da3_ros.errors import ConfigError, GeometryError
+from da3_ros.errors import ConfigError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.rotation import quaternion_xyzw_from_matrix
-from da3_ros.geometry.se3 import require_rigid, rigid, rigid_from_xyz_xyzw
-from da3_ros.options import NodeOptions, OptionSpec, OptionValue, from_flat, option_specs
+from da3_ros.geometry.se3 import require_rigid, rigid
+from da3_ros.options import (
+    OptionSpec,
+    OptionValue,
+    check_value,
+    from_flat,
+    option_specs,
+    without_aliases,
+)
+from da3_ros.options.camera import BASE_FROM_CAMERA, CROP_PX, ROTATION_DEG, ROTATIONS_DEG
+from da3_ros.options.camera_values import (
+    ViewOptions,
+    check_camera_name,
+    crop_of,
+    numbers_of,
+    pose_of,
+    prefixed,
+    quarter_turns_of,
+)
+from da3_ros.options.choices import ImageTransport
+from da3_ros.options.output import OUTPUT
 from da3_ros.ros.launch.yaml_file import load_yaml, mapping
-
-TRANSPORTS = ('raw', 'compressed')
-ROTATIONS_DEG = (0, 90, 180, 270)
+from da3_ros.ros.messages.rotations import rotation_from_rpy
 
 _TOP_KEYS = ('cameras', 'transport', 'parameters')
 _CAMERA_KEYS = (
@@ -36,10 +52,12 @@ _CAMERA_KEYS = (
 )
 # Parameters that the rest of the file already says.
 _SAID_ELSEWHERE = {'cameras': 'the keys of cameras', 'image_transport': 'transport'}
-_NAME = re.compile(r'[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*')
 _TOPIC = re.compile(r'(/|~/)?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*')
 _BODY_FROM_OPTICAL = rigid([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]], [0.0, 0.0, 0.0])
 """REP 103: optical x right, y down, z forward in a body x forward, y left, z up."""
+
+
+_UPRIGHT = ViewOptions()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,10 +72,8 @@ class RigCamera:
     """Topic of its calibration; None for the node's own name."""
     base_from_camera: FloatArray | None = None
     """(4, 4) pose of the optical frame in base_frame; None to take it from /tf_static."""
-    rotation_deg: int = 0
-    """Clockwise turn that makes its image upright."""
-    crop_px: tuple[int, ...] | None = None
-    """Left, top, width, height; None for the whole image."""
+    view: ViewOptions = _UPRIGHT
+    """What part of its image is used, and how it is made upright."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +81,7 @@ class Rig:
     """A rig file."""
 
     cameras: tuple[RigCamera, ...]
-    transport: str = 'raw'
+    transport: ImageTransport = OUTPUT.image_transport
     """Transport of the images of all cameras."""
     parameters: Mapping[str, OptionValue] = field(default_factory=dict)
     """Further parameters of the node, checked."""
@@ -90,11 +106,13 @@ class Rig:
             if camera.base_from_camera is not None:
                 pose = camera.base_from_camera
                 seven = [*pose[:3, 3], *quaternion_xyzw_from_matrix(pose[:3, :3])]
-                found[f'rig.{camera.name}.base_from_camera'] = [float(v) for v in seven]
-            if camera.rotation_deg:
-                found[f'input.{camera.name}.rotation_deg'] = camera.rotation_deg
-            if camera.crop_px is not None:
-                found[f'input.{camera.name}.crop_px'] = list(camera.crop_px)
+                found[BASE_FROM_CAMERA.of(camera.name)] = [float(v) for v in seven]
+            if camera.view.quarter_turns:
+                degrees = ROTATIONS_DEG[camera.view.quarter_turns]
+                found[ROTATION_DEG.of(camera.name)] = degrees
+            if (crop := camera.view.crop) is not None:
+                four = [crop.left_px, crop.top_px, crop.size.width, crop.size.height]
+                found[CROP_PX.of(camera.name)] = four
         return found
 
 
@@ -123,11 +141,9 @@ def parse_rig(document: object, where: str = 'rig') -> Rig:
     cameras = top.get('cameras')
     if not isinstance(cameras, Mapping) or not cameras:
         raise ConfigError(f'{where}: cameras: expected a mapping of at least one camera by name')
-    transport = top.get('transport', 'raw')
-    if transport not in TRANSPORTS:
-        raise ConfigError(
-            f'{where}: transport: expected one of {", ".join(TRANSPORTS)}, got {transport!r}'
-        )
+    transport = top.get('transport', OUTPUT.image_transport)
+    with prefixed(f'{where}: transport: '):
+        check_value(_specs()['image_transport'], transport)
     rig = Rig(
         tuple(_camera(name, values, where) for name, values in cameras.items()),
         transport,
@@ -138,26 +154,21 @@ def parse_rig(document: object, where: str = 'rig') -> Rig:
 
 
 def _camera(name: object, values: object, where: str) -> RigCamera:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ConfigError(
-            f'{where}: camera {name!r}: expected a name of letters, digits and _, not a digit '
-            'first, parts joined by /'
-        )
-    where = f'{where}: camera {name}'
+    with prefixed(f'{where}: camera '):
+        camera = check_camera_name(name)
+    where = f'{where}: camera {camera}'
     given = mapping({} if values is None else values, where, _CAMERA_KEYS)
-    rotation = given.get('rotation_deg', 0)
-    if isinstance(rotation, bool) or rotation not in ROTATIONS_DEG:
-        raise ConfigError(
-            f'{where}: rotation_deg: expected one of {", ".join(map(str, ROTATIONS_DEG))}, '
-            f'got {rotation!r}'
-        )
+    rotation, crop = given.get(ROTATION_DEG.name, ROTATION_DEG.default), given.get(CROP_PX.name)
+    with prefixed(f'{where}: rotation_deg: '):
+        quarter_turns = quarter_turns_of(rotation)
+    with prefixed(f'{where}: crop_px: '):
+        view = ViewOptions(crop_of(crop), quarter_turns)
     return RigCamera(
-        name,
+        camera,
         _topic(given, 'image', where),
         _topic(given, 'camera_info', where),
         _pose(given, where),
-        int(rotation),
-        _crop(given.get('crop_px'), f'{where}: crop_px'),
+        view,
     )
 
 
@@ -170,109 +181,71 @@ def _topic(given: Mapping[str, Any], key: str, where: str) -> str | None:
     return topic
 
 
-def _crop(value: object, where: str) -> tuple[int, ...] | None:
-    if value is None:
-        return None
-    numbers = value if isinstance(value, list) else []
-    is_whole = all(isinstance(n, int) and not isinstance(n, bool) for n in numbers)
-    if len(numbers) != 4 or not is_whole or min(numbers) < 0 or min(numbers[2:]) < 1:
-        raise ConfigError(
-            f'{where}: expected [left, top, width, height] in whole pixels, left and top at '
-            f'least 0, the others at least 1, got {value!r}'
-        )
-    return tuple(numbers)
-
-
 def _pose(given: Mapping[str, Any], where: str) -> FloatArray | None:
     keys = [key for key in ('base_from_camera', 'base_from_body') if given.get(key) is not None]
     if not keys:
         return None
     if len(keys) == 2:
         raise ConfigError(f'{where}: expected base_from_camera or base_from_body, got both')
-    place = f'{where}: {keys[0]}'
-    try:
-        pose = _transform(given[keys[0]], place)
-    except (GeometryError, TypeError, ValueError) as error:
-        raise ConfigError(f'{place}: {error}') from error
+    with prefixed(f'{where}: {keys[0]}: '):
+        pose = _transform(given[keys[0]])
     return pose if keys[0] == 'base_from_camera' else np.asarray(pose @ _BODY_FROM_OPTICAL)
 
 
-def _transform(value: object, where: str) -> FloatArray:
+def _transform(value: object) -> FloatArray:
     if isinstance(value, list) and len(value) == 4:
-        return require_rigid('matrix', _numbers(value, (4, 4), where))
+        return require_rigid('matrix', numbers_of(value, 4, 4))
     if isinstance(value, list):
-        return rigid_from_xyz_xyzw(_numbers(value, (7,), where))
-    parts = mapping(value, where, ('xyz', 'rpy', 'rpy_deg', 'quaternion_xyzw'))
+        return pose_of(value)
+    parts = mapping(value, 'pose', ('xyz', 'rpy', 'rpy_deg', 'quaternion_xyzw'))
     turns = [key for key in parts if key != 'xyz']
     if 'xyz' not in parts or len(turns) > 1:
         raise ConfigError(
-            f'{where}: expected xyz and at most one of rpy, rpy_deg, quaternion_xyzw, '
+            'expected xyz and at most one of rpy, rpy_deg, quaternion_xyzw, '
             f'got {", ".join(parts)}'
         )
-    xyz = _numbers(parts['xyz'], (3,), f'{where}: xyz')
+    with prefixed('xyz: '):
+        xyz = numbers_of(parts['xyz'], 3)
     if not turns:
         return rigid(np.eye(3), xyz)
     (turn,) = turns
-    numbers = _numbers(parts[turn], (4 if turn == 'quaternion_xyzw' else 3,), f'{where}: {turn}')
-    if turn == 'quaternion_xyzw':
-        return rigid_from_xyz_xyzw([*xyz, *numbers])
-    return rigid(_rotation_rpy(numbers if turn == 'rpy' else np.radians(numbers)), xyz)
-
-
-def _numbers(value: object, shape: tuple[int, ...], where: str) -> FloatArray:
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        array = np.empty(0)
-    if array.shape != shape or not np.isfinite(array).all():
-        size = ' x '.join(map(str, shape))
-        raise ConfigError(f'{where}: expected {size} finite numbers, got {value!r}')
-    return array
-
-
-def _rotation_rpy(rpy_rad: FloatArray) -> FloatArray:
-    """Return the rotation (3, 3) of roll, pitch, yaw about fixed x, y, z, in this order.
-
-    Source: REP 103, the fixed-axis form, as in a URDF's origin.
-    """
-    (sr, sp, sy), (cr, cp, cy) = (tuple(map(f, rpy_rad)) for f in (math.sin, math.cos))
-    roll = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
-    pitch = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
-    yaw = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
-    return np.asarray(yaw @ pitch @ roll)
+    with prefixed(f'{turn}: '):
+        numbers = numbers_of(parts[turn], 4 if turn == 'quaternion_xyzw' else 3)
+        if turn == 'quaternion_xyzw':
+            return pose_of([*xyz, *numbers])
+    return rigid(rotation_from_rpy(numbers if turn == 'rpy' else np.radians(numbers)), xyz)
 
 
 def _parameters(value: object, where: str) -> dict[str, OptionValue]:
     where = f'{where}: parameters'
-    specs = {spec.name: spec for spec in option_specs()}
+    specs = _specs()
     known = [name for name in specs if name not in _SAID_ELSEWHERE]
+    value = without_aliases(value, where) if isinstance(value, Mapping) else value
     for name in value if isinstance(value, Mapping) else ():
         if name in _SAID_ELSEWHERE:
             raise ConfigError(f'{where}: {name} is given by {_SAID_ELSEWHERE[name]}')
     given = mapping(value, where, known)
     found = {name: as_option(specs[name], item) for name, item in given.items()}
-    return _checked(found, where)
+    with prefixed(f'{where}: '):
+        # Bounds that involve the cameras are looked at again with them.
+        from_flat({name: item for name, item in found.items() if name != 'min_cameras'})
+    return found
+
+
+def _specs() -> dict[str, OptionSpec]:
+    return {spec.name: spec for spec in option_specs()}
 
 
 def as_option(spec: OptionSpec, value: Any) -> OptionValue:
     """Return a value of YAML as one of an option: lists as tuples, whole numbers as decimals."""
     if isinstance(value, list):
         return tuple(str(item) for item in value)
-    if isinstance(spec.default, float) and type(value) is int:
+    if spec.kind is float and type(value) is int:
         return float(value)
     return value  # type: ignore[no-any-return]
 
 
-def _checked(values: dict[str, OptionValue], where: str) -> dict[str, OptionValue]:
-    try:
-        # Bounds that involve the cameras are looked at again with them.
-        from_flat({k: v for k, v in values.items() if k != 'min_cameras'})
-    except ConfigError as error:
-        raise ConfigError(f'{where}: {error}') from error
-    return values
-
-
-def _check_together(rig: Rig, where: str) -> NodeOptions:
+def _check_together(rig: Rig, where: str) -> None:
     by_topic: dict[str, str] = {}
     for camera in rig.cameras:
         if camera.image is not None and camera.image in by_topic:
@@ -281,8 +254,5 @@ def _check_together(rig: Rig, where: str) -> NodeOptions:
                 f'{by_topic[camera.image]}'
             )
         by_topic[camera.image or camera.name] = camera.name
-    try:
-        names = tuple(camera.name for camera in rig.cameras)
-        return from_flat({**rig.parameters, 'cameras': names})
-    except ConfigError as error:
-        raise ConfigError(f'{where}: {error}') from error
+    with prefixed(f'{where}: '):
+        from_flat({**rig.parameters, 'cameras': tuple(camera.name for camera in rig.cameras)})

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import array
 from dataclasses import dataclass
-import importlib
 from typing import Any
 
 import cv2
@@ -22,6 +21,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from da3_ros.errors import MessageError
+from da3_ros.ros.optional import optional_module
 from da3_ros.types import ColourImage
 
 
@@ -100,6 +100,14 @@ _TO_RGB: dict[str, _Layout] = {
     'nv21': _Layout(1, cv2.COLOR_YUV2RGB_NV21, block=(2, 2), has_chroma_rows=True),
 }
 
+# Encodings without a meaning, as cv_bridge names an image of OpenCV of which nothing was said: the
+# channels are in OpenCV's order, which RViz shows too. cv_bridge reads them and converts none.
+_OPENCV_TO_RGB = {
+    '8UC1': cv2.COLOR_GRAY2RGB,
+    '8UC3': cv2.COLOR_BGR2RGB,
+    '8UC4': cv2.COLOR_BGRA2RGB,
+}
+
 # Encoding to (dtype, channels) of the images this package publishes.
 _FROM_ARRAY: dict[str, tuple[type[np.generic], int]] = {
     'rgb8': (np.uint8, 3),
@@ -114,7 +122,8 @@ def image_to_rgb(message: Image, source: str) -> ColourImage:
 
     rgb8 is a view onto the message's buffer (also with padded rows), other encodings are
     converted; of 16-bit channels the upper byte is kept. Mosaics (bayer) are interpolated
-    linearly. Encodings that are not known here go through cv_bridge where that is installed.
+    linearly. Encodings that are not known here go through cv_bridge where that is installed: those
+    of OpenCV (8UC1, 8UC3, 8UC4, taken as grey, BGR and BGRA), and what later versions may know.
 
     Args:
         message: sensor_msgs/Image; with nv12 and nv21 `height` counts the rows of the image, and
@@ -184,17 +193,24 @@ def _upper_bytes(rows: NDArray[np.uint8], is_bigendian: bool) -> NDArray[np.uint
 
 
 def _by_cv_bridge(message: Image, source: str) -> ColourImage:
+    refusal = FieldError(
+        source,
+        'encoding',
+        f'expected one of {", ".join(_TO_RGB)} (or another one that cv_bridge converts, '
+        f'where installed), got {message.encoding!r}; dropped',
+    )
+    cv_bridge = optional_module('cv_bridge')
+    if cv_bridge is None:
+        raise refusal
+    code = _OPENCV_TO_RGB.get(message.encoding)
     try:
-        # Not only ImportError: a cv_bridge built for another NumPy fails in its own ways.
-        bridge = importlib.import_module('cv_bridge').CvBridge()
-        return np.asarray(bridge.imgmsg_to_cv2(message, 'rgb8'), dtype=np.uint8)
-    except Exception as error:
-        raise FieldError(
-            source,
-            'encoding',
-            f'expected one of {", ".join(_TO_RGB)} (or another one that cv_bridge converts, '
-            f'where installed), got {message.encoding!r}; dropped',
-        ) from error
+        bridge = cv_bridge.CvBridge()
+        pixels = bridge.imgmsg_to_cv2(message, 'rgb8' if code is None else 'passthrough')
+        if code is not None:
+            pixels = cv2.cvtColor(np.asarray(pixels), code)
+        return np.asarray(pixels, dtype=np.uint8)
+    except Exception as error:  # of OpenCV, of NumPy, or cv_bridge's own
+        raise refusal from error
 
 
 def compressed_to_rgb(message: CompressedImage, source: str) -> ColourImage:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 import threading
-from typing import Any, Protocol
+from typing import Any
 
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
@@ -14,7 +14,7 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallb
 from da3_ros.action import ExportScene as ExportSceneAction
 from da3_ros.errors import ExportCancelledError
 from da3_ros.export.files import resolve_inside
-from da3_ros.export.options import ExportOptions
+from da3_ros.export.gs_scene import SplatSource
 from da3_ros.export.registry import DEFAULT_OPTIONS, export_scene, parse_formats
 from da3_ros.export.scene import ExportScene
 from da3_ros.ros.node.lifecycle import ManagedNode
@@ -28,22 +28,6 @@ class ExportRequest:
     formats: str
     path: str
     overwrite: bool
-
-
-class SplatSource(Protocol):
-    """Makes Gaussians of views."""
-
-    def with_gaussians(self, scene: ExportScene) -> ExportScene:
-        """Return views of a scene with Gaussians in its world.
-
-        Raises:
-            ExportError: there is no network that gives Gaussians.
-        """
-        ...
-
-    def export_options(self) -> ExportOptions:
-        """Return options with the fastest renderer that there is."""
-        ...
 
 
 class Exports:

@@ -14,11 +14,11 @@ import sys
 from typing import Any
 
 from da3_ros.errors import ExportError, NodeError
+from da3_ros.export.gs_scene import SplatSource
 from da3_ros.export.options import ExportOptions
 from da3_ros.export.registry import DEFAULT_OPTIONS
 from da3_ros.export.scene import ExportScene
-from da3_ros.model.presets import Caution
-from da3_ros.types import Estimator, Window, WindowPrediction
+from da3_ros.types import Caution, Estimator, NetworkEstimator, Window, WindowPrediction
 
 _MB = 1024.0 * 1024.0
 # Of glibc's malloc.h.
@@ -36,11 +36,16 @@ class HeldEstimator:
         inner: the estimator.
     """
 
+    device: str
+    """Of a network, as torch names it; none for other estimators."""
+    caution: Caution | None
+    """What to know before relying on it."""
+
     def __init__(self, inner: Estimator) -> None:
         self._inner: Estimator | None = inner
-        # Only networks have a device.
-        self.device = str(getattr(getattr(inner, 'model', None), 'device', 'none'))
-        self.caution: Caution | None = getattr(inner, 'caution', None)
+        self.device, self.caution = 'none', None
+        if isinstance(inner, NetworkEstimator):
+            self.device, self.caution = inner.device, inner.caution
 
     def estimate(self, window: Window) -> WindowPrediction:
         """Return what the estimator says of a window.
@@ -59,20 +64,18 @@ class HeldEstimator:
         Raises:
             ExportError: the estimator was let go, or gives no Gaussians.
         """
-        make = getattr(self._inner, 'with_gaussians', None)
-        if make is None:
+        inner = self._inner
+        if inner is None or not isinstance(inner, SplatSource):
             raise ExportError(
                 'the node runs no network that gives Gaussians; da3-giant and '
                 'da3nested-giant-large do'
             )
-        made: ExportScene = make(scene)
-        return made
+        return inner.with_gaussians(scene)
 
     def export_options(self) -> ExportOptions:
         """Return options with the fastest renderer of Gaussians that there is."""
-        make = getattr(self._inner, 'export_options', None)
-        options: ExportOptions = DEFAULT_OPTIONS if make is None else make()
-        return options
+        inner = self._inner
+        return inner.export_options() if isinstance(inner, SplatSource) else DEFAULT_OPTIONS
 
     def release(self) -> None:
         """Let go of the estimator; one that is in a window ends it first."""
@@ -95,8 +98,8 @@ def keep_freed_blocks() -> bool:
 def _allocator(name: str) -> Any:
     """Return a function of glibc's allocator, None where there is no such function."""
     try:
-        return getattr(ctypes.CDLL(None), name, None)
-    except OSError:
+        return ctypes.CDLL(None)[name]
+    except (OSError, AttributeError):
         return None
 
 

@@ -16,12 +16,12 @@ from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from da3_ros.options import OutputOptions
+from da3_ros.options.camera_values import Crop
 from da3_ros.ros.messages.conversions import FieldError, compressed_to_rgb, image_to_rgb
 from da3_ros.ros.messages.geometry_messages import has_distortion, ns_from_stamp
 from da3_ros.ros.messages.qos import image_input, overridable
 from da3_ros.ros.node.faults import FaultLog
 from da3_ros.ros.node.preparation import Preparation
-from da3_ros.ros.node.view_params import Crop
 from da3_ros.types import CameraFrame
 
 SILENT_AFTER_S = 3.0

@@ -14,7 +14,7 @@ from da3_ros.assembly import TRUTH_MODEL, build_estimator
 from da3_ros.errors import NodeError
 from da3_ros.export.files import remove_abandoned
 from da3_ros.options import NodeOptions
-from da3_ros.process import threads_in_use, usable_cores
+from da3_ros.process import READY, threads_in_use, usable_cores
 from da3_ros.ros.node.diagnostics import diagnostic_array, idle_status
 from da3_ros.ros.node.held_estimator import memory_use, return_freed_memory
 from da3_ros.ros.node.lifecycle import ManagedNode, require_alive
@@ -152,7 +152,7 @@ class Da3Node(ManagedNode):
         caution = self._configured.caution
         if caution is not None:
             self.get_logger().warning(caution.text)
-        self.get_logger().info(f'ready{_computing()}')
+        self.get_logger().info(f'{READY}{_computing()}')
 
     def _deactivate(self) -> None:
         if not self._configured.deactivate(_WORKER_END_S):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 
 from geometry_msgs.msg import PoseStamped
@@ -11,10 +10,10 @@ import numpy as np
 from rclpy.node import Node
 
 from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.trajectory import Motion, Trajectory
 from da3_ros.options import OutputOptions
 from da3_ros.ros.messages.geometry_messages import header, pose_message
 from da3_ros.ros.messages.qos import data_output, latched, overridable
-from da3_ros.stream.trajectory import Motion, Trajectory
 from da3_ros.types import AlignmentReport, PosedSet
 
 UNKNOWN_VARIANCE = 1e6
@@ -110,11 +109,15 @@ class OdometryPublisher:
     Args:
         node: owns the publishers.
         options: frames and queue depth.
+        trajectory: takes the poses that go out.
         capacity: newest poses that the path keeps.
     """
 
-    def __init__(self, node: Node, options: OutputOptions, capacity: int) -> None:
+    def __init__(
+        self, node: Node, options: OutputOptions, trajectory: Trajectory, capacity: int
+    ) -> None:
         self._options = options
+        self._trajectory = trajectory
         self._odometry = node.create_publisher(
             Odometry,
             'odometry',
@@ -133,9 +136,10 @@ class OdometryPublisher:
         return bool(self._odometry.get_subscription_count() or self._path.get_subscription_count())
 
     def restart(self) -> None:
-        """Forget the way so far: the world starts anew."""
-        self._trajectory = Trajectory(max(self._capacity, 2))
-        self._poses: deque[PoseStamped] = deque(maxlen=self._capacity)
+        """Forget the trajectory so far: the world starts anew."""
+        self._trajectory.clear()
+        # The newest poses of the trajectory as they go out; making them costs the most.
+        self._newest: list[PoseStamped] = []
         self._uncertainty = PoseUncertainty()
 
     def add_window(self, report: AlignmentReport) -> None:
@@ -149,23 +153,26 @@ class OdometryPublisher:
         odom = self._options.odom_frame
         pose = PoseStamped(header=header(posed.stamp_ns, odom))
         pose.pose = pose_message(posed.world_from_base)
-        self._poses.append(pose)
+        self._newest = [*self._newest, pose][-self._capacity :] if self._capacity else []
         # Latched: who comes later gets the last one, so it goes out without readers too.
         if self._capacity:
-            self._path.publish(Path(header=pose.header, poses=list(self._poses)))
+            self._path.publish(Path(header=pose.header, poses=self._newest))
         if self._odometry.get_subscription_count():
             self._odometry.publish(self._message(pose, posed, report))
 
     def _message(self, pose: PoseStamped, posed: PosedSet, report: AlignmentReport) -> Odometry:
         message = Odometry(header=pose.header, child_frame_id=self._options.base_frame)
         message.pose.pose = pose.pose
-        start = self._trajectory.poses()[0].world_from_base[:3, 3]
-        distance = float(np.linalg.norm(posed.world_from_base[:3, 3] - start))
+        start = self._trajectory.start
+        distance = 0.0
+        if start is not None:  # None where a reset came in between
+            moved = posed.world_from_base[:3, 3] - start.world_from_base[:3, 3]
+            distance = float(np.linalg.norm(moved))
         message.pose.covariance = covariance(self._uncertainty.pose(report, distance))
         motion = self._trajectory.motion()
         if motion is not None:
             _fill_twist(message, motion)
-        seconds = None if motion is None else motion.duration_ns / 1e9
+        seconds = None if motion is None else motion.duration_s
         message.twist.covariance = covariance(self._uncertainty.twist(report, seconds))
         return message
 

@@ -9,6 +9,7 @@ import numpy as np
 from rclpy.node import Node
 from sensor_msgs.msg import PointCloud2
 
+from da3_ros.geometry.trajectory import Trajectory
 from da3_ros.msg import ViewReport, WindowReport
 from da3_ros.notes import Note, joined
 from da3_ros.options import NodeOptions
@@ -19,7 +20,6 @@ from da3_ros.ros.node.camera_outputs import CameraOutputs, points_depth, publish
 from da3_ros.ros.node.odometry import OdometryPublisher
 from da3_ros.ros.node.params import OptionsHolder
 from da3_ros.ros.tf.publisher import TransformPublisher
-from da3_ros.stream.pose_log import PoseLog
 from da3_ros.types import PosedView, RigCalibration, WindowResult
 from da3_ros.web import LiveViewer
 
@@ -73,10 +73,12 @@ class Outputs:
             for camera in options.stream.cameras
         }
         self._transforms = TransformPublisher(node, options.output)
-        self._odometry = OdometryPublisher(node, options.output, options.stream.scene_sets)
-        profile = data_output(options.output.queue_depth)
-        self.way = PoseLog()
+        self.trajectory = Trajectory()
         """Every pose that was published since the world began."""
+        self._odometry = OdometryPublisher(
+            node, options.output, self.trajectory, options.stream.scene_sets
+        )
+        profile = data_output(options.output.queue_depth)
         self._points = node.create_publisher(
             PointCloud2, 'points', profile, qos_overriding_options=overridable()
         )
@@ -85,9 +87,8 @@ class Outputs:
         )
 
     def restart(self) -> None:
-        """Forget the way so far: the world starts anew."""
+        """Forget the trajectory so far: the world starts anew."""
         self._odometry.restart()
-        self.way.clear()
         if self._viewer is not None:
             self._viewer.reset()
 
@@ -118,7 +119,6 @@ class Outputs:
         for posed in result.new_sets:
             self._transforms.publish(posed, rig)
             self._odometry.publish(posed, result.alignment)
-            self.way.append(posed.stamp_ns, posed.world_from_base)
             for view in posed.views:
                 outputs = self._cameras[view.id.camera]
                 outputs.publish(view, options.output, result.images[view.id])

@@ -8,12 +8,10 @@ dynamic change only while the node is not configured.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 import sys
 
-import numpy as np
 from rcl_interfaces.msg import (
     FloatingPointRange,
     IntegerRange,
@@ -24,9 +22,8 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from da3_ros.errors import ConfigError, GeometryError, NodeError
+from da3_ros.errors import ConfigError, NodeError
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.se3 import rigid_from_xyz_xyzw
 from da3_ros.options import (
     NodeOptions,
     OptionSpec,
@@ -35,6 +32,8 @@ from da3_ros.options import (
     from_flat,
     option_specs,
 )
+from da3_ros.options.camera import BASE_FROM_CAMERA, CAMERA_PARAMETERS, CameraParameter
+from da3_ros.options.camera_values import check_camera_name, pose_of, prefixed
 from da3_ros.types import RigCalibration
 
 START_ONLY = frozenset({'autostart'})
@@ -43,17 +42,9 @@ START_ONLY = frozenset({'autostart'})
 FIXED_TEXT = 'read-only while the node is configured'
 """What parameters that are not dynamic say of themselves."""
 
-CAMERA_PREFIXES = ('rig.', 'input.')
+CAMERA_PREFIXES = tuple(sorted({f'{parameter.prefix}.' for parameter in CAMERA_PARAMETERS}))
 """How the names of the parameters of single cameras begin."""
 
-_RIG_PREFIX = 'rig.'
-_RIG_FIELD = '.base_from_camera'
-_RIG_HELP = (
-    'Pose of the optical frame of camera {camera} in base_frame: x y z (m) qx qy qz qw. Not set '
-    'or empty: taken from /tf_static if use_tf_static, else unknown.'
-)
-# One or more tokens of a topic name: https://design.ros2.org/articles/topic_and_service_names
-_TOPIC_PREFIX = re.compile(r'/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*')
 _INT64_MAX = 2**63 - 1
 
 
@@ -162,11 +153,8 @@ def _whole(values: Mapping[str, OptionValue]) -> NodeOptions:
     """
     options = from_flat(values)
     for camera in options.stream.cameras:
-        if not _TOPIC_PREFIX.fullmatch(camera):
-            raise ConfigError(
-                f'cameras: {camera!r} cannot begin a topic name; use letters, digits and _, '
-                'not a digit first, parts joined by /'
-            )
+        with prefixed('cameras: '):
+            check_camera_name(camera)
     return options
 
 
@@ -174,13 +162,13 @@ def descriptor(spec: OptionSpec) -> ParameterDescriptor:
     """Return what ROS shows and checks of an option."""
     found = ParameterDescriptor(name=spec.name, description=spec.help)
     found.read_only = spec.name in START_ONLY
-    limits = ['one of ' + ', '.join(spec.choices)] if spec.choices else []
+    limits = [spec.limits] if spec.choices else []
     if not spec.dynamic and not found.read_only:
         limits.append(FIXED_TEXT)
     found.additional_constraints = '; '.join(limits)
     if spec.minimum is None and spec.maximum is None:
         return found
-    if isinstance(spec.default, float):
+    if spec.kind is float:
         low = -sys.float_info.max if spec.minimum is None else spec.minimum
         high = sys.float_info.max if spec.maximum is None else spec.maximum
         bounds = FloatingPointRange(from_value=float(low), to_value=float(high))
@@ -193,22 +181,45 @@ def descriptor(spec: OptionSpec) -> ParameterDescriptor:
 
 
 def _declare(node: Node, spec: OptionSpec, *, ignore_given: bool = False) -> OptionValue:
-    default = list(spec.default) if isinstance(spec.default, tuple) else spec.default
+    default = spec.default
     details = descriptor(spec)
     try:
-        value = node.declare_parameter(spec.name, default, details, ignore_given).value
+        if not ignore_given:
+            default = _given_by_alias(node, spec, default)
+        value = list(default) if isinstance(default, tuple) else default
+        value = node.declare_parameter(spec.name, value, details, ignore_given).value
     except (InvalidParameterTypeException, InvalidParameterValueException) as error:
         raise NodeError(f'parameter {spec.name}: expected {_expected(spec)}; {error}') from error
     return _plain(value)
 
 
+def _given_by_alias(
+    node: Node, spec: OptionSpec, default: OptionValue | None
+) -> OptionValue | None:
+    """Return what is given under another name of an option, the default where nothing is."""
+    for alias in spec.aliases:
+        details = ParameterDescriptor(name=alias, dynamic_typing=True)
+        given = node.declare_parameter(alias, None, details).value
+        # It was only declared to be read: the option has one name while the node runs.
+        node.undeclare_parameter(alias)
+        if given is None:
+            continue
+        node.get_logger().warning(f'parameter {alias}: another name of {spec.name}')
+        try:
+            check_value(spec, _plain(given))
+        except ConfigError as error:
+            raise NodeError(f'parameter {alias}: {error}') from error
+        default = _plain(given)
+    return default
+
+
 def _expected(spec: OptionSpec) -> str:
     if spec.choices:
-        return 'one of ' + ', '.join(spec.choices)
-    kind = 'list of strings' if isinstance(spec.default, tuple) else type(spec.default).__name__
+        return spec.limits
+    kind = 'list of strings' if spec.kind is tuple else spec.kind.__name__
     if spec.minimum is None and spec.maximum is None:
         return kind
-    example = ', for example 1.0 and not 1' if isinstance(spec.default, float) else ''
+    example = ', for example 1.0 and not 1' if spec.kind is float else ''
     return f'{kind} from {spec.minimum} to {spec.maximum}{example}'
 
 
@@ -228,33 +239,41 @@ def declare_rig(node: Node, options: NodeOptions) -> RigCalibration:
     """
     found: dict[str, FloatArray] = {}
     for camera in options.stream.cameras:
-        name = f'{_RIG_PREFIX}{camera}{_RIG_FIELD}'
-        value = declared_once(node, name, None, _RIG_HELP.format(camera=camera))
+        value = declared_once(node, BASE_FROM_CAMERA, camera)
         if value is None or (isinstance(value, Sequence) and not len(value)):
             continue
-        try:
-            found[camera] = rigid_from_xyz_xyzw(np.asarray(value, dtype=np.float64))
-        except (GeometryError, TypeError, ValueError) as error:
-            raise NodeError(
-                f'parameter {name}: expected seven numbers x y z qx qy qz qw, '
-                f'got {value!r} ({error})'
-            ) from error
+        with refused_as(BASE_FROM_CAMERA.of(camera)):
+            found[camera] = pose_of(value)
     return RigCalibration(found)
 
 
-def declared_once(node: Node, name: str, default: object, text: str) -> object:
+@contextmanager
+def refused_as(name: str) -> Iterator[None]:
+    """Let what is said of a value name the parameter that has it.
+
+    Raises:
+        NodeError: for a ConfigError.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        raise NodeError(f'parameter {name}: {error}') from error
+
+
+def declared_once(node: Node, parameter: CameraParameter, camera: str) -> object:
     """Return the value of a parameter of a camera; it is declared when it is not yet.
 
     It has no type: an empty list is as good as none, and 90.0 as good as 90.
     """
+    name = parameter.of(camera)
     if not node.has_parameter(name):
         details = ParameterDescriptor(
             name=name,
-            description=text,
+            description=parameter.help_of(camera),
             additional_constraints=FIXED_TEXT,
             dynamic_typing=True,
         )
-        node.declare_parameter(name, default, details)
+        node.declare_parameter(name, parameter.default, details)
     value: object = node.get_parameter(name).value
     return value
 
@@ -264,10 +283,13 @@ def undeclared(node: Node, given: Mapping[str, object]) -> tuple[str, ...]:
 
     rclpy ignores them without a word, so that a misspelt name looks like a set one.
     """
+    aliases = {alias for spec in option_specs() for alias in spec.aliases}
     return tuple(
         sorted(
             name
             for name in given
-            if not node.has_parameter(name) and not name.startswith('qos_overrides.')
+            if not node.has_parameter(name)
+            and name not in aliases
+            and not name.startswith('qos_overrides.')
         )
     )

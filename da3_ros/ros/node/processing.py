@@ -17,9 +17,9 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from std_srvs.srv import SetBool, Trigger
 
-from da3_ros.model.presets import Caution
 from da3_ros.notes import Note
 from da3_ros.options import NodeOptions
+from da3_ros.options.camera_values import ViewOptions
 from da3_ros.process import threads_in_use
 from da3_ros.ros.node.diagnostics import camera_status, pipeline_status
 from da3_ros.ros.node.exports import Exports
@@ -32,10 +32,9 @@ from da3_ros.ros.node.outputs import Outputs
 from da3_ros.ros.node.params import OptionsHolder
 from da3_ros.ros.node.runner import PipelineRunner
 from da3_ros.ros.node.trajectory_service import TrajectoryService
-from da3_ros.ros.node.view_params import ViewOptions
 from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.stream.stats import StreamStats
-from da3_ros.types import CameraFrame, Estimator, RigCalibration
+from da3_ros.types import CameraFrame, Caution, Estimator, RigCalibration
 from da3_ros.web import LiveViewer
 
 _EXPORT_END_S = 2.0
@@ -115,7 +114,7 @@ class Processing:
         )
         export_dir = Path(options.output.export_dir)
         self._trajectory = TrajectoryService(
-            node, export_dir, self._outputs.way, lambda: self._is_metric
+            node, export_dir, self._outputs.trajectory, lambda: self._is_metric
         )
         node.create_service(Trigger, '~/reset', self._reset, callback_group=self._rig_group)
         node.create_service(SetBool, '~/enable', self._enable, callback_group=self._rig_group)
@@ -215,7 +214,7 @@ class Processing:
     def _reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         del request  # empty
         self._runner.reset()
-        self._outputs.way.clear()
+        self._outputs.trajectory.clear()
         if self._viewer is not None:
             self._viewer.reset()
         response.success, response.message = True, 'the world starts anew with the next images'

@@ -10,8 +10,8 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 
 from da3_ros.export.trajectory_file import save_trajectory
+from da3_ros.geometry.trajectory import Trajectory
 from da3_ros.srv import SaveTrajectory
-from da3_ros.stream.pose_log import PoseLog
 
 
 class TrajectoryService:
@@ -20,18 +20,22 @@ class TrajectoryService:
     Args:
         node: owns it.
         export_dir: folder that nothing leaves.
-        way: the poses that went out as odometry.
+        trajectory: the poses that went out as odometry.
         is_metric: whether they are in metres.
     """
 
     def __init__(
-        self, node: Node, export_dir: Path, way: PoseLog, is_metric: Callable[[], bool]
+        self,
+        node: Node,
+        export_dir: Path,
+        trajectory: Trajectory,
+        is_metric: Callable[[], bool],
     ) -> None:
         self._logger = node.get_logger()
         self._export_dir = export_dir.expanduser()
-        self._way = way
+        self._trajectory = trajectory
         self._is_metric = is_metric
-        # A group of its own: a long way takes a while to write.
+        # A group of its own: a long trajectory takes a while to write.
         self._service = node.create_service(
             SaveTrajectory,
             '~/save_trajectory',
@@ -44,7 +48,7 @@ class TrajectoryService:
             path, count = save_trajectory(
                 self._export_dir,
                 request.file,
-                self._way.poses(),
+                self._trajectory.poses(),
                 is_metric=self._is_metric(),
                 overwrite=request.overwrite,
             )
@@ -55,7 +59,7 @@ class TrajectoryService:
             return response
         response.success, response.poses = True, count
         response.path = str(path.relative_to(self._export_dir.resolve()))
-        gone = self._way.dropped
+        gone = self._trajectory.dropped
         response.message = f'{count} poses written to {path}' + (
             f'; the oldest {gone} are no longer kept' if gone else ''
         )

@@ -1,7 +1,4 @@
-"""/tf and /tf_static as a tree of frames, without what this node publishes itself.
-
-In a tree of its own, because tf2 is not there on every machine this package runs on.
-"""
+"""Reading TF: /tf and /tf_static as a tree of frames, without what this node publishes itself."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from da3_ros.options import OutputOptions
 from da3_ros.ros.messages.geometry_messages import ns_from_stamp, rigid_from_transform
 from da3_ros.ros.messages.qos import latched
 from da3_ros.ros.node.faults import FaultLog
-from da3_ros.stream.transform_buffer import TransformBuffer
+from da3_ros.ros.tf.tf2_buffer import make_buffer
 
 _STATIC_DEPTH = 100
 _DEPTH = 200
@@ -49,7 +46,7 @@ class TfInput:
         self._changed = threading.Condition()
         self._subscriptions: list[Subscription] = []
         self._resets = 0
-        self.buffer = TransformBuffer()
+        self.buffer = make_buffer()
         """All joints so far."""
         self.has_left_out = False
         """Whether transforms of this node's own came and were left out."""

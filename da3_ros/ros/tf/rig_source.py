@@ -9,11 +9,11 @@ from rclpy.node import Node
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.transform_buffer import Found
 from da3_ros.notes import Note
 from da3_ros.options import OutputOptions
 from da3_ros.ros.node.faults import FaultLog
 from da3_ros.ros.tf.listener import TfInput
-from da3_ros.stream.transform_buffer import Found
 from da3_ros.types import FrameSet, PosePrior, RigCalibration
 
 # Camera, target frame, frame and stamp of a transform that is wanted.

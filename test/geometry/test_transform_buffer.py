@@ -10,7 +10,7 @@ import pytest
 from scipy.spatial.transform import Rotation, Slerp
 
 from da3_ros.geometry.se3 import invert, rigid
-from da3_ros.stream.transform_buffer import HISTORY_NS, TransformBuffer
+from da3_ros.geometry.transform_buffer import HISTORY_NS, TransformBuffer
 from helpers.rounding import assert_equal_to_rounding
 
 Array = np.ndarray[Any, Any]

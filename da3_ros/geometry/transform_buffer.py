@@ -19,7 +19,7 @@ from da3_ros.errors import GeometryError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.rotation import quaternion_xyzw_from_matrix
 from da3_ros.geometry.se3 import invert, require_rigid
-from da3_ros.stream.sync import CLOCK_RESET_NS
+from da3_ros.geometry.stamps import CLOCK_RESET_NS
 
 HISTORY_NS = 10_000_000_000
 MAX_GAP_NS = 1_000_000_000

@@ -1,0 +1,80 @@
+"""Options of what commands read and record: videos, datasets, folders, bags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from da3_ros.options.choices import BAG_STORAGES, RELIABILITIES, BagStorage, Reliability
+from da3_ros.options.table import Entrance, option
+
+_SCENES = (Entrance.SCENES,)
+
+
+@dataclass(frozen=True, slots=True)
+class InputOptions:
+    """How images of a scene are read."""
+
+    fps: float = option(1.0, 'Frames per second to take of a video.', entrances=_SCENES)
+    keep_frames: bool = option(True, 'Keep frames of videos in input_images/.', entrances=_SCENES)
+    sparse_subdir: str = option(
+        '', 'Folder of the model inside sparse/; default: itself, else 0.', entrances=_SCENES
+    )
+    align_to_input_ext_scale: bool = option(
+        True,
+        "Bring depth to the given cameras' scale, and keep them.",
+        entrances=(Entrance.SCENES, Entrance.INFERENCE),
+    )
+    image_extensions: str = option(
+        'png,jpg,jpeg',
+        'Files that count as images.',
+        entrances=_SCENES,
+        # The key of --resume names the files.
+        changes_files=False,
+    )
+    resume: bool = option(
+        False,
+        'Go on: leave out scenes that are done.',
+        entrances=_SCENES,
+        flag='--resume',
+        changes_files=False,
+    )
+    each: bool = option(
+        False,
+        'Every image is a scene: EXPORT_DIR/NAME/.',
+        entrances=_SCENES,
+        flag='--each',
+        changes_files=False,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class BagOptions:
+    """How a bag of camera images is written."""
+
+    storage: BagStorage | None = option(
+        None,
+        "Format of the bag; default: by OUT's suffix, else mcap.",
+        entrances=(Entrance.BAGS,),
+        kind=str,
+        choices=BAG_STORAGES,
+    )
+    compressed: bool = option(
+        False, 'Write jpeg images.', entrances=(Entrance.BAGS,), flag='--compressed'
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackOptions:
+    """How a bag is played."""
+
+    qos: Reliability = option(
+        'reliable',
+        'Offered reliability; latched topics are reliable.',
+        entrances=(Entrance.PLAY,),
+        choices=RELIABILITIES,
+    )
+
+
+INPUT = InputOptions()
+"""The defaults, for signatures that need one."""
+PLAYBACK = PlaybackOptions()

@@ -1,0 +1,94 @@
+"""What the report of a window says: residuals, notes, and why one was refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+import math
+
+from da3_ros.notes import Note
+from da3_ros.stream.placing import PlacedSet
+from da3_ros.stream.world_scale import WorldScale
+from da3_ros.types import AlignmentReport
+
+NOTHING_SHARED = Note(
+    'no_shared_views',
+    'no view is shared with earlier windows: the rig is placed where it was last',
+)
+BY_ODOMETRY = Note(
+    'placed_by_odometry',
+    'no view is shared with earlier windows: the rig is placed by odometry alone',
+)
+
+# Cameras that disagree about the base by more than this are worth a note.
+_RIG_NOTE_RAD = math.radians(2.0)
+_RIG_NOTE_M = 0.05
+# Of the logarithm of the median depth, from a window to the next one without shared views.
+_NOTED_CHANGE = math.log(1.5)
+
+
+def refused(scale: WorldScale | None, reason: str) -> AlignmentReport:
+    """Return the report of a window that cannot be used.
+
+    Args:
+        scale: of the world so far; None before its first window.
+        reason: names the view and what is wrong with it.
+    """
+    text = f'window refused, its sets are left to the next one: {reason}'
+    return AlignmentReport(
+        method='first' if scale is None else 'dead_reckoning',
+        shared_views=0,
+        scale=1.0 if scale is None else scale.scale,
+        scale_source='none' if scale is None else 'chain',
+        scale_log_sigma=math.nan if scale is None else scale.log_sigma,
+        is_metric=scale is not None and scale.is_metric,
+        rotation_residual_rad=math.nan,
+        translation_residual=math.nan,
+        depth_residual=math.nan,
+        notes=(Note('window_refused', text),),
+    )
+
+
+def changed_depth(before: float, now: float) -> tuple[Note, ...]:
+    """Return a note where depth changed as it hardly does from one window to the next.
+
+    Without shared views nothing else tells that one of two measurements of the unit was wrong.
+    """
+    if not (before > 0 and now > 0) or abs(math.log(now / before)) < _NOTED_CHANGE:
+        return ()
+    text = (
+        f'no view is shared with the window before, and depth is {now / before:.2g} times what it '
+        'was there: the scene, or the metre'
+    )
+    return (Note('depth_changed', text, {'factor': now / before}),)
+
+
+def views_contradict(views: int) -> Note:
+    """Return the note about shared views whose poses contradict those of the others."""
+    text = f'{views} shared views have contradicting poses and were left out'
+    return Note('views_contradict', text, {'views': views})
+
+
+def with_rig_residuals(
+    report: AlignmentReport, placed_sets: Sequence[PlacedSet]
+) -> AlignmentReport:
+    """Return the report with how far new sets disagree with the rig, and a note if it is far."""
+    bases = [placed.base for placed in placed_sets if placed.calibrated > 1]
+    if not bases:
+        return report
+    angle = max(base.rotation_residual_rad for base in bases)
+    distance = max(base.translation_residual for base in bases)
+    notes = report.notes
+    if angle > _RIG_NOTE_RAD or distance > _RIG_NOTE_M:
+        text = (
+            'network and rig calibration disagree about the base by up to '
+            f'{distance:.3g} (RMS, world units) and {math.degrees(angle):.2g} deg'
+        )
+        note = Note('rig_contradicts', text, {'distance': distance, 'angle_rad': angle})
+        notes = (*notes, note)
+    return replace(
+        report,
+        rig_rotation_residual_rad=angle,
+        rig_translation_residual=distance,
+        notes=notes,
+    )

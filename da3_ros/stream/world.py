@@ -1,0 +1,59 @@
+"""What a reconstruction remembers from window to window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+import math
+
+import numpy as np
+
+from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.sim3 import Sim3
+from da3_ros.stream.alignment import Anchor, ViewKey
+from da3_ros.stream.odometry_scale import Ratio
+from da3_ros.stream.placing import Layout
+from da3_ros.stream.world_scale import WorldScale
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class World:
+    """All that outlives a window; replaced as a whole, so that a failure changes nothing."""
+
+    layout: Layout
+    anchors: Mapping[ViewKey, Anchor] = field(default_factory=dict)
+    scale: WorldScale | None = None
+    """None before the first window."""
+    world_from_base: FloatArray | None = None
+    """Of the newest set; None before the first window."""
+    odometry_from_base: FloatArray | None = None
+    """The same set's base in the odometry's frame, metres; None when that is not known."""
+    given_from_world: FloatArray = field(default_factory=lambda: np.eye(4))
+    """(4, 4) the frame that sets are given in; the world itself unless the odometry's is asked."""
+    start: FloatArray | None = None
+    """(3,) where the first camera stood first; None before the first window."""
+    gathered: Ratio | None = None
+    """What odometry has measured up to now, not well enough yet, in world units per metre."""
+    typical: float = math.nan
+    """Median depth of the newest window, world units; NaN when none is known."""
+
+    def stretched(self, poses: FloatArray, factor: float) -> FloatArray:
+        """Return poses (..., 4, 4) in another unit: the first camera's first place stays."""
+        start = np.zeros(3) if self.start is None else self.start
+        return Sim3(factor, np.eye(3), (1.0 - factor) * start).apply_to_pose(poses)
+
+    def in_new_unit(self, factor: float) -> World:
+        """Return the world with all lengths that the next window hangs on in another unit."""
+        if factor == 1.0:
+            return self
+        stretch = Sim3(factor, np.eye(3), np.zeros(3))
+        seen = {
+            camera: pose if camera in self.layout.rig else stretch.apply_to_pose(pose)
+            for camera, pose in self.layout.seen.items()
+        }
+        newest = self.world_from_base
+        return replace(
+            self,
+            layout=Layout(self.layout.rig, seen),
+            world_from_base=None if newest is None else self.stretched(newest, factor),
+        )
