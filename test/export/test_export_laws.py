@@ -15,7 +15,7 @@ from da3_ros.errors import ExportError
 from da3_ros.export.colmap import write as write_colmap
 from da3_ros.export.files import make_folder
 from da3_ros.export.glb import write as write_glb
-from da3_ros.export.options import ExportOptions, GlbOptions
+from da3_ros.export.options import ExportOptions
 from da3_ros.export.registry import FORMATS, exporter
 from da3_ros.export.scene import (
     ExportScene,
@@ -31,6 +31,7 @@ from da3_ros.export.scene import (
 )
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import rigid
+from da3_ros.options.export import GlbOptions
 from da3_ros.types import PosedView
 from helpers.colmap_files import read_binary
 from helpers.export_scenes import complete, make_view, two_walls
@@ -176,7 +177,7 @@ def test_points_lie_on_the_rays_of_their_pixels() -> None:
     """The wall is two units before a camera at (1, 2, 3) that looks along x: x is 3."""
     view = make_view()
     (points,) = selected_points(
-        ExportScene((view,), True), ExportOptions(confidence_percentile=0), lambda share: None
+        ExportScene((view,), True), ExportOptions(conf_thresh_percentile=0), lambda share: None
     )
     u, v = points.pixel_uv.T
     np.testing.assert_array_equal(v * 16 + u, np.arange(1, 12 * 16))
@@ -191,7 +192,7 @@ def test_points_lie_on_the_rays_of_their_pixels() -> None:
 @pytest.mark.parametrize('most', [1, 2, 7, 100, 381, 382, 383])
 def test_thinning_leaves_so_many_points_and_every_view_its_share(most: int) -> None:
     scene = two_walls()
-    options = ExportOptions(confidence_percentile=0, max_points=most)
+    options = ExportOptions(conf_thresh_percentile=0, num_max_points=most)
     shares: list[float] = []
     parts = list(selected_points(scene, options, shares.append))
     counts = [len(part.xyz) for part in parts]
@@ -204,7 +205,7 @@ def test_thinning_leaves_so_many_points_and_every_view_its_share(most: int) -> N
 
 
 def test_thinning_takes_pixels_from_everywhere() -> None:
-    options = ExportOptions(confidence_percentile=0, max_points=100)
+    options = ExportOptions(conf_thresh_percentile=0, num_max_points=100)
     first, second = selected_points(two_walls(), options, lambda share: None)
     for part in (first, second):
         assert part.pixel_uv[:, 0].max() > 12
@@ -253,7 +254,7 @@ def test_backgrounds_are_what_is_black_or_white_in_all_channels(
         image[4, 4] = level
         scene = ExportScene((replace(view, image=image),), True)
         glb = GlbOptions(**{option: True}, conf_thresh=0.0)
-        options = ExportOptions(confidence_percentile=0, glb=glb)
+        options = ExportOptions(conf_thresh_percentile=0, glb=glb)
         count = write_glb(scene, tmp_path, options, lambda share: None)
         assert count == 12 * 16 - 2 + is_kept
 
@@ -299,7 +300,7 @@ def test_the_higher_of_floor_and_percentile_decides_up_to_what_is_ensured(
     full = np.full_like(view.depth, 2.0)
     scene = ExportScene((replace(view, depth=full, confidence=confidence),), True)
     glb = GlbOptions(conf_thresh=floor, ensure_thresh_percentile=ensured)
-    options = ExportOptions(confidence_percentile=percentile, glb=glb)
+    options = ExportOptions(conf_thresh_percentile=percentile, glb=glb)
     count = write_glb(scene, tmp_path, options, lambda share: None)
     assert count == pytest.approx((confidence >= wanted).sum(), abs=1)
 

@@ -9,9 +9,10 @@ import pytest
 from da3_ros.errors import ExportError
 from da3_ros.export.depth_png import depth_in_mm
 from da3_ros.export.depth_vis import coloured_depth
-from da3_ros.export.gs_options import GsPlyOptions, GsVideoOptions
-from da3_ros.export.options import ExportOptions, GlbOptions
+from da3_ros.export.gs_options import GsVideoOptions
+from da3_ros.export.options import ExportOptions
 from da3_ros.export.spectral import spectral
+from da3_ros.options.export import GlbOptions, GsPlyOptions
 from helpers.export_scenes import make_view
 
 BOUNDS: list[tuple[type[Any], str, list[object], list[object]]] = [
@@ -34,12 +35,12 @@ BOUNDS: list[tuple[type[Any], str, list[object], list[object]]] = [
     (GsVideoOptions, 'chunk_size', [1, 100], [0, -1]),
     (GsVideoOptions, 'cameras', [None], [()]),
     (GsVideoOptions, 'vis_depth', [None, 'hcat', 'vcat'], ['left']),
-    (ExportOptions, 'confidence_percentile', [0.0, 100.0], [-0.001, 100.001, float('nan')]),
-    (ExportOptions, 'max_points', [1], [0, -1]),
+    (ExportOptions, 'conf_thresh_percentile', [0.0, 100.0], [-0.001, 100.001, float('nan')]),
+    (ExportOptions, 'num_max_points', [1], [0, -1]),
     (ExportOptions, 'feat_vis_fps', [1, 240], [0, 241]),
     (GlbOptions, 'conf_thresh', [0.0, 1e9], [-0.001, float('nan')]),
     (GlbOptions, 'ensure_thresh_percentile', [0.0, 100.0], [-0.001, 100.001]),
-    (GlbOptions, 'camera_size', [1e-9, 0.5, 1e5], [0.0, -1.0, float('inf')]),
+    (GlbOptions, 'camera_size', [1e-9, 0.5, 1e5], [0.0, -1.0]),
 ]
 
 
@@ -55,12 +56,12 @@ def test_values_up_to_the_bound_are_taken_and_beyond_refused(
 
 
 def test_what_single_formats_change_is_checked_with_the_rest() -> None:
-    options = ExportOptions(max_points=5, by_format={'glb': {'max_points': 3}})
-    assert options.of('glb').max_points == 3
-    assert options.of('ply').max_points == 5
+    options = ExportOptions(num_max_points=5, by_format={'glb': {'num_max_points': 3}})
+    assert options.of('glb').num_max_points == 3
+    assert options.of('ply').num_max_points == 5
     assert not options.of('glb').by_format
-    with pytest.raises(ExportError, match='max_points'):
-        ExportOptions(by_format={'glb': {'max_points': 0}})
+    with pytest.raises(ExportError, match='num_max_points'):
+        ExportOptions(by_format={'glb': {'num_max_points': 0}})
 
 
 def test_millimetres_are_rounded_and_what_does_not_fit_is_zero() -> None:

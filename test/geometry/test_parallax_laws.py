@@ -178,9 +178,9 @@ def test_of_two_answers_to_a_vague_guess_the_images_choose(far_share: float, is_
             seen += share * cv2.remap(even, u + 100 + px * index, v, cv2.INTER_LINEAR)
         images.append(np.repeat(np.clip(seen, 0, 255).astype(np.uint8)[..., None], 3, axis=2))
         poses.append(rigid(np.eye(3), [-0.1 * index, 0.0, 0.0]))
-    K = np.array([[150.0, 0, 98], [0, 150, 70], [0, 0, 1]])
+    camera = PinholeCamera.from_focal(150, 150, 97.5, 69.5, ImageSize(140, 196))
     far, near = math.log(15 / far_px), math.log(15 / near_px)
-    both = Seen(np.stack(images), np.ones((3, 140, 196)), np.tile(K, (3, 1, 1)), np.stack(poses))
+    both = Seen(np.stack(images), np.ones((3, 140, 196)), [camera] * 3, np.stack(poses))
     answer = told(both.metres((far + near) / 2, is_vague=True)).log_metres
     assert answer == pytest.approx(far if is_far else near, abs=0.05)
 
