@@ -262,7 +262,8 @@ class Costs:
 
 def _counted() -> Costs:
     """Count what the node consists of."""
-    from da3_ros.ros.node import camera_outputs, inputs, odometry, outputs, runner
+    from da3_ros.pipeline import pipeline, rig
+    from da3_ros.ros.node import camera_outputs, inputs, odometry, outputs
     from da3_ros.ros.tf import publisher
     from da3_ros.stream import reconstructor
 
@@ -270,7 +271,8 @@ def _counted() -> Costs:
     for owner, names in (
         (inputs.CameraInput, ['take_image']),
         (inputs, ['image_to_rgb']),
-        (runner.PipelineRunner, ['push', '_process', '_with_prior', '_adopt_rig']),
+        (pipeline.Pipeline, ['push', 'step', '_take', '_window', '_settled']),
+        (rig.RigTracker, ['update', 'with_prior']),
         (reconstructor.Reconstructor, ['process']),
         (reconstructor, ['compare_shared', 'window_sets', 'place_set', 'refusal']),
         (reconstructor, ['metric_candidates', 'typical_depth']),

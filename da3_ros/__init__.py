@@ -1,8 +1,8 @@
 """Metric depth, confidence, poses and 3D scenes from ordinary cameras, with Depth Anything 3.
 
 Importing the package is cheap: it loads neither torch nor rclpy. The public names below are
-resolved on first use. Where to start reading: `assembly` joins the network (`inference`) to the
-pipeline (`stream`); `ros.node`, `cli.main` are the adapters around it.
+resolved on first use. Where to start reading: `pipeline` joins the network (`inference`) to the
+stream (`stream`); `ros.node`, `cli.main` are the adapters around it.
 """
 
 from importlib import import_module

@@ -42,6 +42,10 @@ class StreamError(Da3Error):
     """Raised when the stream is configured or fed in a way that it cannot honour."""
 
 
+class PipelineError(Da3Error):
+    """Raised when a window fails; its cause is what went wrong, and the next window goes on."""
+
+
 class SourceError(Da3Error):
     """Raised when a bag, a video or a folder cannot be read."""
 

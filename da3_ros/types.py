@@ -376,6 +376,8 @@ class PosedSet:
     """(4, 4) pose of the rig: base frame when the rig's calibration is known, else the body axes
     (x forward, z up) of the camera that was first when the world began; while that one is missing
     they follow the cameras seen beside it."""
+    generation: int = 0
+    """Which world it stands in, see `WindowResult.generation`."""
 
 
 ScaleSource = Literal['none', 'camera_info', 'estimator', 'rig', 'odometry', 'chain']
@@ -437,6 +439,9 @@ class WindowResult:
     alignment: AlignmentReport
     estimate_s: float
     """Time the estimator took, on the injected clock; seconds."""
+    generation: int = 0
+    """Which world the sets stand in: larger after every reset, jump of the clock and change of
+    the unit. What is of another generation does not fit."""
     images: Mapping[ViewId, ColourImage] = field(default_factory=dict)
     """The input images of the new sets, (H, W, 3); empty where nobody may need them. Whoever keeps
     a result lets go of them: an image of the camera is larger than all that is made of it."""

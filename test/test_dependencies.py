@@ -132,8 +132,8 @@ def test_the_package_imports_what_the_page_names_and_nothing_else() -> None:
     assert set(imported('da3_ros', 'launch')) == names(tables)
 
 
-def test_tools_import_nothing_more_than_the_package() -> None:
-    assert set(imported('tools')) <= names([*ALWAYS, *BY_CHOICE])
+def test_tools_import_nothing_more_than_the_package_and_its_tests() -> None:
+    assert set(imported('tools')) <= names([*ALWAYS, *BY_CHOICE, *TESTS])
 
 
 def test_tests_import_what_the_page_names_for_them() -> None:

@@ -26,13 +26,13 @@ RANKS = {
     'stream': 5,
     'sources': 6,
     'sinks': 6,
-    'assembly': 6.5,
+    'pipeline': 6.5,
     'ros': 7,
     'web': 6.7,
     'bench': 7,
     'cli': 8,
 }
-"""Rank of every part; a part imports only lower ones. `assembly` joins everything below the
+"""Rank of every part; a part imports only lower ones. `pipeline` joins everything below the
 adapters; `web` knows no middleware, so that the node may show itself in it; `cli` starts the
 adapters."""
 

@@ -62,10 +62,10 @@ def demo(
 
     Without --bag and --video the input is a synthetic room with exact truth. Ends by itself.
     """
-    from da3_ros.assembly import own_caution
     from da3_ros.cli.demo_input import prepare_input
     from da3_ros.cli.demo_report import report
     from da3_ros.cli.process import import_ros
+    from da3_ros.pipeline.estimators import own_caution
 
     if bag is not None and video is not None:
         raise typer.BadParameter('give --bag or --video, not both')
@@ -113,9 +113,9 @@ def _choose_model(model: str | None) -> _Model:
     Raises:
         CheckpointError: a model was asked for and cannot be had.
     """
-    from da3_ros.assembly import TRUTH_MODEL
     from da3_ros.errors import CheckpointError
     from da3_ros.inference.hub import find_checkpoint
+    from da3_ros.pipeline.estimators import TRUTH_MODEL
 
     if model == TRUTH_MODEL:
         title = 'truth: exact geometry of the synthetic room, no network'
@@ -142,7 +142,7 @@ def _length_s(bag: Path) -> float:
 def _default_process_res(model: str) -> int:
     import torch
 
-    from da3_ros.assembly import own_process_res
+    from da3_ros.pipeline.estimators import own_process_res
 
     own = own_process_res(model)
     return own if torch.cuda.is_available() else min(own, _CPU_SIDE_PX)

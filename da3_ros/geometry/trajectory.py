@@ -129,6 +129,16 @@ class Trajectory:
             angular_rad_per_s=np.asarray(vector / seconds),
         )
 
+    def copy(self) -> Trajectory:
+        """Return another record of the same poses; changes of one do not touch the other."""
+        other = Trajectory(self._capacity)
+        with self._lock:
+            used = min(self._appended, self._capacity)
+            other._stamps_ns = self._stamps_ns[:used].copy()
+            other._poses = self._poses[:used].copy()
+            other._appended, other._start = self._appended, self._start
+        return other
+
     def clear(self) -> None:
         """Forget all poses; any stamp may come next."""
         with self._lock:

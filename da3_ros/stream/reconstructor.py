@@ -176,7 +176,8 @@ class Reconstructor:
         self._world, new_sets, report = self._place(measured)
         wanted = {view.id for posed in new_sets for view in posed.views}
         images = {frame.id: frame.image for frame in window.views if frame.id in wanted}
-        return WindowResult(window.index, len(window.sets), new_sets, report, estimate_s, images)
+        result = WindowResult(window.index, len(window.sets), new_sets, report, estimate_s)
+        return replace(result, images=images)
 
     def _measure(
         self, window: Window, sets: tuple[WindowSet, ...], prediction: WindowPrediction

@@ -73,6 +73,24 @@ def test_nothing_of_before_is_left_after_clear() -> None:
     np.testing.assert_allclose(before[-1].world_from_base, drive(8 * PERIOD_NS))
 
 
+@pytest.mark.parametrize('count', [0, 1, 3, 4, 5, 9])
+def test_a_copy_is_not_touched_by_what_follows(count: int) -> None:
+    trajectory = Trajectory(4)
+    for i in range(count):
+        trajectory.append(i, drive(i * PERIOD_NS))
+    copy, expected, dropped = trajectory.copy(), stamps_of(trajectory), trajectory.dropped
+    trajectory.append(100, np.eye(4))
+    assert stamps_of(copy) == expected
+    assert copy.dropped == dropped
+    trajectory.clear()
+    trajectory.append(1, np.eye(4))
+    assert stamps_of(copy) == expected
+    # Both go on by themselves.
+    copy.append(200, np.eye(4))
+    assert stamps_of(copy) == [*expected, 200][-4:]
+    assert stamps_of(trajectory) == [1]
+
+
 def test_motion_is_the_twist_that_carries_one_pose_into_the_next() -> None:
     linear, angular = np.array([0.5, -0.2, 0.1]), np.array([0.02, -0.01, 0.3])
     start = drive(3 * PERIOD_NS)

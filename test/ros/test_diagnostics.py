@@ -16,14 +16,11 @@ pytest.importorskip('rclpy')
 pytest.importorskip('da3_ros.msg')
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from da3_ros.errors import NodeError
 from da3_ros.ros.node.diagnostics import idle_status, pipeline_status
-from da3_ros.ros.node.held_estimator import HeldEstimator, memory_use, return_freed_memory
+from da3_ros.ros.node.process_memory import memory_use
 from da3_ros.stream.stats import StreamStats
 from da3_ros.stream.sync import Synchronizer
-from da3_ros.synthetic.truth import TruthEstimator
 from da3_ros.synthetic.world import make_world
-from da3_ros.types import FrameSet, Window
 from helpers.posed_results import drive
 from helpers.ros_rig import SIZE
 
@@ -96,7 +93,7 @@ def test_memory_is_that_of_the_process() -> None:
 
 def test_asking_for_memory_loads_no_torch() -> None:
     program = (
-        'import sys; from da3_ros.ros.node.held_estimator import memory_use, return_freed_memory; '
+        'import sys; from da3_ros.ros.node.process_memory import memory_use, return_freed_memory; '
         'memory_use("cuda:0"); return_freed_memory(); print("torch" in sys.modules)'
     )
     environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), *sys.path])}
@@ -109,15 +106,3 @@ def test_asking_for_memory_loads_no_torch() -> None:
         check=True,
     )
     assert done.stdout.strip() == 'False'
-
-
-def test_a_released_estimator_says_so() -> None:
-    held = HeldEstimator(TruthEstimator(WORLD))
-    assert held.device == 'none'
-    frames = FrameSet(10**18, (WORLD.frame('front', 10**18, SIZE),))
-    window = Window(0, (frames,), 1)
-    assert len(held.estimate(window).views) == 1
-    held.release()
-    return_freed_memory()
-    with pytest.raises(NodeError, match='configure the node again'):
-        held.estimate(window)

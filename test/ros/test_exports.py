@@ -26,10 +26,13 @@ from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.engine import Da3Estimator
 from da3_ros.model.build import Network
 from da3_ros.ros.node.exports import Exports
-from da3_ros.ros.node.held_estimator import HeldEstimator
 from da3_ros.ros.node.lifecycle import ManagedNode
+from da3_ros.ros.node.splats import WorkerSplats
+from da3_ros.ros.node.worker import Worker
 from da3_ros.srv import ExportScene as ExportSceneService
-from da3_ros.types import PosedView, ViewId
+from da3_ros.synthetic.truth import TruthEstimator
+from da3_ros.synthetic.world import make_world
+from da3_ros.types import PosedView, ViewId, Window, WindowPrediction
 from helpers import tiny
 from helpers.ros_process import reserved_domain_id
 from tools.parity.synthetic_weights import synthetic_network
@@ -69,10 +72,22 @@ class Server:
         self.may_go.set()
         self.is_stopping = False
         self.node = ManagedNode('da3_node', context=context)
-        self.network = HeldEstimator(Da3Estimator(DepthAnything3(network=tiny_network())))
+        self.network: Any = Da3Estimator(DepthAnything3(network=tiny_network()))
+        self.worker = Worker(self, lambda counts: None, lambda: False)
         self.exports = Exports(
-            self.node, export_dir, self._scene, lambda: self.is_stopping, self.network
+            self.node,
+            export_dir,
+            self._scene,
+            lambda: self.is_stopping,
+            WorkerSplats(self.worker),
         )
+
+    def estimate(self, window: Window) -> WindowPrediction:
+        raise AssertionError('nothing estimates here')
+
+    def __getattr__(self, name: str) -> Any:
+        """Have of an estimator what the present network has."""
+        return getattr(self.network, name)
 
     def _scene(self) -> ExportScene:
         self.asked.set()
@@ -114,6 +129,7 @@ def pair_fixture(export_dir: Path) -> Iterator[tuple[Server, Node]]:
         executor.shutdown(5.0)
         thread.join(5.0)
         server.exports.destroy()
+        assert server.worker.close(TIMEOUT_S)
         server.client.destroy()
         server.node.destroy_node()
         client.destroy_node()
@@ -240,7 +256,7 @@ def test_gaussians_are_made_when_a_format_asks_for_them(
     header = (export_dir / 'splats' / 'gs_ply' / '0000.ply').read_bytes()[:60]
     assert header.startswith(b'ply\nformat binary_little_endian 1.0\nelement vertex')
     # Without a network that gives some, the answer says which does.
-    pair[0].network.release()
+    pair[0].network = TruthEstimator(make_world())
     status, result = Goal(action, format='ply-gs_ply', path='none').result()
     assert status == GoalStatus.STATUS_ABORTED
     assert 'da3-giant' in result.message

@@ -263,10 +263,10 @@ def test_an_estimator_in_a_long_window_goes_when_it_is_done(place: Place) -> Non
     assert client.change(ACTIVATE)
     robot = place.robot
     robot.wait_for_node()
-    runner = node._processing._runner  # type: ignore[union-attr]
+    pipeline = node._processing._pipeline  # type: ignore[union-attr]
     robot.send()
     robot.send()
-    robot.wait(lambda: runner.rig is not None and runner.sync_report().sets > 0, 'a set')
+    robot.wait(lambda: pipeline.sync_report().sets > 0, 'a set')
     assert client.change(SHUTDOWN['active'])
     assert client.state() == 'finalized'
     robot.wait(lambda: maker.alive == 0, 'the end of the estimator', timeout_s=10.0)

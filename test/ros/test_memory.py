@@ -16,7 +16,7 @@ pytest.importorskip('da3_ros.msg')
 FAULTS = """
 import resource
 import numpy as np
-from da3_ros.ros.node.held_estimator import keep_freed_blocks, memory_use, return_freed_memory
+from da3_ros.ros.node.process_memory import keep_freed_blocks, memory_use, return_freed_memory
 {first}
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import pytest
 
@@ -17,46 +15,8 @@ from da3_ros.types import PosedSet
 def test_the_newest_items_win() -> None:
     slot: LatestSlot[int] = LatestSlot(2)
     assert [slot.put(i) for i in range(5)] == [0, 0, 1, 1, 1]
-    assert [slot.get(0.0), slot.get(0.0), slot.get(0.0)] == [3, 4, None]
+    assert [slot.take(), slot.take(), slot.take()] == [3, 4, None]
     assert slot.dropped == 3
-
-
-def test_every_item_is_taken_or_counted_as_dropped() -> None:
-    slot: LatestSlot[int] = LatestSlot(3)
-    taken: list[int] = []
-
-    def work() -> None:
-        while (item := slot.get(None)) is not None:
-            taken.append(item)
-
-    workers = [threading.Thread(target=work) for _ in range(2)]
-    givers = [
-        threading.Thread(target=lambda k=k: [slot.put(k * 2000 + i) for i in range(2000)])
-        for k in range(3)
-    ]
-    for thread in workers + givers:
-        thread.start()
-    for thread in givers:
-        thread.join(10)
-    slot.close()
-    for thread in workers:
-        thread.join(10)
-        assert not thread.is_alive()
-    assert len(taken) == len(set(taken))
-    assert len(taken) + slot.dropped == 6000
-
-
-def test_closing_wakes_who_waits_and_refuses_new_items() -> None:
-    slot: LatestSlot[int] = LatestSlot()
-    got: list[int | None] = []
-    waiting = threading.Thread(target=lambda: got.append(slot.get(None)))
-    waiting.start()
-    slot.close()
-    waiting.join(10)
-    assert got == [None]
-    assert slot.is_closed
-    assert slot.put(1) == 1
-    assert slot.get(0.0) is None
 
 
 def test_clear_drops_what_is_kept() -> None:
@@ -64,20 +24,31 @@ def test_clear_drops_what_is_kept() -> None:
     slot.put(1)
     slot.put(2)
     assert slot.clear() == 2
-    assert slot.get(0.0) is None
+    assert slot.take() is None
     assert slot.dropped == 2
+
+
+def posed(*stamps_ns: int) -> list[PosedSet]:
+    return [PosedSet(stamp_ns, (), np.eye(4)) for stamp_ns in stamps_ns]
 
 
 def test_the_store_keeps_the_newest_and_snapshots_stay_as_they_are() -> None:
     store = SceneStore(3)
-    for i in range(5):
-        store.add(PosedSet(i, (), np.eye(4)))
+    store.add(posed(*range(5)), is_metric=True)
     before = store.snapshot()
-    store.add(PosedSet(9, (), np.eye(4)))
-    assert [item.stamp_ns for item in before] == [2, 3, 4]
-    assert [item.stamp_ns for item in store.snapshot()] == [3, 4, 9]
-    store.clear()
-    assert len(store) == 0
+    store.add(posed(9), is_metric=False)
+    after = store.snapshot()
+    assert [item.stamp_ns for item in before.sets] == [2, 3, 4]
+    assert [item.stamp_ns for item in after.sets] == [3, 4, 9]
+    # Unit and trajectory are those of the same instant; the trajectory is whole.
+    assert (before.is_metric, after.is_metric) == (True, False)
+    assert [pose.stamp_ns for pose in before.trajectory.poses()] == [0, 1, 2, 3, 4]
+    assert [pose.stamp_ns for pose in after.trajectory.poses()] == [0, 1, 2, 3, 4, 9]
+    store.begin(7)
+    store.add(posed(2), is_metric=True)
+    anew = store.snapshot()
+    assert (anew.generation, len(anew.sets), len(anew.trajectory.poses())) == (7, 1, 1)
+    assert (before.generation, len(before.sets), len(before.trajectory.poses())) == (0, 3, 5)
 
 
 def test_stats_give_counters_rates_and_percentiles() -> None:
@@ -102,8 +73,9 @@ def test_stats_give_counters_rates_and_percentiles() -> None:
 
 def test_a_scene_store_of_none_keeps_none() -> None:
     store = SceneStore(0)
-    store.add(PosedSet(1, (), np.eye(4)))
-    assert store.snapshot() == ()
+    store.add(posed(1, 2), is_metric=True)
+    assert store.snapshot().sets == ()
+    assert len(store.snapshot().trajectory.poses()) == 2
 
 
 def test_impossible_capacities_are_refused() -> None:

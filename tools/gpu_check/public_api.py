@@ -19,6 +19,7 @@ from tools.parity.checks import BOUND, Check
 from tools.parity.goldens import load_golden, max_relative_error, max_rotation_error_rad
 
 IMAGE_SIZE = (120, 160)
+_END_S = 10.0
 
 Images = list[NDArray[np.uint8]]
 
@@ -64,16 +65,18 @@ def run_engine(settings: Settings, preset: str) -> Outcome:
 
 
 def run_node_release(settings: Settings, subject: str) -> Outcome:
-    """Hold and release an estimator as the node does."""
+    """Use and let go of an estimator as the node's worker does."""
     del subject
     bench = bench_of(settings)
     bench.need_cuda()
-    from da3_ros.ros.node.held_estimator import HeldEstimator, return_freed_memory
+    from da3_ros.ros.node.process_memory import return_freed_memory
+    from da3_ros.ros.node.worker import Worker
 
     def use() -> None:
-        held = HeldEstimator(Da3Estimator(_model('da3-nano', str(bench.device), 'auto')))
-        held.estimate(_window())
-        held.release()
+        estimator = Da3Estimator(_model('da3-nano', str(bench.device), 'auto'))
+        worker = Worker(estimator, lambda counts: None, lambda: False)
+        worker.ask(lambda network: network.estimate(_window()), lambda: False)
+        worker.close(_END_S)
 
     return left_after(use, return_freed_memory)
 

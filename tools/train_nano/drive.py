@@ -4,20 +4,20 @@ The same parts, joined by the same module; frames come from the world instead of
 run gives the same figures every time.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from da3_ros.assembly import Pipeline, build_pipeline
 from da3_ros.geometry.metrics import depth_error, trajectory_error
 from da3_ros.geometry.se3 import invert
 from da3_ros.geometry.umeyama import spread
 from da3_ros.options import from_flat
+from da3_ros.pipeline.pipeline import Pipeline
+from da3_ros.pipeline.rig import GivenRig
 from da3_ros.synthetic.trajectory import START_NS
 from da3_ros.synthetic.wheels import odom_from_base
 from da3_ros.synthetic.world import SyntheticWorld
-from da3_ros.types import Estimator, FrameSet, PosedSet, PosePrior
+from da3_ros.types import Estimator, PosedSet, PosePrior
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +63,22 @@ def drive(
         has_odometry: whether wheel odometry is there, for conditioning and scale.
     """
     options = from_flat({'cameras': tuple(world.rig.cameras), 'window': window})
-    pipeline = build_pipeline(options, world.rig.calibration, estimator)
+    rig = GivenRig(
+        world.rig.calibration,
+        lambda frames: _prior(world, frames.stamp_ns) if has_odometry else None,
+    )
+    pipeline = Pipeline(options, estimator, rig)
     placed: list[PosedSet] = []
     is_metric = False
-    for frames in _sets(pipeline, world, seconds, rate_hz):
-        known = replace(frames, prior=_prior(world, frames.stamp_ns)) if has_odometry else frames
-        result_of = pipeline.windower.push(known)
-        if result_of is not None:
-            result = pipeline.reconstructor.process(result_of)
-            placed += result.new_sets
-            is_metric = result.alignment.is_metric
-    return _compared(world, placed, is_metric=is_metric)
-
-
-def _sets(
-    pipeline: Pipeline, world: SyntheticWorld, seconds: float, rate_hz: float
-) -> Iterator[FrameSet]:
     for index in range(int(seconds * rate_hz)):
         stamp_ns = START_NS + round(index * 1e9 / rate_hz)
         for camera in world.rig.cameras:
-            yield from pipeline.synchronizer.push(world.frame(camera, stamp_ns))
+            pipeline.push(world.frame(camera, stamp_ns))
+        result = pipeline.step()
+        if result is not None:
+            placed += result.new_sets
+            is_metric = result.alignment.is_metric
+    return _compared(world, placed, is_metric=is_metric)
 
 
 def _prior(world: SyntheticWorld, stamp_ns: int) -> PosePrior:

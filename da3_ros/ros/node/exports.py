@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 import threading
-from typing import Any
+from typing import Any, Protocol
 
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
@@ -14,7 +15,7 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallb
 from da3_ros.action import ExportScene as ExportSceneAction
 from da3_ros.errors import ExportCancelledError
 from da3_ros.export.files import resolve_inside
-from da3_ros.export.gs_scene import SplatSource
+from da3_ros.export.options import ExportOptions
 from da3_ros.export.registry import DEFAULT_OPTIONS, export_scene, parse_formats
 from da3_ros.export.scene import ExportScene
 from da3_ros.ros.node.lifecycle import ManagedNode
@@ -28,6 +29,23 @@ class ExportRequest:
     formats: str
     path: str
     overwrite: bool
+
+
+class SplatMaker(Protocol):
+    """Makes Gaussians of views."""
+
+    def with_gaussians(self, scene: ExportScene, cancelled: Callable[[], bool]) -> ExportScene:
+        """Return views of a scene with Gaussians in its world.
+
+        Raises:
+            ExportError: there is no network that gives Gaussians.
+            ExportCancelledError: `cancelled` said so.
+        """
+        ...
+
+    def export_options(self, cancelled: Callable[[], bool]) -> ExportOptions:
+        """Return options with the fastest renderer that there is."""
+        ...
 
 
 class Exports:
@@ -47,7 +65,7 @@ class Exports:
         export_dir: Path,
         scene: Callable[[], ExportScene],
         stopping: Callable[[], bool],
-        splats: SplatSource | None = None,
+        splats: SplatMaker | None = None,
     ) -> None:
         self._node = node
         self._splats = splats
@@ -142,14 +160,18 @@ class Exports:
         try:
             directory = resolve_inside(self._export_dir, wanted.path)
             splats = self._splats
-            renders = splats is not None and 'gs_video' in parse_formats(wanted.formats)
+            options = DEFAULT_OPTIONS
+            if splats is not None and 'gs_video' in parse_formats(wanted.formats):
+                options = splats.export_options(cancelled)
             report = export_scene(
                 self._scene(),
                 wanted.formats,
                 directory,
                 overwrite=wanted.overwrite,
-                options=splats.export_options() if splats and renders else DEFAULT_OPTIONS,
-                add_gaussians=splats.with_gaussians if splats else None,
+                options=options,
+                add_gaussians=partial(splats.with_gaussians, cancelled=cancelled)
+                if splats
+                else None,
                 progress=progress,
                 cancelled=cancelled,
             )

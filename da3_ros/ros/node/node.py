@@ -10,15 +10,15 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
-from da3_ros.assembly import TRUTH_MODEL, build_estimator
 from da3_ros.errors import NodeError
 from da3_ros.export.files import remove_abandoned
 from da3_ros.options import NodeOptions
+from da3_ros.pipeline.estimators import TRUTH_MODEL, build_estimator
 from da3_ros.process import READY, threads_in_use, usable_cores
 from da3_ros.ros.node.diagnostics import diagnostic_array, idle_status
-from da3_ros.ros.node.held_estimator import memory_use, return_freed_memory
 from da3_ros.ros.node.lifecycle import ManagedNode, require_alive
 from da3_ros.ros.node.params import CAMERA_PREFIXES, OptionsHolder, declare_rig, undeclared
+from da3_ros.ros.node.process_memory import memory_use, return_freed_memory
 from da3_ros.ros.node.processing import CameraParameters, EstimatorFactory, Processing
 from da3_ros.ros.node.view_params import declare_views
 from da3_ros.types import Estimator

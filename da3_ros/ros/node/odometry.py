@@ -109,15 +109,13 @@ class OdometryPublisher:
     Args:
         node: owns the publishers.
         options: frames and queue depth.
-        trajectory: takes the poses that go out.
         capacity: newest poses that the path keeps.
     """
 
-    def __init__(
-        self, node: Node, options: OutputOptions, trajectory: Trajectory, capacity: int
-    ) -> None:
+    def __init__(self, node: Node, options: OutputOptions, capacity: int) -> None:
         self._options = options
-        self._trajectory = trajectory
+        # As far as it went out, which is behind what the pipeline knows; no more than a motion.
+        self._trajectory = Trajectory(capacity=2)
         self._odometry = node.create_publisher(
             Odometry,
             'odometry',

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from rclpy.node import Node
 from sensor_msgs.msg import PointCloud2
 
-from da3_ros.geometry.trajectory import Trajectory
 from da3_ros.msg import ViewReport, WindowReport
 from da3_ros.notes import Note, joined
 from da3_ros.options import NodeOptions
+from da3_ros.pipeline.pipeline import Losses
 from da3_ros.ros.messages.geometry_messages import header, pose_message, stamp_from_ns
 from da3_ros.ros.messages.point_cloud import CloudView, merged_cloud
 from da3_ros.ros.messages.qos import data_output, overridable
@@ -31,18 +31,6 @@ _SCALE_SOURCES = {
     'rig': WindowReport.SCALE_RIG,
     'chain': WindowReport.SCALE_CHAIN,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Losses:
-    """What was lost on the way, counted since the start."""
-
-    dropped_sets: int
-    """Sets never given to the estimator."""
-    dropped_frames: int
-    """Images that reached no set."""
-    late_cameras: tuple[str, ...]
-    """Cameras that a new set of this window misses."""
 
 
 class Outputs:
@@ -73,12 +61,9 @@ class Outputs:
             for camera in options.stream.cameras
         }
         self._transforms = TransformPublisher(node, options.output)
-        self.trajectory = Trajectory()
-        """Every pose that was published since the world began."""
-        self._odometry = OdometryPublisher(
-            node, options.output, self.trajectory, options.stream.scene_sets
-        )
+        self._odometry = OdometryPublisher(node, options.output, options.stream.scene_sets)
         profile = data_output(options.output.queue_depth)
+        self._generation = 0
         self._points = node.create_publisher(
             PointCloud2, 'points', profile, qos_overriding_options=overridable()
         )
@@ -112,9 +97,13 @@ class Outputs:
     def publish(self, result: WindowResult, losses: Losses, rig: RigCalibration) -> float:
         """Publish a window's new sets and return the time from stamp to publishing, seconds.
 
-        The time is the node's: with use_sim_time it is that of /clock.
+        Sets of another generation than those before start the world anew. The time is the node's:
+        with use_sim_time it is that of /clock.
         """
         options = self._holder.current
+        if result.generation != self._generation:
+            self._generation = result.generation
+            self.restart()
         self._odometry.add_window(result.alignment)
         for posed in result.new_sets:
             self._transforms.publish(posed, rig)

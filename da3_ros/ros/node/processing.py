@@ -1,12 +1,12 @@
 """What the node has between configure and cleanup: network, worker, publishers, services.
 
-Callbacks of images run in one group, one at a time; exports in groups of their own; inference on
-the runner's thread.
+Callbacks of images run in one group, one at a time; exports in groups of their own; the network
+on the worker's thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,25 +17,28 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from std_srvs.srv import SetBool, Trigger
 
+from da3_ros.export.scene import ExportScene
 from da3_ros.notes import Note
 from da3_ros.options import NodeOptions
 from da3_ros.options.camera_values import ViewOptions
+from da3_ros.pipeline.pipeline import Pipeline
 from da3_ros.process import threads_in_use
+from da3_ros.ros.node.delivery import Delivery
 from da3_ros.ros.node.diagnostics import camera_status, pipeline_status
 from da3_ros.ros.node.exports import Exports
 from da3_ros.ros.node.faults import FaultLog
-from da3_ros.ros.node.held_estimator import HeldEstimator, memory_use, return_freed_memory
 from da3_ros.ros.node.inputs import CameraInput
 from da3_ros.ros.node.lifecycle import ManagedNode, NodeEntities
 from da3_ros.ros.node.live_viewer import open_viewer
 from da3_ros.ros.node.outputs import Outputs
 from da3_ros.ros.node.params import OptionsHolder
-from da3_ros.ros.node.runner import PipelineRunner
+from da3_ros.ros.node.process_memory import memory_use, return_freed_memory
+from da3_ros.ros.node.splats import WorkerSplats
 from da3_ros.ros.node.trajectory_service import TrajectoryService
+from da3_ros.ros.node.worker import Worker
 from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.stream.stats import StreamStats
-from da3_ros.types import CameraFrame, Caution, Estimator, RigCalibration
-from da3_ros.web import LiveViewer
+from da3_ros.types import CameraFrame, Caution, Estimator, NetworkEstimator, RigCalibration
 
 _EXPORT_END_S = 2.0
 
@@ -71,77 +74,99 @@ class Processing:
         self._node = node
         self._options: NodeOptions = holder.current
         self._views = cameras.views
-        self._estimator = HeldEstimator(estimator)
+        network = estimator if isinstance(estimator, NetworkEstimator) else None
+        self._device = network.device if network else 'none'
+        self.caution: Caution | None = network.caution if network else None
+        """What to know before relying on the network; None for most.
+
+        The node cannot know whether it sees the world that the network was made for.
+        """
         self._stats = StreamStats()
         self._faults = FaultLog(node.get_logger().error)
         self._lock = threading.Lock()
         self._is_enabled = True
         self._is_active = False
         self._releasing = threading.Event()
-        self._viewer: LiveViewer | None = None
         self._inputs: list[CameraInput] = []
         self._entities = NodeEntities(node)
         turns = {c: view.quarter_turns for c, view in cameras.views.items() if turns_images}
-        try:
-            self._build(holder, cameras.rig, turns)
-        except BaseException:
-            self._entities.destroy_newer()
-            self._let_go()
-            raise
+        # What a failure undoes, the newest first.
+        with ExitStack() as undo:
+            undo.callback(return_freed_memory)
+            undo.callback(self._entities.destroy_newer)
+            self._build(holder, cameras.rig, turns, estimator, undo)
+            undo.pop_all()
 
     def _build(
-        self, holder: OptionsHolder, given_rig: RigCalibration, turns: dict[str, int]
+        self,
+        holder: OptionsHolder,
+        given_rig: RigCalibration,
+        turns: dict[str, int],
+        estimator: Estimator,
+        undo: ExitStack,
     ) -> None:
-        node, options = self._node, self._options
+        node, options, logger = self._node, self._options, self._node.get_logger()
         self._rig_group = MutuallyExclusiveCallbackGroup()
         rig_source = RigSource(node, options.output, given_rig, self._rig_group, self._faults)
         caution = self.caution
         notice = '' if caution is None else caution.text
         notes = () if caution is None else (Note('caution', caution.brief),)
-        self._viewer = open_viewer(options.output, node.get_logger(), notice)
-        self._outputs = Outputs(node, holder, self._viewer, notes=notes)
-        self._runner = PipelineRunner(
+        self._viewer = open_viewer(options.output, logger, notice)
+        undo.callback(self._close_viewer)
+        outputs = Outputs(node, holder, self._viewer, notes=notes)
+
+        def publish_rig(frame_ids: Mapping[str, str]) -> None:
+            outputs.publish_rig(rig_source.only_given(frame_ids), frame_ids)
+
+        self._pipeline = Pipeline(
             options,
-            self._estimator,
+            estimator,
             rig_source,
-            self._outputs,
+            on_rig=publish_rig,
+            quarter_turns=turns,
+            log=logger,
+            stats=self._stats,
+        )
+        undo.callback(self._pipeline.close)
+        self._delivery = Delivery(
+            self._pipeline,
+            outputs,
             self._faults,
             self._stats,
-            node.get_logger(),
+            logger,
             is_alive=node.context.ok,
-            is_wanted=lambda: self._is_enabled and self._outputs.is_wanted(),
-            quarter_turns=turns,
+            is_wanted=lambda: self._is_enabled and outputs.is_wanted(),
         )
+        self._worker = Worker(estimator, self._delivery.work, lambda: self._pipeline.has_work)
+        undo.callback(self._worker.close, 0.0)
         export_dir = Path(options.output.export_dir)
-        self._trajectory = TrajectoryService(
-            node, export_dir, self._outputs.trajectory, lambda: self._is_metric
-        )
+        self._trajectory = TrajectoryService(node, export_dir, self._pipeline.snapshot)
         node.create_service(Trigger, '~/reset', self._reset, callback_group=self._rig_group)
         node.create_service(SetBool, '~/enable', self._enable, callback_group=self._rig_group)
         # Last: an action server is not among what the node can destroy.
-        self._exports = Exports(
-            node, export_dir, self._runner.scene, self._releasing.is_set, self._estimator
-        )
+        splats = WorkerSplats(self._worker)
+        self._exports = Exports(node, export_dir, self._scene, self._releasing.is_set, splats)
 
     # ---- transitions
 
     def activate(self) -> None:
-        """Open the subscriptions and start the worker."""
+        """Open the subscriptions and let the worker begin."""
         with self._lock:
             if self._is_enabled:
                 self._open_inputs()
+            self._pipeline.pause()
             self._is_active = True
-            self._runner.start()
+            self._worker.activate()
 
     def deactivate(self, timeout_s: float) -> bool:
-        """Close the subscriptions and end the worker; return whether it ended within the time.
+        """Close the subscriptions; return whether the present window ended within the time.
 
         The scene stays, to be exported or to go on from.
         """
         with self._lock:
             self._is_active = False
             self._close_inputs()
-        return self._runner.stop(timeout_s)
+        return self._worker.deactivate(timeout_s)
 
     def release(self, timeout_s: float) -> bool:
         """End everything and give back all memory; return whether the worker ended in time."""
@@ -151,7 +176,8 @@ class Processing:
             steps.callback(self._let_go)
             steps.callback(self._entities.destroy_newer)
             steps.callback(self._exports.retire, _EXPORT_END_S)
-            has_ended = self.deactivate(timeout_s)
+            self.deactivate(0.0)
+            has_ended = self._worker.close(timeout_s)
         if not has_ended:
             threading.Thread(target=self._follow_worker, daemon=True).start()
         return has_ended
@@ -159,7 +185,7 @@ class Processing:
     def close(self, timeout_s: float) -> bool:
         """End the worker and the exports when the process ends; nothing may spin any more."""
         self._releasing.set()
-        has_ended = self._runner.stop(timeout_s)
+        has_ended = self._worker.close(timeout_s)
         self._exports.destroy()
         self._close_viewer()
         return has_ended
@@ -170,12 +196,12 @@ class Processing:
 
     def _let_go(self) -> None:
         self._close_viewer()
-        self._estimator.release()
+        self._pipeline.close()
         return_freed_memory()
 
     def _follow_worker(self) -> None:
         """Give back what a worker in the middle of a window still held."""
-        self._runner.join()
+        self._worker.join()
         return_freed_memory()
 
     def _open_inputs(self) -> None:
@@ -206,17 +232,18 @@ class Processing:
 
     def _take(self, frame: CameraFrame) -> None:
         # A callback that had begun before the subscription was closed.
-        if self._is_enabled and self._is_active:
-            self._runner.push(frame)
+        if self._is_enabled and self._is_active and self._pipeline.push(frame):
+            self._worker.wake()
+
+    def _scene(self) -> ExportScene:
+        found = self._pipeline.snapshot()
+        return ExportScene.from_sets(found.sets, is_metric=found.is_metric)
 
     # ---- services
 
     def _reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         del request  # empty
-        self._runner.reset()
-        self._outputs.trajectory.clear()
-        if self._viewer is not None:
-            self._viewer.reset()
+        self._delivery.reset()
         response.success, response.message = True, 'the world starts anew with the next images'
         return response
 
@@ -237,19 +264,6 @@ class Processing:
 
     # ---- state
 
-    @property
-    def caution(self) -> Caution | None:
-        """What to know before relying on the network; None for most.
-
-        The node cannot know whether it sees the world that the network was made for.
-        """
-        return self._estimator.caution
-
-    @property
-    def _is_metric(self) -> bool:
-        result = self._runner.last_result
-        return result is not None and result.alignment.is_metric
-
     def statuses(self, name: str, state: str) -> list[DiagnosticStatus]:
         """Return the state of the stream and, while they are subscribed to, of the cameras.
 
@@ -257,15 +271,14 @@ class Processing:
             name: of the node.
             state: of its lifecycle.
         """
-        sync = self._runner.sync_report()
-        device = self._estimator.device
+        sync = self._pipeline.sync_report()
         facts = {
             'state': state,
             'enabled': self._is_enabled,
             'model': self._options.estimator.model,
-            'device': device,
+            'device': self._device,
             'threads': threads_in_use() or 'none',
-            **memory_use(device),
+            **memory_use(self._device),
         }
         if self.caution is not None:
             facts['caution'] = self.caution.text
@@ -273,8 +286,8 @@ class Processing:
             name,
             self._stats.snapshot(time.monotonic()),
             sync,
-            self._runner.dropped_sets,
-            self._runner.last_result,
+            self._pipeline.dropped_sets,
+            self._pipeline.last_result,
             facts,
             caution='' if self.caution is None else self.caution.brief,
         )

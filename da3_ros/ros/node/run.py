@@ -15,8 +15,8 @@ from rclpy.executors import Executor, ExternalShutdownException
 from da3_ros.errors import Da3Error
 from da3_ros.process import handling
 from da3_ros.ros.node.executor import NodeExecutor
-from da3_ros.ros.node.held_estimator import keep_freed_blocks
 from da3_ros.ros.node.node import Da3Node
+from da3_ros.ros.node.process_memory import keep_freed_blocks
 from da3_ros.ros.node.processing import EstimatorFactory
 from da3_ros.types import Estimator
 

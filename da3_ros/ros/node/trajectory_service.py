@@ -10,8 +10,8 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 
 from da3_ros.export.trajectory_file import save_trajectory
-from da3_ros.geometry.trajectory import Trajectory
 from da3_ros.srv import SaveTrajectory
+from da3_ros.stream.scene_store import Scene
 
 
 class TrajectoryService:
@@ -20,21 +20,13 @@ class TrajectoryService:
     Args:
         node: owns it.
         export_dir: folder that nothing leaves.
-        trajectory: the poses that went out as odometry.
-        is_metric: whether they are in metres.
+        snapshot: gives trajectory and unit of one instant.
     """
 
-    def __init__(
-        self,
-        node: Node,
-        export_dir: Path,
-        trajectory: Trajectory,
-        is_metric: Callable[[], bool],
-    ) -> None:
+    def __init__(self, node: Node, export_dir: Path, snapshot: Callable[[], Scene]) -> None:
         self._logger = node.get_logger()
         self._export_dir = export_dir.expanduser()
-        self._trajectory = trajectory
-        self._is_metric = is_metric
+        self._snapshot = snapshot
         # A group of its own: a long trajectory takes a while to write.
         self._service = node.create_service(
             SaveTrajectory,
@@ -44,12 +36,13 @@ class TrajectoryService:
         )
 
     def _serve(self, request: Any, response: Any) -> Any:
+        scene = self._snapshot()
         try:
             path, count = save_trajectory(
                 self._export_dir,
                 request.file,
-                self._trajectory.poses(),
-                is_metric=self._is_metric(),
+                scene.trajectory.poses(),
+                is_metric=scene.is_metric,
                 overwrite=request.overwrite,
             )
         except Exception as error:
@@ -59,7 +52,7 @@ class TrajectoryService:
             return response
         response.success, response.poses = True, count
         response.path = str(path.relative_to(self._export_dir.resolve()))
-        gone = self._trajectory.dropped
+        gone = scene.trajectory.dropped
         response.message = f'{count} poses written to {path}' + (
             f'; the oldest {gone} are no longer kept' if gone else ''
         )

@@ -1,4 +1,4 @@
-"""The worker: failures stay with their window, a late rig starts the world anew."""
+"""From a frame to what is published: failures stay with their window, a late rig starts anew."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ from tf2_msgs.msg import TFMessage
 from da3_ros.errors import StreamError
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.notes import Note
+from da3_ros.pipeline.pipeline import Losses, Pipeline
 from da3_ros.ros.messages.geometry_messages import transform_message
+from da3_ros.ros.node.delivery import Delivery
 from da3_ros.ros.node.faults import FaultLog
-from da3_ros.ros.node.outputs import Losses, Outputs
+from da3_ros.ros.node.outputs import Outputs
 from da3_ros.ros.node.params import OptionsHolder
-from da3_ros.ros.node.runner import PipelineRunner
+from da3_ros.ros.node.worker import Worker
 from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.stream.stats import StreamStats
 from da3_ros.synthetic.truth import TruthEstimator
@@ -68,7 +70,7 @@ class RecordingOutputs(Outputs):
 
 
 class Bench:
-    """A runner with everything around it, fed by hand."""
+    """A worker with everything around it, fed by hand."""
 
     def __init__(self, context: Context, estimator: Any, cameras: list[str]) -> None:
         overrides = [Parameter('cameras', value=cameras), Parameter('window', value=2)]
@@ -86,16 +88,13 @@ class Bench:
             MutuallyExclusiveCallbackGroup(),
             self.faults,
         )
-        self.runner = PipelineRunner(
-            holder.current,
-            estimator,
-            self.rig_source,
-            self.outputs,
-            self.faults,
-            self.stats,
-            self.node.get_logger(),
+        logger = self.node.get_logger()
+        self.pipeline = Pipeline(
+            holder.current, estimator, self.rig_source, log=logger, stats=self.stats
         )
-        self.runner.start()
+        self.delivery = Delivery(self.pipeline, self.outputs, self.faults, self.stats, logger)
+        self.worker = Worker(estimator, self.delivery.work, lambda: self.pipeline.has_work)
+        self.worker.activate()
         self._stamp_ns = 10**18
 
     def _log(self, line: str) -> None:
@@ -105,7 +104,8 @@ class Bench:
     def push(self, cameras: list[str]) -> int:
         self._stamp_ns += 100_000_000
         for camera in cameras:
-            self.runner.push(WORLD.frame(camera, self._stamp_ns, SIZE))
+            if self.pipeline.push(WORLD.frame(camera, self._stamp_ns, SIZE)):
+                self.worker.wake()
         return self._stamp_ns
 
     def wait(self, count: int) -> list[tuple[WindowResult, RigCalibration]]:
@@ -129,7 +129,7 @@ def bench_fixture() -> Iterator[Callable[..., Bench]]:
 
     yield make
     for bench in made:
-        assert bench.runner.stop(TIMEOUT_S)
+        assert bench.worker.close(TIMEOUT_S)
         bench.node.destroy_node()
     rclpy.shutdown(context=context)
 
@@ -168,7 +168,7 @@ def test_a_prediction_of_nonsense_is_refused_and_said(bench: Callable[..., Bench
     found.push(['front'])
     assert found.faulted.wait(TIMEOUT_S)
     assert 'window 0: window refused' in found.lines[0]
-    assert found.runner.last_result is None
+    assert found.pipeline.last_result is None
     found.push(['front'])
     assert len(found.wait(1)[0][0].new_sets) == 2
 
@@ -211,7 +211,8 @@ def test_a_rig_that_comes_late_starts_a_metric_world(bench: Callable[..., Bench]
     assert set(rig.base_from_camera) == set(cameras)
     assert second.alignment.method == 'first'
     assert second.alignment.is_metric
-    assert len(found.runner.scene().views) == 2
+    (posed,) = found.pipeline.snapshot().sets
+    assert len(posed.views) == 2
 
 
 def test_reset_forgets_the_scene(bench: Callable[..., Bench]) -> None:
@@ -219,8 +220,8 @@ def test_reset_forgets_the_scene(bench: Callable[..., Bench]) -> None:
     for count in (1, 2):
         found.push(['front'])
         found.wait(count)
-    assert len(found.runner.scene().views) == 2
-    found.runner.reset()
-    assert found.runner.scene().views == ()
+    assert len(found.pipeline.snapshot().sets) == 2
+    found.delivery.reset()
+    assert found.pipeline.snapshot().sets == ()
     found.push(['front'])
     assert found.wait(3)[-1][0].alignment.method == 'first'

@@ -1,4 +1,4 @@
-"""What the options build."""
+"""What the options build: the estimator."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,20 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from da3_ros.assembly import build_estimator, build_pipeline, own_caution, own_process_res
 from da3_ros.errors import CheckpointError, ConfigError, ModelError
 from da3_ros.geometry.camera import ImageSize
-from da3_ros.geometry.se3 import invert
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.engine import Da3Estimator
 from da3_ros.inference.hub import BUNDLED_FOLDER
 from da3_ros.inference.random_weights import random_network
 from da3_ros.model.presets import CAUTIONS
 from da3_ros.options import OptionValue, from_flat
+from da3_ros.pipeline.estimators import build_estimator, own_caution, own_process_res
 from da3_ros.synthetic.family_world import make_family_world
 from da3_ros.synthetic.trajectory import START_NS
 from da3_ros.synthetic.truth import TruthEstimator
-from da3_ros.types import FrameSet, PosePrior, RigCalibration, Window
+from da3_ros.types import FrameSet, PosePrior, Window
 from helpers.tiny import ANY_VIEW, SINGLE_VIEW
 
 
@@ -42,29 +41,6 @@ def test_a_device_that_is_not_there_is_named() -> None:
         pytest.skip('there is a CUDA device here')
     with pytest.raises(ConfigError, match="device 'cuda:0'"):
         build_estimator(from_flat({'model': 'random:da3-small', 'device': 'cuda:0'}))
-
-
-def test_frames_pass_all_parts_with_exact_geometry() -> None:
-    """Options to posed sets, offline: the parts fit together as the node uses them."""
-    world = make_family_world()
-    options = from_flat(
-        {'model': 'truth', 'cameras': tuple(world.rig.cameras), 'window': 2, 'scene_sets': 3}
-    )
-    rig: RigCalibration = world.rig.calibration
-    pipeline = build_pipeline(options, rig, build_estimator(options))
-    for index in range(5):
-        stamp_ns = START_NS + index * 200_000_000
-        for camera in world.rig.cameras:
-            for frame_set in pipeline.synchronizer.push(world.frame(camera, stamp_ns)):
-                window = pipeline.windower.push(frame_set)
-                assert window is not None
-                for posed in pipeline.reconstructor.process(window).new_sets:
-                    pipeline.scene.add(posed)
-    scene = pipeline.scene.snapshot()
-    assert [s.stamp_ns for s in scene] == [START_NS + i * 200_000_000 for i in (2, 3, 4)]
-    first, last = (s.world_from_base for s in (scene[0], scene[-1]))
-    true_first, true_last = (world.world_from_base(s.stamp_ns) for s in (scene[0], scene[-1]))
-    np.testing.assert_allclose(invert(first) @ last, invert(true_first) @ true_last, atol=1e-6)
 
 
 @pytest.mark.parametrize('values', [{'window': 2}, {'window': 1, 'cameras': ('a', 'b')}])
@@ -93,21 +69,6 @@ def test_conditioning_reaches_the_estimator_unless_it_is_off() -> None:
         for choice, expected in (('auto', 'pose'), ('off', 'none')):
             options = from_flat({**model, 'conditioning': choice})
             assert build_estimator(options).estimate(window).conditioning == expected
-
-
-def test_without_any_source_of_scale_the_rig_is_ignored() -> None:
-    world = make_family_world()
-    cameras = tuple(world.rig.cameras)
-    window = Window(
-        0, (FrameSet(START_NS, tuple(world.frame(camera, START_NS) for camera in cameras)),), 1
-    )
-    for choice, expected in (('auto', 'rig'), ('rig', 'rig'), ('none', 'none')):
-        options = from_flat({'model': 'truth', 'cameras': cameras, 'scale_source': choice})
-        pipeline = build_pipeline(options, world.rig.calibration, build_estimator(options))
-        report = pipeline.reconstructor.process(window).alignment
-        assert report.scale_source == expected
-        assert report.is_metric == (expected == 'rig')
-        assert np.isnan(report.rig_translation_residual) == (expected == 'none')
 
 
 def test_precision_and_attention_reach_the_network() -> None:

@@ -1,48 +1,23 @@
-"""The one place that joins an estimator to the pipeline; used by the node, the CLI and the demo.
+"""The estimator that the options name, and what is known of a model without loading it.
 
 The network is imported only when a network is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-import time
 
 from da3_ros.errors import CheckpointError, ConfigError
 from da3_ros.model.config import PROCESS_RES, NetworkConfig
 from da3_ros.model.presets import CAUTIONS, NETWORKS, preset_name
 from da3_ros.options import EstimatorOptions, NodeOptions, StreamOptions
 from da3_ros.process import set_threads
-from da3_ros.stream.latest_slot import LatestSlot
-from da3_ros.stream.reconstructor import Reconstructor
-from da3_ros.stream.scene_store import SceneStore
-from da3_ros.stream.sync import Synchronizer
-from da3_ros.stream.window import SlidingWindow
-from da3_ros.types import Caution, Estimator, FrameSet, RigCalibration
+from da3_ros.types import Caution, Estimator
 
 RANDOM_PREFIX = 'random:'
 TRUTH_MODEL = 'truth'
 # Weights drawn from this seed mean nothing; being always the same makes output comparable.
 _RANDOM_SEED = 0
-_NS_PER_S = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pipeline:
-    """The parts between camera frames and a world, in the order that data passes them."""
-
-    synchronizer: Synchronizer
-    """Frames to sets; fed by the callbacks."""
-    slot: LatestSlot[FrameSet]
-    """Sets to the worker; newest wins."""
-    windower: SlidingWindow
-    """Sets to windows; used by the worker only."""
-    reconstructor: Reconstructor
-    """Windows to posed sets; used by the worker only."""
-    scene: SceneStore
-    """Newest posed sets, for exports and the path."""
 
 
 def build_estimator(options: NodeOptions) -> Estimator:
@@ -150,58 +125,3 @@ def _own_config(model: str) -> NetworkConfig | None:
 
 def _is_conditioned(options: EstimatorOptions) -> bool:
     return options.conditioning == 'auto'
-
-
-def build_synchronizer(options: StreamOptions) -> Synchronizer:
-    """Return the synchronizer of the stream's cameras."""
-    return Synchronizer(
-        options.cameras,
-        tolerance_ns=round(options.sync_tolerance_s * _NS_PER_S),
-        min_cameras=options.min_cameras,
-        wait_ns=round(options.sync_wait_s * _NS_PER_S),
-    )
-
-
-def build_reconstructor(
-    options: NodeOptions,
-    rig: RigCalibration,
-    estimator: Estimator,
-    clock: Callable[[], float] = time.monotonic,
-    quarter_turns: Mapping[str, int] | None = None,
-) -> Reconstructor:
-    """Return what places windows, with the scale's source that the options name."""
-    choice = options.stream.scale_source
-    # Without lengths the rig says nothing that could be used.
-    known = RigCalibration() if choice == 'none' else rig
-    # A frame that others connect to the robot: what is given in it has to agree with them.
-    prior_frame = options.output.prior_frame.lstrip('/')
-    is_theirs = bool(prior_frame) and prior_frame == options.output.odom_frame.lstrip('/')
-    return Reconstructor(
-        estimator, known, clock, choice, in_odometry_frame=is_theirs, quarter_turns=quarter_turns
-    )
-
-
-def build_pipeline(
-    options: NodeOptions,
-    rig: RigCalibration,
-    estimator: Estimator,
-    clock: Callable[[], float] = time.monotonic,
-    quarter_turns: Mapping[str, int] | None = None,
-) -> Pipeline:
-    """Return the parts, fed by nothing yet.
-
-    Args:
-        options: checked options of the node.
-        rig: where the cameras sit; may be empty.
-        estimator: what turns windows into geometry.
-        clock: monotonic seconds, for the estimator's time only.
-        quarter_turns: camera name to clockwise quarters that make its images upright.
-    """
-    stream = options.stream
-    return Pipeline(
-        synchronizer=build_synchronizer(stream),
-        slot=LatestSlot(stream.stride),
-        windower=SlidingWindow(stream.window, stream.stride),
-        reconstructor=build_reconstructor(options, rig, estimator, clock, quarter_turns),
-        scene=SceneStore(stream.scene_sets),
-    )

@@ -13,13 +13,6 @@ import resource
 import sys
 from typing import Any
 
-from da3_ros.errors import ExportError, NodeError
-from da3_ros.export.gs_scene import SplatSource
-from da3_ros.export.options import ExportOptions
-from da3_ros.export.registry import DEFAULT_OPTIONS
-from da3_ros.export.scene import ExportScene
-from da3_ros.types import Caution, Estimator, NetworkEstimator, Window, WindowPrediction
-
 _MB = 1024.0 * 1024.0
 # Of glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
@@ -27,59 +20,6 @@ _M_MMAP_THRESHOLD = -3
 _LARGEST_MMAP_THRESHOLD = 32 * 1024 * 1024
 _KEPT_BYTES = 256 * 1024 * 1024
 _KB_PER_MB = 1024.0
-
-
-class HeldEstimator:
-    """An estimator that can be let go of, whoever else still knows this object.
-
-    Args:
-        inner: the estimator.
-    """
-
-    device: str
-    """Of a network, as torch names it; none for other estimators."""
-    caution: Caution | None
-    """What to know before relying on it."""
-
-    def __init__(self, inner: Estimator) -> None:
-        self._inner: Estimator | None = inner
-        self.device, self.caution = 'none', None
-        if isinstance(inner, NetworkEstimator):
-            self.device, self.caution = inner.device, inner.caution
-
-    def estimate(self, window: Window) -> WindowPrediction:
-        """Return what the estimator says of a window.
-
-        Raises:
-            NodeError: it was let go.
-        """
-        inner = self._inner
-        if inner is None:
-            raise NodeError('the estimator was released; configure the node again')
-        return inner.estimate(window)
-
-    def with_gaussians(self, scene: ExportScene) -> ExportScene:
-        """Return views of a scene with Gaussians in its world.
-
-        Raises:
-            ExportError: the estimator was let go, or gives no Gaussians.
-        """
-        inner = self._inner
-        if inner is None or not isinstance(inner, SplatSource):
-            raise ExportError(
-                'the node runs no network that gives Gaussians; da3-giant and '
-                'da3nested-giant-large do'
-            )
-        return inner.with_gaussians(scene)
-
-    def export_options(self) -> ExportOptions:
-        """Return options with the fastest renderer of Gaussians that there is."""
-        inner = self._inner
-        return inner.export_options() if isinstance(inner, SplatSource) else DEFAULT_OPTIONS
-
-    def release(self) -> None:
-        """Let go of the estimator; one that is in a window ends it first."""
-        self._inner = None
 
 
 def keep_freed_blocks() -> bool:

@@ -1,0 +1,102 @@
+"""What becomes of a window: it is published, or counted and named as refused or failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import logging
+import threading
+import time
+
+from rclpy.impl.rcutils_logger import RcutilsLogger
+
+from da3_ros.notes import joined
+from da3_ros.pipeline.pipeline import Pipeline
+from da3_ros.ros.node.faults import FaultLog
+from da3_ros.ros.node.outputs import Outputs
+from da3_ros.stream.stats import StreamStats
+from da3_ros.types import WindowResult
+
+_log = logging.getLogger(__name__)
+
+_NOTE_PERIOD_S = 30.0
+
+
+class Delivery:
+    """Steps a pipeline and publishes what comes of it.
+
+    Args:
+        pipeline: stepped by `work`.
+        outputs: publishes results.
+        faults: takes failed and refused windows.
+        stats: takes counts, rates and latencies.
+        logger: the node's.
+        is_alive: whether the middleware still runs.
+        is_wanted: whether anybody has use for the next window.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        outputs: Outputs,
+        faults: FaultLog,
+        stats: StreamStats,
+        logger: RcutilsLogger,
+        is_alive: Callable[[], bool] = lambda: True,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._pipeline = pipeline
+        self._outputs = outputs
+        self._faults = faults
+        self._stats = stats
+        # Not logger.warning itself: rclpy wants one severity for each place of a call.
+        self._notes = FaultLog(lambda line: logger.warning(line), _NOTE_PERIOD_S)
+        self._is_alive = is_alive
+        self._is_wanted = is_wanted
+        self._publishing = threading.Lock()
+
+    def work(self, counts: Callable[[], bool]) -> None:
+        """Step the pipeline once; the worker's thread.
+
+        Args:
+            counts: whether the outcome is still to be used.
+        """
+        try:
+            result = self._pipeline.step(self._is_wanted)
+            if result is not None and counts():
+                self._deliver(result)
+        except Exception as error:
+            # Publishing fails when the middleware is shut down first, which is no fault of the
+            # window.
+            if self._is_alive() and counts():
+                self._report_failure(error)
+
+    def reset(self) -> None:
+        """Begin a new world; when this returns, nothing of the old one is published any more."""
+        self._pipeline.reset()
+        with self._publishing:
+            self._outputs.restart()
+
+    def _deliver(self, result: WindowResult) -> None:
+        a = result.alignment
+        if not result.new_sets:
+            self._stats.count('refused_windows')
+            text = joined(a.notes)
+            self._faults.report('worker', 'refused', f'window {result.window_index}: {text}')
+            return
+        for note in a.notes:
+            # Each kind once in a while, whatever its numbers.
+            self._notes.report('window', note.code, note.text)
+        with self._publishing:
+            if not self._pipeline.is_current(result):
+                return
+            losses = self._pipeline.losses(result)
+            latency_s = self._outputs.publish(result, losses, self._pipeline.rig)
+        self._stats.event('windows', time.monotonic())
+        self._stats.latency('estimate', result.estimate_s)
+        self._stats.latency('stamp_to_publish', latency_s)
+
+    def _report_failure(self, error: Exception) -> None:
+        self._stats.count('failed_windows')
+        cause = error.__cause__ or error
+        self._faults.report('worker', type(cause).__name__, str(error))
+        _log.debug('%s', error, exc_info=error)
