@@ -252,6 +252,25 @@ def test_a_map_and_its_inverse_lead_back_and_a_whole_image_keeps_its_borders() -
         assert scale * (low - 0.5) + shift == pytest.approx(high - 0.5)
 
 
+@pytest.mark.parametrize('quarters', range(-1, 6))
+def test_a_map_between_rotated_images_moves_the_rotated_pixels(quarters: int) -> None:
+    """A quarter clockwise brings pixel (u, v) of an image H pixels high to (H - 1 - v, u)."""
+
+    def rotated(u: float, v: float, size: ImageSize) -> tuple[float, float]:
+        for index in range(quarters % 4):
+            height = size.width if index % 2 else size.height
+            u, v = height - 1 - v, u
+        return u, v
+
+    target, source = ImageSize(48, 64), ImageSize(30, 41)
+    place = PixelMap(0.3, 4.0, 0.7, -2.0)
+    other = place.rotated(quarters, target, source)
+    for u, v in ((0.0, 0.0), (10.0, 3.0), (63.0, 47.0)):
+        a, b = rotated(u, v, target)
+        got = other.scale_u * a + other.shift_u, other.scale_v * b + other.shift_v
+        assert got == pytest.approx(rotated(0.3 * u + 4.0, 0.7 * v - 2.0, source))
+
+
 @pytest.mark.parametrize('axis', [0, 1])
 def test_a_row_of_one_surface_is_interpolated_in_inverse_depth(axis: int) -> None:
     row = np.array([2.0, 2.05, 2.1, 2.08], np.float32)
