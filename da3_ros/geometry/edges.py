@@ -31,9 +31,10 @@ def inverse_depth(depth: FloatImage) -> FloatImage:
 def edges_right(inverse: FloatImage, step: float) -> Mask:
     """Return (H, W - 1) whether there is an edge between every pixel and its right neighbour.
 
-    An edge is a change of depth by more than the share `step` of the nearer one, unless the two
-    steps on either side of it are like it, as on a plane. At the image's border what is missing
-    is taken to be like it. Where one of the two pixels is unknown there is an edge.
+    An edge is a change of the inverse depth by more than the share `step` of the larger one,
+    unless the two steps on either side of it are like it, as on a plane. At the image's border
+    what is missing is taken to be like it. Where one of the two pixels is unknown there is an
+    edge.
 
     Args:
         inverse: (H, W) as `inverse_depth` gives it.
@@ -73,7 +74,8 @@ def flying_pixels(depth: FloatImage, step: float) -> Mask:
 
     Args:
         depth: (H, W); what is not finite is never marked.
-        step: smallest change between neighbours that is an edge, as a share of the nearer depth.
+        step: smallest change of the inverse depth between neighbours that is an edge, as a share
+            of the larger one.
     """
     inverse = inverse_depth(depth)
     marked = _hanging_in_rows(inverse, step)

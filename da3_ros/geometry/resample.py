@@ -161,8 +161,6 @@ class DepthResampler:
         edge = across[v.low] | across[v.high]
         edge = edge[:, u.low]
         edge |= (down[:, u.low] | down[:, u.high])[v.low]
-        if height == 1 or width == 1:
-            edge |= np.isnan(self._inverse)[v.low][:, u.low]
         return ~edge
 
     def depth(self) -> FloatImage:

@@ -171,7 +171,6 @@ def _refuse_cut_pages(path: Path) -> None:
 
 
 def _is_latched(connection: Connection) -> bool:
-    if not isinstance(connection.ext, ConnectionExtRosbag2):
-        return False
+    assert isinstance(connection.ext, ConnectionExtRosbag2)  # of ROS 1 there are others
     profiles = connection.ext.offered_qos_profiles
     return any(p.durability is QosDurability.TRANSIENT_LOCAL for p in profiles)

@@ -83,11 +83,9 @@ class VideoReader:
         Raises:
             SourceError: the stream is damaged.
         """
-        calibration = None
         for stamp_ns, image in self._images():
             size = ImageSize(image.shape[0], image.shape[1])
-            if self._fov_deg is not None and (calibration is None or calibration.size != size):
-                calibration = _calibration(size, self._fov_deg)
+            calibration = None if self._fov_deg is None else _calibration(size, self._fov_deg)
             yield CameraFrame(
                 self._camera, stamp_ns, f'{self._camera}_optical_frame', image, calibration
             )

@@ -152,8 +152,9 @@ def test_a_hypothesis_is_from_half_of_the_points_rounded_up(count: int, size: in
     points = normal(count)
     target = TRUE.apply(points) + normal(count, 1) * 0.1
     found, wanted = (
-        ransac_similarity(points, target, sample_size=s, threshold=0.2) for s in (None, size)
+        ransac_similarity(points, target, sample_size=s, threshold=0.0) for s in (None, size)
     )
+    # Nothing agrees to the last bit, so that the hypothesis itself comes back.
     assert found.target_from_source.scale == wanted.target_from_source.scale
 
 

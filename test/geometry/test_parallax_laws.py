@@ -158,6 +158,33 @@ def test_a_vague_guess_reaches_all_that_lies_within_five_halves(drive: Seen, off
     assert vague.log_metres == pytest.approx(0.0, abs=0.02)
 
 
+@pytest.mark.parametrize(('far_share', 'is_far'), [(0.6, True), (0.47, False)])
+def test_of_two_answers_to_a_vague_guess_the_images_choose(far_share: float, is_far: bool) -> None:
+    """Two layers of glass, seen through one another, at two distances; one is stronger."""
+    rng = np.random.default_rng(3)
+    layers = [
+        cv2.GaussianBlur(rng.uniform(0, 255, (140, 400)).astype(np.float32), (0, 0), 1.2)
+        for _ in range(2)
+    ]
+    u, v = np.meshgrid(np.arange(196, dtype=np.float32), np.arange(140, dtype=np.float32))
+    images, poses = [], []
+    far_px, near_px = 2.5, 27.0  # per step of 0.1 m, at a focal length of 150 px
+    for index in range(3):
+        seen = np.full((140, 196), 128.0)
+        for layer, share, px in zip(
+            layers, (far_share, 1 - far_share), (far_px, near_px), strict=True
+        ):
+            even = (layer - layer.mean()) / layer.std() * 40
+            seen += share * cv2.remap(even, u + 100 + px * index, v, cv2.INTER_LINEAR)
+        images.append(np.repeat(np.clip(seen, 0, 255).astype(np.uint8)[..., None], 3, axis=2))
+        poses.append(rigid(np.eye(3), [-0.1 * index, 0.0, 0.0]))
+    camera = PinholeCamera.from_focal(150, 150, 97.5, 69.5, ImageSize(140, 196))
+    far, near = math.log(15 / far_px), math.log(15 / near_px)
+    both = Seen(np.stack(images), np.ones((3, 140, 196)), [camera] * 3, np.stack(poses))
+    answer = told(both.metres((far + near) / 2, is_vague=True)).log_metres
+    assert answer == pytest.approx(far if is_far else near, abs=0.05)
+
+
 def test_the_difference_is_that_of_the_images(drive: Seen) -> None:
     """Noise makes them differ more; a sure finding differs by less than chance does."""
     rng = np.random.default_rng(0)

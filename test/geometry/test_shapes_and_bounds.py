@@ -18,7 +18,8 @@ from da3_ros.geometry.rotation import (
     rotation_angle_rad,
 )
 from da3_ros.geometry.sim3 import Sim3
-from da3_ros.geometry.unproject import unproject
+from da3_ros.geometry.umeyama import clear_spread
+from da3_ros.geometry.unproject import unproject, unproject_into, unproject_pixels
 from da3_ros.geometry.voxel import first_per_voxel
 
 CAMERA = PinholeCamera.from_focal(200.0, 210.0, 79.3, 61.7, ImageSize(120, 160))
@@ -186,6 +187,13 @@ def test_voxels_of_every_extent_are_told_apart(low: float, high: float) -> None:
     np.testing.assert_array_equal(first_per_voxel(points, 1.0), np.sort(first))
 
 
+def test_voxels_whose_number_does_not_fit_into_64_bits_are_told_apart() -> None:
+    """As one number, (x * 2^22 + y) * 2^22 + z, the first two would be 2^64 apart: equal."""
+    y = z = 2**22 - 1
+    points = np.array([[0, 0, 0], [2**20, 0, 0], [2**21 - 1, y, z], [2**20, 0, 0]], np.float32)
+    assert first_per_voxel(points + np.float32(0.25), 1.0).tolist() == [0, 1, 2]
+
+
 def test_no_points_and_no_voxels_keep_what_there_is() -> None:
     assert first_per_voxel(np.empty((0, 3), np.float32), 0.5).tolist() == []
     assert first_per_voxel(np.zeros((1, 3), np.float32), 0.5).tolist() == [0]
@@ -227,6 +235,101 @@ def test_a_row_of_pixels_with_an_unknown_one_keeps_it(flip: bool) -> None:
     got = DepthResampler(depth, place, size).depth()
     wanted = np.kron(depth, np.ones((4, 4), np.float32))
     np.testing.assert_allclose(got, wanted, rtol=1e-6)
+
+
+def test_a_map_and_its_inverse_lead_back_and_a_whole_image_keeps_its_borders() -> None:
+    place = PixelMap(0.3, 4.0, 0.7, -2.0)
+    back = place.inverse()
+    assert back.scale_u * (0.3 * 11.0 + 4.0) + back.shift_u == pytest.approx(11.0)
+    assert back.scale_v * (0.7 * 11.0 - 2.0) + back.shift_v == pytest.approx(11.0)
+    target, source = ImageSize(48, 64), ImageSize(30, 160)
+    whole = PixelMap.whole(target, source)
+    for (low, high), scale, shift in (
+        ((64, 160), whole.scale_u, whole.shift_u),
+        ((48, 30), whole.scale_v, whole.shift_v),
+    ):
+        assert scale * -0.5 + shift == pytest.approx(-0.5)
+        assert scale * (low - 0.5) + shift == pytest.approx(high - 0.5)
+
+
+@pytest.mark.parametrize('quarters', range(-1, 6))
+def test_a_map_between_rotated_images_moves_the_rotated_pixels(quarters: int) -> None:
+    """A quarter clockwise brings pixel (u, v) of an image H pixels high to (H - 1 - v, u)."""
+
+    def rotated(u: float, v: float, size: ImageSize) -> tuple[float, float]:
+        for index in range(quarters % 4):
+            height = size.width if index % 2 else size.height
+            u, v = height - 1 - v, u
+        return u, v
+
+    target, source = ImageSize(48, 64), ImageSize(30, 41)
+    place = PixelMap(0.3, 4.0, 0.7, -2.0)
+    other = place.rotated(quarters, target, source)
+    for u, v in ((0.0, 0.0), (10.0, 3.0), (63.0, 47.0)):
+        a, b = rotated(u, v, target)
+        got = other.scale_u * a + other.shift_u, other.scale_v * b + other.shift_v
+        assert got == pytest.approx(rotated(0.3 * u + 4.0, 0.7 * v - 2.0, source))
+
+
+@pytest.mark.parametrize('axis', [0, 1])
+def test_a_row_of_one_surface_is_interpolated_in_inverse_depth(axis: int) -> None:
+    row = np.array([2.0, 2.05, 2.1, 2.08], np.float32)
+    shape, size = ((1, 4), ImageSize(1, 16)) if axis else ((4, 1), ImageSize(16, 1))
+    scales = (0.25, 1.0) if axis else (1.0, 0.25)
+    got = DepthResampler(row.reshape(shape), PixelMap.placed(*scales, 0, 0), size).depth().ravel()
+    places = (np.arange(16) + 0.5) / 4 - 0.5
+    inner = (places >= 0) & (places <= 3)
+    wanted = 1 / np.interp(places, np.arange(4), 1 / row)
+    np.testing.assert_allclose(got[inner], wanted[inner], rtol=1e-6)
+
+
+def test_points_of_single_pixels_and_of_whole_images_agree() -> None:
+    """By two routes, and by the definition: K [x y z] = z [u v 1]."""
+    depth = np.random.default_rng(3).uniform(1, 9, (120, 160)).astype(np.float32)
+    skewed = PinholeCamera(CAMERA.K + np.diag([3.0, 0], k=1), CAMERA.size)
+    for camera in (CAMERA, skewed):
+        points = unproject(depth, camera)
+        into = np.zeros((120, 160, 5), np.float32)
+        unproject_into(into, depth, camera)
+        np.testing.assert_allclose(into[..., :3], points, rtol=1e-4, atol=1e-5)
+        assert not into[..., 3:].any()
+        uv = np.array([[0, 0], [159, 0], [7, 100]])
+        z = depth[uv[:, 1], uv[:, 0]]
+        single = unproject_pixels(uv, z, camera.K)
+        np.testing.assert_allclose(single, points[uv[:, 1], uv[:, 0]], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            single @ camera.K.T, z[:, None] * [[0, 0, 1], [159, 0, 1], [7, 100, 1]], atol=1e-9
+        )
+        np.testing.assert_allclose(unproject_pixels(uv, 2.0, camera.K)[:, 2], 2.0)
+    unknown = depth.copy()
+    unknown[3, 4], unknown[5, 6] = np.inf, np.nan
+    unproject_into(into, unknown, CAMERA)
+    assert np.isnan(into[[3, 5], [4, 6], :3]).all()
+    with pytest.raises(GeometryError, match='unproject'):
+        unproject_into(into, depth[:-1], CAMERA)
+
+
+def test_points_count_as_apart_from_a_millionth_of_their_distance_on() -> None:
+    square = np.array([[1.0, 1, 0], [1, -1, 0], [-1, 1, 0], [-1, -1, 0]]) / np.sqrt(2)
+    assert clear_spread(square) == pytest.approx(1)
+    far = np.array([1e3, 0, 0])
+    assert clear_spread(far + 2e-3 * square) == pytest.approx(2e-3)
+    assert clear_spread(far + 5e-4 * square) == 0
+    # About the origin rounding is that of a millimetre.
+    assert clear_spread(2e-9 * square) == pytest.approx(2e-9)
+    assert clear_spread(5e-10 * square) == 0
+
+
+@pytest.mark.parametrize('quarters', range(4))
+def test_an_edge_on_one_side_only_forbids_mixing(quarters: int) -> None:
+    """Around four pixels depth rises by four per cent each: the last is twelve off the first."""
+    depth = np.rot90(np.array([[1.0, 1.04], [1.12, 1.08]], np.float32), quarters).copy()
+    resampler = DepthResampler(depth, PixelMap(1.0, 0.4, 1.0, 0.4), ImageSize(1, 1))
+    assert resampler.depth()[0, 0] == depth[0, 0]
+    # In a wide image the edge is known from the same four pixels.
+    wide = np.kron(depth, np.ones((3, 3), np.float32))
+    resampler = DepthResampler(wide, PixelMap(1.0, 2.4, 1.0, 2.4), ImageSize(1, 1))
+    assert resampler.depth()[0, 0] == depth[0, 0]
 
 
 @pytest.mark.parametrize('unknown', [(1, 1), (1, 2), (2, 1), (2, 2)])

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tools.mutants.__main__ import ROOMS, ROOT, changes_in, draw
+from tools.mutants.__main__ import ROOMS, ROOT, changes_in, draw, draw_all
 from tools.mutants.bench import Project
 from tools.mutants.changes import Change, changes_of
 from tools.mutants.equivalent import LIST, Equivalents
@@ -158,6 +158,9 @@ def test_a_seed_repeats_and_another_one_does_not(tiny: Path) -> None:
     groups = changes_in(Project(ROOT, 'da3_ros'), 'geometry')
     assert draw(groups, 30, 4) == draw(groups, 30, 4)
     assert draw(groups, 30, 4) != draw(groups, 30, 5)
+    both = draw_all(groups, 30, [4, 5])
+    assert set(both) == set(draw(groups, 30, 4)) | set(draw(groups, 30, 5))
+    assert len(set(both)) == len(both)
     assert len({change.start for change in draw(groups, 10**6, 4)}) > 100
 
 

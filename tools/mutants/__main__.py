@@ -31,6 +31,13 @@ def draw(groups: Sequence[Sequence[Change]], number: int, seed: int) -> list[Cha
     return [generator.choice(groups[place]) for place in places]
 
 
+def draw_all(
+    groups: Sequence[Sequence[Change]], number: int, seeds: Sequence[int]
+) -> list[Change]:
+    """Return what each of the seeds draws, every change once."""
+    return list(dict.fromkeys(c for seed in seeds for c in draw(groups, number, seed)))
+
+
 def changes_in(project: Project, room: str) -> list[list[Change]]:
     """Return all changes of a room, by place."""
     return [
@@ -47,7 +54,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog='mutants', description=__doc__.splitlines()[0])
     parser.add_argument('--rooms', nargs='+', default=list(ROOMS), help='parts of the package')
     parser.add_argument('--number', type=int, default=20, help='changes per room (default 20)')
-    parser.add_argument('--seed', type=int, default=1, help='another seed, other changes')
+    parser.add_argument(
+        '--seed', type=int, nargs='+', default=[1], help='other seeds, other changes, N of each'
+    )
     parser.add_argument(
         '--only',
         action='append',
@@ -79,7 +88,7 @@ def chosen(project: Project, options: argparse.Namespace) -> dict[str, list[Chan
     """
     if not options.only:
         return {
-            room: draw(changes_in(project, room), options.number, options.seed)
+            room: draw_all(changes_in(project, room), options.number, options.seed)
             for room in options.rooms
         }
     wanted: dict[str, list[Change]] = {}
@@ -153,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MutantsError as error:
         print(error, file=sys.stderr)
         return 2
-    print(f'\nseed {options.seed}\n{table(outcomes)}')
+    print(f'\nseed {" ".join(map(str, options.seed))}\n{table(outcomes)}')
     for room in wanted:
         groups = changes_in(project, room)
         files = {path.relative_to(project.root).as_posix() for path in project.sources(room)}

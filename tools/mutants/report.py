@@ -52,7 +52,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
     )
 
 
-def write_json(path: Path, seed: int, outcomes: Sequence[Outcome]) -> None:
+def write_json(path: Path, seeds: Sequence[int], outcomes: Sequence[Outcome]) -> None:
     """Write all outcomes."""
     rows: list[dict[str, Any]] = [
         {
@@ -68,4 +68,4 @@ def write_json(path: Path, seed: int, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({'seed': seed, 'outcomes': rows}, indent=1), encoding='utf-8')
+    path.write_text(json.dumps({'seeds': seeds, 'outcomes': rows}, indent=1), encoding='utf-8')
