@@ -8,7 +8,8 @@ and every failure can be drawn again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
@@ -85,6 +86,8 @@ class Machine(RuleBasedStateMachine):
         self.now_ns = NEWEST_CLOCK_NS
         self.due: list[tuple[Place, Action]] = []
         self.is_interrupted = False
+        self.violations: list[AssertionError] = []
+        """A failed window does not end the worker, and neither does a check within one."""
 
     @initialize(
         cameras=st.integers(1, 2),
@@ -128,6 +131,13 @@ class Machine(RuleBasedStateMachine):
 
     def publish(self, result: WindowResult, losses: Losses, rig: RigCalibration) -> float:
         """Check what goes out."""
+        with self.noting():
+            self.check_result(result)
+        self.published.append(result)
+        self.interrupt('publish')
+        return 0.0
+
+    def check_result(self, result: WindowResult) -> None:
         self.check_sets(result.new_sets, is_metric=result.alignment.is_metric)
         assert {posed.generation for posed in result.new_sets} == {result.generation}
         before = self.published[-1] if self.published else None
@@ -138,12 +148,16 @@ class Machine(RuleBasedStateMachine):
                 assert before.alignment.is_metric == result.alignment.is_metric
         ids = {view.id for posed in result.new_sets for view in posed.views}
         assert ids == set(result.images)
-        self.published.append(result)
-        self.interrupt('publish')
-        return 0.0
 
     def restart(self) -> None:
         """Begin to publish another world."""
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        try:
+            yield
+        except AssertionError as error:
+            self.violations.append(error)
 
     # ---- what happens in between
 
@@ -152,13 +166,15 @@ class Machine(RuleBasedStateMachine):
         if self.is_interrupted:
             return
         self.is_interrupted = True
-        self.look()
+        with self.noting():
+            self.look()
         now = [action for where, action in self.due if where == place]
         self.due = [(where, action) for where, action in self.due if where != place]
         for action in now:
             # A reset waits for what is being published.
             if (place, action) != ('publish', 'reset'):
-                self.act(action)
+                with self.noting():
+                    self.act(action)
         self.is_interrupted = False
 
     def act(self, action: Action) -> None:
@@ -276,6 +292,8 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def whoever_looks_sees_one_world(self) -> None:
         self.look()
+        for violation in self.violations:
+            raise violation
 
 
 def run(sequences: int) -> None:
