@@ -122,15 +122,15 @@ def test_cameras_carry_their_images(viewer: LiveViewer, results: list[WindowResu
 
 def test_way_ends_at_the_robot(viewer: LiveViewer, results: list[WindowResult]) -> None:
     for result in results[:5]:
-        viewer.show(result)  # nobody looks, and still the way is known later
+        viewer.show(result)  # nobody looks, and still the path is known later
     with SceneClient(viewer.url) as client:
         draw(viewer, results[5])
         sync(viewer, client, 5)
-        way = client.nodes['/world/trajectory/way']['props']['points'].reshape(-1, 2, 3)
+        path = client.nodes['/world/trajectory/path']['props']['points'].reshape(-1, 2, 3)
         robot = client.nodes['/world/robot']
     bases = [r.new_sets[0].world_from_base[:3, 3] for r in results[:6]]
 
-    np.testing.assert_allclose(way, np.stack([bases[:-1], bases[1:]], axis=1), atol=1e-5)
+    np.testing.assert_allclose(path, np.stack([bases[:-1], bases[1:]], axis=1), atol=1e-5)
     np.testing.assert_allclose(robot['position'], bases[-1], atol=1e-6)
 
 

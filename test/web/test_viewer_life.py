@@ -37,7 +37,7 @@ def test_new_world_replaces_the_old_one(viewer: LiveViewer, results: list[Window
         draw(viewer, again)
         sync(viewer, client, 7)
         assert len(client.points('/world/clouds')) == 3 * 600
-        assert '/world/trajectory/way' not in client.nodes
+        assert '/world/trajectory/path' not in client.nodes
 
 
 def test_reset_empties_the_scene_also_while_nobody_looks(

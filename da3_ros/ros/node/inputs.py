@@ -41,7 +41,7 @@ class InputStatus:
     silent_s: float
     """Time since the last message, good or bad; since the start when there was none."""
     problem: str
-    """Why nothing comes, as far as can be told; empty while images come."""
+    """Why nothing comes, as far as is known; empty while images come."""
 
 
 class CameraInput:
