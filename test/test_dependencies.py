@@ -30,7 +30,11 @@ BY_NAME = {'find_spec', 'import_module', 'import_ros', 'importorskip', 'optional
 WITH_VISER = {'msgspec', 'websockets', 'zstandard'}
 COMPARED_WITH = {'pycolmap', 'depth_anything_3'}
 """Imported by tests where they are installed; never required."""
-NO_SUCH_MODULE = {'nothing_of_the_kind'}
+MADE_UP = {
+    *('da3_broken_package', 'da3_good_package', 'da3_no_such_package'),
+    'nothing_of_the_kind',
+}
+"""Names in tests of what is missing."""
 PLUGINS = {'pytest_timeout', 'xdist'}
 """Loaded by pytest; pyproject.toml and the Makefile give their options."""
 COMMANDS = {'mypy', 'ruff', 'scipy-stubs', 'types-PyYAML', 'types-tqdm'}
@@ -132,14 +136,14 @@ def test_the_package_imports_what_the_page_names_and_nothing_else() -> None:
     assert set(imported('da3_ros', 'launch')) == names(tables)
 
 
-def test_tools_import_nothing_more_than_the_package_and_its_tests() -> None:
+def test_tools_import_nothing_more_than_package_and_tests() -> None:
     assert set(imported('tools')) <= names([*ALWAYS, *BY_CHOICE, *TESTS])
 
 
 def test_tests_import_what_the_page_names_for_them() -> None:
     found = set(imported('test', 'benchmarks'))
     known = names([*ALWAYS, *BY_CHOICE, *NODE, *INSTALLATION, *INTERFACES])
-    others = WITH_VISER | COMPARED_WITH | NO_SUCH_MODULE
+    others = WITH_VISER | COMPARED_WITH | MADE_UP
     assert found - known - others == names(TESTS) - PLUGINS - COMMANDS
     assert others <= found
 

@@ -50,6 +50,15 @@ def part_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix('.py')
 
 
+def imports(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Yield line, module and name of `from module import name`; plain imports have no name."""
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name, '') for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((node.lineno, node.module or '', alias.name) for alias in node.names)
+
+
 def imported_names(path: Path) -> Iterator[tuple[int, str]]:
     for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
         if isinstance(node, ast.Import):
@@ -88,6 +97,32 @@ def test_imports_point_to_lower_ranks(path: Path) -> None:
         if not allowed:
             wrong.append(f'line {line}: {own} imports {name}')
     assert not wrong, wrong
+
+
+def test_no_module_needs_itself() -> None:
+    """Nor by way of others: also what a function imports later, or a type checker only."""
+    names = {
+        '.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__'): path
+        for path in modules()
+        if path.parent != PACKAGE or path.stem != '__init__'
+    }
+    needs = {
+        name: {
+            candidate
+            for _, module, imported in imports(path)
+            for candidate in (f'{module}.{imported}', module)
+            if candidate in names and candidate != name
+        }
+        for name, path in names.items()
+    }
+    # Who needs nothing, or is needed by nobody, is in no circle: taken away, again and again.
+    while loose := {
+        name
+        for name, wanted in needs.items()
+        if not wanted or not any(name in others for others in needs.values())
+    }:
+        needs = {name: wanted - loose for name, wanted in needs.items() if name not in loose}
+    assert not needs, f'circles: {needs}'
 
 
 @pytest.mark.parametrize('part', NUMPY_ONLY)

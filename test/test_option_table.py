@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import NoneType
 from typing import Literal, get_args, get_origin, get_type_hints
@@ -55,10 +56,15 @@ def modules() -> list[Path]:
     return [p for p in sorted(PACKAGE.rglob('*.py')) if p.parent.name != 'options']
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding='utf-8'))
+
+
 def declared(path: Path) -> Iterator[Declared]:
     """Yield the parameters of all functions and the fields of all classes of a module."""
     place = path.relative_to(PACKAGE).as_posix()
-    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             a = node.args
             first = [*a.posonlyargs, *a.args]
@@ -76,7 +82,7 @@ def declared(path: Path) -> Iterator[Declared]:
 def names_from_table(path: Path) -> set[str]:
     """Return the names that a module has from da3_ros.options."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.ImportFrom) and (node.module or '').startswith('da3_ros.options'):
             found |= {alias.asname or alias.name for alias in node.names}
     return found
@@ -120,12 +126,26 @@ def test_no_default_is_stated_a_second_time() -> None:
     assert not wrong, '\n'.join(wrong)
 
 
+def test_no_choice_is_a_default_under_another_name() -> None:
+    """Of the choices whose words belong to the table alone."""
+    own = {choice for spec in SPECS for choice in spec.choices if '_' in choice}
+    assert {'saddle_balanced', 'upper_bound_resize', 'best_effort'} <= own
+    wrong = [
+        str(d)
+        for path in modules()
+        for d in declared(path)
+        if isinstance(d.default, ast.Constant) and d.default.value in own
+        and (d.place, d.owner) not in LITERAL
+    ]  # fmt: skip
+    assert not wrong, wrong
+
+
 def test_no_choices_are_listed_a_second_time() -> None:
     """Neither as Literal, tuple, list or set of constants, nor as an enumeration."""
     lists = {spec.choices for spec in SPECS if len(spec.choices) > 1}
     wrong = []
     for path in modules():
-        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        for node in ast.walk(parsed(path)):
             if not isinstance(node, (ast.Tuple, ast.List, ast.Set, ast.ClassDef)):
                 continue
             values: set[str] = set()

@@ -58,8 +58,8 @@ _YAML_TAIL = """
     #   camera:
     #     base_from_camera: [0.1, 0.0, 0.3, -0.5, 0.5, -0.5, 0.5]
 
-    # Single cameras: the clockwise turn that makes the image upright for the network (0, 90, 180,
-    # 270 degrees), and the part of the image that is used: left, top, width, height in pixels.
+    # Single cameras: the clockwise rotation that makes the image upright for the network (0, 90,
+    # 180, 270 degrees), and the part of the image that is used: left, top, width, height, pixels.
     # input:
     #   camera:
     #     rotation_deg: 180
@@ -82,14 +82,14 @@ Without it TF goes from `odom_frame` to the optical frames. Unless the network i
 the unit is then that of the first window; `window` and `/diagnostics` say so.
 """
 _CAMERA_TEXT = """\
-A turn is undone on the way out: depth, colour, K, points and poses belong to the image as the
-driver sends it and to its optical frame. Nothing in the rig or in TF has to know about the turn.
-A crop keeps the optical frame too; K follows it. All images of a window have one shape for the
+A rotation is undone on the way out: depth, colour, K, points and poses belong to the image as the
+driver sends it and to its optical frame. Nothing in the rig or in TF has to know about it. A crop
+keeps the optical frame too; K follows it. All images of a window have one shape for the
 network: among cameras that stand upright one on its side loses its margins, and so do they.
 
 With `rectify` the crop is counted in the rectified image. Its K is that of P in `camera_info`, as
-with image_proc, or K where P is not set or belongs to a frame turned by R (stereo). Where the lens
-shows nothing of the rectified image it is black and depth is unknown. A camera without
+with image_proc, or K where P is not set or belongs to a frame rotated by R (stereo). Where the
+lens shows nothing of the rectified image it is black and depth is unknown. A camera without
 `camera_info` goes in as it is, which is reported; a distortion model that is not known stops the
 camera, with the reason.
 
@@ -188,7 +188,7 @@ def _camera_table(*parameters: CameraParameter) -> list[str]:
         (
             f'`{parameter.of("<camera>")}`',
             'not set' if parameter.default is None else f'`{parameter.default}`',
-            parameter.help_of('<camera>'),
+            parameter.help_of('`<camera>`'),
         )
         for parameter in parameters
     ]

@@ -168,7 +168,9 @@ def _run(
     for there, used in source.remappings:
         node_command += ['-r', f'{used}:={there}']
     record_command = [_DA3, 'record', str(recording), *_recorded_topics(source.cameras)]
-    play_command = [_DA3, 'play', str(source.path), '--clock', '--rate', str(rate)]
+    # Our own player everywhere: what the demo measures is then the same on every machine.
+    play_command = [_DA3, 'play', str(source.path), '--player', 'da3', '--clock']
+    play_command += ['--rate', str(rate)]
     play_command += ['--duration', str(seconds), '--wait-subscribers', '5']
     for topic in _played_topics(source):
         play_command += ['--topics', topic]

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from da3_ros.cli.table_options import takes_options
+from da3_ros.errors import NodeError
 from da3_ros.options.choices import Reliability
 from da3_ros.options.table import Entrance
 from da3_ros.process import READY
 
 if TYPE_CHECKING:
-    from da3_ros.ros.bags.player import BagPlayer, PlaySummary
+    from da3_ros.ros.bags.player import BagPlayer, PlayOptions, PlaySummary
     from da3_ros.ros.bags.ros2_bag import Ros2BagPlayer
+    from da3_ros.sources.bag import BagReader
 
 
 class Player(str, Enum):
@@ -25,6 +27,15 @@ class Player(str, Enum):
     auto = 'auto'
     ros2 = 'ros2'
     da3 = 'da3'
+
+
+_Who = Annotated[
+    Player,
+    typer.Option(
+        help='ros2: `ros2 bag play` of a ROS 2 installation; da3: our own; auto: ros2 where it is '
+        'installed and can do what is asked.'
+    ),
+]
 
 
 @takes_options(Entrance.PLAY)
@@ -53,20 +64,13 @@ def play(
         list[str] | None,
         typer.Option('--wait-for', help='Topic that this wait is for; repeat; else all.'),
     ] = None,
-    player: Annotated[
-        Player,
-        typer.Option(
-            help='ros2: `ros2 bag play` of a ROS 2 installation; da3: our own; auto: ros2 where '
-            'it is installed and can do what is asked.'
-        ),
-    ] = Player.auto,
+    player: _Who = Player.auto,
 ) -> None:
     """Publish the messages of a bag at their recorded pace.
 
     Prints "ready" when it is part of the ROS graph, and a summary at the end.
     """
     from da3_ros.cli.process import import_ros, stop_on_signals
-    from da3_ros.errors import NodeError
     from da3_ros.sources.bag import BagReader
 
     player_module = import_ros('da3_ros.ros.bags.player', 'play')
@@ -84,16 +88,29 @@ def play(
         reliability=qos,
     )
     with stop_on_signals() as stop, BagReader(bag) as reader, session.tool_node('da3_play') as ros:
-        reason = '' if player is Player.da3 else ros2_bag.reason_against(reader, options)
-        if reason and player is Player.ros2:
-            raise NodeError(f'play: {reason}')
-        if player is Player.da3 or reason:
-            summary = _play_own(player_module.BagPlayer(ros[0], reader, options, stop), loop)
-        else:
+        if _is_for_ros2(player, reader, options):
             summary = _play_ros2(ros2_bag.Ros2BagPlayer(ros[0], reader, options, stop))
+        else:
+            summary = _play_own(player_module.BagPlayer(ros[0], reader, options, stop), loop)
     _print_summary(summary, wait_subscribers > 0)
     if stop.number == signal.SIGINT:
         raise KeyboardInterrupt
+
+
+def _is_for_ros2(player: Player, bag: BagReader, options: PlayOptions) -> bool:
+    """Return whether `ros2 bag` plays.
+
+    Raises:
+        NodeError: it was asked for and cannot.
+    """
+    from da3_ros.ros.bags.ros2_bag import reason_against
+
+    if player is Player.da3:
+        return False
+    reason = reason_against(bag, options)
+    if reason and player is Player.ros2:
+        raise NodeError(f'play: {reason}')
+    return not reason
 
 
 def _play_own(player: BagPlayer, loop: bool) -> PlaySummary:

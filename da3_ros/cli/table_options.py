@@ -88,7 +88,7 @@ class _Shared:
     ) -> inspect.Parameter:
         spec = self.spec
         option = typer.Option(
-            *([spec.flag] if spec.flag else []),
+            *([spec.flag] if spec.flag and name == spec.name else []),
             help=text,
             min=spec.minimum,
             max=None if spec.maximum is None or math.isinf(spec.maximum) else spec.maximum,

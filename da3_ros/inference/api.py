@@ -6,6 +6,7 @@ import logging
 from os import PathLike
 from pathlib import Path
 from typing import Any
+import warnings
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,6 +33,7 @@ from da3_ros.inference.random_weights import random_network
 from da3_ros.inference.runner import NetworkRunner
 from da3_ros.model.arithmetic import Arithmetic
 from da3_ros.model.build import Network, build_network
+from da3_ros.model.capabilities import Capabilities
 from da3_ros.model.chunks import VIEW_CHUNK
 from da3_ros.model.config import NetworkConfig
 from da3_ros.model.forward import ForwardOptions
@@ -205,6 +207,14 @@ class DepthAnything3(NetworkRunner):
     def is_random(self) -> bool:
         """Whether the weights are random, so that predictions mean nothing."""
         return self.weights.startswith(RANDOM_WEIGHTS)
+
+    @property
+    def abilities(self) -> Capabilities:
+        """The former name of `capabilities`, for one release."""
+        warnings.warn(
+            'DepthAnything3.abilities is now capabilities', DeprecationWarning, stacklevel=2
+        )
+        return self.capabilities
 
     @property
     def caution(self) -> Caution | None:

@@ -12,12 +12,9 @@ a mirror; the cache folder is huggingface_hub's (`HF_HOME`, `HF_HUB_CACHE`) unle
 from dataclasses import dataclass
 import os
 from pathlib import Path
-import socket
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 from huggingface_hub import errors as hub_errors
-from huggingface_hub import hf_hub_download
+from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
 from da3_ros.errors import CheckpointError
 from da3_ros.model.presets import BUNDLED, preset_name
@@ -192,8 +189,9 @@ def _from_hub(repository: str, filename: str, options: HubOptions) -> Path:
             return cached
     if offline:
         raise _unreachable(repository, filename, 'the network may not be used (offline mode)')
-    if not _is_reachable(endpoint):
-        raise _unreachable(repository, filename, f'{endpoint} cannot be reached')
+    silence = _silence_of(repository, filename, options, endpoint)
+    if silence:
+        raise _unreachable(repository, filename, f'{endpoint} cannot be reached ({silence})')
     downloaded = _download(repository, filename, options, endpoint, local_files_only=False)
     if downloaded is None:
         raise _unreachable(repository, filename, f'{endpoint} stopped answering')
@@ -239,18 +237,18 @@ def _is_set(variable: str) -> bool:
     return os.environ.get(variable, '').strip().upper() in {'1', 'ON', 'YES', 'TRUE'}
 
 
-def _is_reachable(endpoint: str) -> bool:
-    """Return whether the hub's host takes connections, without the client's minute of retries."""
-    parts = urlsplit(endpoint)
-    if parts.hostname is None:
-        raise CheckpointError(
-            f'HF_ENDPOINT: expected a URL such as {DEFAULT_ENDPOINT}, got {endpoint}'
-        )
-    if parts.scheme in getproxies():
-        return True
-    port = parts.port or (80 if parts.scheme == 'http' else 443)
+def _silence_of(repository: str, filename: str, options: HubOptions, endpoint: str) -> str:
+    """Return why the hub does not answer, empty where it does; without the minute of retries.
+
+    Asked by huggingface_hub itself, so through its proxies and with its certificates.
+    """
     try:
-        socket.create_connection((parts.hostname, port), timeout=CONNECT_TIMEOUT_S).close()
-    except OSError:
-        return False
-    return True
+        url = hf_hub_url(repository, filename, revision=options.revision, endpoint=endpoint)
+        get_hf_file_metadata(url, token=options.token, timeout=CONNECT_TIMEOUT_S)
+    except (hub_errors.HfHubHTTPError, hub_errors.HFValidationError):
+        # It does; what it has against the request is said when the file is fetched.
+        return ''
+    except Exception as error:
+        # Of the library that it speaks HTTP with, which has changed and may change again.
+        return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return ''

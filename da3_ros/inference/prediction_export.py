@@ -105,8 +105,7 @@ def export_options(
             gs_video=_video_options(render_exts, render_ixts, render_hw),
         )
         changes = {
-            name: _changes(options, name, dict(values))
-            for name, values in (export_kwargs or {}).items()
+            name: _changes(options, name, values) for name, values in (export_kwargs or {}).items()
         }
         return replace(options, by_format=changes)
     except (TypeError, ValueError, AttributeError) as error:
@@ -137,7 +136,7 @@ def _video_options(
     )
 
 
-def _with_cameras(values: dict[str, Any]) -> dict[str, Any]:
+def _with_cameras(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Read the cameras that the official options of a video give as arrays."""
     rest = {key: v for key, v in values.items() if key not in ('extrinsics', 'intrinsics')}
     extrinsics, intrinsics = values.get('extrinsics'), values.get('intrinsics')
@@ -147,7 +146,7 @@ def _with_cameras(values: dict[str, Any]) -> dict[str, Any]:
     return {**rest, 'cameras': given.cameras}
 
 
-def _changes(options: ExportOptions, name: str, values: dict[str, Any]) -> dict[str, object]:
+def _changes(options: ExportOptions, name: str, values: Mapping[str, Any]) -> dict[str, object]:
     """Return the fields of `ExportOptions` that the options of one format change."""
     if name == 'gs_video':
         values = _with_cameras(values)

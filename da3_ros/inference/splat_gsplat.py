@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 import logging
@@ -93,18 +94,19 @@ def gsplat_backend(
 
     def backend(cloud: GaussianCloud) -> SplatRenderer:
         usable = cloud.usable()
-        gaussians = {
-            'means': _tensor(cloud.means[usable], target),
-            'quats': _tensor(cloud.rotations_wxyz[usable], target),
-            'scales': _tensor(cloud.scales[usable], target),
-            'opacities': _tensor(cloud.opacities[usable], target),
+        rasterize_cloud = partial(
+            rasterize,
+            means=_tensor(cloud.means[usable], target),
+            quats=_tensor(cloud.rotations_wxyz[usable], target),
+            scales=_tensor(cloud.scales[usable], target),
+            opacities=_tensor(cloud.opacities[usable], target),
             # (P, D, 3), not (P, 3, D).
-            'colors': _tensor(cloud.harmonics[usable].swapaxes(1, 2), target),
-            'sh_degree': cloud.degree,
-        }
+            colors=_tensor(cloud.harmonics[usable].swapaxes(1, 2), target),
+            sh_degree=cloud.degree,
+        )
 
         def render(cameras: Sequence[PosedCamera]) -> Iterator[SplatImage]:
-            return iter(_render(rasterize, gaussians, cameras, target))
+            return iter(_render(rasterize_cloud, cameras, target))
 
         return render
 
@@ -123,8 +125,7 @@ def _load_rasterization() -> Rasterization:
 
 
 def _render(
-    rasterize: Rasterization,
-    gaussians: dict[str, Any],
+    rasterize_cloud: Rasterization,
     cameras: Sequence[PosedCamera],
     device: torch.device,
 ) -> list[SplatImage]:
@@ -139,8 +140,7 @@ def _render(
     camera_from_world = np.stack([invert(camera.world_from_camera) for camera in cameras])
     matrices = corner_matrices(camera.camera for camera in cameras)
     with torch.no_grad():
-        colours, alphas, _ = rasterize(
-            **gaussians,
+        colours, alphas, _ = rasterize_cloud(
             viewmats=_tensor(camera_from_world, device),
             Ks=_tensor(matrices, device),
             width=size.width,

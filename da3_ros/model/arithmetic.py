@@ -55,7 +55,8 @@ class Arithmetic:
 
     tf32: bool = ARITHMETIC.tf32
     """Let CUDA round the factors of float32 products to 10 bits, as torch's default for
-    convolutions does: faster heads, no longer float32. Nothing elsewhere."""
+    convolutions does: faster heads, no longer float32. Nothing elsewhere. torch has one such
+    choice for the process: networks of different choices wait for each other."""
 
     def __post_init__(self) -> None:
         """Check the choices."""

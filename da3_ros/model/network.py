@@ -154,7 +154,7 @@ class AnyViewNetwork(nn.Module):
         extrinsics: Tensor | None = None,
         intrinsics: Tensor | None = None,
         *,
-        strategy: str = 'saddle_balanced',
+        strategy: str = NETWORK.ref_view_strategy,
         export_layers: Collection[int] = (),
     ) -> FusedViews:
         """Let the views of a window see one another.

@@ -23,6 +23,7 @@ from da3_ros.model.reference_view import (
     select_reference,
 )
 from da3_ros.model.rope import build_tables
+from da3_ros.options.network import NETWORK
 
 BLOCK_NORM_EPS = 1e-6
 FINAL_NORM_EPS = 1e-5
@@ -128,7 +129,7 @@ class VisionTransformer(nn.Module):
         self,
         views: EncodedViews,
         camera_tokens: Tensor | None = None,
-        strategy: str = 'saddle_balanced',
+        strategy: str = NETWORK.ref_view_strategy,
         export_layers: Collection[int] = (),
     ) -> FusedViews:
         """Run the blocks that alternate within-view and cross-view attention.

@@ -102,7 +102,7 @@ class GlbOptions:
     )
     ensure_thresh_percentile: float = option(
         90.0,
-        'conf_thresh never leaves out more than this percentage of all known depth.',
+        'Most that conf_thresh leaves out of all known depth.',
         entrances=_PYTHON,
         unit='%',
         minimum=0,
@@ -148,7 +148,7 @@ class GsPlyOptions:
 
     views_interval: int | None = option(
         1,
-        'Gaussians of every so manieth view are kept, beginning with the first.',
+        'Gaussians of every n-th view are kept, beginning with the first.',
         entrances=_PYTHON,
         details='None for a choice that leaves at most 23 views: one twelfth of their number, '
         'rounded down.',
@@ -221,7 +221,7 @@ class FlightOptions:
     )
     output_name: str | None = option(
         None,
-        'Name of the file without its suffix; None for 0000_<trj_mode>.',
+        'Name of the file without its suffix; None for 0000_ and the value of trj_mode.',
         entrances=_PYTHON,
         details="Letters, digits, '_', '.' and '-', not hidden.",
         kind=str,

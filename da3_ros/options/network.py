@@ -84,8 +84,8 @@ class EstimatorOptions:
         0,
         'Threads of the network on a CPU; 0: one per core.',
         entrances=(_NODE, _SCENES),
-        details='0 is OMP_NUM_THREADS where it is set, else one per core that this process may '
-        'use, less one for images and messages.',
+        details='Where OMP_NUM_THREADS is set, 0 takes that; else one per core that this process '
+        'may use, less one for images and messages.',
         minimum=0,
         maximum=1024,
         changes_files=False,
@@ -94,8 +94,7 @@ class EstimatorOptions:
         0,
         "Image side that the resize method bounds, 0 for the model's own.",
         entrances=(*_PREDICTING, Entrance.DEMO),
-        details='At least 14. What the models were trained for: 504 for all published ones, 98 '
-        'for da3-nano.',
+        details='Else at least 14. The models were trained for 504, da3-nano for 98.',
         unit='px',
         minimum=0,
         maximum=4096,

@@ -42,9 +42,6 @@ def refused(scale: WorldScale | None, reason: str) -> AlignmentReport:
         scale_source='none' if scale is None else 'chain',
         scale_log_sigma=math.nan if scale is None else scale.log_sigma,
         is_metric=scale is not None and scale.is_metric,
-        rotation_residual_rad=math.nan,
-        translation_residual=math.nan,
-        depth_residual=math.nan,
         notes=(Note('window_refused', text),),
     )
 

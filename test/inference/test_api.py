@@ -144,3 +144,8 @@ def test_constructor_takes_the_name_of_a_preset() -> None:
     assert model.to('cpu').device == torch.device('cpu')
     with pytest.raises(ModelError, match='unknown network'):
         DepthAnything3('da3-tiny')
+
+
+def test_the_former_name_of_capabilities_works_and_says_so(model: DepthAnything3) -> None:
+    with pytest.warns(DeprecationWarning, match='abilities is now capabilities'):
+        assert model.abilities == model.capabilities

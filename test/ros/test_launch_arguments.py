@@ -6,6 +6,7 @@ import pytest
 
 from da3_ros.errors import ConfigError, SourceError
 from da3_ros.options import NodeOptions, from_flat, option_specs
+from da3_ros.options.table import Entrance
 from da3_ros.ros.launch.arguments import (
     COMMON,
     INPUTS,
@@ -19,6 +20,7 @@ from da3_ros.ros.launch.arguments import (
     parameters_of,
     recorded_topics,
 )
+from helpers.option_groups import entries
 
 TABLES = {'da3': (*INPUTS, *COMMON), 'rig': (RIG, *COMMON), 'replay': REPLAY, 'recipe': RECIPE}
 PROMISED = {
@@ -188,6 +190,16 @@ def test_arguments_that_set_parameters_name_parameters() -> None:
     given = dict.fromkeys(('compressed', 'use_sim_time', 'autostart', 'viewer'), 'true')
     given |= {'cameras': 'a', 'model': 'm', 'viewer_host': 'h', 'viewer_port': '1'}
     assert set(parameters_of(given)) <= known
+
+
+def test_options_of_the_table_are_arguments_that_say_nothing_by_themselves() -> None:
+    found = {a.name: a for a in TABLES['da3']}
+    specs = entries(Entrance.LAUNCH)
+    assert len(specs) >= 6
+    for spec in specs:
+        assert found[spec.name].help.startswith(spec.summary)
+        assert found[spec.name].default == ''
+        assert all(alias in found for alias in spec.aliases)
 
 
 def test_another_name_of_an_option_is_taken_and_named(

@@ -16,6 +16,8 @@ from helpers.ros_process import RosProcess
 
 pytestmark = pytest.mark.ros
 DA3 = 'da3_ros.cli.main'
+# Our own player, also where ros2 bag is installed.
+PLAY = ('play', '--player', 'da3')
 TOPICS = ('/cam/image_raw', '/note', '/latched')
 
 
@@ -60,13 +62,13 @@ def transfer(bag: Path, out: Path, *arguments: str, messages: int, domain_id: in
     with RosProcess(DA3, 'record', out, *TOPICS, *limit, domain_id=domain_id) as recorder:
         recorder.wait_for_line('^ready$')
         patience = ('--wait-subscribers', '20')
-        with RosProcess(DA3, 'play', bag, *patience, *arguments, domain_id=domain_id) as player:
+        with RosProcess(DA3, *PLAY, bag, *patience, *arguments, domain_id=domain_id) as player:
             assert recorder.wait(60) == 0, player.output
 
 
 def play(bag: Path, *arguments: str, domain_id: int) -> str:
     with RosProcess(
-        DA3, 'play', bag, '--wait-subscribers', '20', *arguments, domain_id=domain_id
+        DA3, *PLAY, bag, '--wait-subscribers', '20', *arguments, domain_id=domain_id
     ) as process:
         assert process.wait(60) == 0, process.output
         return process.output
@@ -135,9 +137,7 @@ def test_parts_of_a_bag_and_latched_messages(tmp_path: Path, ros_domain_id: int)
 
 def test_who_comes_late_gets_the_latched_message(tmp_path: Path, ros_domain_id: int) -> None:
     make_bag(tmp_path / 'in.mcap', count=10, period_ns=100_000_000)
-    with RosProcess(
-        DA3, 'play', tmp_path / 'in.mcap', '--loop', domain_id=ros_domain_id
-    ) as player:
+    with RosProcess(DA3, *PLAY, tmp_path / 'in.mcap', '--loop', domain_id=ros_domain_id) as player:
         player.wait_for_line('^ready$')
         with recording(tmp_path / 'out.mcap', '--all', domain_id=ros_domain_id) as recorder:
             recorder.wait_for_line('recording /latched')
@@ -180,7 +180,7 @@ def test_types_that_are_not_installed_are_left_out_by_name(
         bag.add_topic('/note', 'std_msgs/msg/String')
         bag.write('/thing', START_NS, b'\x00\x01\x00\x00\x01\x00\x00\x00')
         bag.write('/note', START_NS, text('/note', START_NS, 'x').data)
-    with RosProcess(DA3, 'play', tmp_path / 'in.mcap', domain_id=ros_domain_id) as process:
+    with RosProcess(DA3, *PLAY, tmp_path / 'in.mcap', domain_id=ros_domain_id) as process:
         assert process.wait(30) == 0
         process.wait_for_line(r'WARNING: topic /thing is left out: .*absent_msgs')
         process.wait_for_line('played 1 messages on 1 topics')

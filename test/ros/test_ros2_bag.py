@@ -123,6 +123,28 @@ def test_the_installed_player_gets_what_was_asked_for(
     }
 
 
+@pytest.mark.ros_install('rosbag2_py')
+def test_ros2_bag_itself_plays_to_the_byte(bag: Path, tmp_path: Path, ros_domain_id: int) -> None:
+    """The real one, to a recorder of ours."""
+    program, out = 'da3_ros.cli.main', tmp_path / 'out.mcap'
+    limit = ('--max-messages', '7')
+    topics = ('/cam/image_raw', '/note', '/latched')
+    with RosProcess(program, 'record', out, *topics, *limit, domain_id=ros_domain_id) as recorder:
+        recorder.wait_for_line('^ready$')
+        words = ('--player', 'ros2', '--wait-subscribers', '2')
+        with RosProcess(program, 'play', bag, *words, domain_id=ros_domain_id) as player:
+            assert recorder.wait(60) == 0, player.output
+            assert player.wait(30) == 0, player.output
+    with BagReader(bag) as sent, BagReader(out) as received:
+        for topic in topics:
+            # Padded as on the wire.
+            before, after = (
+                [m.data + bytes(-len(m.data) % 4) for m in reader.messages([topic])]
+                for reader in (sent, received)
+            )
+            assert before == after
+
+
 def test_ctrl_c_stops_the_installed_player(bag: Path, tmp_path: Path, ros_domain_id: int) -> None:
     installation(tmp_path)
     with play(bag, tmp_path, '--loop', domain_id=ros_domain_id) as process:

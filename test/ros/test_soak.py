@@ -28,7 +28,15 @@ from tf2_msgs.msg import TFMessage
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.msg import WindowReport
 from da3_ros.ros.messages.geometry_messages import ns_from_stamp
-from helpers.fault_rig import LONG_S, TELLING_NODE, Sender, resident_mb, start_node, values_of
+from helpers.fault_rig import (
+    LONG_S,
+    TELLING_NODE,
+    Sender,
+    resident_mb,
+    send_until,
+    start_node,
+    values_of,
+)
 from helpers.ros_process import RosProcess
 from helpers.ros_rig import RELIABLE, RosRobot
 
@@ -242,3 +250,29 @@ def test_half_an_hour_at_ten_windows_per_second_leaves_the_node_as_it_was(
     ros_domain_id: int,
 ) -> None:
     check_flat(soak(ros_domain_id, most=18000, least=18000, limit_s=0.0))
+
+
+THREE_CAMERAS = ['front', 'left', 'right']
+LARGE = ImageSize(720, 1280)
+LARGE_WINDOWS = 40
+LARGE_GROWTH_MB = 100.0
+"""What 30 sets of three images of 1280x720 may add; the images alone are 249 MB."""
+
+
+@pytest.mark.timeout(240)
+def test_input_images_end_with_their_window(ros_domain_id: int) -> None:
+    """At defaults, which keep 100 sets for exports; depth is tiny here, so that images show."""
+    program = (TELLING_NODE, '0', '1000000')
+    with (
+        start_node(ros_domain_id, THREE_CAMERAS, 'window:=3', program=program) as node,
+        RosRobot(ros_domain_id, THREE_CAMERAS) as robot,
+    ):
+        node.wait_for_line('ready')
+        robot.wait_for_node()
+        key, sender = robot.listen(WindowReport, 'window'), Sender(robot, LARGE)
+        used_mb: list[float] = []
+        while len(used_mb) < LARGE_WINDOWS:
+            send_until(robot, key, lambda message: True, sender.send)
+            used_mb.append(resident_mb(node.pid))
+        # The first windows load code, and fill queues of the middleware.
+        assert max(used_mb) - used_mb[10] < LARGE_GROWTH_MB

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import threading
 from typing import Any
 
 import numpy as np
@@ -160,6 +161,23 @@ def test_quaternions_of_any_length_name_their_rotation(
     turn = Rotation.from_euler('xyz', [0.1, -0.7, 2.0])
     reader.add_quaternion('a', 'b', T0, (0.0, 0.0, 0.0), tuple(-3 * turn.as_quat()))
     np.testing.assert_allclose(known(reader, 'a', 'b', T0)[:3, :3], turn.as_matrix(), atol=1e-12)
+
+
+def test_what_is_said_to_be_known_is_known_while_more_comes_in(make: Make) -> None:
+    reader = make()
+    add(reader, 'odom', 'base', T0, np.eye(4))
+
+    def write() -> None:
+        for step in range(1, 500):
+            add(reader, 'odom', 'base', T0 + step * MS, np.eye(4))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while writer.is_alive():
+        newest_ns = reader.newest_ns('odom', 'base')
+        assert newest_ns is not None
+        known(reader, 'odom', 'base', newest_ns)
+    writer.join()
 
 
 @pytest.mark.ros_install('tf2_ros')

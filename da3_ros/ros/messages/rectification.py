@@ -44,7 +44,7 @@ class Rectifier:
 def rectified_camera(info: CameraInfo, size: ImageSize, source: str) -> PinholeCamera:
     """Return the ideal camera that a rectified image of `size` shall have.
 
-    It is that of P, as in image_proc, for a camera that is not turned by R. With R (stereo) P
+    It is that of P, as in image_proc, for a camera that R does not rotate. With R (stereo) P
     belongs to another frame than the image's frame id, so K is kept, as it is where P is not set.
 
     Args:
@@ -59,8 +59,8 @@ def rectified_camera(info: CameraInfo, size: ImageSize, source: str) -> PinholeC
     """
     rotation = np.asarray(info.r, dtype=np.float64).reshape(3, 3)
     projection = np.asarray(info.p, dtype=np.float64).reshape(3, 4)[:, :3]
-    is_turned = rotation.any() and not np.allclose(rotation, np.eye(3), atol=1e-9)
-    if not is_turned and projection[0, 0] > 0 and projection[1, 1] > 0:
+    is_rotated = rotation.any() and not np.allclose(rotation, np.eye(3), atol=1e-9)
+    if not is_rotated and projection[0, 0] > 0 and projection[1, 1] > 0:
         ideal = CameraInfo(height=info.height, width=info.width, roi=info.roi)
         ideal.binning_x, ideal.binning_y = info.binning_x, info.binning_y
         ideal.k = projection.reshape(-1)

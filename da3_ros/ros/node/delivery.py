@@ -6,19 +6,30 @@ from collections.abc import Callable
 import logging
 import threading
 import time
-
-from rclpy.impl.rcutils_logger import RcutilsLogger
+from typing import Protocol
 
 from da3_ros.notes import joined
-from da3_ros.pipeline.pipeline import Pipeline
+from da3_ros.pipeline.pipeline import Losses, Pipeline
+from da3_ros.pipeline.rig import Log
 from da3_ros.ros.node.faults import FaultLog
-from da3_ros.ros.node.outputs import Outputs
 from da3_ros.stream.stats import StreamStats
-from da3_ros.types import WindowResult
+from da3_ros.types import RigCalibration, WindowResult
 
 _log = logging.getLogger(__name__)
 
 _NOTE_PERIOD_S = 30.0
+
+
+class ResultOutputs(Protocol):
+    """Whoever publishes results."""
+
+    def publish(self, result: WindowResult, losses: Losses, rig: RigCalibration) -> float:
+        """Publish a window's new sets and return the time from stamp to publishing, seconds."""
+        ...
+
+    def restart(self) -> None:
+        """Forget what was published: the world starts anew."""
+        ...
 
 
 class Delivery:
@@ -37,10 +48,10 @@ class Delivery:
     def __init__(
         self,
         pipeline: Pipeline,
-        outputs: Outputs,
+        outputs: ResultOutputs,
         faults: FaultLog,
         stats: StreamStats,
-        logger: RcutilsLogger,
+        logger: Log,
         is_alive: Callable[[], bool] = lambda: True,
         is_wanted: Callable[[], bool] = lambda: True,
     ) -> None:

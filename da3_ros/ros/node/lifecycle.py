@@ -12,6 +12,7 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.lifecycle import LifecycleNode, LifecycleNodeMixin, TransitionCallbackReturn
 from rclpy.node import Node
+from rclpy.subscription import Subscription
 
 from da3_ros.errors import Da3Error, NodeError
 
@@ -124,7 +125,8 @@ class NodeEntities:
         before = {id(entity) for entity in self._before}
         for entity, destroy in reversed(self._present()):
             # The clock follows use_sim_time, whatever the state of the node.
-            if id(entity) not in before and getattr(entity, 'topic_name', '') != _CLOCK_TOPIC:
+            is_clock = isinstance(entity, Subscription) and entity.topic_name == _CLOCK_TOPIC
+            if id(entity) not in before and not is_clock:
                 destroy(entity)
 
     def _present(self) -> list[tuple[Any, Callable[[Any], object]]]:

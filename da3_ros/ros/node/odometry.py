@@ -162,10 +162,9 @@ class OdometryPublisher:
         message = Odometry(header=pose.header, child_frame_id=self._options.base_frame)
         message.pose.pose = pose.pose
         start = self._trajectory.start
-        distance = 0.0
-        if start is not None:  # None where a reset came in between
-            moved = posed.world_from_base[:3, 3] - start.world_from_base[:3, 3]
-            distance = float(np.linalg.norm(moved))
+        assert start is not None  # this pose at least
+        moved = posed.world_from_base[:3, 3] - start.world_from_base[:3, 3]
+        distance = float(np.linalg.norm(moved))
         message.pose.covariance = covariance(self._uncertainty.pose(report, distance))
         motion = self._trajectory.motion()
         if motion is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import threading
 from types import ModuleType
 from typing import Protocol
 
@@ -61,10 +62,11 @@ def make_buffer() -> TransformReader:
 class Tf2Buffer:
     """tf2's buffer under the rules of `TransformBuffer`; safe to use from several threads.
 
-    tf2 cannot tell how far apart the transforms around a stamp are, nor that a clock was set
-    back. A book of its own therefore decides whether there is an answer, with the same reasons as
-    everywhere in this package, and tf2 says what it is. It is fed by the subscriptions of
-    `listener`, not by a TransformListener, which could not leave out what this node publishes.
+    tf2 does not say how far apart the transforms around a stamp are, nor that a clock was set
+    back. A `TransformBuffer` beside it therefore decides whether there is an answer, with the
+    same reasons as everywhere in this package, and tf2 gives the answer. The subscriptions of
+    `listener` fill both; a TransformListener of tf2_ros could not leave out what this node
+    itself publishes.
 
     Of two transforms of one joint with one stamp, tf2 keeps the first.
 
@@ -75,13 +77,15 @@ class Tf2Buffer:
     def __init__(self, tf2_ros: ModuleType) -> None:
         self._tf2 = tf2_ros.Buffer(cache_time=Duration(nanoseconds=HISTORY_NS))
         self._no_answer = tf2_ros.TransformException
-        self._book = TransformBuffer()
+        self._known = TransformBuffer()
         self._fixed: set[str] = set()
+        # Both change together: a transform that one has and the other does not is no answer.
+        self._lock = threading.Lock()
 
     @property
     def resets(self) -> int:
         """How often the clock was set back."""
-        return self._book.resets
+        return self._known.resets
 
     def set_fixed(self, parent: str, child: str, parent_from_child: FloatArray) -> None:
         """Take a joint that does not move; a newer one replaces an older one.
@@ -89,10 +93,11 @@ class Tf2Buffer:
         Raises:
             GeometryError: it is not rigid.
         """
-        self._book.set_fixed(parent, child, parent_from_child)
-        self._fixed.add(_plain(child))
         message = transform_message(parent_from_child, 0, _plain(parent), _plain(child))
-        self._tf2.set_transform_static(message, _AUTHORITY)
+        with self._lock:
+            self._known.set_fixed(parent, child, parent_from_child)
+            self._fixed.add(_plain(child))
+            self._tf2.set_transform_static(message, _AUTHORITY)
 
     def add_quaternion(
         self,
@@ -107,39 +112,52 @@ class Tf2Buffer:
         Raises:
             GeometryError: the numbers are not finite, or the quaternion is zero.
         """
-        before = self._book.resets
-        self._book.add_quaternion(parent, child, stamp_ns, translation, quaternion_xyzw)
-        if self._book.resets != before:
-            self._tf2.clear()  # of all that moves; what is fixed stays
-        if _plain(child) in self._fixed:
-            return
-        message = TransformStamped(child_frame_id=_plain(child))
-        message.header.stamp, message.header.frame_id = stamp_from_ns(stamp_ns), _plain(parent)
-        place, turn = message.transform.translation, message.transform.rotation
-        place.x, place.y, place.z = translation
-        # tf2 refuses what is not of length one.
-        length = sum(value * value for value in quaternion_xyzw) ** 0.5
-        turn.x, turn.y, turn.z, turn.w = (value / length for value in quaternion_xyzw)
-        self._tf2.set_transform(message, _AUTHORITY)
+        with self._lock:
+            before = self._known.resets
+            self._known.add_quaternion(parent, child, stamp_ns, translation, quaternion_xyzw)
+            if self._known.resets != before:
+                self._tf2.clear()  # of all that moves; what is fixed stays
+            if _plain(child) not in self._fixed:
+                message = _message(parent, child, stamp_ns, translation, quaternion_xyzw)
+                self._tf2.set_transform(message, _AUTHORITY)
 
     def is_connected(self, a: str, b: str) -> bool:
         """Return whether joints of any kind connect two frames."""
-        return self._book.is_connected(a, b)
+        return self._known.is_connected(a, b)
 
     def newest_ns(self, a: str, b: str) -> int | None:
         """Return the newest stamp at which all moving joints between two frames are known."""
-        return self._book.newest_ns(a, b)
+        return self._known.newest_ns(a, b)
 
     def lookup(self, a: str, b: str, stamp_ns: int) -> Found:
         """Return a_from_b at a stamp."""
-        found = self._book.lookup(a, b, stamp_ns)
-        if found.pose is None:
-            return found
-        try:
-            message = self._tf2.lookup_transform(_plain(a), _plain(b), Time(nanoseconds=stamp_ns))
-        except self._no_answer as error:
-            return Found(None, f'{a} to {b}: tf2 has no answer: {error}')
+        stamp = Time(nanoseconds=stamp_ns)
+        with self._lock:
+            found = self._known.lookup(a, b, stamp_ns)
+            if found.pose is None:
+                return found
+            try:
+                message = self._tf2.lookup_transform(_plain(a), _plain(b), stamp)
+            except self._no_answer as error:
+                return Found(None, f'{a} to {b}: tf2 has no answer: {error}')
         return Found(rigid_from_transform(message.transform))
+
+
+def _message(
+    parent: str,
+    child: str,
+    stamp_ns: int,
+    translation: Sequence[float],
+    quaternion_xyzw: Sequence[float],
+) -> TransformStamped:
+    message = TransformStamped(child_frame_id=_plain(child))
+    message.header.stamp, message.header.frame_id = stamp_from_ns(stamp_ns), _plain(parent)
+    place, turn = message.transform.translation, message.transform.rotation
+    place.x, place.y, place.z = translation
+    # tf2 refuses what is not of length one.
+    length = sum(value * value for value in quaternion_xyzw) ** 0.5
+    turn.x, turn.y, turn.z, turn.w = (value / length for value in quaternion_xyzw)
+    return message
 
 
 def _plain(frame: str) -> str:
