@@ -28,8 +28,8 @@ from hypothesis.stateful import (
 
 from da3_ros.options import from_flat
 from da3_ros.pipeline.pipeline import Losses, Pipeline
+from da3_ros.ros.faults import FaultLog
 from da3_ros.ros.node.delivery import Delivery
-from da3_ros.ros.node.faults import FaultLog
 from da3_ros.stream.stats import StreamStats
 from da3_ros.types import CameraFrame, PosedSet, RigCalibration, WindowResult
 from helpers.pipelines import METRES, UNITS, Rig, Wall

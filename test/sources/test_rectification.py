@@ -38,17 +38,23 @@ def border(camera: ColmapCamera, done: Rectification, shrink: float = 1.0) -> np
 
 @pytest.mark.parametrize('k', [0.02, 0.1, 0.5])
 @pytest.mark.parametrize('focal', [300.0, 700.0])
+@pytest.mark.parametrize('centre', [(320.0, 240.0), (250.0, 190.0), (390.0, 290.0)])
+@pytest.mark.parametrize('is_upright', [False, True])
 def test_a_lens_that_stretches_corners_zooms_in_until_they_are_inside(
-    k: float, focal: float
+    k: float, focal: float, centre: tuple[float, float], is_upright: bool
 ) -> None:
     """At zoom z the corner at radius r goes to r / z (1 + k r^2 / z^2) = r: z^3 = z^2 + k r^2.
 
-    Pixel centres are what has to be inside: the corner's is half a pixel within.
+    Pixel centres are what has to be inside: the corner's is half a pixel within. The corner that
+    is farthest from the lens's axis decides, by the longer of its sides.
     """
-    camera = ColmapCamera(1, 'SIMPLE_RADIAL', SIZE, (focal, *CENTRE, k))
-    radius2 = (319.5**2 + 239.5**2) / focal**2
-    # The one farther out along its axis decides: for the width 319.5 has to become 320.
-    roots = np.roots([320 / 319.5, -1.0, 0.0, -k * radius2])
+    size, place = (ImageSize(640, 480), centre[::-1]) if is_upright else (SIZE, centre)
+    camera = ColmapCamera(1, 'SIMPLE_RADIAL', size, (focal, *place, k))
+    across = max(place[0], size.width - place[0]) - 0.5
+    down = max(place[1], size.height - place[1]) - 0.5
+    longer = max(across, down)
+    radius2 = (across**2 + down**2) / focal**2
+    roots = np.roots([(longer + 0.5) / longer, -1.0, 0.0, -k * radius2])
     wanted = max(root.real for root in roots if abs(root.imag) < 1e-9)
     assert zoom_of(camera) == pytest.approx(wanted, rel=1e-5)
 

@@ -193,3 +193,11 @@ def test_settings_up_to_their_bounds_are_taken(
         return
     with pytest.raises(StreamError, match='sync: expected'):
         Synchronizer(['a', 'b'], tolerance, least, wait, queue_size=size)
+
+
+def test_one_full_queue_is_enough_to_send_a_partial_set() -> None:
+    sync = make('abc', min_cameras=2, queue_size=3)
+    push(sync, 'b', 0)
+    push(sync, 'a', 0)
+    assert push(sync, 'a', 20 * MS) == []
+    assert push(sync, 'a', 40 * MS) == [(0, 0)]

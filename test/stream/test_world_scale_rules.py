@@ -13,11 +13,22 @@ from da3_ros.errors import StreamError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import rigid
 from da3_ros.stream.alignment import SharedViews, align, align_pose
+from da3_ros.stream.odometry_scale import ODOMETRY_SIGMA
+from da3_ros.stream.placing import Layout, window_sets
 from da3_ros.stream.rig import base_pose
 from da3_ros.stream.scale import FUSED_FLOOR, LogScale
+from da3_ros.stream.sources_of_scale import OdometryState, metric_candidates
 from da3_ros.stream.stats import StreamStats
 from da3_ros.stream.world import World
 from da3_ros.stream.world_scale import Metric, WorldScale, next_scale
+from da3_ros.types import Window
+from helpers.stream_builders import (
+    THREE_CAMERAS,
+    BoxEstimator,
+    BoxWorld,
+    sets_of,
+    with_odometry,
+)
 
 WORLD = WorldScale(0.3, 0.04**2, is_metric=True, source='rig', anchor='rig')
 TURN = Rotation.from_rotvec([0.4, -0.3, 1.2]).as_matrix()
@@ -233,3 +244,40 @@ def test_statistics_are_of_the_newest_and_counters_of_all() -> None:
     assert stats.snapshot(11.0).counters == {}
     with pytest.raises(StreamError, match='capacity'):
         StreamStats(1)
+
+
+def test_the_next_window_hangs_on_lengths_in_the_new_unit() -> None:
+    """Calibrated places are metres and stay; what was only seen stretches."""
+    start = np.array([1.0, 2.0, 3.0])
+    rig, seen = {'a': poses(1, 1)[0]}, {'a': poses(1, 1)[0], 'b': poses(1, 2)[0]}
+    base = poses(1, 3)[0]
+    world = World(Layout(rig, seen), world_from_base=base, start=start)
+    found = world.in_new_unit(3.0)
+    np.testing.assert_array_equal(found.layout.seen['a'], seen['a'])
+    np.testing.assert_allclose(found.layout.seen['b'][:3, 3], 3 * seen['b'][:3, 3])
+    np.testing.assert_allclose(found.layout.seen['b'][:3, :3], seen['b'][:3, :3])
+    assert found.world_from_base is not None
+    np.testing.assert_allclose(found.world_from_base[:3, 3], start + 3 * (base[:3, 3] - start))
+    assert world.in_new_unit(1.0) is world
+    assert World(Layout(rig, seen)).in_new_unit(3.0).world_from_base is None
+
+
+@pytest.mark.parametrize('new_sets', [1, 2, 4])
+def test_a_drive_that_several_windows_measure_counts_once(new_sets: int) -> None:
+    """With one of eight sets new, each piece of the path is measured by eight windows."""
+    box = BoxWorld(THREE_CAMERAS)
+    sets = tuple(with_odometry(sets_of(['front', 'left'], 8), box))
+
+    def variance(new: int) -> float:
+        window = Window(0, sets, new)
+        prediction = BoxEstimator(box, is_metric=True).estimate(window)
+        state = OdometryState(world=None, chain=None, gathered=None)
+        candidates, _ = metric_candidates(
+            window, window_sets(window, prediction), prediction, {}, 0.005, state
+        )
+        found = candidates['odometry'].measured
+        assert found is not None
+        assert found.value == pytest.approx(0, abs=1e-6)
+        return found.sigma**2 - ODOMETRY_SIGMA**2
+
+    assert variance(new_sets) / variance(8) == pytest.approx(8 / new_sets)

@@ -179,12 +179,23 @@ class Bench:
         return Baseline(told['seconds'], lines, tuple(told['modules']))
 
     def warm(self, baseline: Baseline) -> None:
-        """Load what the tests load from outside the project, so that no try has to."""
+        """Load what the tests load from outside the project, so that no try has to.
+
+        Raises:
+            MutantsError: the tests do not pass afterwards.
+        """
         own = {path.stem for path in self.folder.iterdir()} | {
             path.stem for path in (self.folder / 'test').iterdir()
         }
         names = [name for name in baseline.modules if name.partition('.')[0] not in own]
         self._ask({'warm': names})
+        # Nothing is noticed by a process that cannot run the tests any more.
+        first = min(baseline.seconds, key=lambda test: baseline.seconds[test])
+        told = self._ask({'tests': [first], 'first': [], 'limit_s': _FIRST_LIMIT_S, 'watch': None})
+        if told['status'] != 0:
+            raise MutantsError(
+                f'{first} fails in a warm process without a change:\n{told["tail"]}'
+            )
 
     def try_out(self, room: str, change: Change, baseline: Baseline, least_s: float) -> Outcome:
         """Run the tests with a change, then take it back; they have `least_s` and a bit more."""

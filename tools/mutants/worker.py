@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import distributions
 import json
 import os
 from pathlib import Path
@@ -175,7 +175,13 @@ def _wait(child: int, limit_s: float) -> bool:
 
 def warm(names: list[str]) -> None:
     """Import modules that the tests load; those of pytest's plugins it loads itself."""
-    plugins = {re.split('[.:]', point.value)[0] for point in entry_points(group='pytest11')}
+    # Pytest rewrites the modules of packages that bring plugins, and complains when it is late.
+    plugins = {
+        re.split('[./]', str(file))[0]
+        for package in distributions()
+        if any(point.group == 'pytest11' for point in package.entry_points)
+        for file in package.files or ()
+    }
     for name in names:
         top = name.partition('.')[0]
         if top in plugins or top.startswith(('_pytest', '__')):
