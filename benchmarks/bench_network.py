@@ -5,7 +5,7 @@ Usage: [DA3_REFERENCE_PYTHON=/path/to/python] python benchmarks/bench_network.py
 
 With an interpreter that has depth-anything-3 (see `test/oracle`), its network runs on the same
 weights and inputs, alternating with ours run by run. Without one, ours is compared with the work
-that the published network does and ours leaves out: the ray branch, computed for every view.
+that the upstream network does and ours leaves out: the ray branch, computed for every view.
 Printed are medians; bf16 is ours with 16-bit matrices.
 """
 
@@ -57,7 +57,7 @@ for line in sys.stdin:
 
 
 class Reference:
-    """The published network in a process of its own, one forward per request."""
+    """The upstream network in a process of its own, one forward per request."""
 
     def __init__(self, python: str, options: dict[str, object]) -> None:
         self._process = subprocess.Popen(

@@ -100,7 +100,7 @@ def settle_threads(
     # Programs that this one starts take the number as settled, not as the user's.
     environment['OMP_NUM_THREADS'] = environment[_SETTLED] = str(count or usable_cores())
     # NumPy's products here are of small matrices, which threads only make slower; those of
-    # OpenBLAS wait busily, whatever OpenMP is told.
+    # OpenBLAS wait busily, whatever the settings of OpenMP are.
     environment.setdefault('OPENBLAS_NUM_THREADS', '1')
 
 

@@ -249,8 +249,8 @@ def _tell(report: Report, runner: SceneRunner, outcomes: list[Outcome], seconds:
     def summary() -> None:
         if runner.is_loaded:
             print_model(description, notes)
-        told = ', '.join(f'{count} {status}' for status, count in counts.items() if count)
-        print(f'{len(outcomes)} scenes in {in_words(seconds)}: {told or "nothing to do"}')
+        counted = ', '.join(f'{count} {status}' for status, count in counts.items() if count)
+        print(f'{len(outcomes)} scenes in {in_words(seconds)}: {counted or "nothing to do"}')
         for outcome in outcomes:
             if outcome.status == 'failed':
                 print(f'  failed: {outcome.job.source}: {outcome.summary["error"]}')

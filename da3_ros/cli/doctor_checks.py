@@ -158,21 +158,21 @@ def check_memory() -> Check:
 def check_weights() -> Check:
     """Look at which checkpoints are in the hub's cache."""
     try:
-        from da3_ros.inference.hub import PUBLISHED, is_cached
+        from da3_ros.inference.hub import UPSTREAM, is_cached
         from da3_ros.model.presets import NETWORKS
 
         there = [name for name in NETWORKS if is_cached(name)]
     except (ImportError, OSError) as error:
         return Check('weights', 'problem', f'the cache cannot be read: {error}')
     detail = f'here: {", ".join(there) or "none"}'
-    if set(there) & set(PUBLISHED):
+    if set(there) & set(UPSTREAM):
         return Check('weights', 'ok', detail)
     where = os.environ.get('HF_ENDPOINT', 'https://huggingface.co')
     offline = os.environ.get('HF_HUB_OFFLINE', '') not in ('', '0')
     return Check(
         'weights',
         'warning' if offline else 'note',
-        f'{detail}; no published one' + (', and HF_HUB_OFFLINE is set' if offline else ''),
+        f'{detail}; no upstream one' + (', and HF_HUB_OFFLINE is set' if offline else ''),
         f'the first use loads from {where}; without a network, run `hf download '
         'depth-anything/DA3-SMALL` elsewhere and copy the folder, or set HF_ENDPOINT to a mirror',
     )

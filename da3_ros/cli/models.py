@@ -48,18 +48,18 @@ def _names() -> list[str]:
 
 def describe_network(name: str) -> dict[str, Any]:
     """Return what there is to know of a preset, for JSON."""
-    from da3_ros.inference.hub import PUBLISHED, is_cached, licence_of
+    from da3_ros.inference.hub import UPSTREAM, is_cached, licence_of
     from da3_ros.model.capabilities import capabilities
     from da3_ros.model.presets import NETWORKS
 
     config = NETWORKS[name]
-    published = PUBLISHED.get(name)
+    upstream = UPSTREAM.get(name)
     return {
         'preset': name,
         'parameters': _parameters(config),
         'capabilities': list(capabilities(config).names()),
         'licence': licence_of(name),
-        'repository': published.repository if published else 'comes with this package',
+        'repository': upstream.repository if upstream else 'comes with this package',
         'cached': is_cached(name),
     }
 

@@ -46,7 +46,7 @@ def reporting(command: str, *, as_json: bool) -> Iterator[Report]:
         yield report
         report.print_summary()
     else:
-        with _told_as_json(command), redirect_stdout(sys.stderr):
+        with _reported_as_json(command), redirect_stdout(sys.stderr):
             yield report
         status = 'ok' if report.exit_code == 0 else 'failed'
         _print({'command': command, 'status': status, **report.content})
@@ -79,7 +79,7 @@ def in_words(seconds: float) -> str:
 
 
 @contextmanager
-def _told_as_json(command: str) -> Iterator[None]:
+def _reported_as_json(command: str) -> Iterator[None]:
     try:
         yield
     except Da3Error as error:

@@ -281,7 +281,7 @@ def print_model(description: Mapping[str, str], notes: Sequence[str]) -> None:
     """Print what computed, as `SceneRunner.description` and `SceneRunner.notes` say it."""
     print(
         f'{description["model"]} on {description["device"]} ({description["dtype"]}); '
-        f'licence of the published weights: {description["licence"]}'
+        f'licence of the upstream weights: {description["licence"]}'
     )
     for note in notes:
         print(f'note: {note}')

@@ -91,10 +91,10 @@ class PinholeCamera:
         shifted[1, 2] -= top_px
         return PinholeCamera(shifted, size)
 
-    def turned(self, quarter_turns: int) -> PinholeCamera:
-        """Return the camera of the image turned clockwise by so many quarters.
+    def rotated(self, quarter_turns: int) -> PinholeCamera:
+        """Return the camera of the image rotated clockwise by so many quarters.
 
-        Its optical frame is turned with the image: `turned_from_camera` says how.
+        Its optical frame is rotated with the image: `rotated_from_camera` says how.
 
         Raises:
             GeometryError: a camera with skew and an odd number of quarters, for which no K of
@@ -109,7 +109,7 @@ class PinholeCamera:
             K = np.array([[fx, skew, right - cx], [0, fy, bottom - cy], [0, 0, 1]])
             return PinholeCamera(K, self.size)
         if skew != 0:
-            raise GeometryError(f'K: an image with skew {skew} cannot be turned by a quarter')
+            raise GeometryError(f'K: an image with skew {skew} cannot be rotated by a quarter')
         size = ImageSize(self.size.width, self.size.height)
         if turns == 1:
             return PinholeCamera.from_focal(fy, fx, bottom - cy, cx, size)
@@ -138,8 +138,8 @@ class PinholeCamera:
         return np.asarray(inside_u & inside_v)
 
 
-def turned_from_camera(quarter_turns: int) -> FloatArray:
-    """Return the pose (4, 4) of a camera's optical frame in that of its image turned clockwise.
+def rotated_from_camera(quarter_turns: int) -> FloatArray:
+    """Return the pose (4, 4) of a camera's optical frame in that of its image rotated clockwise.
 
     Both look along the same axis. After one quarter, what pointed right (x) points down (y), and
     what pointed down points left.

@@ -1,7 +1,7 @@
 """The public Python API: images in, depth and cameras out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 import logging
 from os import PathLike
 from pathlib import Path
@@ -15,20 +15,13 @@ import torch
 from da3_ros.errors import ExportError, ModelError, PreprocessError
 from da3_ros.export.registry import GAUSSIAN_FORMATS, parse_formats
 from da3_ros.inference.checkpoint import load_network, load_weights, save_checkpoint
-from da3_ros.inference.given_cameras import GivenCameras, read_cameras
+from da3_ros.inference.forward_pass import compute, with_given_cameras
 from da3_ros.inference.hub import HubOptions
 from da3_ros.inference.network_file import read_network_config
-from da3_ros.inference.out_of_memory import MemoryExceededError, sides_to_try
 from da3_ros.inference.pose_alignment import PoseAlignment
-from da3_ros.inference.postprocess import (
-    align_to_cameras,
-    in_metres,
-    pass_cameras_through,
-    to_prediction,
-)
 from da3_ros.inference.prediction import Prediction, write_prediction
 from da3_ros.inference.prediction_export import ExportPlan, export_options, readable_path
-from da3_ros.inference.preprocess import ImageLike, ProcessedImages, preprocess
+from da3_ros.inference.preprocess import ImageLike
 from da3_ros.inference.random_weights import random_network
 from da3_ros.inference.runner import NetworkRunner
 from da3_ros.model.arithmetic import Arithmetic
@@ -37,9 +30,7 @@ from da3_ros.model.capabilities import Capabilities
 from da3_ros.model.chunks import VIEW_CHUNK
 from da3_ros.model.config import NetworkConfig
 from da3_ros.model.forward import ForwardOptions
-from da3_ros.model.outputs import NetworkOutput
 from da3_ros.model.presets import CAUTIONS, preset
-from da3_ros.notes import Note
 from da3_ros.options.choices import AttentionKind, Precision, Rounding
 from da3_ros.types import Caution
 
@@ -48,15 +39,6 @@ __all__ = ['DepthAnything3', 'PoseAlignment', 'Prediction']
 RANDOM_WEIGHTS = 'random weights'
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Computed:
-    """A forward pass and what went into it."""
-
-    output: NetworkOutput
-    processed: ProcessedImages
-    given: GivenCameras
 
 
 class DepthAnything3(NetworkRunner):
@@ -90,7 +72,7 @@ class DepthAnything3(NetworkRunner):
             network: A ready network to wrap instead; gives the name then.
             precision: Format of the backbone's matrices: `fp32`, `bf16`, `fp16` (GPU only) or
                 `auto`, see `Arithmetic`.
-            rounding: `exact`, or `reference` for what the published code rounds on CUDA.
+            rounding: `exact`, or `reference` for what the upstream code rounds on CUDA.
             attention: Kernel of attention: `auto`, `sdpa` or `xformers`.
             tf32: Allow TF32 in float32 products on CUDA.
             view_chunk: Views computed at once outside the cross-view blocks.
@@ -268,13 +250,13 @@ class DepthAnything3(NetworkRunner):
             use_ray_pose: Take cameras from predicted rays instead of the camera decoder.
             ref_view_strategy: `saddle_balanced`, `saddle_sim_range`, `first` or `middle`.
             render_exts: (M, 4, 4) or (M, 3, 4) camera_from_world of the cameras of `gs_video`, in
-                the world of the result's cameras; the way through those when None.
+                the world of the result's cameras; the path through those when None.
             render_ixts: (M, 3, 3) their intrinsics in pixels of `render_hw`, first pixel centre at
                 (0.5, 0.5); with `render_exts`, or not at all.
             render_hw: Height and width of the pictures of `gs_video`; those of the processed
                 images when None.
             process_res: Length of the bounded image side for the network, in pixels; that which
-                the model was trained for when None: 504 for all published ones.
+                the model was trained for when None: 504 for all upstream ones.
             process_res_method: See `options.RESIZE_METHODS`.
             export_dir: Folder to export to; nothing is written when None.
             export_format: Formats joined by '-', see `export.registry.FORMATS`.
@@ -302,10 +284,7 @@ class DepthAnything3(NetworkRunner):
                 computed), or the files cannot be written.
         """
         options = ForwardOptions(
-            export_layers=tuple(export_feat_layers or ()),
-            infer_gs=infer_gs,
-            use_ray_pose=use_ray_pose,
-            ref_view_strategy=ref_view_strategy,
+            tuple(export_feat_layers or ()), infer_gs, use_ray_pose, ref_view_strategy
         )
         plan = None
         if export_dir is not None:
@@ -323,21 +302,23 @@ class DepthAnything3(NetworkRunner):
             _check_computed(plan, options)
         if to_metric:
             self._check_metric(has_intrinsics=intrinsics is not None)
-        computed = self._compute(
+        side = self.process_res if process_res is None else process_res
+        computed = compute(
+            self,
             image,
-            extrinsics,
-            intrinsics,
-            self.process_res if process_res is None else process_res,
-            process_res_method,
+            (extrinsics, intrinsics),
+            (side, process_res_method),
             options,
             allow_smaller=allow_smaller,
         )
-        prediction = replace(
-            self._with_cameras(
-                computed, to_input_scale=align_to_input_ext_scale, to_metric=to_metric
-            ),
-            image_paths=tuple(readable_path(item) for item in image),
+        prediction = with_given_cameras(
+            self, computed, to_input_scale=align_to_input_ext_scale, to_metric=to_metric
         )
+        paths = tuple(readable_path(item) for item in image)
+        return self._finished(replace(prediction, image_paths=paths), plan)
+
+    def _finished(self, prediction: Prediction, plan: ExportPlan | None) -> Prediction:
+        """Log the notes, add the network's caution, and write what was asked."""
         for note in prediction.notes:
             _logger.warning('%s: %s', self.model_name, note)
         prediction = self._with_caution(prediction)
@@ -353,60 +334,6 @@ class DepthAnything3(NetworkRunner):
             _logger.warning('%s', self.caution.text)
             self._has_cautioned = True
         return replace(prediction, notes=(*prediction.notes, self.caution.text))
-
-    def _compute(
-        self,
-        image: Sequence[ImageLike] | NDArray[np.uint8],
-        extrinsics: ArrayLike | None,
-        intrinsics: ArrayLike | None,
-        side: int,
-        method: str,
-        options: ForwardOptions,
-        *,
-        allow_smaller: bool,
-    ) -> _Computed:
-        """Run the network, on smaller images when memory runs out and that is allowed."""
-        for tried in sides_to_try(side, allow_smaller=allow_smaller):
-            processed = preprocess(image, tried, method)
-            given = read_cameras(processed, extrinsics, intrinsics)
-            try:
-                output: NetworkOutput = self(
-                    processed.pixels(self.device),
-                    *given.network_input(self.device),
-                    options.export_layers,
-                    options.infer_gs,
-                    options.use_ray_pose,
-                    options.ref_view_strategy,
-                    allow_smaller=allow_smaller,
-                )
-                break
-            except MemoryExceededError as error:
-                failure = error.with_traceback(None)
-        else:
-            raise failure
-        if tried != side:
-            text = f'memory ran out; images were processed at {tried} instead of {side} px'
-            note = Note('images_smaller', text, {'side_px': tried, 'asked_px': side})
-            output = replace(output, notes=(note, *output.notes))
-        return _Computed(output, processed, given)
-
-    def _with_cameras(
-        self, computed: _Computed, *, to_input_scale: bool, to_metric: bool
-    ) -> Prediction:
-        """Return the prediction with the cameras that were given, in the unit that was asked."""
-        output, processed, given = computed.output, computed.processed, computed.given
-        prediction = replace(
-            to_prediction(output, processed.images), placements=processed.placements
-        )
-        if not self.capabilities.poses:
-            prediction = pass_cameras_through(prediction, given)
-            return in_metres(prediction, self.model.config) if to_metric else prediction
-        if given.extrinsics is None:
-            return prediction
-        unit = 1.0 if output.gaussian_scale is None else float(output.gaussian_scale[0])
-        return align_to_cameras(
-            prediction, given, to_input_scale=to_input_scale, gaussian_scale=unit
-        )
 
     def _check_metric(self, *, has_intrinsics: bool) -> None:
         if not self.capabilities.metric:

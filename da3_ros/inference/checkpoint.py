@@ -64,7 +64,7 @@ def load_network(
     network = build_network(config)
     load_weights(network, files.weights, device=device, dtype=arithmetic.dtype(device))
     _logger.info(
-        'loaded %s from %s; licence of the published weights: %s',
+        'loaded %s from %s; licence of the upstream weights: %s',
         config.name,
         source,
         licence_of(config.name),

@@ -281,12 +281,12 @@ def _with_seen_distances(
         return prediction, None
     assert known.extrinsics is not None
     assert prediction.extrinsics is not None
-    told, seen = (
+    given, seen = (
         spread(invert(homogeneous(poses))[:, :3, 3])
         for poses in (known.extrinsics, prediction.extrinsics)
     )
     moved = prediction.extrinsics.copy()
-    moved[:, :3, 3] *= told / seen / math.exp(found.log_metres)
+    moved[:, :3, 3] *= given / seen / math.exp(found.log_metres)
     return replace(prediction, extrinsics=moved), found.sigma
 
 

@@ -30,7 +30,7 @@ NON_COMMERCIAL = 'CC BY-NC 4.0 (no commercial use)'
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedModel:
+class UpstreamModel:
     """An official checkpoint."""
 
     repository: str
@@ -40,14 +40,14 @@ class PublishedModel:
     """Licence of the weights."""
 
 
-PUBLISHED: dict[str, PublishedModel] = {
-    'da3-small': PublishedModel('depth-anything/DA3-SMALL', APACHE),
-    'da3-base': PublishedModel('depth-anything/DA3-BASE', APACHE),
-    'da3-large': PublishedModel('depth-anything/DA3-LARGE-1.1', NON_COMMERCIAL),
-    'da3-giant': PublishedModel('depth-anything/DA3-GIANT-1.1', NON_COMMERCIAL),
-    'da3mono-large': PublishedModel('depth-anything/DA3MONO-LARGE', APACHE),
-    'da3metric-large': PublishedModel('depth-anything/DA3METRIC-LARGE', APACHE),
-    'da3nested-giant-large': PublishedModel(
+UPSTREAM: dict[str, UpstreamModel] = {
+    'da3-small': UpstreamModel('depth-anything/DA3-SMALL', APACHE),
+    'da3-base': UpstreamModel('depth-anything/DA3-BASE', APACHE),
+    'da3-large': UpstreamModel('depth-anything/DA3-LARGE-1.1', NON_COMMERCIAL),
+    'da3-giant': UpstreamModel('depth-anything/DA3-GIANT-1.1', NON_COMMERCIAL),
+    'da3mono-large': UpstreamModel('depth-anything/DA3MONO-LARGE', APACHE),
+    'da3metric-large': UpstreamModel('depth-anything/DA3METRIC-LARGE', APACHE),
+    'da3nested-giant-large': UpstreamModel(
         'depth-anything/DA3NESTED-GIANT-LARGE-1.1', NON_COMMERCIAL
     ),
 }
@@ -91,7 +91,7 @@ def find_checkpoint(source: str | Path, options: HubOptions | None = None) -> Ch
     """Return the files of a checkpoint, downloading them if need be.
 
     Args:
-        source: Folder, hub repository (`owner/name`) or short name of `PUBLISHED` or `BUNDLED`.
+        source: Folder, hub repository (`owner/name`) or short name of `UPSTREAM` or `BUNDLED`.
         options: How the hub is asked.
 
     Raises:
@@ -124,12 +124,12 @@ def repository_of(name: str) -> str:
         raise CheckpointError(f'{name} comes with this package, the hub has no repository of it')
     plain = preset_name(name)
     if plain is not None:
-        return PUBLISHED[plain].repository
+        return UPSTREAM[plain].repository
     if '/' in name:
         return name
     raise CheckpointError(
         f'{name!r} is neither a folder, nor a hub repository (owner/name), '
-        f'nor one of {", ".join((*PUBLISHED, *BUNDLED))}'
+        f'nor one of {", ".join((*UPSTREAM, *BUNDLED))}'
     )
 
 
@@ -137,7 +137,7 @@ def licence_of(name: str) -> str:
     """Return the licence of the weights of a preset, `unknown` for other networks."""
     if name in BUNDLED:
         return BUNDLED_LICENCE
-    return PUBLISHED[name].licence if name in PUBLISHED else 'unknown'
+    return UPSTREAM[name].licence if name in UPSTREAM else 'unknown'
 
 
 def is_cached(name: str, cache_dir: str | Path | None = None) -> bool:

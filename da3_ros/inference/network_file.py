@@ -10,9 +10,9 @@ Our style spells out the dataclasses of `model.config`, with `kind` to tell whic
     camera: {trunk_depth: 4, num_heads: 16}
     process_res: 504          # image side by default; may be left out
 
-The published style names Python classes (`__object__`) and parents (`__inherit__`); see
+The upstream style names Python classes (`__object__`) and parents (`__inherit__`); see
 `upstream_config`. The hub's `config.json` names a preset (`model_name`), which decides alone as
-it does in the published code; the configuration that may stand beside it (`config`) is only
+it does in the upstream code; the configuration that may stand beside it (`config`) is only
 looked at where that name is none of the presets. Files that we save hold `model_name`, or for
 networks of one's own the configuration in our style under `network`.
 """
@@ -31,7 +31,7 @@ from da3_ros.inference.upstream_config import (
     INHERIT_KEY,
     OBJECT_KEY,
     Node,
-    config_from_published,
+    config_from_upstream,
     resolve_parents,
 )
 from da3_ros.model.config import AnyViewConfig, NestedConfig, NetworkConfig, SingleViewConfig
@@ -101,15 +101,15 @@ def _network(content: Node, path: Path) -> NetworkConfig:
     plain = preset_name(name) if isinstance(name, str) else None
     if plain is not None:
         return NETWORKS[plain]
-    published = content.get('config', content)
-    is_published = isinstance(published, Mapping) and {OBJECT_KEY, INHERIT_KEY} & set(published)
-    if not is_published:
+    upstream = content.get('config', content)
+    is_upstream = isinstance(upstream, Mapping) and {OBJECT_KEY, INHERIT_KEY} & set(upstream)
+    if not is_upstream:
         raise CheckpointError(
             f'expected model_name to be one of {", ".join(NETWORKS)}, got {name!r}'
         )
     own_name = name if isinstance(name, str) else path.stem
-    resolved = resolve_parents(published, path.parent, read_mapping)
-    return config_from_published(resolved, own_name)
+    resolved = resolve_parents(upstream, path.parent, read_mapping)
+    return config_from_upstream(resolved, own_name)
 
 
 def _own_style(content: Node) -> NetworkConfig:

@@ -1,4 +1,4 @@
-"""Memory that runs out: recognised, measured and told in numbers."""
+"""Memory that runs out: recognised, measured and described in numbers."""
 
 from pathlib import Path
 

@@ -102,7 +102,7 @@ def align_poses(predicted: NDArray[np.float32], given: NDArray[np.float32]) -> P
     """Find the similarity that lays given cameras over predicted ones.
 
     Never fails on legitimate cameras: one or two views, cameras on a line or in one place fall
-    back to what can be told, and the method says so.
+    back to what the data determine, and the method says so.
 
     Args:
         predicted: (N, 3, 4) predicted camera_from_world.

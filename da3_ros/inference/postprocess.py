@@ -19,7 +19,7 @@ from da3_ros.model.gaussian_adapter import transform_gaussians
 from da3_ros.model.outputs import Gaussians, NetworkOutput
 
 SKY_THRESHOLD = 0.5
-"""Score from which `Prediction.sky` says sky, as in the published API. Depth is filled in from a
+"""Score from which `Prediction.sky` says sky, as in the upstream API. Depth is filled in from a
 lower score on (`model.sky.SKY_SCORE`, 0.3): between the two, pixels carry the depth of the sky
 without being marked."""
 

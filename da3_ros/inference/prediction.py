@@ -65,7 +65,7 @@ class Prediction:
     cameras were given with intrinsics, or the network has none of its own; else None."""
 
     processed_images: NDArray[np.uint8] | None = None
-    """(N, H, W, 3) uint8 RGB, the pixels the network saw, exactly. (The published code recovers
+    """(N, H, W, 3) uint8 RGB, the pixels the network saw, exactly. (The upstream code recovers
     them from floats and truncates, so that its values may be one level lower.)"""
 
     gaussians: Gaussians | None = None

@@ -4,7 +4,7 @@ Four methods bring an image to sides that are multiples of 14: a bound on the lo
 shorter side (`upper_bound`, `lower_bound`), then a second small resize or a centre crop. Images
 of one call whose sizes still differ are centre-cropped to the common part.
 
-Unlike the published code, the EXIF orientation of files and PIL images is applied: a photograph
+Unlike the upstream code, the EXIF orientation of files and PIL images is applied: a photograph
 taken upright is seen upright. Arrays, and images without that tag, are not affected.
 """
 

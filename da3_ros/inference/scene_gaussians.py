@@ -22,7 +22,7 @@ def with_gaussians(
 ) -> ExportScene:
     """Return some views of a scene, evenly chosen, with Gaussians in the scene's world.
 
-    The network sees the views' images once more, is told their cameras, and gives depth and
+    The network sees the views' images once more, is given their cameras, and gives depth and
     Gaussians together; the views' depth is replaced by that one.
 
     Args:

@@ -1,4 +1,4 @@
-"""Tensor names of raw training checkpoints, converted to those of the published files.
+"""Tensor names of raw training checkpoints, converted to those of the upstream files.
 
 Only whole networks are converted. The nested network was never trained as one: convert its two
 parts and load each by itself.

@@ -1,4 +1,4 @@
-"""Network configurations in the style of the published code, read without running any.
+"""Network configurations in the style of the upstream code, read without running any.
 
 There, a node names the Python class that takes the rest of the node as arguments (`__object__`),
 and a parent whose entries it overrides (`__inherit__`: a file, or a dotted name whose last part
@@ -34,7 +34,7 @@ BACKBONES: dict[str, tuple[int, int, int, FeedForward]] = {
     'vitl': (1024, 24, 16, 'mlp'),
     'vitg': (1536, 40, 24, 'swiglu'),
 }
-"""Channels, blocks, heads and kind of feed-forward layer by the published name."""
+"""Channels, blocks, heads and kind of feed-forward layer by the upstream name."""
 
 Node = Mapping[str, Any]
 """Part of a file: names to anything that YAML knows."""
@@ -108,7 +108,7 @@ class _Entries:
         Args:
             key: The entry.
             expected: What is supported.
-            default: What the published class takes when the entry is absent.
+            default: What the upstream class takes when the entry is absent.
         """
         value = self._rest.pop(key, default)
         if value != expected:
@@ -158,7 +158,7 @@ def _parent(name: Any, folder: Path, read: Reader, depth: int) -> Node:
         raise CheckpointError(
             f'{INHERIT_KEY}: expected a file or one of {", ".join(PRESETS)}, got {name!r}'
         )
-    return published_from_config(PRESETS[preset])
+    return upstream_from_config(PRESETS[preset])
 
 
 def _merge(below: Node, above: Node) -> Node:
@@ -170,8 +170,8 @@ def _merge(below: Node, above: Node) -> Node:
     return merged
 
 
-def config_from_published(node: Node, name: str) -> NetworkConfig:
-    """Map a node of the published style, its parents merged, to a typed configuration.
+def config_from_upstream(node: Node, name: str) -> NetworkConfig:
+    """Map a node of the upstream style, its parents merged, to a typed configuration.
 
     Args:
         node: The top node.
@@ -200,7 +200,7 @@ def _network(node: Any, where: str, name: str) -> AnyViewConfig | SingleViewConf
     if not backbone.sees_other_views:
         head = _pyramid(top.take('head'), f'{where}.head', 'DPT', backbone, 1)
         top.end()
-        # The published configurations of the relative and the metric network are the same.
+        # The upstream configurations of the relative and the metric network are the same.
         focal = METRIC_FOCAL_PX if 'metric' in name else None
         return SingleViewConfig(name, backbone, head, focal)
     head = _pyramid(top.take('head'), f'{where}.head', 'DualDPT', backbone, 2)
@@ -297,31 +297,31 @@ def _real(value: Any, where: str) -> float:
         raise CheckpointError(f'{where}: expected a number, got {value!r}') from error
 
 
-def published_from_config(config: NetworkConfig) -> Node:
-    """Return a configuration of a published backbone in the published style."""
+def upstream_from_config(config: NetworkConfig) -> Node:
+    """Return a configuration of an upstream backbone in the upstream style."""
     any_view, single_view = config.any_view, config.single_view
     if single_view is None:
         assert any_view is not None
-        return _published_any_view(any_view)
+        return _upstream_any_view(any_view)
     if any_view is None:
-        return _published_single_view(single_view)
+        return _upstream_single_view(single_view)
     return {
         **_object('NestedDepthAnything3Net'),
-        'anyview': _published_any_view(any_view),
-        'metric': _published_single_view(single_view),
+        'anyview': _upstream_any_view(any_view),
+        'metric': _upstream_single_view(single_view),
     }
 
 
-def _published_single_view(config: SingleViewConfig) -> Node:
+def _upstream_single_view(config: SingleViewConfig) -> Node:
     head = _head('DPT', config.backbone.feature_dim, 1, config.head)
-    return {**_published_backbone(config.backbone), 'head': head}
+    return {**_upstream_backbone(config.backbone), 'head': head}
 
 
-def _published_any_view(config: AnyViewConfig) -> Node:
+def _upstream_any_view(config: AnyViewConfig) -> Node:
     backbone, gaussian = config.backbone, config.gaussian
     dim = backbone.feature_dim
     node = {
-        **_published_backbone(backbone),
+        **_upstream_backbone(backbone),
         'head': _head('DualDPT', dim, 2, config.head),
         'cam_enc': {
             **_object('CameraEnc'),
@@ -346,7 +346,7 @@ def _published_any_view(config: AnyViewConfig) -> Node:
     }
 
 
-def _published_backbone(backbone: BackboneConfig) -> Node:
+def _upstream_backbone(backbone: BackboneConfig) -> Node:
     size = (backbone.embed_dim, backbone.depth, backbone.num_heads, backbone.feed_forward)
     start = backbone.alt_start if backbone.sees_other_views else -1
     return {

@@ -2,7 +2,7 @@
 
 This package owns the layers, the heads, the typed configurations of the presets and the three
 stages of a forward pass (`encode`, `fuse`, `decode`). It knows tensors only: no files, no images,
-no preprocessing, no middleware. Module names follow the published checkpoints, so a module's
+no preprocessing, no middleware. Module names follow the upstream checkpoints, so a module's
 `state_dict` has the hub's names. Start reading at `network.py` (any number of views that see one
 another), then `single_view.py` (each view alone) and `nested.py` (both, for metres).
 

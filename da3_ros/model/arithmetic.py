@@ -47,7 +47,7 @@ class Arithmetic:
     rounding: Rounding = ARITHMETIC.rounding
     """`exact` keeps rotary angles and reference similarities in float32: nearest to the float32
     network, and the reference view does not depend on the precision. `reference` rounds them to
-    the 16-bit format as the published code does on CUDA. No difference in fp32."""
+    the 16-bit format as the upstream code does on CUDA. No difference in fp32."""
 
     attention: AttentionKind = NETWORK.attention
     """Kernel of attention. `auto` is torch's own: it has the flash and memory-efficient kernels

@@ -1,4 +1,4 @@
-"""What a network can do, told by its configuration."""
+"""What a network can do, by its configuration."""
 
 from dataclasses import dataclass, fields
 

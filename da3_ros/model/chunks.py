@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 
 VIEW_CHUNK = 8
-"""Views at once unless told otherwise: enough to fill a GPU, few enough to stay small beside what
+"""Views at once by default: enough to fill a GPU, few enough to stay small beside what
 the cross-view blocks hold."""
 
 SMALL_VIEW = 128

@@ -17,7 +17,7 @@ NATIVE_GRID = 37
 """Side of the patch grid for which the position table is stored (518 / 14)."""
 
 PROCESS_RES = 504
-"""Longest image side that every published network was trained for, in pixels."""
+"""Longest image side that every upstream network was trained for, in pixels."""
 
 MAX_HARMONIC_DEGREE = 2
 """Highest degree of spherical harmonics that Gaussians may carry."""

@@ -144,11 +144,11 @@ def transform_gaussians(
     rotation, translation = rotation.to(gaussians.means), translation.to(gaussians.means)
     turn = quaternion_from_rotation(rotation).expand_as(gaussians.rotations)
     # wxyz -> xyzw and back
-    turned = _hamilton(turn, gaussians.rotations.roll(-1, dims=-1)).roll(1, dims=-1)
+    rotated = _hamilton(turn, gaussians.rotations.roll(-1, dims=-1)).roll(1, dims=-1)
     return Gaussians(
         means=scale * (gaussians.means @ rotation.T) + translation,
         scales=scale * gaussians.scales,
-        rotations=turned,
+        rotations=rotated,
         harmonics=rotate_harmonics(gaussians.harmonics, rotation),
         opacities=gaussians.opacities,
     )

@@ -59,7 +59,7 @@ class SwiGlu(nn.Module):
     """Gated feed-forward layer: w3(silu(gate) * value), gate and value from one projection.
 
     Source: Shazeer, "GLU Variants Improve Transformer" (2020), section 2; names and the hidden
-    size rule as in the published checkpoints.
+    size rule as in the upstream checkpoints.
     """
 
     def __init__(self, dim: int, ratio: float = 4.0) -> None:

@@ -1,4 +1,4 @@
-"""How much memory a forward pass takes, told from configuration and image size alone.
+"""How much memory a forward pass takes, from configuration and image size alone.
 
 With T tokens of C channels per view, H x W pixels and float32 (4 bytes), a view of a window holds
 

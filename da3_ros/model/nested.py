@@ -4,9 +4,9 @@ The scale is one number per scene, the least-squares ratio of metric to any-view
 views, taken where there is no sky and the any-view network is confident. Sky is then moved to the
 far end of the scene, at most 200 m away, and its confidence set to the lowest.
 
-Beyond the published code: the sky score and the Gaussians' lengths follow, scenes of a batch do
+Beyond the upstream code: the sky score and the Gaussians' lengths follow, scenes of a batch do
 not influence one another, and a scene on which no scale can be based (hardly anything but sky)
-keeps its own unit and says so, where the published code fails.
+keeps its own unit and says so, where the upstream code fails.
 """
 
 from dataclasses import dataclass, replace
@@ -44,7 +44,7 @@ class SceneScale:
 class NestedNetwork(nn.Module):
     """An any-view and a metric single-view network on the same images.
 
-    Source: Lin et al., "Depth Anything 3" (2025), section 4; behaviour matched to the published
+    Source: Lin et al., "Depth Anything 3" (2025), section 4; behaviour matched to the upstream
     implementation in float32, except where the module's description says otherwise.
     """
 

@@ -56,7 +56,7 @@ class AnyViewNetwork(nn.Module):
     runs the dense head only for the views asked for.
 
     Source: Lin et al., "Depth Anything 3: Recovering the Visual Space from Any Views" (2025),
-    section 3. Behaviour matched to the published implementation in float32.
+    section 3. Behaviour matched to the upstream implementation in float32.
     """
 
     def __init__(self, config: AnyViewConfig) -> None:

@@ -107,7 +107,7 @@ class NetworkOutput:
     """(B, V, 3, 3) pixels of (H, W), first pixel centre (0.5, 0.5); None as above."""
 
     gaussians: Gaussians | None = None
-    """None unless asked for. In metres where `is_metric`, other than in the published code, which
+    """None unless asked for. In metres where `is_metric`, other than in the upstream code, which
     leaves them in the any-view network's unit: `gaussians.scaled(1 / scale_factor)`."""
 
     aux: Mapping[str, Tensor] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The published networks by name, and the small one that comes with this package."""
+"""The upstream networks by name, and the small one that comes with this package."""
 
 from da3_ros.errors import ModelError
 from da3_ros.model.config import (
@@ -55,7 +55,7 @@ _NESTED = NestedConfig('da3nested-giant-large', _GIANT, _METRIC)
 PRESETS: dict[str, NetworkConfig] = {
     config.name: config for config in (_SMALL, _BASE, _LARGE, _GIANT, _MONO, _METRIC, _NESTED)
 }
-"""The seven published networks."""
+"""The seven upstream networks."""
 
 NANO = AnyViewConfig(
     'da3-nano',

@@ -5,7 +5,7 @@ homography. It is fitted robustly to all rays of a view, then factorised into ro
 intrinsics; the position is the mean ray origin.
 
 The factorisation takes the 3 x 3 matrix as an orthogonal matrix times a *lower*-triangular one,
-as the published method does. That equals R K^-1 exactly when the principal point is in the middle
+as the upstream method does. That equals R K^-1 exactly when the principal point is in the middle
 of the image, which holds for the data the networks were trained on, and biases the rotation
 otherwise.
 

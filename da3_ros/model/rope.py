@@ -29,8 +29,8 @@ class RotaryTable:
         """Rotate queries or keys x (B, heads, T, D)."""
         quarters = torch.unflatten(x, -1, (2, 2, -1))
         first, second = quarters.unbind(-2)
-        turned = torch.stack((-second, first), dim=-2).flatten(-3)
-        return x * self.cos + turned * self.sin
+        rotated = torch.stack((-second, first), dim=-2).flatten(-3)
+        return x * self.cos + rotated * self.sin
 
     def repeat(self, views: int) -> 'RotaryTable':
         """Return the table for `views` copies of the sequence, one after another."""

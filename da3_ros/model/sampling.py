@@ -1,6 +1,6 @@
 """Quantiles of many pixels, by seeded samples where there are too many to sort.
 
-The published code draws from torch's global generator, so that two calls differ; here every call
+The upstream code draws from torch's global generator, so that two calls differ; here every call
 draws the same unless a caller brings a sampler of its own.
 """
 

@@ -30,7 +30,7 @@ class SingleViewNetwork(nn.Module):
     or metres at a canonical focal length (`SingleViewConfig.canonical_focal_px`).
 
     Source: Lin et al., "Depth Anything 3: Recovering the Visual Space from Any Views" (2025),
-    section 4 (teacher and metric models). Behaviour matched to the published implementation in
+    section 4 (teacher and metric models). Behaviour matched to the upstream implementation in
     float32.
     """
 

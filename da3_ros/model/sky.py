@@ -1,6 +1,6 @@
 """Depth of the sky: pixels that have none get that of the farthest things seen.
 
-Source: Lin et al., "Depth Anything 3" (2025); the published implementation's constants.
+Source: Lin et al., "Depth Anything 3" (2025); the upstream implementation's constants.
 """
 
 import torch
@@ -21,7 +21,7 @@ def fill_sky(depth: Tensor, sky: Tensor, sampler: PixelSampler | None = None) ->
     """Give sky pixels the 0.99 quantile of the depth of all other pixels of their scene.
 
     The quantile is one for all views of a scene, so that it depends on which views are seen
-    together, as published. Scenes of a batch do not influence one another, other than published.
+    together, as upstream. Scenes of a batch do not influence one another, unlike upstream.
 
     Args:
         depth: (B, V, H, W).

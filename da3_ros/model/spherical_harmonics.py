@@ -60,5 +60,5 @@ def _degree_two(rotation: Tensor) -> Tensor:
     """Return M (..., 5, 5) with f(R v) = M f(v)."""
     forms = torch.tensor(_QUADRATIC_FORMS, dtype=rotation.dtype, device=rotation.device)
     # f_a(R v) = v . (R^T Q_a R) v, and its part along Q_b is the entry (a, b).
-    turned = rotation.transpose(-1, -2)[..., None, :, :] @ forms @ rotation[..., None, :, :]
-    return torch.einsum('...aij,bij->...ab', turned, forms) / _QUADRATIC_NORM
+    rotated = rotation.transpose(-1, -2)[..., None, :, :] @ forms @ rotation[..., None, :, :]
+    return torch.einsum('...aij,bij->...ab', rotated, forms) / _QUADRATIC_NORM

@@ -75,7 +75,7 @@ class Pipeline:
         on_rig: called in `step` with camera names and frame ids whenever more of the rig is known.
         quarter_turns: camera name to clockwise quarters that make its images upright, which is
             how the estimator sees them.
-        log: told what becomes of the world.
+        log: gets lines about what becomes of the world.
         stats: takes counts and rates.
         clock: monotonic seconds.
     """

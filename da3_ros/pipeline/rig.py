@@ -80,7 +80,7 @@ class RigTracker:
 
     Args:
         source: who knows.
-        log: told what happens.
+        log: gets lines about what happens.
         on_change: called with the frame ids whenever the rig in use is another one.
         is_ignored: whether no rig is used at all.
     """

@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from da3_ros.geometry.camera import ImageSize, PinholeCamera, turned_from_camera
+from da3_ros.geometry.camera import ImageSize, PinholeCamera, rotated_from_camera
 from da3_ros.geometry.resample import resampled_mask
 from da3_ros.stream.placing import pixel_map_of
 from da3_ros.types import CameraFrame, FrameSet, ViewPrediction, Window, WindowPrediction
@@ -55,7 +55,7 @@ class InputViews:
             self._rotated[id(frame)] = pair
             return pair[1]
 
-        camera_from_upright = {c: turned_from_camera(-n) for c, n in self._turns.items()}
+        camera_from_upright = {c: rotated_from_camera(-n) for c, n in self._turns.items()}
 
         def upright(frame_set: FrameSet) -> FrameSet:
             prior = frame_set.prior
@@ -92,7 +92,7 @@ def rotated_frame(frame: CameraFrame, quarter_turns: int) -> CameraFrame:
     return replace(
         frame,
         image=rotated_pixels(frame.image, quarter_turns),
-        calibration=None if calibration is None else calibration.turned(quarter_turns),
+        calibration=None if calibration is None else calibration.rotated(quarter_turns),
         valid=_rotated_or_none(frame.valid, quarter_turns),
     )
 
@@ -109,7 +109,7 @@ def rotated_view(frame: CameraFrame, view: ViewPrediction, quarter_turns: int) -
         return view
 
     def camera(known: PinholeCamera | None) -> PinholeCamera | None:
-        return None if known is None else known.turned(quarter_turns)
+        return None if known is None else known.rotated(quarter_turns)
 
     pixel_map = view.pixel_map
     if pixel_map is not None:
@@ -120,8 +120,8 @@ def rotated_view(frame: CameraFrame, view: ViewPrediction, quarter_turns: int) -
     return ViewPrediction(
         depth=rotated_pixels(view.depth, quarter_turns),
         image=rotated_pixels(view.image, quarter_turns),
-        window_from_camera=view.window_from_camera @ turned_from_camera(-quarter_turns),
-        camera=view.camera.turned(quarter_turns),
+        window_from_camera=view.window_from_camera @ rotated_from_camera(-quarter_turns),
+        camera=view.camera.rotated(quarter_turns),
         calibrated_camera=camera(view.calibrated_camera),
         confidence=_rotated_or_none(view.confidence, quarter_turns),
         sky=_rotated_or_none(view.sky, quarter_turns),

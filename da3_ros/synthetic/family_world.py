@@ -35,11 +35,11 @@ FIELD_OF_VIEW_DEG = 85.0
 """Of every camera, horizontal."""
 
 _LEAST_HALF_M = 3.4
-_WALL_TO_WAY_M = 2.4
+_WALL_TO_PATH_M = 2.4
 _PERIOD_S = 24.0
 _LEAST_BOXES = 5
 _PATH_POINTS = 180
-# Scenes of batches are told apart by how many views they have; worlds have none.
+# Scenes of batches differ in how many views they have; worlds have none.
 _WORLD_VIEWS = 0
 _BLOCK_ROWS = 64
 
@@ -141,12 +141,12 @@ def make_family_world(
     rng = np.random.default_rng((FAMILY_VERSION, Split.TEST.value, number, _WORLD_VIEWS))
     plan = _large_room(rng)
     trajectory = Trajectory(
-        half_axes_m=(plan.half_x_m - _WALL_TO_WAY_M, plan.half_y_m - _WALL_TO_WAY_M),
+        half_axes_m=(plan.half_x_m - _WALL_TO_PATH_M, plan.half_y_m - _WALL_TO_PATH_M),
         period_s=_PERIOD_S,
         start_angle_rad=float(rng.uniform(0.0, 2 * np.pi)),
     )
     # Whatever cameras are asked for, the furniture is the same.
-    path = _way_of_cameras(make_rig(size, tuple(FAN_MOUNTS), mounts=FAN_MOUNTS), trajectory)
+    path = _path_of_cameras(make_rig(size, tuple(FAN_MOUNTS), mounts=FAN_MOUNTS), trajectory)
     scene = sample_scene(rng, plan, path)
     while len(scene.box_yaws_rad) < _LEAST_BOXES:
         scene = sample_scene(rng, plan, path)
@@ -161,7 +161,7 @@ def _large_room(rng: np.random.Generator) -> Plan:
     return plan
 
 
-def _way_of_cameras(rig: SyntheticRig, trajectory: Trajectory) -> FloatArray:
+def _path_of_cameras(rig: SyntheticRig, trajectory: Trajectory) -> FloatArray:
     """Return where cameras stand during a loop (n, 2), and the base."""
     step_ns = round(trajectory.period_s * 1e9 / _PATH_POINTS)
     poses = [trajectory.world_from_base(START_NS + i * step_ns) for i in range(_PATH_POINTS)]

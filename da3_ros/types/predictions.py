@@ -49,7 +49,7 @@ class WindowPrediction:
     conditioning: Conditioning = 'none'
     """Whether known poses went into the prediction."""
     unit_sigma: float | None = None
-    """Of the logarithm of how far cameras are apart relative to depth, where images told it
+    """Of the logarithm of how far cameras are apart relative to depth, where images show it
     (`geometry.parallax`). None where it is the network's own opinion; with known poses that is no
     evidence of a length, since the network had been given it."""
     metric_by: Literal['model', 'camera_info'] = 'model'
@@ -73,7 +73,7 @@ class Estimator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Caution:
-    """What whoever looks at the results of a network has to be told."""
+    """What everybody who looks at the results of a network has to know."""
 
     brief: str
     """For what comes with every window."""

@@ -86,12 +86,12 @@ class Painter:
                 self._put_chunk(index, settings)
             self._put_cameras(settings)
 
-    def draw(self, result: WindowResult, way: FloatArray, settings: ViewSettings) -> None:
+    def draw(self, result: WindowResult, path: FloatArray, settings: ViewSettings) -> None:
         """Draw a result.
 
         Args:
             result: with at least one set.
-            way: (P, 3), all positions of the robot, thinned.
+            path: (P, 3), all positions of the robot, thinned.
             settings: the state of the controls.
         """
         new = []
@@ -107,7 +107,7 @@ class Painter:
             self._put_map(new, settings)
             self._put_cameras(settings)
             self._stage.put_robot(base)
-            self._stage.put_way(way)
+            self._stage.put_path(path)
             self._follow(base, settings)
 
     def _begin(self, result: WindowResult, new: list[DrawnPoints], settings: ViewSettings) -> None:

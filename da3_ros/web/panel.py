@@ -19,7 +19,7 @@ _SWITCHES = {
     'show_map': ('Map', 'One point for every voxel seen so far; the oldest give way.'),
     'show_cameras': ('Cameras', 'Where the cameras were at the newest frame set.'),
     'show_images': ('Images', 'What the cameras saw, in their frames.'),
-    'show_trajectory': ('Trajectory', 'The way of the robot.'),
+    'show_trajectory': ('Trajectory', 'The path of the robot.'),
     'show_grid': ('Grid', 'The plane of the ground.'),
     'follow': ('Follow robot', 'Move the view along with the robot.'),
     'turn': ('Turn with it', 'Also turn the view that follows.'),
@@ -35,7 +35,7 @@ class Status:
     rate_hz: float
     """Windows per second."""
     latency_s: float
-    """From the images' stamp to the outputs; NaN when not told."""
+    """From the images' stamp to the outputs; NaN when unknown."""
     estimate_s: float
     dropped: int
     """Windows that were not drawn because a newer one was there."""

@@ -1,4 +1,4 @@
-"""A viser server that does what it is told: the port asked for or an error, and no prints."""
+"""A viser server that obeys: the port asked for or an error, and no prints."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ _CAMERA_RGB = (
 
 
 class Stage:
-    """Puts clouds, cameras and the way into a viser scene. One thread at a time.
+    """Puts clouds, cameras and the path into a viser scene. One thread at a time.
 
     Args:
         server: whose scene it is.
@@ -69,7 +69,7 @@ class Stage:
         }
         self._robot: viser.FrameHandle | None = None
         self._grid: viser.GridHandle | None = None
-        self._way: viser.LineSegmentsHandle | None = None
+        self._path: viser.LineSegmentsHandle | None = None
         self.unit = 1.0
         """What is a metre to a person in a room, world units: sizes of drawn things follow it."""
         self.fit(self.unit)
@@ -80,13 +80,13 @@ class Stage:
 
     def clear(self) -> None:
         """Take everything away."""
-        single = (self._robot, self._grid, self._way)
+        single = (self._robot, self._grid, self._path)
         for handle in (*self._clouds.values(), *self._cameras.values(), *single):
             if handle is not None:
                 handle.remove()
         self._clouds.clear()
         self._cameras.clear()
-        self._robot = self._grid = self._way = None
+        self._robot = self._grid = self._path = None
 
     def switch(self, settings: ViewSettings) -> None:
         """Show and hide the kinds of things."""
@@ -183,8 +183,8 @@ class Stage:
         self._robot.wxyz = _wxyz(world_from_base)
         self._robot.position = world_from_base[:3, 3]
 
-    def put_way(self, line: FloatArray) -> None:
-        """Draw the way, old to new in colour.
+    def put_path(self, line: FloatArray) -> None:
+        """Draw the path, old to new in colour.
 
         Args:
             line: (P, 3), at least one position.
@@ -193,8 +193,8 @@ class Stage:
             return
         share = np.linspace(0, 1, len(line))[:, None]
         rgb = (_START_RGB * (1 - share) + _END_RGB * share).astype(np.uint8)
-        self._way = self._server.scene.add_line_segments(
-            f'{TRAJECTORY}/way',
+        self._path = self._server.scene.add_line_segments(
+            f'{TRAJECTORY}/path',
             np.stack([line[:-1], line[1:]], axis=1).astype(np.float32),
             np.stack([rgb[:-1], rgb[1:]], axis=1),
             thickness=0.03 * self.unit,

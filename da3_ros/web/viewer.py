@@ -50,11 +50,11 @@ class _Work:
 
 
 class LiveViewer:
-    """Serves a page with clouds, cameras with their images, the way of the robot and a map.
+    """Serves a page with clouds, cameras with their images, the path of the robot and a map.
 
     `show` hands a result to a thread of the viewer and returns; when results come faster than
     they are drawn, the newest is drawn and the others are counted. While no browser looks,
-    nothing is computed: the newest result waits for the first one, and the way is noted.
+    nothing is computed: the newest result waits for the first one, and the path is noted.
 
     Wiring: `start` before the first window; `show` after each window's outputs were published,
     from the thread that made it; `reset` where the world starts anew; `close` at the end. A
@@ -267,8 +267,8 @@ class LiveViewer:
             painter.apply(settings)
         if work.pending is not None:
             with self._changed:
-                way = self._trail.line()
-            painter.draw(work.pending.result, way, settings)
+                path = self._trail.line()
+            painter.draw(work.pending.result, path, settings)
             self._last = work.pending
             with self._changed:
                 self._drawn += 1

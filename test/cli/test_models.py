@@ -6,9 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from da3_ros.cli.app import app
-from da3_ros.inference.hub import PUBLISHED
+from da3_ros.inference.hub import UPSTREAM
 
-# Parameters stored in the published files.
+# Parameters stored in the upstream files.
 PARAMETERS = {
     'da3-small': 34_299_463,
     'da3-base': 135_366_599,
@@ -36,7 +36,7 @@ def test_json_says_everything_of_every_network() -> None:
     assert {name: row['parameters'] for name, row in rows.items()} == PARAMETERS
     nano = rows.pop('da3-nano')
     assert {name: row['repository'] for name, row in rows.items()} == {
-        name: model.repository for name, model in PUBLISHED.items()
+        name: model.repository for name, model in UPSTREAM.items()
     }
     assert nano['capabilities'] == ['confidence', 'poses', 'conditioning']
     assert nano['repository'] == 'comes with this package'

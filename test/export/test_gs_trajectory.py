@@ -161,8 +161,8 @@ def test_a_turn_about_a_point_stays_on_its_circle() -> None:
     offset = path[:, :3, 3] - (1, 2, 0.5)
     np.testing.assert_allclose(np.linalg.norm(offset, axis=1), 3, atol=1e-9)
     np.testing.assert_allclose(path[:, :3, 2], -offset / 3, atol=1e-9)
-    turned = rotation_angle_rad(first[:3, :3].T @ path[:, :3, :3])
-    np.testing.assert_allclose(turned, 1.1 * shares, atol=1e-9)
+    rotated = rotation_angle_rad(first[:3, :3].T @ path[:, :3, :3])
+    np.testing.assert_allclose(rotated, 1.1 * shares, atol=1e-9)
 
 
 def test_parallel_cameras_go_straight_and_roll_the_short_way() -> None:

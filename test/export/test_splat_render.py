@@ -223,8 +223,8 @@ def test_the_order_of_the_gaussians_does_not_matter() -> None:
     np.testing.assert_array_equal(image.depth, other.depth)
 
 
-def turned_harmonics(harmonics: FloatArray, rotation: FloatArray) -> FloatArray:
-    """Return coefficients of the functions turned by a rotation, by a fit to their values."""
+def rotated_harmonics(harmonics: FloatArray, rotation: FloatArray) -> FloatArray:
+    """Return coefficients of the functions rotated by a rotation, by a fit to their values."""
     rng = np.random.default_rng(5)
     vectors = rng.normal(size=(200, 3))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -243,7 +243,7 @@ def test_moving_world_and_camera_together_changes_nothing() -> None:
         transform_points(other_from_world, cloud.means),
         cloud.scales,
         np.roll((turn * before).as_quat(), 1, axis=1),
-        turned_harmonics(cloud.harmonics.astype(float), other_from_world[:3, :3]),
+        rotated_harmonics(cloud.harmonics.astype(float), other_from_world[:3, :3]),
         cloud.opacities,
     )
     image = render(cloud)
@@ -254,10 +254,10 @@ def test_moving_world_and_camera_together_changes_nothing() -> None:
         difference = np.abs(ours - theirs)
         assert difference.max() < 1 / 255
         assert np.quantile(difference, 0.99) < 2e-5
-    unturned = render(
+    unrotated = render(
         replace(moved, harmonics=cloud.harmonics), PosedCamera(other_from_world, CAMERA.camera)
     )
-    assert np.abs(unturned.colour - image.colour).max() > 0.01
+    assert np.abs(unrotated.colour - image.colour).max() > 0.01
 
 
 def test_the_picture_of_a_part_is_the_part_of_the_picture() -> None:

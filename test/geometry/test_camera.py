@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from da3_ros.errors import GeometryError
-from da3_ros.geometry.camera import ImageSize, PinholeCamera, turned_from_camera
+from da3_ros.geometry.camera import ImageSize, PinholeCamera, rotated_from_camera
 from da3_ros.geometry.unproject import unproject, unproject_pixels
 
 CAMERA = PinholeCamera.from_focal(200.0, 210.0, 79.3, 61.7, ImageSize(120, 160))
@@ -51,27 +51,27 @@ def test_crop_shifts_pixels_only() -> None:
 
 
 @pytest.mark.parametrize('turns', [-1, 0, 1, 2, 3, 5])
-def test_turned_camera_sees_a_point_where_the_turned_image_shows_it(turns: int) -> None:
+def test_rotated_camera_sees_a_point_where_the_rotated_image_shows_it(turns: int) -> None:
     """The witness is numpy's own turn of an image with one bright pixel."""
     row, column = 31, 17
     image = np.zeros((120, 160))
     image[row, column] = 1
     point = CAMERA.rays()[row, column] * 2.5
-    camera, pose = CAMERA.turned(turns), turned_from_camera(turns)
+    camera, pose = CAMERA.rotated(turns), rotated_from_camera(turns)
     shown = np.argwhere(np.rot90(image, -turns))[0]
     np.testing.assert_allclose(camera.project(pose[:3, :3] @ point), shown[::-1], atol=1e-9)
     assert (camera.size.height, camera.size.width) == np.rot90(image, -turns).shape
     assert np.linalg.det(pose) == 1
-    np.testing.assert_allclose(camera.turned(-turns).K, CAMERA.K, rtol=1e-12)
+    np.testing.assert_allclose(camera.rotated(-turns).K, CAMERA.K, rtol=1e-12)
 
 
 def test_skew_survives_half_a_turn_only() -> None:
     skewed = PinholeCamera(CAMERA.K + np.diag([3.0, 0], k=1), CAMERA.size)
     point = np.array([0.1, 0.2, 1.0])
     wanted = np.array([159, 119]) - skewed.project(point)
-    np.testing.assert_allclose(skewed.turned(2).project(point * (-1, -1, 1)), wanted)
+    np.testing.assert_allclose(skewed.rotated(2).project(point * (-1, -1, 1)), wanted)
     with pytest.raises(GeometryError, match='skew'):
-        skewed.turned(1)
+        skewed.rotated(1)
 
 
 def test_corner_origin_puts_the_centre_of_a_symmetric_image_at_half_its_size() -> None:

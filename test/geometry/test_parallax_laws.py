@@ -136,7 +136,7 @@ def test_upright_images_do_as_well_as_wide_ones(drive: Seen) -> None:
     upright = Seen(
         np.stack([np.rot90(image, -1) for image in drive.images]),
         np.stack([np.rot90(z, -1) for z in drive.depth]),
-        [camera.turned(1) for camera in drive.cameras],
+        [camera.rotated(1) for camera in drive.cameras],
         quarter @ drive.camera_from_world,
     )
     assert told(upright.metres()).log_metres == pytest.approx(0.0, abs=0.01)

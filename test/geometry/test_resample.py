@@ -123,7 +123,7 @@ def test_a_map_rotates_with_both_of_its_images(turns: int) -> None:
     size = ImageSize(37, 91)
     source = TARGET.resized(ImageSize(60, 120)).cropped(17, 9, size)
     got = PixelMap.between(TARGET, source).rotated(turns, TARGET.size, size)
-    wanted = PixelMap.between(TARGET.turned(turns), source.turned(turns))
+    wanted = PixelMap.between(TARGET.rotated(turns), source.rotated(turns))
     for name in ('scale_u', 'shift_u', 'scale_v', 'shift_v'):
         assert getattr(got, name) == pytest.approx(getattr(wanted, name), abs=1e-9)
 

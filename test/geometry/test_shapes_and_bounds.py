@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 from da3_ros.errors import GeometryError
 from da3_ros.geometry import se3
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.camera import ImageSize, PinholeCamera, turned_from_camera
+from da3_ros.geometry.camera import ImageSize, PinholeCamera, rotated_from_camera
 from da3_ros.geometry.frames import BODY_FROM_OPTICAL, GLTF_FROM_BODY
 from da3_ros.geometry.resample import DepthResampler, PixelMap
 from da3_ros.geometry.rotation import (
@@ -117,7 +117,7 @@ def test_what_is_shared_cannot_be_changed() -> None:
     assert kept.rotation[0, 0] == 1
 
 
-@pytest.mark.parametrize('frame', [BODY_FROM_OPTICAL, GLTF_FROM_BODY, turned_from_camera(1)])
+@pytest.mark.parametrize('frame', [BODY_FROM_OPTICAL, GLTF_FROM_BODY, rotated_from_camera(1)])
 def test_changes_of_axes_move_nothing(frame: FloatArray) -> None:
     """They are rotations by quarters about the common origin."""
     np.testing.assert_array_equal(frame @ [0, 0, 0, 1], [0, 0, 0, 1])

@@ -11,7 +11,7 @@ ROUNDING = {'float64': 1e-12, 'float32': 1e-6}
 
 DEEP = 1e-5
 """The same for a whole network in float32: dozens of layers hand on what they rounded. The
-reference outputs say as much of the published code in other kernels (`noise` in their `meta`)."""
+reference outputs say as much of the upstream code in other kernels (`noise` in their `meta`)."""
 
 MAX_SHARE_OF_PIXELS = 0.01
 

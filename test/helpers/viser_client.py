@@ -6,7 +6,6 @@ arrays, each at a multiple of 8 bytes.
 
 from collections.abc import Callable
 import threading
-import time
 from types import TracebackType
 from typing import Any
 
@@ -180,11 +179,3 @@ def _with_arrays(value: Any, arrays: list[bytes]) -> Any:
     if isinstance(value, list):
         return [_with_arrays(item, arrays) for item in value]
     return value
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait until something that tells nobody becomes true."""
-    deadline = time.monotonic() + _TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)

@@ -62,7 +62,7 @@ def test_alignment_is_absent_without_cameras(model: DepthAnything3) -> None:
     assert dict(got.aux) == {}
 
 
-# Not below a median baseline of 0.1: the published normalisation ends there.
+# Not below a median baseline of 0.1: the upstream normalisation ends there.
 @pytest.mark.parametrize('scale', [0.5, 3.0, 250.0])
 def test_scaling_the_given_poses_scales_depth(model: DepthAnything3, scale: float) -> None:
     cameras = known_cameras(4, 0.3)

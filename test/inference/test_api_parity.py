@@ -1,4 +1,4 @@
-"""`DepthAnything3.inference` agrees with the published API, case by case."""
+"""`DepthAnything3.inference` agrees with the upstream API, case by case."""
 
 import numpy as np
 import pytest

@@ -14,7 +14,7 @@ from torch import Tensor
 from da3_ros.errors import CheckpointError
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.checkpoint import load_network, save_checkpoint
-from da3_ros.inference.hub import PUBLISHED, HubOptions, find_checkpoint, repository_of
+from da3_ros.inference.hub import UPSTREAM, HubOptions, find_checkpoint, repository_of
 from helpers.rounding import DEEP, assert_equal_to_rounding
 from tools.parity.goldens import read_manifest
 
@@ -211,7 +211,7 @@ def test_the_hubs_cache_is_read_offline(
     with caplog.at_level(logging.INFO, 'da3_ros'):
         model = DepthAnything3.from_pretrained(source, cache_dir=tmp_path)
     assert model.model_name == 'da3-small'
-    assert 'licence of the published weights: Apache-2.0' in caplog.text
+    assert 'licence of the upstream weights: Apache-2.0' in caplog.text
 
 
 @pytest.mark.usefixtures('no_network')
@@ -241,7 +241,7 @@ def test_without_hub_and_cache_the_message_says_what_to_do(tmp_path: Path) -> No
 
 
 def test_short_names_stand_for_the_newest_official_repositories() -> None:
-    assert {name: model.repository for name, model in PUBLISHED.items()} == {
+    assert {name: model.repository for name, model in UPSTREAM.items()} == {
         'da3-small': 'depth-anything/DA3-SMALL',
         'da3-base': 'depth-anything/DA3-BASE',
         'da3-large': 'depth-anything/DA3-LARGE-1.1',
@@ -251,11 +251,9 @@ def test_short_names_stand_for_the_newest_official_repositories() -> None:
         'da3nested-giant-large': 'depth-anything/DA3NESTED-GIANT-LARGE-1.1',
     }
     restricted = {'da3-large', 'da3-giant', 'da3nested-giant-large'}
-    assert all(
-        ('NC' in model.licence) == (name in restricted) for name, model in PUBLISHED.items()
-    )
+    assert all(('NC' in model.licence) == (name in restricted) for name, model in UPSTREAM.items())
     for name in restricted:
-        assert repository_of(f'{name}-1.1') == PUBLISHED[name].repository
+        assert repository_of(f'{name}-1.1') == UPSTREAM[name].repository
     assert repository_of('depth-anything/DA3-LARGE') == 'depth-anything/DA3-LARGE'
     for name in ('da3-small-1.1', 'da3-huge'):
         with pytest.raises(CheckpointError, match=f"'{name}' is neither"):

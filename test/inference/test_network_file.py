@@ -1,4 +1,4 @@
-"""Configurations in files: ours, the published style, and what is refused."""
+"""Configurations in files: ours, the upstream style, and what is refused."""
 
 from collections.abc import Mapping
 import json
@@ -10,7 +10,7 @@ import yaml
 
 from da3_ros.errors import CheckpointError
 from da3_ros.inference.network_file import config_content, read_network_config
-from da3_ros.inference.upstream_config import published_from_config
+from da3_ros.inference.upstream_config import upstream_from_config
 from da3_ros.model.config import AnyViewConfig, NetworkConfig, SingleViewConfig
 from da3_ros.model.presets import NETWORKS, PRESETS
 from helpers import tiny
@@ -28,8 +28,8 @@ gaussian:
   scale_min: 1e-4
 """
 
-# As a user of the published package would write it.
-PUBLISHED_STYLE = """
+# As a user of the upstream package would write it.
+UPSTREAM_STYLE = """
 __object__: {path: depth_anything_3.model.da3, name: DepthAnything3Net, args: as_params}
 net:
   __object__: {path: depth_anything_3.model.dinov2.dinov2, name: DinoV2, args: as_params}
@@ -99,9 +99,9 @@ def test_the_hubs_preset_name_decides_alone(tmp_path: Path) -> None:
 
 
 def test_the_published_style_is_mapped(tmp_path: Path) -> None:
-    path = write(tmp_path, PUBLISHED_STYLE, 'da3-small.yaml')
+    path = write(tmp_path, UPSTREAM_STYLE, 'da3-small.yaml')
     assert read_network_config(path) == PRESETS['da3-small']
-    content = {'model_name': 'mine', 'config': yaml.safe_load(PUBLISHED_STYLE)}
+    content = {'model_name': 'mine', 'config': yaml.safe_load(UPSTREAM_STYLE)}
     config = read_network_config(write(tmp_path, content, 'config.json'))
     assert config.name == 'mine'
 
@@ -118,13 +118,13 @@ def test_the_published_style_is_mapped(tmp_path: Path) -> None:
 def test_defaults_of_the_published_classes_may_be_absent_or_spelled_out(
     old: str, new: str, tmp_path: Path
 ) -> None:
-    assert old in PUBLISHED_STYLE
-    path = write(tmp_path, PUBLISHED_STYLE.replace(old, new), 'da3-small.yaml')
+    assert old in UPSTREAM_STYLE
+    path = write(tmp_path, UPSTREAM_STYLE.replace(old, new), 'da3-small.yaml')
     assert read_network_config(path) == PRESETS['da3-small']
 
 
 def test_defaults_that_these_networks_do_not_have_are_refused(tmp_path: Path) -> None:
-    content = published_from_config(PRESETS['da3mono-large'])
+    content = upstream_from_config(PRESETS['da3mono-large'])
     del content['net']['cat_token']
     with pytest.raises(CheckpointError, match='cat_token: only False is supported, got True'):
         read_network_config(write(tmp_path, content))
@@ -134,7 +134,7 @@ def test_defaults_that_these_networks_do_not_have_are_refused(tmp_path: Path) ->
 def test_presets_are_inherited_by_their_dotted_names(name: str, tmp_path: Path) -> None:
     text = f'__inherit__: depth_anything_3.configs.{name}\n'
     assert read_network_config(write(tmp_path, text, f'{name}.yaml')) == PRESETS[name]
-    content = {'config': published_from_config(PRESETS[name])}
+    content = {'config': upstream_from_config(PRESETS[name])}
     assert read_network_config(write(tmp_path, content, f'{name}.json')) == PRESETS[name]
 
 
@@ -186,9 +186,9 @@ def test_single_view_networks_are_metric_by_name(tmp_path: Path) -> None:
 def test_what_is_not_known_is_refused_by_name(
     tmp_path: Path, old: str, new: str, message: str
 ) -> None:
-    assert old in PUBLISHED_STYLE
+    assert old in UPSTREAM_STYLE
     with pytest.raises(CheckpointError, match=f'network.yaml: .*{message}'):
-        read_network_config(write(tmp_path, PUBLISHED_STYLE.replace(old, new)))
+        read_network_config(write(tmp_path, UPSTREAM_STYLE.replace(old, new)))
 
 
 @pytest.mark.parametrize(

@@ -312,14 +312,14 @@ def test_equal_file_names_are_told_apart_by_their_folders(
     assert names == ['left/0.png', 'right/0.png']
 
 
-def test_a_turned_photograph_is_written_upright(model: DepthAnything3, tmp_path: Path) -> None:
+def test_a_rotated_photograph_is_written_upright(model: DepthAnything3, tmp_path: Path) -> None:
     """Programs that ignore EXIF would read the file's pixels otherwise than the model does."""
     exif = Image.Exif()
     exif[0x0112] = 6
     picture = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
-    Image.fromarray(picture).save(tmp_path / 'turned.jpg', exif=exif)
+    Image.fromarray(picture).save(tmp_path / 'rotated.jpg', exif=exif)
     got = model.inference(
-        [tmp_path / 'turned.jpg'],
+        [tmp_path / 'rotated.jpg'],
         process_res=56,
         export_dir=tmp_path / 'm',
         export_format='colmap',

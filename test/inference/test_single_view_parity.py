@@ -1,4 +1,4 @@
-"""The public API with a single-view network agrees with the published one."""
+"""The public API with a single-view network agrees with the upstream one."""
 
 import numpy as np
 import pytest

@@ -127,7 +127,7 @@ def test_16_bits_stay_within_what_they_move_in_the_reference(
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 def test_angles_are_rounded_as_a_low_precision_product(dtype: torch.dtype) -> None:
-    """The published angles on CUDA: float32(low(low(position) * low(frequency)))."""
+    """The upstream angles on CUDA: float32(low(low(position) * low(frequency)))."""
     like = torch.zeros(1)
     table = build_tables(GRID, 2, 64, like, dtype).within_view
     h, w = GRID
@@ -172,7 +172,7 @@ def test_similarities_are_rounded_as_a_low_precision_product() -> None:
 
 
 def explicit_saddle(tokens: Tensor) -> int:
-    """Choose as the published code does, every rounding written out."""
+    """Choose as the upstream code does, every rounding written out."""
     unit = tokens / tokens.norm(dim=-1, keepdim=True)
     low = unit.bfloat16().double()
     similarity = (low @ low.T).float().bfloat16().float() - torch.eye(len(tokens))

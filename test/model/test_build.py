@@ -1,4 +1,4 @@
-"""Networks built from their configurations have the tensors of the published checkpoints."""
+"""Networks built from their configurations have the tensors of the upstream checkpoints."""
 
 import pytest
 import torch

@@ -62,8 +62,8 @@ def slow(
     extent = (1e-5 + (30 - 1e-5) / (1 + np.exp(-values[2:5]))) * distance * footprint
     # The trained composition: (w, x, y, z) taken for (x, y, z, w).
     q = values[5:9] / np.linalg.norm(values[5:9])
-    turned = Rotation.from_matrix(pose[:, :3] @ matrix(q[3], q[0], q[1], q[2])).as_quat()
-    return np.concatenate([mean, extent, turned * (1 if turned[3] >= 0 else -1)])
+    rotated = Rotation.from_matrix(pose[:, :3] @ matrix(q[3], q[0], q[1], q[2])).as_quat()
+    return np.concatenate([mean, extent, rotated * (1 if rotated[3] >= 0 else -1)])
 
 
 def test_placing_agrees_with_a_slow_formula() -> None:
@@ -87,7 +87,7 @@ def test_placing_agrees_with_a_slow_formula() -> None:
     assert torch.equal(got.opacities, guess.opacity.flatten(1))
 
 
-def test_colours_are_weighted_by_band_and_turned_to_the_world() -> None:
+def test_colours_are_weighted_by_band_and_rotated_to_the_world() -> None:
     guess, depth, K = raw(1)
     pose = poses(1)
     got = place_gaussians(guess, depth, pose, K, CONFIG, torch.ones(1, dtype=torch.float64))
@@ -97,7 +97,7 @@ def test_colours_are_weighted_by_band_and_turned_to_the_world() -> None:
     np.testing.assert_allclose(got.harmonics[0], expected, atol=1e-12)
 
 
-def test_an_unturned_camera_leaves_orientations_as_predicted() -> None:
+def test_an_unrotated_camera_leaves_orientations_as_predicted() -> None:
     guess, depth, K = raw(1)
     pose = torch.eye(4, dtype=torch.float64)[None, :3]
     got = place_gaussians(guess, depth, pose, K, CONFIG, torch.ones(1, dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""The published network itself beside ours, where somebody has installed it.
+"""The upstream network itself beside ours, where somebody has installed it.
 
 Not a dependency, and not run by default:
 
@@ -29,7 +29,7 @@ TOLERANCE = 1e-4
 
 pytestmark = [
     pytest.mark.oracle,
-    pytest.mark.skipif(not FOLDER, reason='DA3_ORACLE names no folder with the published code'),
+    pytest.mark.skipif(not FOLDER, reason='DA3_ORACLE names no folder with the upstream code'),
     pytest.mark.filterwarnings('ignore'),
     pytest.mark.timeout(600),
 ]
@@ -39,7 +39,7 @@ Pair = tuple[Any, Any]
 
 @pytest.fixture(scope='module')
 def pair() -> Iterator[Callable[[str], Pair]]:
-    """Return a function from the name of a preset to our network and the published one."""
+    """Return a function from the name of a preset to our network and the upstream one."""
     assert FOLDER is not None
     sys.path.append(FOLDER)
     made: dict[str, Pair] = {}

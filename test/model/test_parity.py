@@ -1,4 +1,4 @@
-"""The small networks agree with the published implementation, case by case."""
+"""The small networks agree with the upstream implementation, case by case."""
 
 import numpy as np
 import pytest

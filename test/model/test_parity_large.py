@@ -1,4 +1,4 @@
-"""The large networks agree with the published implementation, case by case.
+"""The large networks agree with the upstream implementation, case by case.
 
 The single-view networks are tested always. The others need minutes or up to 7 GB of memory for
 their synthetic weights and are left out unless asked for: `pytest -m slow`.

@@ -45,8 +45,8 @@ def random_rotations(count: int) -> Array:
 def test_the_function_turns_with_the_axes(directions: Array, size: int) -> None:
     coefficients = np.random.default_rng(2).normal(size=(5, 3, size))
     rotations = random_rotations(5)
-    turned = rotate_harmonics(torch.from_numpy(coefficients), torch.from_numpy(rotations)).numpy()
-    for rotation, before, after in zip(rotations, coefficients, turned, strict=True):
+    rotated = rotate_harmonics(torch.from_numpy(coefficients), torch.from_numpy(rotations)).numpy()
+    for rotation, before, after in zip(rotations, coefficients, rotated, strict=True):
         seen_before = basis(directions)[:, :size] @ before.T
         seen_after = basis(directions @ rotation.T)[:, :size] @ after.T
         np.testing.assert_allclose(seen_after, seen_before, atol=1e-12)

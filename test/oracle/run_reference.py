@@ -1,4 +1,4 @@
-"""Run the published implementation on stored inputs, in an environment of its own.
+"""Run the upstream implementation on stored inputs, in an environment of its own.
 
 Usage: python run_reference.py REQUEST.npz RESULT.npz
 

@@ -1,4 +1,4 @@
-"""Inputs that no stored case covers, against the published implementation itself.
+"""Inputs that no stored case covers, against the upstream implementation itself.
 
 Needs an environment of its own, never a dependency of this project: one that has torch,
 safetensors and, installed with `--no-deps`, depth-anything-3==0.1.1 with what it imports (addict,

@@ -8,14 +8,15 @@ and every failure can be drawn again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
 import pytest
 
 pytest.importorskip('hypothesis')
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -27,8 +28,8 @@ from hypothesis.stateful import (
 
 from da3_ros.options import from_flat
 from da3_ros.pipeline.pipeline import Losses, Pipeline
+from da3_ros.ros.faults import FaultLog
 from da3_ros.ros.node.delivery import Delivery
-from da3_ros.ros.node.faults import FaultLog
 from da3_ros.stream.stats import StreamStats
 from da3_ros.types import CameraFrame, PosedSet, RigCalibration, WindowResult
 from helpers.pipelines import METRES, UNITS, Rig, Wall
@@ -39,11 +40,11 @@ CLOCK_NS = 10**13
 """A clock begins so much before the one that it replaces: longer than any sequence lasts."""
 CAMERAS = ('front', 'left')
 
-Place = Literal['tf', 'network', 'log', 'publish']
+Place = Literal['tf', 'network', 'step', 'log', 'publish']
 Action = Literal[
     'push', 'push_one', 'push_late', 'reset', 'jump', 'look', 'metric', 'rig', 'wanted', 'fails'
 ]
-PLACES: tuple[Place, ...] = ('tf', 'network', 'log', 'publish')
+PLACES: tuple[Place, ...] = ('tf', 'network', 'step', 'log', 'publish')
 ACTIONS: tuple[Action, ...] = (
     'push', 'push_one', 'push_late', 'look', 'metric', 'reset', 'jump', 'rig', 'wanted', 'fails',
 )  # fmt: skip
@@ -59,6 +60,17 @@ def numbered_image(number: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8
     return np.full((2, 3, 3), digits, np.uint8)
 
 
+class YieldingPipeline(Pipeline):
+    """Lets other threads have their turn between a step and whatever becomes of its result."""
+
+    between: Callable[[], None]
+
+    def step(self, is_wanted: Callable[[], bool] = lambda: True) -> WindowResult | None:
+        result = super().step(is_wanted)
+        self.between()
+        return result
+
+
 class Machine(RuleBasedStateMachine):
     """The worker's side of the node around a real pipeline, and what must never come out."""
 
@@ -69,11 +81,13 @@ class Machine(RuleBasedStateMachine):
         self.floor = 0
         """Frames below were pushed before the newest new beginning."""
         self.number_of: dict[int, int] = {}
-        """Stamp to the first frame that has it."""
+        """Stamp to the newest frame that has it."""
         self.clock = 0
         self.now_ns = NEWEST_CLOCK_NS
         self.due: list[tuple[Place, Action]] = []
         self.is_interrupted = False
+        self.violations: list[AssertionError] = []
+        """A failed window does not end the worker, and neither does a check within one."""
 
     @initialize(
         cameras=st.integers(1, 2),
@@ -94,7 +108,8 @@ class Machine(RuleBasedStateMachine):
         self.rig = Rig(between=lambda: self.interrupt('tf'))
         self.is_wanted = True
         self.stats = StreamStats()
-        self.pipeline = Pipeline(options, self.wall, self.rig, log=self, stats=self.stats)
+        self.pipeline = YieldingPipeline(options, self.wall, self.rig, log=self, stats=self.stats)
+        self.pipeline.between = lambda: self.interrupt('step')
         self.delivery = Delivery(
             self.pipeline,
             self,
@@ -116,6 +131,13 @@ class Machine(RuleBasedStateMachine):
 
     def publish(self, result: WindowResult, losses: Losses, rig: RigCalibration) -> float:
         """Check what goes out."""
+        with self.noting():
+            self.check_result(result)
+        self.published.append(result)
+        self.interrupt('publish')
+        return 0.0
+
+    def check_result(self, result: WindowResult) -> None:
         self.check_sets(result.new_sets, is_metric=result.alignment.is_metric)
         assert {posed.generation for posed in result.new_sets} == {result.generation}
         before = self.published[-1] if self.published else None
@@ -126,12 +148,16 @@ class Machine(RuleBasedStateMachine):
                 assert before.alignment.is_metric == result.alignment.is_metric
         ids = {view.id for posed in result.new_sets for view in posed.views}
         assert ids == set(result.images)
-        self.published.append(result)
-        self.interrupt('publish')
-        return 0.0
 
     def restart(self) -> None:
         """Begin to publish another world."""
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        try:
+            yield
+        except AssertionError as error:
+            self.violations.append(error)
 
     # ---- what happens in between
 
@@ -140,12 +166,15 @@ class Machine(RuleBasedStateMachine):
         if self.is_interrupted:
             return
         self.is_interrupted = True
+        with self.noting():
+            self.look()
         now = [action for where, action in self.due if where == place]
         self.due = [(where, action) for where, action in self.due if where != place]
         for action in now:
             # A reset waits for what is being published.
             if (place, action) != ('publish', 'reset'):
-                self.act(action)
+                with self.noting():
+                    self.act(action)
         self.is_interrupted = False
 
     def act(self, action: Action) -> None:
@@ -170,12 +199,14 @@ class Machine(RuleBasedStateMachine):
         stamp_ns = self.now_ns - late_ns
         for camera in cameras or self.cameras:
             self.number += 1
-            self.number_of.setdefault(stamp_ns, self.number)
+            self.number_of[stamp_ns] = self.number
             image = numbered_image(self.number)
             self.pipeline.push(CameraFrame(camera, stamp_ns, f'{camera}_optical', image))
 
     def reset(self) -> None:
+        """Begin anew, also with a network that has forgotten what a metre is."""
         self.delivery.reset()
+        self.wall.is_metric = False
         self.floor = self.number + 1
 
     def jump(self) -> None:
@@ -213,18 +244,20 @@ class Machine(RuleBasedStateMachine):
     def between_steps(self, action: Action) -> None:
         self.act(action)
 
-    @rule(count=st.integers(1, 3))
-    def work(self, count: int) -> None:
-        """Push and let the worker step."""
+    @rule(count=st.integers(1, 3), becomes_metric=st.booleans())
+    def work(self, count: int, becomes_metric: bool) -> None:
+        """Push and let the worker step; then the network may learn what a metre is."""
         self.is_wanted, self.wall.fails = True, False
         for _ in range(count):
             self.push()
             self.delivery.work(lambda: True)
+        self.wall.is_metric |= becomes_metric
 
-    @rule(due=interruptions)
-    def work_interrupted(self, due: list[tuple[Place, Action]]) -> None:
-        """Push and let the worker step, with what happens meanwhile."""
-        self.push()
+    @rule(due=interruptions, has_new=st.booleans())
+    def work_interrupted(self, due: list[tuple[Place, Action]], has_new: bool) -> None:
+        """Let the worker step, with what happens meanwhile."""
+        if has_new:
+            self.push()
         self.due = due
         self.delivery.work(lambda: True)
         self.due = []
@@ -259,6 +292,8 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def whoever_looks_sees_one_world(self) -> None:
         self.look()
+        for violation in self.violations:
+            raise violation
 
 
 def run(sequences: int) -> None:
@@ -270,6 +305,8 @@ def run(sequences: int) -> None:
             deadline=None,
             derandomize=True,
             database=None,
+            # Explaining a failure takes longer than a test may.
+            phases=(Phase.generate, Phase.shrink),
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -24,9 +24,9 @@ from da3_ros.errors import StreamError
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.notes import Note
 from da3_ros.pipeline.pipeline import Losses, Pipeline
+from da3_ros.ros.faults import FaultLog
 from da3_ros.ros.messages.geometry_messages import transform_message
 from da3_ros.ros.node.delivery import Delivery
-from da3_ros.ros.node.faults import FaultLog
 from da3_ros.ros.node.outputs import Outputs
 from da3_ros.ros.node.params import OptionsHolder
 from da3_ros.ros.node.worker import Worker

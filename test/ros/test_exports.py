@@ -20,6 +20,7 @@ from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.node import Node
 
 from da3_ros.action import ExportScene as ExportSceneAction
+from da3_ros.errors import ExportError
 from da3_ros.export.scene import ExportScene
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.inference.api import DepthAnything3
@@ -32,7 +33,7 @@ from da3_ros.ros.node.worker import Worker
 from da3_ros.srv import ExportScene as ExportSceneService
 from da3_ros.synthetic.truth import TruthEstimator
 from da3_ros.synthetic.world import make_world
-from da3_ros.types import PosedView, ViewId, Window, WindowPrediction
+from da3_ros.types import PosedView, ViewId
 from helpers import tiny
 from helpers.ros_process import reserved_domain_id
 from tools.parity.synthetic_weights import synthetic_network
@@ -72,8 +73,8 @@ class Server:
         self.may_go.set()
         self.is_stopping = False
         self.node = ManagedNode('da3_node', context=context)
-        self.network: Any = Da3Estimator(DepthAnything3(network=tiny_network()))
-        self.worker = Worker(self, lambda counts: None, lambda: False)
+        network = Da3Estimator(DepthAnything3(network=tiny_network()))
+        self.worker = Worker(network, lambda counts: None, lambda: False)
         self.exports = Exports(
             self.node,
             export_dir,
@@ -81,13 +82,6 @@ class Server:
             lambda: self.is_stopping,
             WorkerSplats(self.worker),
         )
-
-    def estimate(self, window: Window) -> WindowPrediction:
-        raise AssertionError('nothing estimates here')
-
-    def __getattr__(self, name: str) -> Any:
-        """Have of an estimator what the present network has."""
-        return getattr(self.network, name)
 
     def _scene(self) -> ExportScene:
         self.asked.set()
@@ -255,9 +249,16 @@ def test_gaussians_are_made_when_a_format_asks_for_them(
     assert list(result.files) == ['splats/points.ply', 'splats/gs_ply/0000.ply']
     header = (export_dir / 'splats' / 'gs_ply' / '0000.ply').read_bytes()[:60]
     assert header.startswith(b'ply\nformat binary_little_endian 1.0\nelement vertex')
-    # Without a network that gives some, the answer says which does.
-    pair[0].network = TruthEstimator(make_world())
+    # Without a network the answer says so, and nothing is left behind.
+    assert pair[0].worker.close(TIMEOUT_S)
     status, result = Goal(action, format='ply-gs_ply', path='none').result()
     assert status == GoalStatus.STATUS_ABORTED
-    assert 'da3-giant' in result.message
+    assert 'configure the node again' in result.message
     assert not (export_dir / 'none').exists()
+
+
+def test_without_a_network_that_gives_gaussians_the_error_says_which_does() -> None:
+    worker = Worker(TruthEstimator(make_world()), lambda counts: None, lambda: False)
+    with pytest.raises(ExportError, match='da3-giant'):
+        WorkerSplats(worker).with_gaussians(small_scene(), lambda: False)
+    assert worker.close(TIMEOUT_S)

@@ -1,6 +1,6 @@
 """Faults are all counted and seldom logged."""
 
-from da3_ros.ros.node.faults import FaultLog
+from da3_ros.ros.faults import FaultLog
 
 
 class Clock:

@@ -1,4 +1,4 @@
-"""The node with cameras that are cropped, distorted and turned, at the input's size."""
+"""The node with cameras that are cropped, distorted and rotated, at the input's size."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_the_size_changes_while_the_node_runs(robot: RosRobot) -> None:
     change(depth_size='input', min_depth_m=0.0)
 
 
-def test_a_turned_camera_is_upright_for_the_network_and_as_it_was_for_everybody_else() -> None:
+def test_a_rotated_camera_is_upright_for_the_network_and_as_it_was_for_everybody_else() -> None:
     given = arguments(
         'cameras:=[front]', 'window:=1', 'input.front.rotation_deg:=90', 'edge_filter:=0.0'
     )

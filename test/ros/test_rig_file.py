@@ -171,7 +171,7 @@ def test_examples_are_rigs_with_upright_cameras(file: Path) -> None:
         assert camera.image.endswith('/compressed') == (rig.transport == 'compressed')
         if camera.base_from_camera is None:
             continue
-        # Up of the upright image, turned back into the image of the camera.
+        # Up of the upright image, rotated back into the image of the camera.
         angle = -np.pi / 2 * camera.view.quarter_turns
         up = [np.sin(angle), -np.cos(angle), 0]
         assert (camera.base_from_camera[:3, :3] @ up)[2] > 0.95

@@ -26,7 +26,7 @@ def fresh() -> Iterator[None]:
     optional_module.cache_clear()
 
 
-def turned(rpy: object) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def rotated(rpy: object) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     """Return turns about fixed axes one after the other, the first rightmost."""
     roll, pitch, yaw = (np.eye(3)[i] * a for i, a in enumerate(np.asarray(rpy, np.float64)))
     first, second, third = (Rotation.from_rotvec(v) for v in (roll, pitch, yaw))
@@ -38,14 +38,14 @@ def test_without_the_package_it_is_the_turn_about_fixed_axes(
     rpy: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, 'tf_transformations', None)
-    np.testing.assert_allclose(rotation_from_rpy(np.asarray(rpy)), turned(rpy), atol=1e-12)
+    np.testing.assert_allclose(rotation_from_rpy(np.asarray(rpy)), rotated(rpy), atol=1e-12)
 
 
 @pytest.mark.ros_install('tf_transformations')
 @pytest.mark.parametrize('rpy', ANGLES)
 def test_with_the_package_it_is_the_same_turn(rpy: object) -> None:
     assert optional_module('tf_transformations') is not None
-    np.testing.assert_allclose(rotation_from_rpy(np.asarray(rpy)), turned(rpy), atol=1e-12)
+    np.testing.assert_allclose(rotation_from_rpy(np.asarray(rpy)), rotated(rpy), atol=1e-12)
 
 
 def test_the_package_is_used_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

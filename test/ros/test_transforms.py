@@ -23,8 +23,8 @@ from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw
 from da3_ros.geometry.se3 import rigid
 from da3_ros.notes import joined
 from da3_ros.options import OutputOptions
+from da3_ros.ros.faults import FaultLog
 from da3_ros.ros.messages.geometry_messages import transform_message
-from da3_ros.ros.node.faults import FaultLog
 from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.types import FrameSet, PosePrior, RigCalibration
 from helpers.stream_builders import frame

@@ -176,7 +176,7 @@ def turn(path: Path, quarters: int) -> Path:
 
 
 @pytest.mark.parametrize('quarters', range(4))
-def test_the_header_knows_the_size_of_turned_frames(tmp_path: Path, quarters: int) -> None:
+def test_the_header_knows_the_size_of_rotated_frames(tmp_path: Path, quarters: int) -> None:
     path = turn(video(tmp_path / 'a.mp4', (96, 64)), quarters)
     reader = VideoReader(path, max_side=48, horizontal_fov_deg=60.0)
     frame = next(reader.frames())

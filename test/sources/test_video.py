@@ -102,7 +102,7 @@ def test_max_side_scales_down_and_never_up(tmp_path: Path) -> None:
     assert next(VideoReader(path, max_side=1000).frames()).image.shape == (HEIGHT, WIDTH, 3)
 
 
-def test_a_turned_video_is_turned_back(tmp_path: Path) -> None:
+def test_a_rotated_video_is_rotated_back(tmp_path: Path) -> None:
     path = make_video(tmp_path / 'a.mp4')
     rotate_clockwise(path)
     reader = VideoReader(path, horizontal_fov_deg=60.0)

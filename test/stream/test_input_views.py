@@ -80,7 +80,7 @@ def test_pixels_and_intrinsics_come_back_in_the_cameras_orientation(turns: int) 
     frame = frame_of()
     network = PixelReader(sees_sky=True)
     (view,) = seen(network, {'front': turns}, window_of(frame)).views
-    # The network saw the image turned clockwise, as numpy turns it.
+    # The network saw the image rotated clockwise, as numpy turns it.
     np.testing.assert_array_equal(network.seen[0].image, np.rot90(frame.image, -turns))
     np.testing.assert_array_equal(view.image, frame.image)
     np.testing.assert_array_equal(view.depth, np.asarray(frame.image[..., 0] / 10, np.float32))
@@ -94,7 +94,7 @@ def test_pixels_and_intrinsics_come_back_in_the_cameras_orientation(turns: int) 
 
 @pytest.mark.parametrize('turns', [1, 2, 3])
 def test_a_point_is_where_the_network_saw_it(turns: int) -> None:
-    """Pixel, depth, K and pose of the answer give the point that they gave in the turned image."""
+    """Pixel, depth, K and pose give the point that they gave in the rotated image."""
     frame = frame_of()
     network = PixelReader()
     (view,) = seen(network, {'front': turns}, window_of(frame)).views
@@ -102,10 +102,10 @@ def test_a_point_is_where_the_network_saw_it(turns: int) -> None:
     row, column = 3, 14
     marker = np.zeros((12, 20))
     marker[row, column] = 1
-    turned_row, turned_column = np.argwhere(np.rot90(marker, -turns))[0]
+    rotated_row, rotated_column = np.argwhere(np.rot90(marker, -turns))[0]
     assert upright.calibration is not None
-    depth = upright.image[turned_row, turned_column, 0] / 10
-    in_window = upright.calibration.rays()[turned_row, turned_column] * depth
+    depth = upright.image[rotated_row, rotated_column, 0] / 10
+    in_window = upright.calibration.rays()[rotated_row, rotated_column] * depth
     assert view.calibrated_camera is not None
     in_camera = view.calibrated_camera.rays()[row, column] * view.depth[row, column]
     pose = view.window_from_camera
@@ -119,19 +119,19 @@ def test_the_rig_speaks_of_the_drivers_frame_and_stays_true() -> None:
     frame = frame_of()
 
     def placed(turns: int) -> Any:
-        turned = {'front': turns}
-        placing = Reconstructor(PixelReader(), rig, lambda: 0.0, quarter_turns=turned)
+        rotated = {'front': turns}
+        placing = Reconstructor(PixelReader(), rig, lambda: 0.0, quarter_turns=rotated)
         result = placing.process(window_of(frame))
         return result.new_sets[0].views[0]
 
-    upright, turned = placed(0), placed(2)
-    np.testing.assert_allclose(turned.world_from_camera, upright.world_from_camera, atol=1e-9)
-    np.testing.assert_allclose(turned.world_from_camera, base_from_camera, atol=1e-9)
-    np.testing.assert_array_equal(turned.depth, upright.depth)
-    assert turned.id == frame.id
+    upright, rotated = placed(0), placed(2)
+    np.testing.assert_allclose(rotated.world_from_camera, upright.world_from_camera, atol=1e-9)
+    np.testing.assert_allclose(rotated.world_from_camera, base_from_camera, atol=1e-9)
+    np.testing.assert_array_equal(rotated.depth, upright.depth)
+    assert rotated.id == frame.id
 
 
-def test_only_the_named_cameras_are_turned_and_a_frame_stays_one_object() -> None:
+def test_only_the_named_cameras_are_rotated_and_a_frame_stays_one_object() -> None:
     front, left = frame_of('front'), frame_of('left', None)
     views = InputViews({'front': 1, 'left': 4})
     first = views.upright(window_of(front, left)).views
@@ -214,7 +214,7 @@ class Believer(PixelReader):
 
 
 @pytest.mark.parametrize('turns', [1, 2, 3])
-def test_known_poses_are_turned_with_the_image_and_back(turns: int) -> None:
+def test_known_poses_are_rotated_with_the_image_and_back(turns: int) -> None:
     """The network is told where the upright optical frame stands, and answers in the driver's."""
     told = rigid(np.array([[0, 0, 1.0], [-1, 0, 0], [0, -1, 0]]), [0.2, -3.0, 1.0])
     frame = frame_of()

@@ -174,10 +174,10 @@ def test_sky_is_unknown_depth_and_measures_nothing() -> None:
 
 
 def test_one_bad_pose_among_the_shared_views_is_left_out() -> None:
-    def turned(pose: FloatArray) -> FloatArray:
+    def rotated(pose: FloatArray) -> FloatArray:
         return pose @ rigid([[0, -1, 0], [1, 0, 0], [0, 0, 1]], [3.0, 1.0, 0.0])
 
-    results = run(BoxEstimator(WORLD, spoil=spoiling([6], 1, with_pose(turned))), NO_RIG)
+    results = run(BoxEstimator(WORLD, spoil=spoiling([6], 1, with_pose(rotated))), NO_RIG)
     clean = run(BoxEstimator(WORLD), NO_RIG)
     assert 'left out' in joined(results[6].alignment.notes)
     # The rounding of float32 depth is all that differs.

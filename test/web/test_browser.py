@@ -16,7 +16,7 @@ from helpers.posed_results import drive
 
 pytest.importorskip('viser', reason='the live viewer needs viser: pip install "viser>=1.1"')
 from helpers.chromium import Page, find_chromium, open_page
-from helpers.viser_client import wait_until
+from helpers.patience import wait_until
 
 pytestmark = pytest.mark.skipif(
     find_chromium() is None, reason='no Chromium here: apt-get install chromium'

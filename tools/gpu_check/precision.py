@@ -26,7 +26,7 @@ LIMITS: dict[Precision, tuple[float, float]] = {'bf16': (3e-3, 1e-2), 'fp16': (1
 
 AUTOCAST_SHARE = 1.2
 """Beyond the limits ours may move this many times what torch's autocast moves, which is how the
-published code computes: some weights and images are touchier than others, whoever rounds."""
+upstream code computes: some weights and images are touchier than others, whoever rounds."""
 
 STRATEGY = 'first'
 """The choice of the reference view by content can change with the precision, and with it all
@@ -102,7 +102,7 @@ def run(settings: Settings, preset: str) -> Outcome:
 def autocast_backbones(
     network: nn.Module, device: torch.device, dtype: torch.dtype
 ) -> Iterator[None]:
-    """Run backbones as the published code does: float32 weights, rounded by torch's autocast."""
+    """Run backbones as the upstream code does: float32 weights, rounded by torch's autocast."""
     backbones = [module for module in network.modules() if isinstance(module, Backbone)]
 
     def wrapped(stage: Callable[..., Any]) -> Callable[..., Any]:

@@ -69,7 +69,7 @@ def load_golden(name: str, folder: Path = GOLDEN_DIR) -> Golden:
 
 
 def read_manifest(preset: str) -> dict[str, tuple[int, ...]]:
-    """Return names and shapes of a published checkpoint's tensors."""
+    """Return names and shapes of an upstream checkpoint's tensors."""
     lines = (GOLDEN_DIR / 'manifest' / f'{preset}.txt').read_text().splitlines()
     entries = (line.split(' ') for line in lines if not line.startswith('#'))
     return {name: tuple(int(side) for side in shape.split('x')) for name, shape in entries}

@@ -11,7 +11,7 @@ from typing import Protocol
 from da3_ros.notes import joined
 from da3_ros.pipeline.pipeline import Losses, Pipeline
 from da3_ros.pipeline.rig import Log
-from da3_ros.ros.node.faults import FaultLog
+from da3_ros.ros.faults import FaultLog
 from da3_ros.stream.stats import StreamStats
 from da3_ros.types import RigCalibration, WindowResult
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 import threading
-from typing import Any, Protocol
+from typing import Any
 
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
@@ -15,10 +15,10 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallb
 from da3_ros.action import ExportScene as ExportSceneAction
 from da3_ros.errors import ExportCancelledError
 from da3_ros.export.files import resolve_inside
-from da3_ros.export.options import ExportOptions
 from da3_ros.export.registry import DEFAULT_OPTIONS, export_scene, parse_formats
 from da3_ros.export.scene import ExportScene
 from da3_ros.ros.node.lifecycle import ManagedNode
+from da3_ros.ros.node.splats import WorkerSplats
 from da3_ros.srv import ExportScene as ExportSceneService
 
 
@@ -29,23 +29,6 @@ class ExportRequest:
     formats: str
     path: str
     overwrite: bool
-
-
-class SplatMaker(Protocol):
-    """Makes Gaussians of views."""
-
-    def with_gaussians(self, scene: ExportScene, cancelled: Callable[[], bool]) -> ExportScene:
-        """Return views of a scene with Gaussians in its world.
-
-        Raises:
-            ExportError: there is no network that gives Gaussians.
-            ExportCancelledError: `cancelled` said so.
-        """
-        ...
-
-    def export_options(self, cancelled: Callable[[], bool]) -> ExportOptions:
-        """Return options with the fastest renderer that there is."""
-        ...
 
 
 class Exports:
@@ -65,7 +48,7 @@ class Exports:
         export_dir: Path,
         scene: Callable[[], ExportScene],
         stopping: Callable[[], bool],
-        splats: SplatMaker | None = None,
+        splats: WorkerSplats | None = None,
     ) -> None:
         self._node = node
         self._splats = splats

@@ -17,10 +17,10 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from da3_ros.options import OutputOptions
 from da3_ros.options.camera_values import Crop
+from da3_ros.ros.faults import FaultLog
 from da3_ros.ros.messages.conversions import FieldError, compressed_to_rgb, image_to_rgb
 from da3_ros.ros.messages.geometry_messages import has_distortion, ns_from_stamp
 from da3_ros.ros.messages.qos import image_input, overridable
-from da3_ros.ros.node.faults import FaultLog
 from da3_ros.ros.node.preparation import Preparation
 from da3_ros.types import CameraFrame
 
@@ -41,7 +41,7 @@ class InputStatus:
     silent_s: float
     """Time since the last message, good or bad; since the start when there was none."""
     problem: str
-    """Why nothing comes, as far as can be told; empty while images come."""
+    """Why nothing comes, as far as is known; empty while images come."""
 
 
 class CameraInput:

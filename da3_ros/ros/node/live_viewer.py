@@ -15,7 +15,7 @@ def open_viewer(
 
     Args:
         options: None is returned unless `viewer` is set.
-        logger: told where the page is.
+        logger: gets the address of the page.
         notice: what the page says all the time; empty for nothing.
 
     Raises:

@@ -123,7 +123,7 @@ class Da3Node(ManagedNode):
         options = self._holder.checked()
         cameras = self._declare_cameras(options)
         self._warn_of_unknown_parameters(options)
-        # The truth is told by camera and stamp and looks at no image: it needs none upright.
+        # The truth comes from camera and stamp, not from images: it needs none upright.
         is_truth = self._given is None and options.estimator.model == TRUTH_MODEL
         estimator = self._make_estimator(options)
         require_alive(self)

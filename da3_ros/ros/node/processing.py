@@ -23,10 +23,10 @@ from da3_ros.options import NodeOptions
 from da3_ros.options.camera_values import ViewOptions
 from da3_ros.pipeline.pipeline import Pipeline
 from da3_ros.process import threads_in_use
+from da3_ros.ros.faults import FaultLog
 from da3_ros.ros.node.delivery import Delivery
 from da3_ros.ros.node.diagnostics import camera_status, pipeline_status
 from da3_ros.ros.node.exports import Exports
-from da3_ros.ros.node.faults import FaultLog
 from da3_ros.ros.node.inputs import CameraInput
 from da3_ros.ros.node.lifecycle import ManagedNode, NodeEntities
 from da3_ros.ros.node.live_viewer import open_viewer

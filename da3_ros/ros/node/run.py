@@ -39,10 +39,10 @@ class _Start:
     def _run(self) -> None:
         try:
             is_active = self._node.autostart()
-            # One that is told to end while it loads has not failed.
+            # One that is asked to end while it loads has not failed.
             self.has_failed = not is_active and self._node.context.ok()
         except Exception as error:
-            # Another client of the lifecycle was faster, or the process is told to end.
+            # Another client of the lifecycle was faster, or the process is asked to end.
             if self._node.context.ok():
                 self._node.get_logger().error(f'autostart: {error}')
             return

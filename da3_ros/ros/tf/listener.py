@@ -14,9 +14,9 @@ from tf2_msgs.msg import TFMessage
 
 from da3_ros.errors import GeometryError
 from da3_ros.options import OutputOptions
+from da3_ros.ros.faults import FaultLog
 from da3_ros.ros.messages.geometry_messages import ns_from_stamp, rigid_from_transform
 from da3_ros.ros.messages.qos import latched
-from da3_ros.ros.node.faults import FaultLog
 from da3_ros.ros.tf.tf2_buffer import make_buffer
 
 _STATIC_DEPTH = 100

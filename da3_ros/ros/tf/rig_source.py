@@ -12,7 +12,7 @@ from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.transform_buffer import Found
 from da3_ros.notes import Note
 from da3_ros.options import OutputOptions
-from da3_ros.ros.node.faults import FaultLog
+from da3_ros.ros.faults import FaultLog
 from da3_ros.ros.tf.listener import TfInput
 from da3_ros.types import FrameSet, PosePrior, RigCalibration
 
