@@ -96,8 +96,9 @@ def _is_covered(camera: ColmapCamera, target: PinholeCamera) -> bool:
         return False
     down, across = (np.gradient(places, axis=axis) for axis in (0, 1))
     turn = across[..., 0] * down[..., 1] - across[..., 1] * down[..., 0]
-    outward = ((places - centre) * rays).sum(axis=-1)
-    return bool((turn > 0).all() and (outward >= -1.0).all())
+    # Mirrored at the centre the orientation stays, but places lie on the other side.
+    outward = ((places - centre) * rays).sum()
+    return bool((turn > 0).all() and outward > 0)
 
 
 def _grid(size: ImageSize) -> FloatArray:

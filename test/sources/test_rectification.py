@@ -88,12 +88,16 @@ def test_the_image_is_full_and_would_not_be_with_less_zoom(
 
 
 @pytest.mark.parametrize('focal', [250.0, 300.0])
-def test_a_lens_that_folds_outside_zooms_in_until_the_fold_is_out_of_sight(focal: float) -> None:
+@pytest.mark.parametrize('height', [160, 480])
+def test_a_lens_that_folds_outside_zooms_in_until_the_fold_is_out_of_sight(
+    focal: float, height: int
+) -> None:
     """r (1 + k r^2) turns back where 1 + 3 k r^2 is zero; beyond it everything is seen twice."""
-    k = -0.25
-    camera = ColmapCamera(1, 'SIMPLE_RADIAL', SIZE, (focal, *CENTRE, k))
+    k = -0.3
+    size = ImageSize(height, 640)
+    camera = ColmapCamera(1, 'SIMPLE_RADIAL', size, (focal, 320.0, height / 2, k))
     fold = 1 / math.sqrt(-3 * k)
-    corner = math.hypot(319.5, 239.5) / focal
+    corner = math.hypot(319.5, (height - 1) / 2) / focal
     assert corner > fold
     assert zoom_of(camera) == pytest.approx(corner / fold, rel=0.03)
 
@@ -125,3 +129,10 @@ def test_pixels_come_from_where_the_lens_puts_them(k: float) -> None:
     radius2 = (rays**2).sum(-1, keepdims=True)
     wanted = 150.0 * rays * (1 + k * radius2) + (59.5, 49.5)
     np.testing.assert_allclose(seen, wanted[2:-2, 2:-2], atol=0.3)
+
+
+@pytest.mark.parametrize('place', [(32.5, 32.5), (0.5, 0.5), (0.5, 32.5)])
+def test_a_pixel_may_look_along_the_axis_of_the_lens(place: tuple[float, float]) -> None:
+    """There a ray has no direction away from the middle."""
+    camera = ColmapCamera(1, 'SIMPLE_RADIAL', ImageSize(64, 64), (200.0, *place, -0.1))
+    assert zoom_of(camera) == 1
