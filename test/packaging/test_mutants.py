@@ -216,7 +216,8 @@ def test_all_modules_of_the_rooms_can_be_changed() -> None:
     project = Project(ROOT, 'da3_ros')
     for room in ROOMS:
         everything: list[Change] = [c for group in changes_in(project, room) for c in group]
-        assert len(everything) > 500
+        # The pipeline only connects what others do.
+        assert len(everything) > (50 if room == 'pipeline' else 500)
         assert len({(c.file, c.line, c.name) for c in everything}) == len(everything)
 
 

@@ -199,6 +199,13 @@ def test_three_centres_are_too_few_to_vote() -> None:
     assert agreeing(np.empty((0, 3)), np.empty((0, 3)), 0.0).shape == (0,)
 
 
+def test_three_of_four_centres_outvote_one_whose_distances_are_off_to_both_sides() -> None:
+    window = np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 0.0]])
+    world = 2 * window
+    world[3, 1] -= 0.6  # nearer to two of them, farther from the third
+    assert agreeing(world, window, 0.0).tolist() == [True, True, True, False]
+
+
 @pytest.mark.parametrize(('sigmas', 'is_kept'), [(2.8, True), (3.2, False)])
 def test_a_centre_may_be_off_by_three_deviations_of_the_others(
     sigmas: float, is_kept: bool

@@ -17,7 +17,7 @@ from da3_ros.stream.reconstructor import Reconstructor
 from da3_ros.stream.rig import Poses
 from da3_ros.stream.scale import LogScale, scale_from_rig
 from da3_ros.stream.sources_of_scale import ONE_DISTANCE, OdometryState, metric_candidates
-from da3_ros.stream.world_scale import MetricCandidate
+from da3_ros.stream.world_scale import MetricCandidate, MetricSource
 from da3_ros.types import PosePrior, RigCalibration, Window, WindowPrediction
 from helpers.stream_builders import (
     PERIOD_NS,
@@ -37,12 +37,12 @@ NOISE = 0.001
 
 def candidates(
     window: Window, rig: Poses, noise: float = NOISE, world: BoxWorld = WORLD
-) -> Mapping[str, MetricCandidate]:
+) -> Mapping[MetricSource, MetricCandidate]:
     """Return what the sources say of a window whose unit only its cameras tell."""
     prediction = replace(BoxEstimator(world).estimate(window), unit_sigma=None)
     sets = window_sets(window, prediction)
     found, _ = metric_candidates(window, sets, prediction, rig, noise, NEW)
-    return {**found}
+    return found
 
 
 def knowing(count: int, views: int) -> Window:
