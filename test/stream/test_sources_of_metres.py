@@ -83,6 +83,7 @@ def test_the_reason_is_what_the_first_set_that_knows_one_says() -> None:
 
 
 LEFT, MIDDLE, RIGHT = (0.0, 0.1, 0.2, 0.4), (0.0, 0.1, 0.0, 0.4), (0.0, 0.1, -0.2, 0.4)
+ABOVE = (0.0, 0.1, 0.2, 0.6)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +91,7 @@ LEFT, MIDDLE, RIGHT = (0.0, 0.1, 0.2, 0.4), (0.0, 0.1, 0.0, 0.4), (0.0, 0.1, -0.
     [
         ((LEFT, LEFT), 0),
         ((LEFT, RIGHT), 1),
+        ((LEFT, ABOVE), 1),
         ((LEFT, RIGHT, LEFT), 1),
         ((LEFT, LEFT, RIGHT), 1),
         ((LEFT, RIGHT, RIGHT), 1),
@@ -106,6 +108,8 @@ def test_cameras_in_one_place_are_no_distance(
     assert ('apart' in found.problem) == (distances == 0)
     assert (found.doubt is ONE_DISTANCE) == (distances == 1)
     assert (found.measured is not None) == (distances > 1)
+    # Nor is there one where nobody knows where the cameras are.
+    assert 'apart' in candidates(window, {}, world=BoxWorld(rig))['rig'].problem
 
 
 class TestOneDistanceAndTheImages:
