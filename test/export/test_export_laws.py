@@ -16,7 +16,7 @@ from da3_ros.export.colmap import write as write_colmap
 from da3_ros.export.files import make_folder
 from da3_ros.export.glb import write as write_glb
 from da3_ros.export.options import ExportOptions
-from da3_ros.export.registry import FORMATS, exporter
+from da3_ros.export.registry import FORMATS, export_scene, exporter
 from da3_ros.export.scene import (
     ExportScene,
     StillImages,
@@ -66,6 +66,19 @@ def test_cameras_are_drawn_as_large_as_the_scene_wherever_it_is(tmp_path: Path) 
     np.testing.assert_allclose(twice, 2 * here, rtol=1e-4)
 
 
+def test_the_extent_of_a_scene_is_that_of_nine_tenths_of_its_points(tmp_path: Path) -> None:
+    """As with the official exporter: a twentieth at either end does not make cameras large."""
+    depth = np.random.default_rng(0).uniform(1, 9, (12, 16)).astype(np.float32)
+    scene = ExportScene((replace(make_view(), depth=depth, confidence=None),), is_metric=True)
+    ((size,),) = (sizes(frustums(tmp_path, scene)),)
+    points = np.asarray(trimesh.load_scene(tmp_path / 'scene.glb').geometry['points'].vertices)
+    assert len(points) == depth.size
+    extent = np.diff(np.quantile(points, [0.05, 0.95], axis=0), axis=0)
+    # The image plane at depth 1 is 1.6 wide and 1.2 high.
+    wanted = GlbOptions().camera_size * np.linalg.norm(extent) * np.linalg.norm([1.6, 1.2, 1.0])
+    assert size == pytest.approx(wanted, rel=1e-5)
+
+
 def test_every_camera_of_a_scene_has_a_colour_of_its_own(tmp_path: Path) -> None:
     views = tuple(make_view(stamp_ns) for stamp_ns in range(10, 15))
     write_glb(ExportScene(views, True), tmp_path, ExportOptions(), lambda share: None)
@@ -103,6 +116,15 @@ def test_progress_of_every_format_rises_evenly_enough_and_ends_at_one(
     assert shares == sorted(shares)
     assert shares[0] >= 0
     assert shares[-1] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize('name', FORMATS)
+def test_only_clouds_and_grids_have_points(tmp_path: Path, name: str) -> None:
+    """In pictures, videos and paths there are none."""
+    scene = complete(two_walls())
+    report = export_scene(scene, name, tmp_path, options=ExportOptions())
+    has_points = name in ('glb', 'ply', 'colmap', 'gs_ply', 'npz', 'mini_npz', 'depth_png')
+    assert (report.points > 0) == has_points
 
 
 def test_points_of_all_images_have_numbers_of_their_own(tmp_path: Path) -> None:

@@ -128,3 +128,17 @@ def test_nothing_is_left_where_there_is_no_pose_or_no_disk(tmp_path: Path) -> No
     (tmp_path / 'folder').mkdir()
     with pytest.raises(ExportError, match='it is a folder'):
         save_trajectory(tmp_path, 'folder', way(1), is_metric=True, overwrite=True)
+
+
+@pytest.mark.parametrize('count', range(1, 7))
+def test_files_in_the_way_are_named_or_counted_each_once(tmp_path: Path, count: int) -> None:
+    names = [f'{number}.txt' for number in range(count)]
+    for name in names:
+        (tmp_path / name).touch()
+    with pytest.raises(ExportError) as caught, staged(tmp_path, names, overwrite=False):
+        pass
+    said = str(caught.value).removeprefix(f'{tmp_path}: ').partition(' already there')[0]
+    shown, _, more = said.partition(' and ')
+    assert shown.split(', ') == names[: len(shown.split(', '))]
+    assert len(shown.split(', ')) + int(more.removesuffix(' more') or 0) == count
+    assert more != '0 more'

@@ -195,6 +195,10 @@ def test_three_centres_are_too_few_to_vote() -> None:
     world = 2 * points(3)
     world[0] += 50
     assert agreeing(world, points(3), 0.0).all()
+    window = np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    world = 2 * window
+    world[2, :2] = -1.2, 1.4  # nearer to the first, farther from the second
+    assert agreeing(world, window, 0.0).all()
     assert agreeing(np.zeros((5, 3)), np.zeros((5, 3)), 0.0).all()
     assert agreeing(np.empty((0, 3)), np.empty((0, 3)), 0.0).shape == (0,)
 
@@ -204,6 +208,14 @@ def test_three_of_four_centres_outvote_one_whose_distances_are_off_to_both_sides
     world = 2 * window
     world[3, 1] -= 0.6  # nearer to two of them, farther from the third
     assert agreeing(world, window, 0.0).tolist() == [True, True, True, False]
+
+
+def test_centres_in_one_place_do_not_keep_the_others_from_voting() -> None:
+    window = points(7)
+    window[1] = window[0]
+    world = 2 * window
+    world[4] += 5
+    assert agreeing(world, window, 0.0).tolist() == [True] * 4 + [False, True, True]
 
 
 @pytest.mark.parametrize(('sigmas', 'is_kept'), [(2.8, True), (3.2, False)])
