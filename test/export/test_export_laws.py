@@ -1,6 +1,7 @@
 """What holds for exports wherever the world begins and however long they take."""
 
 from collections import Counter
+import colorsys
 from contextlib import ExitStack
 from dataclasses import replace
 import json
@@ -96,6 +97,9 @@ def test_every_camera_of_a_scene_has_a_colour_of_its_own(tmp_path: Path) -> None
         assert alpha == 255
         assert max(rgb) > 200  # bright, and not grey
         assert max(rgb) - min(rgb) > 150
+    # As far apart as five can be: evenly around the circle of hues.
+    hues = np.sort([colorsys.rgb_to_hsv(*rgb)[0] for *rgb, _ in colours])
+    np.testing.assert_allclose(np.diff([*hues, hues[0] + 1]), 1 / 5, atol=0.01)
 
 
 @pytest.mark.parametrize('name', FORMATS)

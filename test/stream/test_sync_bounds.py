@@ -79,6 +79,12 @@ def test_a_frame_for_a_set_that_went_out_without_it_is_late(after: int, cause: s
     assert sync.report().dropped_by('late') == (cause == 'late')
 
 
+def test_a_frame_that_is_newer_than_the_last_set_at_all_is_not_late() -> None:
+    sync = make('a')
+    assert [push(sync, 'a', 100 + after) for after in range(3)] == [[(100,)], [(101,)], [(102,)]]
+    assert sync.report().dropped == ()
+
+
 def test_a_camera_that_was_in_the_last_set_may_start_the_next_at_once() -> None:
     sync = make(min_cameras=1)
     push(sync, 'a', 0)
