@@ -33,6 +33,9 @@ from typing import Any
 
 import pytest
 
+# A library that tests load may bring a plugin of pytest along, which a warm process then has.
+_QUIET = ('-W', 'ignore:Module already imported:pytest.PytestAssertRewriteWarning')
+
 AT_IMPORT = ''
 """Stands for a test where lines are run by loading modules."""
 
@@ -124,7 +127,7 @@ def run_tests(request: dict[str, Any], answer: Path, log: Path) -> None:
     # What did not change is compiled once, by the first run.
     sys.dont_write_bytecode = watch is None
     plugin = Plugin(request['first'], watch)
-    options = ['-q', '-p', 'no:cacheprovider', *(() if watch else ('-x',))]
+    options = ['-q', '-p', 'no:cacheprovider', *_QUIET, *(() if watch else ('-x',))]
     if watch is not None:
         watch.start()
     status = int(pytest.main([*options, *request['tests']], plugins=[plugin]))
