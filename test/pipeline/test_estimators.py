@@ -59,6 +59,27 @@ def test_a_network_without_poses_refuses_windows_of_several_views(
         build_estimator(from_flat({**values, 'conditioning': 'off'}))
 
 
+@pytest.mark.parametrize('canonical_focal_px', [300.0, None])
+def test_odometry_is_offered_to_networks_that_it_would_help(
+    canonical_focal_px: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a focal length that depth in metres belongs to, views have no common unit."""
+    config = replace(SINGLE_VIEW, canonical_focal_px=canonical_focal_px)
+    single = DepthAnything3(network=random_network(config, seed=0))
+    monkeypatch.setattr(DepthAnything3, 'from_pretrained', lambda source, **options: single)
+    values: dict[str, OptionValue] = {
+        'model': 'da3metric-large',
+        'device': 'cpu',
+        'window': 2,
+    }
+    with pytest.raises(ConfigError, match='predicts no poses') as caught:
+        build_estimator(from_flat(values))
+    assert ('prior_frame' in str(caught.value)) == (canonical_focal_px is not None)
+    if canonical_focal_px is None:
+        with pytest.raises(ConfigError, match='predicts no poses'):
+            build_estimator(from_flat({**values, 'prior_frame': 'wheels'}))
+
+
 def test_conditioning_reaches_the_estimator_unless_it_is_off() -> None:
     world = make_family_world()
     frame = world.frame('front', START_NS)

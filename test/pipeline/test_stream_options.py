@@ -1,0 +1,52 @@
+"""Options of the stream, in seconds and by camera name, reach the part that they are for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from da3_ros.options import from_flat
+from da3_ros.pipeline.pipeline import Pipeline
+from helpers.pipelines import Rig, Wall
+from helpers.stream_builders import frame
+
+FIRST_NS = 10**18
+MS = 1_000_000
+
+
+def pipeline_of(wall: Wall, turns: dict[str, int] | None = None, **values: float) -> Pipeline:
+    options = from_flat({'cameras': ('front', 'left'), 'window': 1, **values})
+    return Pipeline(options, wall, Rig(), quarter_turns=turns)
+
+
+@pytest.mark.parametrize(('after_ms', 'is_over'), [(490, False), (510, True)])
+def test_a_camera_that_is_missing_is_waited_for_as_long_as_asked(
+    after_ms: int, is_over: bool
+) -> None:
+    pipeline = pipeline_of(Wall(), min_cameras=1, sync_wait_s=0.5)
+    pipeline.push(frame('front', FIRST_NS))
+    pipeline.push(frame('front', FIRST_NS + after_ms * MS))
+    assert (pipeline.step() is not None) == is_over
+
+
+@pytest.mark.parametrize(('apart_ms', 'fits'), [(18, True), (22, False)])
+def test_stamps_as_far_apart_as_allowed_are_one_set(apart_ms: int, fits: bool) -> None:
+    pipeline = pipeline_of(Wall(), sync_tolerance_s=0.02)
+    pipeline.push(frame('front', FIRST_NS))
+    pipeline.push(frame('left', FIRST_NS + apart_ms * MS))
+    assert (pipeline.step() is not None) == fits
+
+
+def test_the_network_sees_rotated_cameras_upright_and_nobody_else_does() -> None:
+    wall = Wall()
+    pipeline = pipeline_of(wall, {'front': 1})
+    image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    pipeline.push(frame('front', FIRST_NS, image))
+    pipeline.push(frame('left', FIRST_NS, image))
+    result = pipeline.step()
+    assert result is not None
+    front, left = (view.image for view in wall.windows[0].views)
+    np.testing.assert_array_equal(front, np.rot90(image, -1))
+    np.testing.assert_array_equal(left, image)
+    for view in result.new_sets[0].views:
+        np.testing.assert_array_equal(view.image, image)
