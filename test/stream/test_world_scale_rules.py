@@ -14,7 +14,7 @@ from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import rigid
 from da3_ros.stream.alignment import SharedViews, align, align_pose
 from da3_ros.stream.odometry_scale import ODOMETRY_SIGMA
-from da3_ros.stream.placing import Layout, window_sets
+from da3_ros.stream.placing import Layout, base_of, window_sets
 from da3_ros.stream.rig import base_pose
 from da3_ros.stream.scale import FUSED_FLOOR, LogScale
 from da3_ros.stream.sources_of_scale import OdometryState, metric_candidates
@@ -281,3 +281,12 @@ def test_a_drive_that_several_windows_measure_counts_once(new_sets: int) -> None
         return found.sigma**2 - ODOMETRY_SIGMA**2
 
     assert variance(new_sets) / variance(8) == pytest.approx(8 / new_sets)
+
+
+@pytest.mark.parametrize('seen', [(), ('b',), ('a', 'b')])
+def test_a_base_that_one_camera_alone_tells_contradicts_nobody(seen: tuple[str, ...]) -> None:
+    first, second = poses(2)
+    places = {camera: pose for camera, pose in zip('ab', poses(2, 1), strict=True)}
+    layout = Layout({}, {camera: places[camera] for camera in seen})
+    found = base_of({'a': first, 'b': second}, layout)
+    assert found.rotation_residual_rad == found.translation_residual == 0
