@@ -7,6 +7,7 @@ a rig that gets known) begins another generation, and what was begun before it i
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 import logging
@@ -16,7 +17,6 @@ import time
 from da3_ros.errors import PipelineError
 from da3_ros.options import NodeOptions, StreamOptions
 from da3_ros.pipeline.rig import FrameIds, Log, RigChange, RigSource, RigTracker
-from da3_ros.stream.latest_slot import LatestSlot
 from da3_ros.stream.reconstructor import Reconstructor
 from da3_ros.stream.scene_store import Scene, SceneStore
 from da3_ros.stream.stats import StreamStats
@@ -105,7 +105,9 @@ class Pipeline:
         # Guards all below. Never held while anything is waited for or estimated.
         self._lock = threading.Lock()
         self._synchronizer = _synchronizer(stream)
-        self._pending: LatestSlot[FrameSet] = LatestSlot(stream.stride)
+        # The newest sets, as many as a window waits for.
+        self._pending: deque[FrameSet] = deque()
+        self._dropped_sets = 0
         self._frame_ids: dict[str, str] = {}
         self._last_set_ns: int | None = None
         self._generation = 0
@@ -130,8 +132,11 @@ class Pipeline:
                     )
                     self._begin()
                 self._last_set_ns = frame_set.stamp_ns
-                self._pending.put(frame_set)
-            return len(self._pending) > 0
+                if len(self._pending) == self._options.stream.stride:
+                    self._pending.popleft()
+                    self._dropped_sets += 1
+                self._pending.append(frame_set)
+            return bool(self._pending)
 
     def reset(self) -> None:
         """Forget the world and everything pending; counters go on."""
@@ -144,7 +149,7 @@ class Pipeline:
         """Forget frames and sets that no window has; the world goes on with those that come."""
         with self._lock:
             self._synchronizer.reset()
-            self._pending.clear()
+            self._drop_pending()
 
     def close(self) -> None:
         """Let go of the estimator, the images and the scene, whoever still knows this object."""
@@ -157,7 +162,7 @@ class Pipeline:
     def has_work(self) -> bool:
         """Whether a set waits for `step`."""
         with self._lock:
-            return len(self._pending) > 0
+            return bool(self._pending)
 
     def snapshot(self) -> Scene:
         """Return sets, unit and trajectory of one world, as they are at one instant."""
@@ -183,7 +188,7 @@ class Pipeline:
     def dropped_sets(self) -> int:
         """Sets never given to the estimator since the start."""
         with self._lock:
-            return self._pending.dropped
+            return self._dropped_sets
 
     def sync_report(self) -> SyncReport:
         """Return the synchroniser's counters."""
@@ -240,9 +245,9 @@ class Pipeline:
 
     def _take(self) -> _Taken | None:
         with self._lock:
-            frame_set = self._pending.take()
-            if frame_set is None:
+            if not self._pending:
                 return None
+            frame_set = self._pending.popleft()
             return _Taken(frame_set, dict(self._frame_ids), self._generation)
 
     def _window(
@@ -295,10 +300,15 @@ class Pipeline:
     def _begin(self) -> None:
         """Begin another generation around the same synchroniser; hold the lock."""
         self._generation += 1
-        self._pending.clear()
+        self._drop_pending()
         self._scene.begin(self._generation)
         self._last_result = None
         self._world = self._new_world()
+
+    def _drop_pending(self) -> None:
+        """Leave out the sets that wait; hold the lock."""
+        self._dropped_sets += len(self._pending)
+        self._pending.clear()
 
     def _new_world(self) -> _World | None:
         """Return a world without windows; None when there is no estimator any more."""

@@ -22,7 +22,7 @@ class LatestSlot(Generic[Item]):
         StreamError: the capacity is below 1.
     """
 
-    def __init__(self, capacity: int = 1) -> None:
+    def __init__(self, capacity: int) -> None:
         if capacity < 1:
             raise StreamError(f'latest slot: expected a capacity of at least 1, got {capacity}')
         self._items: deque[Item] = deque()

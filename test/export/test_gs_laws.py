@@ -14,12 +14,14 @@ from da3_ros.export.gs_options import GsVideoOptions
 from da3_ros.export.gs_trajectory import make_trajectory
 from da3_ros.export.options import ExportOptions
 from da3_ros.export.registry import export_scene
+from da3_ros.export.scene import ExportScene
 from da3_ros.export.splat_types import PosedCamera, SplatImage, SplatRenderer
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.se3 import rigid
 from da3_ros.options.choices import TrajectoryMode
+from da3_ros.options.export import GsPlyOptions
 from da3_ros.synthetic import make_world
-from helpers.export_scenes import synthetic_scene
+from helpers.export_scenes import make_view, synthetic_scene
 from helpers.gaussian_scenes import with_gaussians
 
 SIZE = ImageSize(36, 48)
@@ -96,3 +98,19 @@ def test_depth_in_another_unit_has_the_same_colours(tmp_path: Path, factor: floa
     # Two is halfway between one and four, and no depth has the colour of another.
     middle = [frame[10:-10, -20:-10].reshape(-1, 3).mean(axis=0) for frame in wanted]
     assert min(np.abs(a - b).max() for a, b in pairwise(middle)) > 20
+
+
+@pytest.mark.parametrize('unknown', [0, 1, 60])
+def test_deep_pixels_go_whatever_else_is_not_known(tmp_path: Path, unknown: int) -> None:
+    """Of 192 pixels some have no depth; of the others the deeper half goes."""
+    view = make_view()
+    depth = np.random.default_rng(1).permutation(192).astype(np.float32).reshape(12, 16) + 1
+    cloud = with_gaussians(ExportScene((replace(view, depth=depth),), True)).gaussians
+    hidden = depth.copy()
+    hidden.ravel()[:unknown] = np.nan
+    scene = ExportScene((replace(view, depth=hidden),), True, gaussians=cloud)
+    choice = GsPlyOptions(border_share=0.0, depth_quantile=0.5)
+    report = export_scene(scene, 'gs_ply', tmp_path, options=ExportOptions(gs_ply=choice))
+    wanted = (hidden <= np.nanquantile(hidden, 0.5)).sum()
+    assert report.points == wanted
+    assert wanted == pytest.approx((192 - unknown) / 2, abs=1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pytest
@@ -42,12 +42,13 @@ CAMERAS = ('front', 'left')
 
 Place = Literal['tf', 'network', 'step', 'log', 'publish']
 Action = Literal[
-    'push', 'push_one', 'push_late', 'reset', 'jump', 'look', 'metric', 'rig', 'wanted', 'fails'
-]
-PLACES: tuple[Place, ...] = ('tf', 'network', 'step', 'log', 'publish')
-ACTIONS: tuple[Action, ...] = (
-    'push', 'push_one', 'push_late', 'look', 'metric', 'reset', 'jump', 'rig', 'wanted', 'fails',
-)  # fmt: skip
+    'push', 'push_one', 'push_rest', 'push_late', 'look', 'metric', 'reset', 'jump', 'rig',
+    'wanted', 'fails',
+]  # fmt: skip
+PLACES: tuple[Place, ...] = get_args(Place)
+ACTIONS: tuple[Action, ...] = get_args(Action)
+
+BEGINNINGS: tuple[Action, ...] = ('reset', 'jump')
 
 interruptions = st.lists(
     st.tuples(st.sampled_from(PLACES), st.sampled_from(ACTIONS)), min_size=1, max_size=3
@@ -67,7 +68,8 @@ class YieldingPipeline(Pipeline):
 
     def step(self, is_wanted: Callable[[], bool] = lambda: True) -> WindowResult | None:
         result = super().step(is_wanted)
-        self.between()
+        if result is not None:
+            self.between()
         return result
 
 
@@ -181,6 +183,7 @@ class Machine(RuleBasedStateMachine):
         actions: dict[Action, Callable[[], None]] = {
             'push': self.push,
             'push_one': lambda: self.push(self.cameras[:1]),
+            'push_rest': lambda: self.push(self.cameras[1:], is_new=False),
             'push_late': lambda: self.push(late_ns=STEP_NS // 2),
             'reset': self.reset,
             'jump': self.jump,
@@ -192,12 +195,14 @@ class Machine(RuleBasedStateMachine):
         }
         actions[action]()
 
-    def push(self, cameras: tuple[str, ...] | None = None, late_ns: int = 0) -> None:
-        """Push frames of an instant; with `late_ns` those of one before the newest."""
-        if late_ns == 0:
+    def push(
+        self, cameras: tuple[str, ...] | None = None, late_ns: int = 0, is_new: bool = True
+    ) -> None:
+        """Push frames of a new instant, of the last one, or of one before it."""
+        if is_new and not late_ns:
             self.now_ns += STEP_NS
         stamp_ns = self.now_ns - late_ns
-        for camera in cameras or self.cameras:
+        for camera in self.cameras if cameras is None else cameras:
             self.number += 1
             self.number_of[stamp_ns] = self.number
             image = numbered_image(self.number)
@@ -253,14 +258,22 @@ class Machine(RuleBasedStateMachine):
             self.delivery.work(lambda: True)
         self.wall.is_metric |= becomes_metric
 
-    @rule(due=interruptions, has_new=st.booleans())
-    def work_interrupted(self, due: list[tuple[Place, Action]], has_new: bool) -> None:
-        """Let the worker step, with what happens meanwhile."""
-        if has_new:
-            self.push()
+    @rule(due=interruptions)
+    def work_interrupted(self, due: list[tuple[Place, Action]]) -> None:
+        """Push and let the worker step, with what happens meanwhile."""
+        self.is_wanted, self.wall.fails = True, False
+        self.push()
         self.due = due
         self.delivery.work(lambda: True)
         self.due = []
+
+    @rule(before=st.lists(st.sampled_from(ACTIONS), max_size=2), begin=st.sampled_from(BEGINNINGS))
+    def begin_between_steps(self, before: list[Action], begin: Action) -> None:
+        """Begin anew while frames and sets wait, and let the worker take what there is."""
+        for action in (*before, begin):
+            self.act(action)
+        self.act('push_rest')
+        self.delivery.work(lambda: True)
 
     @rule(due=interruptions)
     def work_through_a_pause(self, due: list[tuple[Place, Action]]) -> None:

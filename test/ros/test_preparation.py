@@ -16,7 +16,8 @@ from da3_ros.ros.faults import FaultLog
 from da3_ros.ros.messages import rectification
 from da3_ros.ros.messages.conversions import FieldError
 from da3_ros.ros.node import preparation
-from da3_ros.ros.node.preparation import Preparation, PreparedImage
+from da3_ros.ros.node.preparation import Preparation
+from da3_ros.types import CameraFrame, ViewId
 
 pytestmark = pytest.mark.ros
 SIZE = ImageSize(48, 64)
@@ -41,14 +42,16 @@ class Given:
         faults = FaultLog(self.lines.append, period_s=0.0)
         self.preparation = Preparation('front', crop, rectify, faults)
 
-    def prepared(self, image: np.ndarray[Any, Any] = IMAGE) -> PreparedImage:
-        return self.preparation.prepare(image, 'the image', 'the info')
+    def frame(self, image: np.ndarray[Any, Any] = IMAGE) -> CameraFrame:
+        view = ViewId('front', 5, 'optical')
+        return self.preparation.frame(view, image, 'the image', 'the info')
 
     def prepare(
         self, image: np.ndarray[Any, Any] = IMAGE
     ) -> tuple[np.ndarray[Any, Any], PinholeCamera | None]:
-        prepared = self.prepared(image)
-        return prepared.image, prepared.calibration
+        frame = self.frame(image)
+        assert frame.id == ViewId('front', 5, 'optical')
+        return frame.image, frame.calibration
 
 
 def test_without_wishes_the_image_goes_through_untouched() -> None:
@@ -138,12 +141,12 @@ def test_valid_masks_come_with_every_rectified_image() -> None:
     # Pincushion: the rectified image reaches over the borders of the other one.
     given.preparation.take_info(info_of(d=[0.4, 0.0, 0.0, 0.0, 0.0]))
     for _ in range(2):
-        valid = given.prepared().valid
+        valid = given.frame().valid
         assert valid is not None
         assert valid[24, 32]
         assert not valid[0, 0]
     given.preparation.take_info(info_of())
-    assert given.prepared().valid is None
+    assert given.frame().valid is None
 
 
 def test_without_calibration_the_image_is_used_and_that_is_said_once() -> None:

@@ -1,4 +1,4 @@
-"""The hand-over between threads, the scene store, the numbers."""
+"""The scene store and the numbers."""
 
 from __future__ import annotations
 
@@ -6,26 +6,9 @@ import numpy as np
 import pytest
 
 from da3_ros.errors import StreamError
-from da3_ros.stream.latest_slot import LatestSlot
 from da3_ros.stream.scene_store import SceneStore
 from da3_ros.stream.stats import StreamStats
 from da3_ros.types import PosedSet
-
-
-def test_the_newest_items_win() -> None:
-    slot: LatestSlot[int] = LatestSlot(2)
-    assert [slot.put(i) for i in range(5)] == [0, 0, 1, 1, 1]
-    assert [slot.take(), slot.take(), slot.take()] == [3, 4, None]
-    assert slot.dropped == 3
-
-
-def test_clear_drops_what_is_kept() -> None:
-    slot: LatestSlot[int] = LatestSlot(3)
-    slot.put(1)
-    slot.put(2)
-    assert slot.clear() == 2
-    assert slot.take() is None
-    assert slot.dropped == 2
 
 
 def posed(*stamps_ns: int) -> list[PosedSet]:
@@ -80,7 +63,6 @@ def test_a_scene_store_of_none_keeps_none() -> None:
 
 def test_impossible_capacities_are_refused() -> None:
     for make in (
-        LatestSlot,
         lambda n: SceneStore(n - 1),
         lambda n: StreamStats(n + 1),
     ):

@@ -48,6 +48,13 @@ def test_a_mean_of_positions_forgives_the_floor(off: float, floor: float, is_use
     np.testing.assert_allclose(distances, np.linalg.norm(positions - wanted, axis=1), atol=1e-12)
 
 
+def test_without_a_floor_a_position_off_the_others_is_left_out() -> None:
+    positions = np.tile([1.0, 2.0, 3.0], (5, 1))
+    positions[4, 1] += 1e-3
+    mean, _ = mean_position(positions)
+    np.testing.assert_allclose(mean, [1, 2, 3], atol=1e-12)
+
+
 def test_a_weighted_mean_is_that_of_numbers_within_three_deviations() -> None:
     values = np.array([1.0, 2.0, 3.0, 2.5, 1.5, 50.0])
     weights = np.array([1.0, 2.0, 1.0, 1.0, 3.0, 9.0])

@@ -22,7 +22,7 @@ from da3_ros.ros.messages.conversions import FieldError, compressed_to_rgb, imag
 from da3_ros.ros.messages.geometry_messages import has_distortion, ns_from_stamp
 from da3_ros.ros.messages.qos import image_input, overridable
 from da3_ros.ros.node.preparation import Preparation
-from da3_ros.types import CameraFrame
+from da3_ros.types import CameraFrame, ViewId
 
 SILENT_AFTER_S = 3.0
 _WAIT_FOR_INFO_IMAGES = 3
@@ -173,15 +173,8 @@ class CameraInput:
                 'camera and its clouds have no frame; set it in the driver',
             )
         info_source = f'camera {self._camera}, topic {self._info_topic}'
-        prepared = self._preparation.prepare(pixels, source, info_source)
-        return CameraFrame(
-            camera=self._camera,
-            stamp_ns=stamp_ns,
-            frame_id=str(message.header.frame_id),
-            image=prepared.image,
-            calibration=prepared.calibration,
-            valid=prepared.valid,
-        )
+        view = ViewId(self._camera, stamp_ns, str(message.header.frame_id))
+        return self._preparation.frame(view, pixels, source, info_source)
 
     def status(self) -> InputStatus:
         """Return what came so far and, when nothing comes, why."""

@@ -13,19 +13,7 @@ from da3_ros.ros.faults import FaultLog
 from da3_ros.ros.messages.conversions import FieldError
 from da3_ros.ros.messages.geometry_messages import camera_from_info, has_distortion
 from da3_ros.ros.messages.rectification import Rectifier, make_rectifier, rectified_camera
-from da3_ros.types import ColourImage, Mask
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PreparedImage:
-    """The image that everything else sees."""
-
-    image: ColourImage
-    """(H, W, 3)."""
-    calibration: PinholeCamera | None
-    """Its intrinsics; None when unknown."""
-    valid: Mask | None
-    """(H, W), False where the lens did not reach; None when all of it shows something."""
+from da3_ros.types import CameraFrame, ColourImage, ViewId
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,10 +61,13 @@ class Preparation:
         self._plans.clear()
         return True
 
-    def prepare(self, pixels: ColourImage, image_source: str, info_source: str) -> PreparedImage:
-        """Return the image that everything else sees, and what is known of it.
+    def frame(
+        self, view: ViewId, pixels: ColourImage, image_source: str, info_source: str
+    ) -> CameraFrame:
+        """Return the image that everything else sees, with what is known of it.
 
         Args:
+            view: which image of which camera it is.
             pixels: (H, W, 3), as it came.
             image_source: who sent the image, for error messages.
             info_source: who sent the calibration.
@@ -100,12 +91,14 @@ class Preparation:
         if plan is None:
             plan = self._plans[size] = self._plan(size, info_source)
         if plan.rectifier is not None:
-            image = plan.rectifier.apply(pixels)
-            return PreparedImage(image, plan.calibration, plan.rectifier.valid)
-        if crop is not None:
+            pixels = plan.rectifier.apply(pixels)
+        elif crop is not None:
             rows = slice(crop.top_px, crop.top_px + crop.size.height)
             pixels = pixels[rows, crop.left_px : crop.left_px + crop.size.width]
-        return PreparedImage(pixels, plan.calibration, None)
+        valid = None if plan.rectifier is None else plan.rectifier.valid
+        return CameraFrame(
+            view.camera, view.stamp_ns, view.frame_id, pixels, plan.calibration, valid
+        )
 
     def _plan(self, size: ImageSize, source: str) -> _Plan:
         info = self._info
