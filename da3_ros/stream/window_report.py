@@ -8,7 +8,7 @@ import math
 
 from da3_ros.notes import Note
 from da3_ros.stream.placing import PlacedSet
-from da3_ros.stream.world_scale import WorldScale
+from da3_ros.stream.scale.world import WorldScale
 from da3_ros.types import AlignmentReport
 
 NOTHING_SHARED = Note(

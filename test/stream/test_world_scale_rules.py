@@ -13,14 +13,14 @@ from da3_ros.errors import StreamError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import rigid
 from da3_ros.stream.alignment import SharedViews, align, align_pose
-from da3_ros.stream.odometry_scale import ODOMETRY_SIGMA
 from da3_ros.stream.placing import Layout, window_sets
 from da3_ros.stream.rig import base_pose
-from da3_ros.stream.scale import FUSED_FLOOR, LogScale
-from da3_ros.stream.sources_of_scale import OdometryState, metric_candidates
+from da3_ros.stream.scale.measurements import FUSED_FLOOR, LogScale
+from da3_ros.stream.scale.odometry import ODOMETRY_SIGMA
+from da3_ros.stream.scale.sources import OdometryState, metric_candidates
+from da3_ros.stream.scale.world import Metric, WorldScale, next_scale
 from da3_ros.stream.stats import StreamStats
 from da3_ros.stream.world import World
-from da3_ros.stream.world_scale import Metric, WorldScale, next_scale
 from da3_ros.types import Window
 from helpers.stream_builders import (
     THREE_CAMERAS,
