@@ -99,7 +99,8 @@ class Pipeline:
         self._log = log or logging.getLogger(__name__)
         # Without a source of scale, lengths of the rig say nothing that could be used.
         is_ignored = stream.scale_source == 'none'
-        self._rig = RigTracker(rig, self._log, on_rig, is_ignored=is_ignored)
+        self._rig = RigTracker(rig, self._log, is_ignored=is_ignored)
+        self._on_rig = on_rig
         self._stats = stats or StreamStats()
         self._clock = clock
         # Guards all below. Never held while anything is waited for or estimated.
@@ -222,13 +223,18 @@ class Pipeline:
             return None
         window: Window | None = None
         try:
-            # Both may wait for TF.
+            # This and `with_prior` may wait for TF.
             change = self._rig.update(taken.frame_ids)
-            frame_set = self._rig.with_prior(taken.frame_set)
-            found = self._window(taken.generation, change, frame_set)
+            # At once: the tracker tells of a change only once, and what follows may fail.
+            generation = self._adopt(taken.generation, change)
+            if change is not RigChange.NONE:
+                self._on_rig(taken.frame_ids)
+            if generation is None:
+                return None
+            found = self._window(generation, self._rig.with_prior(taken.frame_set))
             if found is None:
                 return None
-            reconstructor, generation, window = found
+            reconstructor, window = found
             if not is_wanted():
                 self._stats.count('unwanted_windows')
                 return None
@@ -245,19 +251,28 @@ class Pipeline:
                 return None
             return _Taken(frame_set, dict(self._frame_ids), self._generation)
 
-    def _window(
-        self, generation: int, change: RigChange, frame_set: FrameSet
-    ) -> tuple[Reconstructor, int, Window] | None:
-        """Let a set into the present world, if that is still its own."""
+    def _adopt(self, generation: int, change: RigChange) -> int | None:
+        """Use the rig as it is known now, and return the generation in which a set goes on.
+
+        Args:
+            generation: of the set.
+            change: what became known.
+
+        Returns:
+            None when the set's world had ended before.
+        """
         with self._lock:
             is_outdated = generation != self._generation
             self._apply(change)
-            if is_outdated or self._world is None:
+            return None if is_outdated else self._generation
+
+    def _window(self, generation: int, frame_set: FrameSet) -> tuple[Reconstructor, Window] | None:
+        """Let a set into the present world, if that is still its own."""
+        with self._lock:
+            if generation != self._generation or self._world is None:
                 return None
             window = self._world.windower.push(frame_set)
-            if window is None:
-                return None
-            return self._world.reconstructor, self._generation, window
+            return None if window is None else (self._world.reconstructor, window)
 
     def _apply(self, change: RigChange) -> None:
         """Use the rig as it is known now; hold the lock."""

@@ -15,7 +15,7 @@ from da3_ros.pipeline.pipeline import Pipeline
 from da3_ros.pipeline.rig import GivenRig
 from da3_ros.synthetic.family_world import make_family_world
 from da3_ros.synthetic.trajectory import START_NS
-from da3_ros.types import RigCalibration, WindowResult
+from da3_ros.types import FrameSet, PosePrior, RigCalibration, WindowResult
 from helpers.pipelines import METRES, Rig, Wall, nothing
 from helpers.stream_builders import frame
 
@@ -34,6 +34,13 @@ class Log:
 
     def warning(self, message: str, /) -> None:
         self.lines.append(message)
+
+
+class Refusing(list[dict[str, str]]):
+    """Takes nothing."""
+
+    def append(self, item: dict[str, str], /) -> None:
+        raise RuntimeError('publishing the rig')
 
 
 class Bench:
@@ -273,6 +280,28 @@ def test_a_rig_that_gets_known_while_the_clock_jumps_is_in_the_world_after_it() 
     assert result is not None
     # The camera stands where the rig says, not where a body without a rig would have it.
     (posed,) = result.new_sets
+    np.testing.assert_allclose(posed.views[0].world_from_camera, posed.world_from_base)
+
+
+@pytest.mark.parametrize('what', ['a look into TF', 'publishing the rig'])
+def test_a_rig_that_gets_known_with_a_set_that_fails_is_used_from_then_on(what: str) -> None:
+    bench = Bench()
+    bench.rig.known = {'front': np.eye(4)}
+
+    def fail(frame_set: FrameSet) -> PosePrior | None:
+        del frame_set
+        raise RuntimeError(what)
+
+    if what == 'a look into TF':
+        bench.rig.prior = fail  # type: ignore[method-assign]
+    else:
+        bench.rigs = Refusing()
+    bench.push()
+    with pytest.raises(PipelineError, match=what):
+        bench.step()
+    bench.rig.prior = Rig().prior  # type: ignore[method-assign]
+    (posed,) = bench.push_and_step().new_sets
+    # The camera stands where the rig says, not where a body without a rig would have it.
     np.testing.assert_allclose(posed.views[0].world_from_camera, posed.world_from_base)
 
 
