@@ -204,16 +204,21 @@ class Pipeline:
 
     # ---- from the thread that steps
 
-    def step(self, is_wanted: Callable[[], bool] = lambda: True) -> WindowResult | None:
+    def step(
+        self,
+        is_wanted: Callable[[], bool] = lambda: True,
+        counts: Callable[[], bool] = lambda: True,
+    ) -> WindowResult | None:
         """Take the oldest pending set and estimate the window that it completes.
 
         Args:
             is_wanted: whether anybody has use for the window; it is left out otherwise.
+            counts: whether the result is still to be used, asked when it is there.
 
         Returns:
-            None when there is nothing to tell: no set, no whole window, nobody who wants it, or
-            another world has begun meanwhile. A window that the reconstructor refused has no new
-            sets and says why.
+            None when there is nothing to tell: no set, no whole window, nobody who wants it, a
+            result that does not count, or another world that has begun meanwhile. A window that
+            the reconstructor refused has no new sets and says why.
 
         Raises:
             PipelineError: the window failed. The next one makes up for what it has seen.
@@ -239,7 +244,7 @@ class Pipeline:
                 self._stats.count('unwanted_windows')
                 return None
             result = reconstructor.process(window)
-            return self._settled(replace(result, generation=generation))
+            return self._settled(replace(result, generation=generation), counts)
         except Exception as error:
             # Whatever goes wrong with one window must not end the ones after it.
             raise PipelineError(_failure(window, error)) from error
@@ -283,18 +288,22 @@ class Pipeline:
         elif change is RigChange.ANEW:
             self._begin()
 
-    def _settled(self, result: WindowResult) -> WindowResult | None:
-        """Let a result into the scene, if its world is still the present one."""
+    def _settled(self, result: WindowResult, counts: Callable[[], bool]) -> WindowResult | None:
+        """Let a result into the scene, if it counts and its world is still the present one."""
         a = result.alignment
         with self._lock:
             if result.generation != self._generation:
                 return None
             if not result.new_sets:
-                return result
+                return result if counts() else None
             if a.is_new_unit:
                 # Scene and trajectory of the old unit would not fit what comes.
                 self._generation += 1
                 self._scene.begin(self._generation)
+                self._last_result = None
+            if not counts():
+                # What is not published is not exported or saved either.
+                return None
             generation = self._generation
             sets = tuple(replace(posed, generation=generation) for posed in result.new_sets)
             result = replace(result, new_sets=sets, generation=generation)

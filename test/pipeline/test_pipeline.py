@@ -207,6 +207,28 @@ def test_windows_that_nobody_wants_are_not_estimated() -> None:
     assert len(bench.push_and_step().new_sets) == 2
 
 
+def test_a_result_that_does_not_count_any_more_leaves_no_trace() -> None:
+    """As when a node pauses within a window: what is not published is not exported either."""
+    bench = Bench()
+    first_ns = bench.push()
+    assert bench.step() is not None
+    before = bench.pipeline.last_result
+    bench.push()
+    assert bench.pipeline.step(counts=lambda: False) is None
+    assert bench.stamps == [first_ns]
+    assert len(bench.pipeline.snapshot().trajectory.poses()) == 1
+    assert bench.pipeline.last_result is before
+    # A change of the unit shows all the same: what was there does not fit what comes.
+    bench.wall.is_metric = True
+    bench.push()
+    assert bench.pipeline.step(counts=lambda: False) is None
+    assert bench.stamps == []
+    assert bench.pipeline.last_result is None
+    bench.push_and_step()
+    assert bench.stamps == [bench.now_ns]
+    assert bench.pipeline.snapshot().is_metric
+
+
 def test_the_newest_sets_win_and_the_others_are_counted() -> None:
     bench = Bench()
     stamps = [bench.push() for _ in range(5)]

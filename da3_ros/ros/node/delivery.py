@@ -72,8 +72,8 @@ class Delivery:
             counts: whether the outcome is still to be used.
         """
         try:
-            result = self._pipeline.step(self._is_wanted)
-            if result is not None and counts():
+            result = self._pipeline.step(self._is_wanted, counts)
+            if result is not None:
                 self._deliver(result)
         except Exception as error:
             # Publishing fails when the middleware is shut down first, which is no fault of the
