@@ -83,8 +83,9 @@ class Delivery:
 
     def reset(self) -> None:
         """Begin a new world; when this returns, nothing of the old one is published any more."""
-        self._pipeline.reset()
+        # As one: what the new world publishes first is not to be forgotten with the old one.
         with self._publishing:
+            self._pipeline.reset()
             self._outputs.restart()
 
     def _deliver(self, result: WindowResult) -> None:
