@@ -59,8 +59,7 @@ def write_sheet(
     if rows:
         depths = np.concatenate([results.cameras[c].depth[s].ravel() for c, s in rows])
         low, high = _bounds(depths)
-        unit = 'm' if results.windows and results.windows[-1].is_metric else 'units'
-        heads = ['colour', f'depth {low:.2f} to {high:.2f} {unit}', 'confidence']
+        heads = ['colour', f'depth {low:.2f} to {high:.2f} {_unit(results)}', 'confidence']
         blocks.append(_side_by_side([_text_block([h], _CELL_WIDTH) for h in heads]))
         blocks += [_view_row(results, camera, stamp, (low, high)) for camera, stamp in rows]
     left = _stack(blocks)
@@ -145,17 +144,21 @@ def _top_view(results: DemoResults, truth: DemoTruth, points: ScenePoints, side:
             corners = pixel(line).astype(np.int32).reshape(-1, 1, 2)
             cv2.polylines(picture, [corners], False, ink, width, cv2.LINE_AA)
             cv2.circle(picture, tuple(map(int, corners[0, 0])), 5, ink, -1, cv2.LINE_AA)
-    return _with_scale_bar(picture, span)
+    return _with_scale_bar(picture, span, _unit(results))
 
 
-def _with_scale_bar(picture: Picture, span: float) -> Picture:
+def _unit(results: DemoResults) -> str:
+    return 'm' if results.windows and results.windows[-1].is_metric else 'units'
+
+
+def _with_scale_bar(picture: Picture, span: float, unit: str) -> Picture:
     side = picture.shape[0]
     length = 10.0 ** np.floor(np.log10(span / 3))
     pixels = int(length / span * side)
     cv2.line(picture, (14, side - 14), (14 + pixels, side - 14), _INK, 3)
     cv2.putText(
         picture,
-        f'{length:g}',
+        f'{length:g} {unit}',
         (14, side - 22),
         cv2.FONT_HERSHEY_SIMPLEX,
         0.5,

@@ -229,7 +229,7 @@ def _network(name: str) -> Description:
         repository = repository_of(name)
     except CheckpointError as error:
         raise SourceError(
-            f'{name}: expected a file, a folder or a network (`da3 models`), it is none'
+            f'{name}: expected a file, a folder or a network (`da3 models`), found none'
         ) from error
     raise SourceError(
         f'{name}: there is no such file or folder; `hf download {repository}` fetches what the '

@@ -279,9 +279,11 @@ class SceneRunner:
 
 def print_model(description: Mapping[str, str], notes: Sequence[str]) -> None:
     """Print what computed, as `SceneRunner.description` and `SceneRunner.notes` say it."""
+    from da3_ros.inference.hub import licence_line
+
     print(
         f'{description["model"]} on {description["device"]} ({description["dtype"]}); '
-        f'licence of the upstream weights: {description["licence"]}'
+        f'{licence_line(description["model"])}'
     )
     for note in notes:
         print(f'note: {note}')

@@ -40,6 +40,18 @@ class PixelMap:
     shift_v: float
 
     @staticmethod
+    def between(target: PinholeCamera, source: PinholeCamera) -> PixelMap:
+        """Return the map between two images of one view that differ by resizing and cropping."""
+        scale_u = source.K[0, 0] / target.K[0, 0]
+        scale_v = source.K[1, 1] / target.K[1, 1]
+        return PixelMap(
+            float(scale_u),
+            float(source.K[0, 2] - scale_u * target.K[0, 2]),
+            float(scale_v),
+            float(source.K[1, 2] - scale_v * target.K[1, 2]),
+        )
+
+    @staticmethod
     def placed(scale_u: float, scale_v: float, left_px: float, top_px: float) -> PixelMap:
         """Return the map of a target that was resized, then cropped, which gave the source.
 

@@ -21,7 +21,7 @@ from da3_ros.inference.hub import (
     CheckpointFiles,
     HubOptions,
     find_checkpoint,
-    licence_of,
+    licence_line,
 )
 from da3_ros.inference.network_file import config_content, read_network_config
 from da3_ros.inference.training_names import PREFIX, current_names
@@ -64,10 +64,10 @@ def load_network(
     network = build_network(config)
     load_weights(network, files.weights, device=device, dtype=arithmetic.dtype(device))
     _logger.info(
-        'loaded %s from %s; licence of the upstream weights: %s',
+        'loaded %s from %s; %s',
         config.name,
         source,
-        licence_of(config.name),
+        licence_line(config.name),
     )
     return network
 

@@ -140,6 +140,12 @@ def licence_of(name: str) -> str:
     return UPSTREAM[name].licence if name in UPSTREAM else 'unknown'
 
 
+def licence_line(name: str) -> str:
+    """Return the licence of the weights of a preset as a phrase that says whose weights."""
+    whose = 'weights' if name in BUNDLED else 'upstream weights'
+    return f'licence of the {whose}: {licence_of(name)}'
+
+
 def is_cached(name: str, cache_dir: str | Path | None = None) -> bool:
     """Return whether a checkpoint is on this machine, so that it loads without a network."""
     options = HubOptions(cache_dir=cache_dir, local_files_only=True)

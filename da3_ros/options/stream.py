@@ -64,7 +64,7 @@ class StreamOptions:
         'auto',
         'What gives the metre.',
         entrances=_NODE,
-        details='odometry (paths in prior_frame), rig (distances between cameras of one instant), '
+        details='odometry (poses in prior_frame), rig (distances between cameras of one instant), '
         'metric_model (da3nested-giant-large), camera_info (da3metric-large with its focal '
         'length). auto takes the first that there is, in this order; a name takes that one or '
         'else those after it; none keeps the unit of the first window and ignores the rig.',

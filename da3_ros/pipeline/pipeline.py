@@ -99,7 +99,8 @@ class Pipeline:
         self._log = log or logging.getLogger(__name__)
         # Without a source of scale, lengths of the rig say nothing that could be used.
         is_ignored = stream.scale_source == 'none'
-        self._rig = RigTracker(rig, self._log, on_rig, is_ignored=is_ignored)
+        self._rig = RigTracker(rig, self._log, is_ignored=is_ignored)
+        self._on_rig = on_rig
         self._stats = stats or StreamStats()
         self._clock = clock
         # Guards all below. Never held while anything is waited for or estimated.
@@ -208,16 +209,21 @@ class Pipeline:
 
     # ---- from the thread that steps
 
-    def step(self, is_wanted: Callable[[], bool] = lambda: True) -> WindowResult | None:
+    def step(
+        self,
+        is_wanted: Callable[[], bool] = lambda: True,
+        counts: Callable[[], bool] = lambda: True,
+    ) -> WindowResult | None:
         """Take the oldest pending set and estimate the window that it completes.
 
         Args:
             is_wanted: whether anybody has use for the window; it is left out otherwise.
+            counts: whether the result is still to be used, asked when it is there.
 
         Returns:
-            None when there is nothing to tell: no set, no whole window, nobody who wants it, or
-            another world has begun meanwhile. A window that the reconstructor refused has no new
-            sets and says why.
+            None when there is nothing to tell: no set, no whole window, nobody who wants it, a
+            result that does not count, or another world that has begun meanwhile. A window that
+            the reconstructor refused has no new sets and says why.
 
         Raises:
             PipelineError: the window failed. The next one makes up for what it has seen.
@@ -227,18 +233,23 @@ class Pipeline:
             return None
         window: Window | None = None
         try:
-            # Both may wait for TF.
+            # This and `with_prior` may wait for TF.
             change = self._rig.update(taken.frame_ids)
-            frame_set = self._rig.with_prior(taken.frame_set)
-            found = self._window(taken.generation, change, frame_set)
+            # At once: the tracker tells of a change only once, and what follows may fail.
+            generation = self._adopt(taken.generation, change)
+            if change is not RigChange.NONE:
+                self._on_rig(taken.frame_ids)
+            if generation is None:
+                return None
+            found = self._window(generation, self._rig.with_prior(taken.frame_set))
             if found is None:
                 return None
-            reconstructor, generation, window = found
+            reconstructor, window = found
             if not is_wanted():
                 self._stats.count('unwanted_windows')
                 return None
             result = reconstructor.process(window)
-            return self._settled(replace(result, generation=generation))
+            return self._settled(replace(result, generation=generation), counts)
         except Exception as error:
             # Whatever goes wrong with one window must not end the ones after it.
             raise PipelineError(_failure(window, error)) from error
@@ -250,19 +261,28 @@ class Pipeline:
             frame_set = self._pending.popleft()
             return _Taken(frame_set, dict(self._frame_ids), self._generation)
 
-    def _window(
-        self, generation: int, change: RigChange, frame_set: FrameSet
-    ) -> tuple[Reconstructor, int, Window] | None:
-        """Let a set into the present world, if that is still its own."""
+    def _adopt(self, generation: int, change: RigChange) -> int | None:
+        """Use the rig as it is known now, and return the generation in which a set goes on.
+
+        Args:
+            generation: of the set.
+            change: what became known.
+
+        Returns:
+            None when the set's world had ended before.
+        """
         with self._lock:
             is_outdated = generation != self._generation
             self._apply(change)
-            if is_outdated or self._world is None:
+            return None if is_outdated else self._generation
+
+    def _window(self, generation: int, frame_set: FrameSet) -> tuple[Reconstructor, Window] | None:
+        """Let a set into the present world, if that is still its own."""
+        with self._lock:
+            if generation != self._generation or self._world is None:
                 return None
             window = self._world.windower.push(frame_set)
-            if window is None:
-                return None
-            return self._world.reconstructor, self._generation, window
+            return None if window is None else (self._world.reconstructor, window)
 
     def _apply(self, change: RigChange) -> None:
         """Use the rig as it is known now; hold the lock."""
@@ -273,18 +293,22 @@ class Pipeline:
         elif change is RigChange.ANEW:
             self._begin()
 
-    def _settled(self, result: WindowResult) -> WindowResult | None:
-        """Let a result into the scene, if its world is still the present one."""
+    def _settled(self, result: WindowResult, counts: Callable[[], bool]) -> WindowResult | None:
+        """Let a result into the scene, if it counts and its world is still the present one."""
         a = result.alignment
         with self._lock:
             if result.generation != self._generation:
                 return None
             if not result.new_sets:
-                return result
+                return result if counts() else None
             if a.is_new_unit:
                 # Scene and trajectory of the old unit would not fit what comes.
                 self._generation += 1
                 self._scene.begin(self._generation)
+                self._last_result = None
+            if not counts():
+                # What is not published is not exported or saved either.
+                return None
             generation = self._generation
             sets = tuple(replace(posed, generation=generation) for posed in result.new_sets)
             result = replace(result, new_sets=sets, generation=generation)

@@ -81,7 +81,6 @@ class RigTracker:
     Args:
         source: who knows.
         log: gets lines about what happens.
-        on_change: called with the frame ids whenever the rig in use is another one.
         is_ignored: whether no rig is used at all.
     """
 
@@ -89,13 +88,11 @@ class RigTracker:
         self,
         source: RigSource,
         log: Log,
-        on_change: Callable[[FrameIds], None],
         *,
         is_ignored: bool,
     ) -> None:
         self._source = source
         self._log = log
-        self._on_change = on_change
         self._is_ignored = is_ignored
         self._rig: RigCalibration | None = None
         self._seen: frozenset[str] = frozenset()
@@ -136,7 +133,6 @@ class RigTracker:
                     'the world starts anew with the rig'
                 )
                 change = RigChange.ANEW
-        self._on_change(frame_ids)
         return change
 
     def with_prior(self, frame_set: FrameSet) -> FrameSet:

@@ -13,7 +13,7 @@ from da3_ros.geometry.rotation import nearest_rotation, rotation_angle_rad
 from da3_ros.geometry.se3 import invert
 from da3_ros.geometry.sim3 import Sim3
 from da3_ros.stream.robust_mean import mean_position, mean_rotation, rms
-from da3_ros.stream.scale import (
+from da3_ros.stream.scale.measurements import (
     DepthPair,
     LogScale,
     fuse,

@@ -191,7 +191,12 @@ def place_set(window_set: WindowSet, world_from_window: Sim3, layout: Layout) ->
 
 def pixel_map_of(frame: CameraFrame, view: ViewPrediction) -> PixelMap:
     """Return where the pixels of a frame's image lie in the view that was estimated of it."""
-    return view.pixel_map or PixelMap.whole(frame.size, view.camera.size)
+    if view.pixel_map is not None:
+        return view.pixel_map
+    if frame.calibration is not None and view.calibrated_camera is not None:
+        # An estimator that crops says so by the calibration that it carries through.
+        return PixelMap.between(frame.calibration, view.calibrated_camera)
+    return PixelMap.whole(frame.size, view.camera.size)
 
 
 def _posed_view(

@@ -23,7 +23,6 @@ from da3_ros.stream.alignment import (
     known_depth,
 )
 from da3_ros.stream.input_views import InputViews
-from da3_ros.stream.odometry_scale import Ratio
 from da3_ros.stream.placing import (
     Layout,
     PlacedSet,
@@ -37,8 +36,15 @@ from da3_ros.stream.placing import (
 )
 from da3_ros.stream.rig import checked_rig
 from da3_ros.stream.robust_mean import rms
-from da3_ros.stream.scale import POSITION_NOISE, typical_depth
-from da3_ros.stream.sources_of_scale import OdometryState, metric_candidates
+from da3_ros.stream.scale.measurements import POSITION_NOISE, typical_depth
+from da3_ros.stream.scale.odometry import Ratio
+from da3_ros.stream.scale.sources import OdometryState, metric_candidates
+from da3_ros.stream.scale.world import (
+    MetricSource,
+    WorldScale,
+    choose_metric,
+    next_scale,
+)
 from da3_ros.stream.window_report import (
     BY_ODOMETRY,
     NOTHING_SHARED,
@@ -48,12 +54,6 @@ from da3_ros.stream.window_report import (
     with_rig_residuals,
 )
 from da3_ros.stream.world import World
-from da3_ros.stream.world_scale import (
-    MetricSource,
-    WorldScale,
-    choose_metric,
-    next_scale,
-)
 from da3_ros.types import (
     AlignmentMethod,
     AlignmentReport,
@@ -108,7 +108,7 @@ class Reconstructor:
         estimator: the network, or the truth.
         rig: where cameras sit, metres; may be empty or partial.
         clock: returns seconds; only differences count, only for the report.
-        scale_source: what tells the metre, see `world_scale.choose_metric`.
+        scale_source: what tells the metre, see `scale.world.choose_metric`.
         in_odometry_frame: give sets in the odometry's frame, each base where the odometry has it:
             for a world frame that others connect to the base. A set without odometry keeps its
             distance to the one before.

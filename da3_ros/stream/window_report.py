@@ -8,7 +8,7 @@ import math
 
 from da3_ros.notes import Note
 from da3_ros.stream.placing import PlacedSet
-from da3_ros.stream.world_scale import WorldScale
+from da3_ros.stream.scale.world import WorldScale
 from da3_ros.types import AlignmentReport
 
 NOTHING_SHARED = Note(
@@ -62,7 +62,8 @@ def changed_depth(before: float, now: float) -> tuple[Note, ...]:
 
 def views_contradict(views: int) -> Note:
     """Return the note about shared views whose poses contradict those of the others."""
-    text = f'{views} shared views have contradicting poses and were left out'
+    plural = '' if views == 1 else 's'
+    text = f'{views} shared view{plural} left out: poses that contradict the others'
     return Note('views_contradict', text, {'views': views})
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.sim3 import Sim3
 from da3_ros.stream.alignment import Anchor, ViewKey
-from da3_ros.stream.odometry_scale import Ratio
 from da3_ros.stream.placing import Layout
-from da3_ros.stream.world_scale import WorldScale
+from da3_ros.stream.scale.odometry import Ratio
+from da3_ros.stream.scale.world import WorldScale
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -34,8 +34,8 @@ class ViewPrediction:
     sky: Mask | None = None
     """(h, w), True where there is sky; None when the network does not segment it."""
     pixel_map: PixelMap | None = None
-    """Where the pixels of the frame's image lie in this view; None when the view is the whole
-    image, resized."""
+    """Where the pixels of the frame's image lie in this view. None when both calibrations say it;
+    without them the view then is the whole image, resized."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,6 @@ import pytest
 
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.resample import DepthResampler, PixelMap, resampled_mask
-from helpers.pixel_maps import map_between
 
 Array = np.ndarray[Any, Any]
 TARGET = PinholeCamera.from_focal(500.0, 510.0, 311.3, 244.9, ImageSize(480, 640))
@@ -22,7 +21,7 @@ def plane(camera: PinholeCamera, normal: tuple[float, float, float]) -> Array:
 
 
 def brought(depth: Array, source: PinholeCamera, target: PinholeCamera = TARGET) -> Array:
-    return DepthResampler(depth, map_between(target, source), target.size).depth()
+    return DepthResampler(depth, PixelMap.between(target, source), target.size).depth()
 
 
 @pytest.mark.parametrize('size', SIZES)
@@ -96,7 +95,7 @@ def test_other_values_mix_inside_surfaces_only() -> None:
     depth = np.full((48, 64), 6.0, np.float32)
     depth[:, :20] = 2.0
     confidence = np.where(depth < 4, np.float32(9), np.float32(1))
-    resampler = DepthResampler(depth, map_between(TARGET, source), TARGET.size)
+    resampler = DepthResampler(depth, PixelMap.between(TARGET, source), TARGET.size)
     assert set(np.unique(resampler.along(confidence))) == {1.0, 9.0}
     ramp = np.tile(np.arange(64, dtype=np.float32), (48, 1))
     got = resampler.along(ramp)
@@ -109,7 +108,7 @@ def test_other_values_mix_inside_surfaces_only() -> None:
 
 def test_the_map_of_a_resize_and_crop_is_that_of_the_cameras() -> None:
     source = TARGET.resized(ImageSize(240, 320)).cropped(10, 4, ImageSize(230, 300))
-    wanted = map_between(TARGET, source)
+    wanted = PixelMap.between(TARGET, source)
     got = PixelMap.placed(0.5, 0.5, 10, 4)
     np.testing.assert_allclose(
         [got.scale_u, got.shift_u, got.scale_v, got.shift_v],
@@ -123,15 +122,15 @@ def test_the_map_of_a_resize_and_crop_is_that_of_the_cameras() -> None:
 def test_a_map_rotates_with_both_of_its_images(turns: int) -> None:
     size = ImageSize(37, 91)
     source = TARGET.resized(ImageSize(60, 120)).cropped(17, 9, size)
-    got = map_between(TARGET, source).rotated(turns, TARGET.size, size)
-    wanted = map_between(TARGET.rotated(turns), source.rotated(turns))
+    got = PixelMap.between(TARGET, source).rotated(turns, TARGET.size, size)
+    wanted = PixelMap.between(TARGET.rotated(turns), source.rotated(turns))
     for name in ('scale_u', 'shift_u', 'scale_v', 'shift_v'):
         assert getattr(got, name) == pytest.approx(getattr(wanted, name), abs=1e-9)
 
 
 def test_the_inverse_of_a_map_is_that_of_the_cameras_exchanged() -> None:
     source = TARGET.resized(ImageSize(60, 120)).cropped(17, 9, ImageSize(37, 91))
-    got, wanted = map_between(TARGET, source).inverse(), map_between(source, TARGET)
+    got, wanted = PixelMap.between(TARGET, source).inverse(), PixelMap.between(source, TARGET)
     for name in ('scale_u', 'shift_u', 'scale_v', 'shift_v'):
         assert getattr(got, name) == pytest.approx(getattr(wanted, name), abs=1e-9)
 

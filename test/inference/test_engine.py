@@ -8,11 +8,11 @@ import pytest
 
 from da3_ros.errors import PreprocessError
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.geometry.resample import PixelMap
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.engine import Da3Estimator
 from da3_ros.options import RESIZE_METHODS
 from da3_ros.types import CameraFrame, Estimator, FrameSet, Window
-from helpers.pixel_maps import map_between
 from helpers.rounding import DEEP, assert_equal_to_rounding
 
 RES = 56
@@ -84,7 +84,7 @@ def test_the_map_of_pixels_is_that_between_the_calibrations(
         assert taken.calibration is not None
         assert view.calibrated_camera is not None
         assert view.pixel_map is not None
-        wanted = map_between(taken.calibration, view.calibrated_camera)
+        wanted = PixelMap.between(taken.calibration, view.calibrated_camera)
         np.testing.assert_allclose(astuple(view.pixel_map), astuple(wanted), atol=1e-9)
 
 

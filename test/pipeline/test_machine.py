@@ -66,8 +66,12 @@ class YieldingPipeline(Pipeline):
 
     between: Callable[[], None]
 
-    def step(self, is_wanted: Callable[[], bool] = lambda: True) -> WindowResult | None:
-        result = super().step(is_wanted)
+    def step(
+        self,
+        is_wanted: Callable[[], bool] = lambda: True,
+        counts: Callable[[], bool] = lambda: True,
+    ) -> WindowResult | None:
+        result = super().step(is_wanted, counts)
         if result is not None:
             self.between()
         return result
@@ -279,11 +283,13 @@ class Machine(RuleBasedStateMachine):
     def work_through_a_pause(self, due: list[tuple[Place, Action]]) -> None:
         """A window that is in the works when the node is deactivated does not count."""
         already = len(self.published)
+        kept = {posed.stamp_ns for posed in self.pipeline.snapshot().sets}
         self.due = due
         self.delivery.work(lambda: False)
         self.due = []
         self.pipeline.pause()
         assert len(self.published) == already
+        assert {posed.stamp_ns for posed in self.pipeline.snapshot().sets} <= kept
 
     @rule(window=windows, scene_sets=st.sampled_from([100, 2, 0]), due=interruptions)
     def reconfigure(

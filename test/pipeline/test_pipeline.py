@@ -15,7 +15,7 @@ from da3_ros.pipeline.pipeline import Pipeline
 from da3_ros.pipeline.rig import GivenRig
 from da3_ros.synthetic.family_world import make_family_world
 from da3_ros.synthetic.trajectory import START_NS
-from da3_ros.types import RigCalibration, WindowResult
+from da3_ros.types import FrameSet, PosePrior, RigCalibration, WindowResult
 from helpers.pipelines import METRES, Rig, Wall, nothing
 from helpers.stream_builders import frame
 
@@ -34,6 +34,13 @@ class Log:
 
     def warning(self, message: str, /) -> None:
         self.lines.append(message)
+
+
+class Refusing(list[dict[str, str]]):
+    """Takes nothing."""
+
+    def append(self, item: dict[str, str], /) -> None:
+        raise RuntimeError('publishing the rig')
 
 
 class Bench:
@@ -200,6 +207,28 @@ def test_windows_that_nobody_wants_are_not_estimated() -> None:
     assert len(bench.push_and_step().new_sets) == 2
 
 
+def test_a_result_that_does_not_count_any_more_leaves_no_trace() -> None:
+    """As when a node pauses within a window: what is not published is not exported either."""
+    bench = Bench()
+    first_ns = bench.push()
+    assert bench.step() is not None
+    before = bench.pipeline.last_result
+    bench.push()
+    assert bench.pipeline.step(counts=lambda: False) is None
+    assert bench.stamps == [first_ns]
+    assert len(bench.pipeline.snapshot().trajectory.poses()) == 1
+    assert bench.pipeline.last_result is before
+    # A change of the unit shows all the same: what was there does not fit what comes.
+    bench.wall.is_metric = True
+    bench.push()
+    assert bench.pipeline.step(counts=lambda: False) is None
+    assert bench.stamps == []
+    assert bench.pipeline.last_result is None
+    bench.push_and_step()
+    assert bench.stamps == [bench.now_ns]
+    assert bench.pipeline.snapshot().is_metric
+
+
 def test_the_newest_sets_win_and_the_others_are_counted() -> None:
     bench = Bench()
     stamps = [bench.push() for _ in range(5)]
@@ -273,6 +302,28 @@ def test_a_rig_that_gets_known_while_the_clock_jumps_is_in_the_world_after_it() 
     assert result is not None
     # The camera stands where the rig says, not where a body without a rig would have it.
     (posed,) = result.new_sets
+    np.testing.assert_allclose(posed.views[0].world_from_camera, posed.world_from_base)
+
+
+@pytest.mark.parametrize('what', ['a look into TF', 'publishing the rig'])
+def test_a_rig_that_gets_known_with_a_set_that_fails_is_used_from_then_on(what: str) -> None:
+    bench = Bench()
+    bench.rig.known = {'front': np.eye(4)}
+
+    def fail(frame_set: FrameSet) -> PosePrior | None:
+        del frame_set
+        raise RuntimeError(what)
+
+    if what == 'a look into TF':
+        bench.rig.prior = fail  # type: ignore[method-assign]
+    else:
+        bench.rigs = Refusing()
+    bench.push()
+    with pytest.raises(PipelineError, match=what):
+        bench.step()
+    bench.rig.prior = Rig().prior  # type: ignore[method-assign]
+    (posed,) = bench.push_and_step().new_sets
+    # The camera stands where the rig says, not where a body without a rig would have it.
     np.testing.assert_allclose(posed.views[0].world_from_camera, posed.world_from_base)
 
 

@@ -48,7 +48,7 @@ class Log:
 
 
 def tracker(source: Source, log: Log) -> RigTracker:
-    return RigTracker(source, log, lambda frame_ids: None, is_ignored=False)
+    return RigTracker(source, log, is_ignored=False)
 
 
 def test_a_rig_that_is_known_in_full_is_not_asked_for_again() -> None:

@@ -225,3 +225,30 @@ def test_reset_forgets_the_scene(bench: Callable[..., Bench]) -> None:
     assert found.pipeline.snapshot().sets == ()
     found.push(['front'])
     assert found.wait(3)[-1][0].alignment.method == 'first'
+
+
+def test_a_set_that_comes_within_a_reset_stays_in_the_path(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The outputs forget the old world before the new one's first window is published."""
+    found = bench(TruthEstimator(WORLD), ['front'])
+    found.push(['front'])
+    found.wait(1)
+    reset, restart = found.pipeline.reset, found.outputs.restart
+    published: list[int] = []
+
+    def reset_while_images_come() -> None:
+        reset()
+        found.push(['front'])
+        with found.outputs.changed:
+            found.outputs.changed.wait_for(lambda: len(found.outputs.results) > 1, 0.5)
+
+    def counted_restart() -> None:
+        published.append(len(found.outputs.results))
+        restart()
+
+    monkeypatch.setattr(found.pipeline, 'reset', reset_while_images_come)
+    monkeypatch.setattr(found.outputs, 'restart', counted_restart)
+    found.delivery.reset()
+    found.wait(2)
+    assert set(published) == {1}

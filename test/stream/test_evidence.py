@@ -9,7 +9,7 @@ from da3_ros.geometry.camera import ImageSize
 from da3_ros.geometry.sim3 import Sim3
 from da3_ros.notes import joined
 from da3_ros.stream.reconstructor import Reconstructor
-from da3_ros.stream.sources_of_scale import GIVEN_ONLY, ONE_DISTANCE
+from da3_ros.stream.scale.sources import GIVEN_ONLY, ONE_DISTANCE
 from da3_ros.stream.window import SlidingWindow
 from da3_ros.synthetic.family_world import FamilyWorld, make_family_world
 from da3_ros.synthetic.truth import TruthEstimator

@@ -13,6 +13,7 @@ from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.resample import PixelMap
 from da3_ros.geometry.se3 import rigid
 from da3_ros.stream.input_views import InputViews, rotated_frame
+from da3_ros.stream.placing import pixel_map_of
 from da3_ros.stream.reconstructor import Reconstructor
 from da3_ros.types import (
     CameraFrame,
@@ -191,6 +192,37 @@ def test_valid_masks_follow_the_networks_resize_and_crop(
     row, column = np.argwhere(numbers == corner)[0]
     back = view.pixel_map.inverse()
     assert (back.shift_u, back.shift_v) == (2 * column + 0.5, 2 * row + 0.5)
+
+
+@pytest.mark.parametrize('turns', [0, 1, 2, 3])
+def test_an_estimator_that_crops_may_say_so_by_the_calibration_alone(turns: int) -> None:
+    """A column at the left and two rows at the top of the upright image are cut away."""
+    valid = np.random.default_rng(3).random((12, 20)) < 0.5
+    frame = replace(frame_of(), valid=valid)
+
+    class Part(PixelReader):
+        def estimate(self, window: Window) -> WindowPrediction:
+            (view,) = super().estimate(window).views
+            size = ImageSize(view.depth.shape[0] - 2, view.depth.shape[1] - 1)
+            assert view.calibrated_camera is not None
+            part = replace(
+                view,
+                depth=view.depth[2:, 1:],
+                image=view.image[2:, 1:],
+                camera=view.camera.cropped(1, 2, size),
+                calibrated_camera=view.calibrated_camera.cropped(1, 2, size),
+                confidence=None,
+            )
+            return WindowPrediction((part,), is_metric=True)
+
+    (view,) = seen(Part(), {'front': turns}, window_of(frame)).views
+    wanted = np.rot90(np.rot90(valid, -turns)[2:, 1:], turns)
+    np.testing.assert_array_equal(np.isnan(view.depth), ~wanted)
+    numbers = np.arange(240).reshape(12, 20)
+    corner = np.rot90(np.rot90(numbers, -turns)[2:, 1:], turns)[0, 0]
+    row, column = np.argwhere(numbers == corner)[0]
+    back = pixel_map_of(frame, view).inverse()
+    np.testing.assert_allclose((back.shift_u, back.shift_v), (column, row), atol=1e-9)
 
 
 def test_a_wrong_number_of_views_is_left_to_whoever_asked() -> None:

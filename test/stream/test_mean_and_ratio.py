@@ -12,9 +12,9 @@ from scipy.stats import median_abs_deviation
 
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import rigid
-from da3_ros.stream.odometry_scale import Ratio, ratio_to_odometry, remembered
 from da3_ros.stream.robust_mean import mean_position, mean_rotation, rms, weighted_mean
-from da3_ros.stream.scale import KNOWN_SIGMA
+from da3_ros.stream.scale.measurements import KNOWN_SIGMA
+from da3_ros.stream.scale.odometry import Ratio, ratio_to_odometry, remembered
 
 TURN = Rotation.from_rotvec([0.4, -0.3, 1.2]).as_matrix()
 

@@ -13,8 +13,8 @@ from da3_ros.geometry.frames import BODY_FROM_OPTICAL
 from da3_ros.geometry.se3 import invert, rigid
 from da3_ros.notes import joined
 from da3_ros.options.choices import ScaleChoice
-from da3_ros.stream.odometry_scale import Ratio, ratio_to_odometry, remembered
 from da3_ros.stream.reconstructor import Reconstructor
+from da3_ros.stream.scale.odometry import Ratio, ratio_to_odometry, remembered
 from da3_ros.types import FrameSet, RigCalibration, WindowResult
 from helpers.stream_builders import (
     ODOM_FROM_WORLD,

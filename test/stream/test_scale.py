@@ -9,7 +9,7 @@ import pytest
 
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import rigid
-from da3_ros.stream.scale import (
+from da3_ros.stream.scale.measurements import (
     DepthPair,
     LogScale,
     fuse,
@@ -17,7 +17,7 @@ from da3_ros.stream.scale import (
     scale_from_depths,
     scale_from_rig,
 )
-from da3_ros.stream.world_scale import METRIC_SIGMA, Metric, WorldScale, next_scale
+from da3_ros.stream.scale.world import METRIC_SIGMA, Metric, WorldScale, next_scale
 from da3_ros.types import FloatImage
 from helpers.stream_builders import THREE_CAMERAS
 

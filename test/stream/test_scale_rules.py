@@ -11,7 +11,7 @@ from scipy.stats import median_abs_deviation
 
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import rigid
-from da3_ros.stream.scale import (
+from da3_ros.stream.scale.measurements import (
     FUSED_FLOOR,
     DepthPair,
     LogScale,

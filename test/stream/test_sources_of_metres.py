@@ -11,13 +11,13 @@ import pytest
 
 from da3_ros.geometry.parallax import Parallax
 from da3_ros.notes import Note
-from da3_ros.stream import sources_of_scale
 from da3_ros.stream.placing import window_sets
 from da3_ros.stream.reconstructor import Reconstructor
 from da3_ros.stream.rig import Poses
-from da3_ros.stream.scale import LogScale, scale_from_rig
-from da3_ros.stream.sources_of_scale import ONE_DISTANCE, OdometryState, metric_candidates
-from da3_ros.stream.world_scale import MetricCandidate, MetricSource
+from da3_ros.stream.scale import sources
+from da3_ros.stream.scale.measurements import LogScale, scale_from_rig
+from da3_ros.stream.scale.sources import ONE_DISTANCE, OdometryState, metric_candidates
+from da3_ros.stream.scale.world import MetricCandidate, MetricSource
 from da3_ros.types import PosePrior, RigCalibration, Window, WindowPrediction
 from helpers.stream_builders import (
     PERIOD_NS,
@@ -133,7 +133,7 @@ class TestOneDistanceAndTheImages:
         def images_say(*_: object) -> Parallax:
             return told
 
-        monkeypatch.setattr(sources_of_scale, 'metres_between_cameras', images_say)
+        monkeypatch.setattr(sources, 'metres_between_cameras', images_say)
         found = candidates(window, self.RIG.base_from_camera, noise, world)['rig'].measured
         assert found is not None
         return alone, found

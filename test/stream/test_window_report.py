@@ -6,8 +6,8 @@ import math
 
 import pytest
 
+from da3_ros.stream.scale.world import WorldScale
 from da3_ros.stream.window_report import changed_depth, refused, views_contradict
-from da3_ros.stream.world_scale import WorldScale
 
 
 @pytest.mark.parametrize('factor', [1.6, 1 / 1.6, 3.0])

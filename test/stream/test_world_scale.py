@@ -10,8 +10,8 @@ import pytest
 
 from da3_ros.notes import joined
 from da3_ros.options.choices import ScaleChoice
-from da3_ros.stream.scale import LogScale
-from da3_ros.stream.world_scale import (
+from da3_ros.stream.scale.measurements import LogScale
+from da3_ros.stream.scale.world import (
     Metric,
     MetricCandidate,
     MetricSource,

@@ -13,14 +13,14 @@ from da3_ros.errors import StreamError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import rigid
 from da3_ros.stream.alignment import SharedViews, align, align_pose
-from da3_ros.stream.odometry_scale import ODOMETRY_SIGMA
 from da3_ros.stream.placing import Layout, base_of, window_sets
 from da3_ros.stream.rig import base_pose
-from da3_ros.stream.scale import FUSED_FLOOR, LogScale
-from da3_ros.stream.sources_of_scale import OdometryState, metric_candidates
+from da3_ros.stream.scale.measurements import FUSED_FLOOR, LogScale
+from da3_ros.stream.scale.odometry import ODOMETRY_SIGMA
+from da3_ros.stream.scale.sources import OdometryState, metric_candidates
+from da3_ros.stream.scale.world import Metric, WorldScale, next_scale
 from da3_ros.stream.stats import StreamStats
 from da3_ros.stream.world import World
-from da3_ros.stream.world_scale import Metric, WorldScale, next_scale
 from da3_ros.types import Window
 from helpers.stream_builders import (
     THREE_CAMERAS,
@@ -286,7 +286,7 @@ def test_a_drive_that_several_windows_measure_counts_once(new_sets: int) -> None
 @pytest.mark.parametrize('seen', [(), ('b',), ('a', 'b')])
 def test_a_base_that_one_camera_alone_tells_contradicts_nobody(seen: tuple[str, ...]) -> None:
     first, second = poses(2)
-    places = {camera: pose for camera, pose in zip('ab', poses(2, 1), strict=True)}
+    places = dict(zip('ab', poses(2, 1), strict=True))
     layout = Layout({}, {camera: places[camera] for camera in seen})
     found = base_of({'a': first, 'b': second}, layout)
     assert found.rotation_residual_rad == found.translation_residual == 0

@@ -72,8 +72,8 @@ class Delivery:
             counts: whether the outcome is still to be used.
         """
         try:
-            result = self._pipeline.step(self._is_wanted)
-            if result is not None and counts():
+            result = self._pipeline.step(self._is_wanted, counts)
+            if result is not None:
                 self._deliver(result)
         except Exception as error:
             # Publishing fails when the middleware is shut down first, which is no fault of the
@@ -83,8 +83,9 @@ class Delivery:
 
     def reset(self) -> None:
         """Begin a new world; when this returns, nothing of the old one is published any more."""
-        self._pipeline.reset()
+        # As one: what the new world publishes first is not to be forgotten with the old one.
         with self._publishing:
+            self._pipeline.reset()
             self._outputs.restart()
 
     def _deliver(self, result: WindowResult) -> None:

@@ -13,11 +13,11 @@ from da3_ros.geometry.parallax import metres_between_cameras
 from da3_ros.geometry.se3 import invert
 from da3_ros.notes import Note
 from da3_ros.stream.alignment import PlacedView
-from da3_ros.stream.odometry_scale import Ratio, ratio_to_odometry, remembered
 from da3_ros.stream.placing import WindowSet
 from da3_ros.stream.rig import Poses
-from da3_ros.stream.scale import COMMON_SHARE, LogScale, scale_from_rig
-from da3_ros.stream.world_scale import METRIC_SIGMA, MetricCandidate, MetricSource, WorldScale
+from da3_ros.stream.scale.measurements import COMMON_SHARE, LogScale, scale_from_rig
+from da3_ros.stream.scale.odometry import Ratio, ratio_to_odometry, remembered
+from da3_ros.stream.scale.world import METRIC_SIGMA, MetricCandidate, MetricSource, WorldScale
 from da3_ros.types import Window, WindowPrediction
 
 _MIN_BASELINE_M = 1e-3

@@ -22,7 +22,7 @@ from typing import Literal
 
 from da3_ros.notes import Note
 from da3_ros.options.choices import ScaleChoice
-from da3_ros.stream.scale import FUSED_FLOOR, LogScale
+from da3_ros.stream.scale.measurements import FUSED_FLOOR, LogScale
 from da3_ros.types import ScaleSource
 
 MetricSource = Literal['odometry', 'rig', 'estimator', 'camera_info']

@@ -14,7 +14,13 @@ import numpy as np
 
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.stream.robust_mean import mean_rotation
-from da3_ros.stream.scale import FUSED_FLOOR, KNOWN_SIGMA, LogScale, agreeing, regression
+from da3_ros.stream.scale.measurements import (
+    FUSED_FLOOR,
+    KNOWN_SIGMA,
+    LogScale,
+    agreeing,
+    regression,
+)
 
 ODOMETRY_SIGMA = 0.01
 """Assumed standard deviation of log(length) of a motion by odometry."""

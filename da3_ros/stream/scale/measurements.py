@@ -1,4 +1,4 @@
-"""What measures the scale of a window; how measurements become one is in `world_scale`.
+"""What measures the scale of a window; how measurements become one is in `scale.world`.
 
 Everything happens in log(scale), where errors of lengths add and variances may be compared.
 Scale means world units per unit of the window. A measurement that cannot be made is None, never
