@@ -8,6 +8,7 @@ import pytest
 
 from da3_ros.errors import CheckpointError, ConfigError, ModelError
 from da3_ros.geometry.camera import ImageSize
+from da3_ros.inference import hub
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.engine import Da3Estimator
 from da3_ros.inference.hub import BUNDLED_FOLDER
@@ -107,6 +108,19 @@ def test_the_test_network_is_known_by_name_and_by_folder(tmp_path: Path) -> None
     assert own_caution('da3-nano') == own_caution(str(BUNDLED_FOLDER / 'da3_nano')) == caution
     others = ('da3-small', 'da3-large-1.1', 'random:da3-nano', 'truth', str(tmp_path / 'nowhere'))
     assert all(own_caution(name) is None for name in others)
+
+
+def test_asking_about_a_model_fetches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    def look(source: str, options: hub.HubOptions) -> None:
+        asked.append(options.local_files_only)
+        raise CheckpointError(f'{source} is not here')
+
+    monkeypatch.setattr(hub, 'find_checkpoint', look)
+    assert own_caution('someone/some-model') is None
+    assert own_process_res('someone/some-other-model') == 504
+    assert asked == [True, True]
 
 
 def test_no_size_of_images_means_the_models_own(tmp_path: Path) -> None:

@@ -50,3 +50,11 @@ def test_the_network_sees_rotated_cameras_upright_and_nobody_else_does() -> None
     np.testing.assert_array_equal(left, image)
     for view in result.new_sets[0].views:
         np.testing.assert_array_equal(view.image, image)
+
+
+def test_how_far_stamps_jumped_back_is_said_in_seconds(caplog: pytest.LogCaptureFixture) -> None:
+    pipeline = pipeline_of(Wall())
+    for stamp_ns in (FIRST_NS, FIRST_NS - 90_250 * MS):
+        for camera in ('front', 'left'):
+            pipeline.push(frame(camera, stamp_ns))
+    assert 'back by 90.250 s' in caplog.text

@@ -37,6 +37,7 @@ def test_a_refused_window_keeps_the_unit_that_was_and_says_why() -> None:
     report = refused(world, 'view 1: no pose')
     assert report.scale == pytest.approx(2.0)
     assert report.is_metric
+    assert report.shared_views == 0
     assert report.scale_log_sigma == pytest.approx(0.1)
     assert (report.scale_source, report.method) == ('chain', 'dead_reckoning')
     (note,) = report.notes
