@@ -58,3 +58,17 @@ def test_how_far_stamps_jumped_back_is_said_in_seconds(caplog: pytest.LogCapture
         for camera in ('front', 'left'):
             pipeline.push(frame(camera, stamp_ns))
     assert 'back by 90.250 s' in caplog.text
+
+
+@pytest.mark.parametrize(('is_metric', 'unit'), [(True, 'in metres'), (False, 'not metres')])
+def test_a_world_says_once_in_which_unit_it_starts(
+    caplog: pytest.LogCaptureFixture, is_metric: bool, unit: str
+) -> None:
+    caplog.set_level('INFO')
+    pipeline = pipeline_of(Wall(is_metric))
+    for stamp_ns in (FIRST_NS, FIRST_NS + 100 * MS, FIRST_NS + 200 * MS):
+        for camera in ('front', 'left'):
+            pipeline.push(frame(camera, stamp_ns))
+        assert pipeline.step() is not None
+    (line,) = (line for line in caplog.messages if line.startswith('the world starts'))
+    assert unit in line
