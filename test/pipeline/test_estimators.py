@@ -81,6 +81,26 @@ def test_odometry_is_offered_to_networks_that_it_would_help(
             build_estimator(from_flat({**values, 'prior_frame': 'wheels'}))
 
 
+@pytest.mark.parametrize(('revision', 'asked'), [('', None), ('v2', 'v2')])
+def test_one_view_suits_every_network_and_no_revision_means_the_newest(
+    revision: str, asked: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    single = DepthAnything3(network=random_network(SINGLE_VIEW, seed=0))
+    revisions: list[object] = []
+
+    def load(source: str, **options: object) -> DepthAnything3:
+        revisions.append(options['revision'])
+        return single
+
+    monkeypatch.setattr(DepthAnything3, 'from_pretrained', load)
+    options = from_flat({
+        'model': 'da3metric-large', 'device': 'cpu', 'window': 1, 'cameras': ('front',),
+        'revision': revision,
+    })  # fmt: skip
+    assert isinstance(build_estimator(options), Da3Estimator)
+    assert revisions == [asked]
+
+
 def test_conditioning_reaches_the_estimator_unless_it_is_off() -> None:
     world = make_family_world()
     frame = world.frame('front', START_NS)
