@@ -28,8 +28,11 @@ from helpers.raw_messages import START_NS, mixed_messages, text
 from helpers.ros_process import RosProcess
 
 pytestmark = pytest.mark.ros
+# By a shell: the first line of a script cannot name a Python whose path has a space.
 PROGRAM = """\
-#!{python}
+#!/bin/sh
+'''exec' "{python}" "$0" "$@"
+' '''
 import json, pathlib, signal, sys
 words = sys.argv[1:]
 offers = pathlib.Path(words[words.index('--qos-profile-overrides-path') + 1]).read_text()
