@@ -1,15 +1,13 @@
 """Laws of the unit of depth that is found by parallax, on images with exact depth and poses."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 import math
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 import pytest
 
-from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.geometry.camera import ImageSize
 from da3_ros.geometry.parallax import (
     REACH,
     Parallax,
@@ -17,21 +15,14 @@ from da3_ros.geometry.parallax import (
     metres_by_parallax,
 )
 from da3_ros.geometry.se3 import invert
-from da3_ros.synthetic.family_world import make_family_world
-from da3_ros.synthetic.trajectory import START_NS
+from helpers.seen_room import SeenRoom
 
 SIZE = ImageSize(70, 98)
 FRONT = ['front']
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(SeenRoom):
     """Images of a robot's cameras at some instants, and the truth about them."""
-
-    images: NDArray[np.uint8]
-    depth: FloatArray
-    cameras: list[PinholeCamera]
-    camera_from_world: FloatArray
 
     def metres(
         self, units_per_metre: float = 1.0, log_guess: float = 0.0, *, is_vague: bool = False
@@ -50,22 +41,7 @@ class Seen:
 def look(
     cameras: list[str] | None = None, sets: int = 2, step_s: float = 0.4, size: ImageSize = SIZE
 ) -> Seen:
-    world = make_family_world(1, size)
-    views = [
-        (camera, START_NS + round(index * step_s * 1e9))
-        for index in range(sets)
-        for camera in cameras or world.rig.cameras
-    ]
-    poses = [
-        invert(world.world_from_base(stamp_ns) @ world.rig.calibration.base_from_camera[camera])
-        for camera, stamp_ns in views
-    ]
-    return Seen(
-        images=np.stack([world.frame(*view).image for view in views]),
-        depth=np.stack([world.depth(*view, size) for view in views]).astype(np.float64),
-        cameras=[world.rig.cameras['front']] * len(views),
-        camera_from_world=np.stack(poses),
-    )
+    return Seen.look(size, cameras, sets, step_s)
 
 
 @pytest.fixture(scope='module')

@@ -1,29 +1,20 @@
 """Invariances of the unit of depth by parallax: what must not matter to it, and what must."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 import math
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 import pytest
 
-from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.parallax import LARGEST_SIDE, REACH, Parallax, metres_by_parallax
-from da3_ros.geometry.se3 import invert, rigid
-from da3_ros.synthetic.family_world import make_family_world
-from da3_ros.synthetic.trajectory import START_NS
+from da3_ros.geometry.se3 import rigid
+from helpers.seen_room import SeenRoom
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(SeenRoom):
     """Images of a robot's cameras at some instants, and the truth about them."""
-
-    images: NDArray[np.uint8]
-    depth: FloatArray
-    cameras: list[PinholeCamera]
-    camera_from_world: FloatArray
 
     def metres(self, log_guess: float = 0.1, *, is_vague: bool = False) -> Parallax | None:
         return metres_by_parallax(
@@ -45,19 +36,7 @@ class Seen:
 
 
 def look(size: ImageSize, sets: int = 4, step_s: float = 0.3) -> Seen:
-    world = make_family_world(1, size)
-    stamps = [START_NS + round(index * step_s * 1e9) for index in range(sets)]
-    views = [(camera, stamp_ns) for stamp_ns in stamps for camera in ('front', 'left')]
-    poses = [
-        invert(world.world_from_base(stamp_ns) @ world.rig.calibration.base_from_camera[camera])
-        for camera, stamp_ns in views
-    ]
-    return Seen(
-        images=np.stack([world.frame(*view).image for view in views]),
-        depth=np.stack([world.depth(*view, size) for view in views]).astype(np.float64),
-        cameras=[world.rig.cameras['front']] * len(views),
-        camera_from_world=np.stack(poses),
-    )
+    return Seen.look(size, ['front', 'left'], sets, step_s)
 
 
 @pytest.fixture(scope='module')

@@ -42,7 +42,8 @@ _SAMPLES = 4096
 _PIXELS_PER_SAMPLE = 100
 _MAX_INDEPENDENT = 50
 _OUTLIER_SIGMAS = 3.0
-_MIN_BASELINE_M = 1e-3
+MIN_BASELINE_M = 1e-3
+"""Cameras nearer to one another tell no distance."""
 _ROUNDING = 1e-9
 
 
@@ -282,7 +283,7 @@ def regression(centres: FloatArray, template: FloatArray) -> Fit | None:
     target = template - template.mean(axis=0)
     source = centres - centres.mean(axis=0)
     weight = float((target**2).sum())
-    if weight < _MIN_BASELINE_M**2:
+    if weight < MIN_BASELINE_M**2:
         return None
     units_per_m = float((target * source).sum()) / weight
     squares = float(((source - units_per_m * target) ** 2).sum())

@@ -15,12 +15,16 @@ from da3_ros.notes import Note
 from da3_ros.stream.alignment import PlacedView
 from da3_ros.stream.placing import WindowSet
 from da3_ros.stream.rig import Poses
-from da3_ros.stream.scale.measurements import COMMON_SHARE, LogScale, scale_from_rig
+from da3_ros.stream.scale.measurements import (
+    COMMON_SHARE,
+    MIN_BASELINE_M,
+    LogScale,
+    scale_from_rig,
+)
 from da3_ros.stream.scale.odometry import Ratio, ratio_to_odometry, remembered
 from da3_ros.stream.scale.world import METRIC_SIGMA, MetricCandidate, MetricSource, WorldScale
 from da3_ros.types import Window, WindowPrediction
 
-_MIN_BASELINE_M = 1e-3
 # Predicted places that fit the rig as well as this may refine what cameras see in common.
 _CLOSE_SIGMA = 0.02
 # How well distances between cameras are known relative to depth where nothing but the network says
@@ -223,7 +227,7 @@ def _distances(base_from_camera: Iterable[FloatArray]) -> int:
     places: list[FloatArray] = []
     for pose in base_from_camera:
         place = pose[:3, 3]
-        if all(float(np.linalg.norm(place - other)) > _MIN_BASELINE_M for other in places):
+        if all(float(np.linalg.norm(place - other)) > MIN_BASELINE_M for other in places):
             places.append(place)
     return len(places) * (len(places) - 1) // 2
 
