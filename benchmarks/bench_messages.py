@@ -29,7 +29,7 @@ from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.ros.messages.conversions import image_message
+from da3_ros.ros.conversions import image_message
 from da3_ros.ros.messages.geometry_messages import header
 from da3_ros.ros.messages.point_cloud import cloud_message, organised_cloud
 from da3_ros.ros.node.main import main as node_main

@@ -39,7 +39,7 @@ from tf2_msgs.msg import TFMessage
 
 from benchmarks.bench_messages import ConstantEstimator, Probe, set_environment, spin
 from da3_ros.geometry.camera import ImageSize
-from da3_ros.ros.messages.conversions import image_message
+from da3_ros.ros.conversions import image_message
 from da3_ros.ros.node.main import main as node_main
 
 CAMERAS = ('front', 'left', 'right')

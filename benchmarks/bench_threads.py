@@ -29,7 +29,7 @@ import rclpy
 
 from benchmarks.bench_messages import set_environment, spin
 from benchmarks.bench_node import CAMERAS, DEPTH, SIZE, SetProbe
-from da3_ros.ros.messages.conversions import image_message
+from da3_ros.ros.conversions import image_message
 from da3_ros.ros.messages.geometry_messages import header
 from da3_ros.synthetic import START_NS, make_family_world
 

@@ -9,7 +9,7 @@ from launch_ros.actions import Node
 
 from da3_ros.errors import ConfigError
 from da3_ros.ros.launch import actions
-from da3_ros.ros.launch.arguments import RECIPE, named_file, parameters_of
+from da3_ros.ros.launch.launch_arguments import RECIPE, named_file, parameters_of
 from da3_ros.ros.launch.recipes import read_recipe
 from launch import LaunchContext, LaunchDescription
 

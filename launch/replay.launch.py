@@ -19,7 +19,7 @@ from launch.launch_description_entity import LaunchDescriptionEntity
 
 from da3_ros.errors import ConfigError
 from da3_ros.ros.launch import actions
-from da3_ros.ros.launch.arguments import (
+from da3_ros.ros.launch.launch_arguments import (
     COMMON,
     INPUTS,
     REPLAY,

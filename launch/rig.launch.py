@@ -7,7 +7,7 @@ from launch.actions import OpaqueFunction
 from launch.launch_description_entity import LaunchDescriptionEntity
 
 from da3_ros.ros.launch import actions
-from da3_ros.ros.launch.arguments import (
+from da3_ros.ros.launch.launch_arguments import (
     COMMON,
     RIG,
     expected_options,

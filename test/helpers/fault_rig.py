@@ -11,7 +11,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 import numpy as np
 
 from da3_ros.geometry.camera import ImageSize
-from da3_ros.ros.messages.conversions import image_message
+from da3_ros.ros.conversions import image_message
 from da3_ros.ros.messages.geometry_messages import header
 from helpers.ros_process import ROOT, RosProcess
 from helpers.ros_rig import RosRobot, matrix_of

@@ -21,7 +21,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.geometry.camera import ImageSize
-from da3_ros.ros.messages.conversions import image_message
+from da3_ros.ros.conversions import image_message
 from da3_ros.ros.messages.geometry_messages import header, info_from_camera, ns_from_stamp
 from da3_ros.synthetic.family_world import make_family_world
 from da3_ros.synthetic.world import SyntheticWorld

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import yaml
 
-from da3_ros.ros.launch.arguments import COMMON, INPUTS, RECIPE, REPLAY, RIG
+from da3_ros.ros.launch.launch_arguments import COMMON, INPUTS, RECIPE, REPLAY, RIG
 from da3_ros.synthetic.world import make_world
 from helpers.ros_process import ROOT, RosProcess
 

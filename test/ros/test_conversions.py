@@ -15,7 +15,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from da3_ros.errors import MessageError
-from da3_ros.ros.messages.conversions import (
+from da3_ros.ros.conversions import (
     FieldError,
     compressed_to_rgb,
     fill_data,

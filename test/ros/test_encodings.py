@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip('sensor_msgs')
 from sensor_msgs.msg import Image
 
-from da3_ros.ros.messages.conversions import FieldError, image_to_rgb
+from da3_ros.ros.conversions import FieldError, image_to_rgb
 
 pytestmark = pytest.mark.ros
 SOURCE = 'camera front, topic /front/image_raw'

@@ -12,7 +12,7 @@ from da3_ros.errors import GeometryError
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw
 from da3_ros.geometry.se3 import rigid
-from da3_ros.ros.messages.conversions import FieldError
+from da3_ros.ros.conversions import FieldError
 from da3_ros.ros.messages.geometry_messages import (
     camera_from_info,
     has_distortion,

@@ -20,8 +20,8 @@ from sensor_msgs.msg import CameraInfo, Image
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.options import OutputOptions
 from da3_ros.options.camera_values import Crop
+from da3_ros.ros.conversions import image_message
 from da3_ros.ros.faults import FaultLog
-from da3_ros.ros.messages.conversions import image_message
 from da3_ros.ros.messages.geometry_messages import header, info_from_camera
 from da3_ros.ros.node.inputs import SILENT_AFTER_S, CameraInput
 from da3_ros.types import CameraFrame

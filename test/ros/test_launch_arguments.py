@@ -7,7 +7,7 @@ import pytest
 from da3_ros.errors import ConfigError, SourceError
 from da3_ros.options import NodeOptions, from_flat, option_specs
 from da3_ros.options.table import Entrance
-from da3_ros.ros.launch.arguments import (
+from da3_ros.ros.launch.launch_arguments import (
     COMMON,
     INPUTS,
     RECIPE,

@@ -12,9 +12,9 @@ from sensor_msgs.msg import CameraInfo
 
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.options.camera_values import Crop
+from da3_ros.ros import rectification
+from da3_ros.ros.conversions import FieldError
 from da3_ros.ros.faults import FaultLog
-from da3_ros.ros.messages import rectification
-from da3_ros.ros.messages.conversions import FieldError
 from da3_ros.ros.node import preparation
 from da3_ros.ros.node.preparation import Preparation
 from da3_ros.types import CameraFrame, ViewId

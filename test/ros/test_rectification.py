@@ -12,8 +12,8 @@ pytest.importorskip('sensor_msgs')
 from sensor_msgs.msg import CameraInfo
 
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.ros.messages.conversions import FieldError
-from da3_ros.ros.messages.rectification import make_rectifier, rectified_camera
+from da3_ros.ros.conversions import FieldError
+from da3_ros.ros.rectification import make_rectifier, rectified_camera
 
 pytestmark = pytest.mark.ros
 Array = np.ndarray[Any, Any]

@@ -18,7 +18,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from da3_ros.options import NodeOptions
-from da3_ros.ros.launch.arguments import Argument, boolean, parameter_file
+from da3_ros.ros.launch.launch_arguments import Argument, boolean, parameter_file
 from da3_ros.ros.launch.rviz_config import for_cameras
 from launch import LaunchContext
 

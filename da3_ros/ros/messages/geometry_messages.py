@@ -13,7 +13,7 @@ from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw, quaternion_xyzw_from_matrix
 from da3_ros.geometry.se3 import rigid
-from da3_ros.ros.messages.conversions import FieldError
+from da3_ros.ros.conversions import FieldError
 
 _NS_PER_S = 1_000_000_000
 

@@ -20,7 +20,7 @@ from da3_ros.errors import MessageError
 from da3_ros.geometry.camera import PinholeCamera
 from da3_ros.geometry.unproject import unproject, unproject_into
 from da3_ros.geometry.voxel import first_per_voxel
-from da3_ros.ros.messages.conversions import fill_data
+from da3_ros.ros.conversions import fill_data
 from da3_ros.types import ColourImage, FloatImage, PosedView
 
 _NAMES = ('x', 'y', 'z', 'rgb', 'confidence')

@@ -20,7 +20,7 @@ from da3_ros.geometry.camera import PinholeCamera
 from da3_ros.geometry.edges import flying_pixels
 from da3_ros.geometry.resample import DepthResampler
 from da3_ros.options import OutputOptions
-from da3_ros.ros.messages.conversions import image_message
+from da3_ros.ros.conversions import image_message
 from da3_ros.ros.messages.geometry_messages import header, info_from_camera
 from da3_ros.ros.messages.point_cloud import organised_cloud
 from da3_ros.ros.messages.qos import data_output, overridable

@@ -17,8 +17,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from da3_ros.options import OutputOptions
 from da3_ros.options.camera_values import Crop
+from da3_ros.ros.conversions import FieldError, compressed_to_rgb, image_to_rgb
 from da3_ros.ros.faults import FaultLog
-from da3_ros.ros.messages.conversions import FieldError, compressed_to_rgb, image_to_rgb
 from da3_ros.ros.messages.geometry_messages import has_distortion, ns_from_stamp
 from da3_ros.ros.messages.qos import image_input, overridable
 from da3_ros.ros.node.preparation import Preparation

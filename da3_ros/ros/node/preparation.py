@@ -9,10 +9,10 @@ from sensor_msgs.msg import CameraInfo
 
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.options.camera_values import Crop
+from da3_ros.ros.conversions import FieldError
 from da3_ros.ros.faults import FaultLog
-from da3_ros.ros.messages.conversions import FieldError
 from da3_ros.ros.messages.geometry_messages import camera_from_info, has_distortion
-from da3_ros.ros.messages.rectification import Rectifier, make_rectifier, rectified_camera
+from da3_ros.ros.rectification import Rectifier, make_rectifier, rectified_camera
 from da3_ros.types import CameraFrame, ColourImage, ViewId
 
 

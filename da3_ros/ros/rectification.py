@@ -11,7 +11,7 @@ from sensor_msgs.msg import CameraInfo
 
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.ros.messages.conversions import FieldError
+from da3_ros.ros.conversions import FieldError
 from da3_ros.ros.messages.geometry_messages import camera_from_info
 from da3_ros.types import ColourImage, Mask
 
