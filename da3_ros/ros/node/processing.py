@@ -36,6 +36,7 @@ from da3_ros.ros.node.process_memory import memory_use, return_freed_memory
 from da3_ros.ros.node.splats import WorkerSplats
 from da3_ros.ros.node.trajectory_service import TrajectoryService
 from da3_ros.ros.node.worker import Worker
+from da3_ros.ros.reason_board import ReasonBoard
 from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.stream.stats import StreamStats
 from da3_ros.types import CameraFrame, Caution, Estimator, NetworkEstimator, RigCalibration
@@ -83,6 +84,7 @@ class Processing:
         """
         self._stats = StreamStats()
         self._faults = FaultLog(node.get_logger().error)
+        self._reasons = ReasonBoard(node.get_logger())
         self._lock = threading.Lock()
         self._is_enabled = True
         self._is_active = False
@@ -271,6 +273,7 @@ class Processing:
             name: of the node.
             state: of its lifecycle.
         """
+        self._reasons.tick()
         sync = self._pipeline.sync_report()
         facts = {
             'state': state,
