@@ -20,7 +20,8 @@ from da3_ros.pipeline.rig import FrameIds, Log, RigChange, RigSource, RigTracker
 from da3_ros.stream.reconstructor import Reconstructor
 from da3_ros.stream.scene_store import Scene, SceneStore
 from da3_ros.stream.stats import StreamStats
-from da3_ros.stream.sync import Synchronizer, SyncReport
+from da3_ros.stream.sync import Synchronizer
+from da3_ros.stream.sync_report import SyncReport
 from da3_ros.stream.window import SlidingWindow
 from da3_ros.types import (
     CameraFrame,

@@ -14,7 +14,8 @@ DropCause = Literal[
     'unmatched',
     'overflow',
     'clock_reset',
-    'wrong_clock',
+    'outlier',
+    'apart',
     'unknown_camera',
 ]
 
@@ -30,8 +31,9 @@ class DropCount:
     cause: DropCause
     """duplicate: the stamp of the frame before; out_of_order: older than the frame before; late:
     its set had gone out already; unmatched: proved to fit no set; overflow: the queue was full;
-    clock_reset: pending when the clock jumped back; wrong_clock: far ahead of the cameras that
-    send beside it; unknown_camera: not one of the cameras."""
+    clock_reset: pending when the clock jumped back; outlier: its stamp did not fit those of its
+    camera; apart: of a camera that never meets the others; unknown_camera: not one of the
+    cameras."""
     count: int
 
 

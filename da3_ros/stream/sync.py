@@ -1,7 +1,7 @@
 """Approximate-time synchronisation of several cameras, as a pure state machine.
 
-Stamps alone decide, in integer nanoseconds; nothing here waits or reads a clock. One thread at a
-time may use an instance.
+Stamps decide, in integer nanoseconds, and the order in which they arrive; nothing here waits or
+reads a clock. One thread at a time may use an instance.
 
 A set starts at its earliest frame and takes from every other camera the first frame within the
 tolerance, unless that frame fits a later set better (more cameras, or a smaller spread).
@@ -9,59 +9,28 @@ tolerance, unless that frame fits a later set better (more cameras, or a smaller
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
-from statistics import median
 
 from da3_ros.errors import StreamError
-from da3_ros.geometry.stamps import CLOCK_RESET_NS
-from da3_ros.stream.drops import DropCause, DropCount, Drops
-from da3_ros.stream.sender_clocks import SenderClocks
+from da3_ros.geometry.stamps import CLOCK_RESET_NS, Judged, StampFilter
+from da3_ros.stream.drops import DropCause, Drops
+from da3_ros.stream.frame_queues import FrameQueues
+from da3_ros.stream.meetings import Meetings
+from da3_ros.stream.sync_report import CameraStatus, StampEvent, StampFault, SyncReport
 from da3_ros.types import CameraFrame, FrameSet
 
+FIRST_WAIT_NS = 2_000_000_000
+"""How long the first sets wait for cameras that have never come."""
 _LATE_AFTER_MISSES = 3
-_PERIOD_GAPS = 9
 
 
 class _Verdict(Enum):
     EMIT = 'emit'  # the set goes out
     WAIT = 'wait'  # later frames may still make it better; nothing may overtake it
-    HOLD = 'hold'  # too few cameras for now, but a set behind it may go first
+    HOLD = 'hold'  # not to go out for now, but a set behind it may go first
     SKIP = 'skip'  # proved that it never becomes a set
-
-
-@dataclass(frozen=True, slots=True)
-class CameraStatus:
-    """Where one camera stands."""
-
-    camera: str
-    newest_stamp_ns: int | None
-    """None before its first frame (since the last reset)."""
-    lag_ns: int | None
-    """How far its newest frame is behind the newest of all cameras; None before its first."""
-    missed_sets: int
-    """Sets that went out without it since the last one with it."""
-
-
-@dataclass(frozen=True, slots=True)
-class SyncReport:
-    """What the synchroniser did since it was made."""
-
-    sets: int
-    """Sets that went out, partial ones included."""
-    partial_sets: int
-    dropped: tuple[DropCount, ...]
-    """Only counts above zero; in the order of cameras, unknown cameras last."""
-    cameras: tuple[CameraStatus, ...]
-    late_cameras: tuple[str, ...]
-    """Cameras that miss the last sets, or are further behind than waiting would help."""
-    clock_resets: int
-
-    def dropped_by(self, cause: DropCause) -> int:
-        """Return the number of frames dropped for one reason, over all cameras."""
-        return sum(drop.count for drop in self.dropped if drop.cause == cause)
+    LATE = 'late'  # sets of the same clock behind it went out already
 
 
 class Synchronizer:
@@ -72,10 +41,16 @@ class Synchronizer:
     most `wait_ns`. Every frame is in at most one set, and sets go out in the order of stamps.
     A set without some cameras goes out when at least `min_cameras` are in it and either no late
     camera can match any more (its newest stamp is beyond the tolerance), or an image newer than
-    the set by more than `wait_ns` was seen, or a queue is full.
+    the set by more than `wait_ns` was seen, or a queue is full. While a camera has never come,
+    the first partial sets wait for `first_wait_ns`.
 
-    A camera that stays far ahead of all others is left out for as long as they send beside it: by
-    its clock every set of theirs would be long over.
+    Cameras that send beside each other and never meet in a set are not taken for late ones: only
+    the largest group of cameras that meet gives sets, none where two groups are equal. The
+    others are `apart`.
+
+    A stamp far from the one before it is left out, unless several in a row go on from there; only
+    then has the clock of the camera jumped. When the sets of the largest group are older then
+    than the last one, they begin anew.
 
     Args:
         cameras: names in the rig's order.
@@ -83,6 +58,7 @@ class Synchronizer:
         min_cameras: smallest partial set; 0 for complete sets only.
         wait_ns: how much newer, in stamps, an image must be before late cameras are given up.
         queue_size: frames kept per camera; the oldest goes first.
+        first_wait_ns: how long, in stamps, the first sets wait for cameras that have never come.
 
     Raises:
         StreamError: no camera, a name twice, or a number out of range.
@@ -96,6 +72,7 @@ class Synchronizer:
         wait_ns: int,
         *,
         queue_size: int = 16,
+        first_wait_ns: int = FIRST_WAIT_NS,
     ) -> None:
         if not cameras or len(set(cameras)) != len(cameras):
             raise StreamError(f'sync: expected distinct camera names, got {list(cameras)}')
@@ -115,54 +92,57 @@ class Synchronizer:
         self._needed = min_cameras or len(self._cameras)
         self._wait_ns = wait_ns
         self._queue_size = queue_size
+        self._first_wait_ns = first_wait_ns
         self._sets = 0
         self._partial_sets = 0
         self._clock_resets = 0
         self._drops = Drops(self._cameras)
+        self._events: list[StampEvent] = []
+        self._open()
         self._start()
+
+    def _open(self) -> None:
+        self._has_come = [False] * len(self._cameras)
+        self._is_first_over = self._needs_all or not self._first_wait_ns
 
     def _start(self) -> None:
         n = len(self._cameras)
-        self._queues: list[deque[CameraFrame]] = [deque() for _ in range(n)]
+        self._queues = FrameQueues(n, self._queue_size, self._tolerance_ns)
+        self._filters: list[StampFilter[CameraFrame]] = [StampFilter() for _ in range(n)]
         self._newest: list[int | None] = [None] * n
-        self._gaps: list[deque[int]] = [deque(maxlen=_PERIOD_GAPS) for _ in range(n)]
         self._missed = [0] * n
-        self._clocks = SenderClocks(n, self._wait_ns)
+        self._meetings = Meetings(n, self._tolerance_ns, self._wait_ns)
         self._first_ns: int | None = None
-        self._newest_ns = 0
+        # Whether the clock of a camera was set back since its last set.
+        self._is_back = [False] * n
         # Of the last set, without its images.
         self._last_ns: int | None = None
-        self._last_missing: tuple[str, ...] = ()
+        self._last_in: frozenset[int] = frozenset()
 
-    def push(self, frame: CameraFrame) -> list[FrameSet]:
-        """Take one frame and return the sets that are ready now, oldest first."""
+    @property
+    def _needs_all(self) -> bool:
+        return self._needed == len(self._cameras)
+
+    def push(self, frame: CameraFrame, arrived_ns: int = 0) -> list[FrameSet]:
+        """Take one frame and return the sets that are ready now, oldest first.
+
+        Args:
+            frame: of one camera.
+            arrived_ns: when it arrived, by a steady clock; always 0 where frames come from a file.
+        """
         index = self._index.get(frame.camera)
         if index is None:
             self._drops.add_unknown(frame.camera)
             return []
-        newest = self._newest[index]
-        if newest is not None and newest - frame.stamp_ns > CLOCK_RESET_NS:
-            self._clock_resets += 1
-            self._discard_pending('clock_reset')
-            self._start()
-        cause: DropCause | None = 'wrong_clock'
-        if self._clocks.is_ahead(index, frame.stamp_ns):
-            self._leave_out(index)
-        else:
-            cause = self._refusal(index, frame)
-            self._note_stamp(index, frame.stamp_ns)
-        if cause is not None:
-            self._drops.add(frame.camera, cause)
-        else:
-            queue = self._queues[index]
-            if len(queue) == self._queue_size:
-                self._drop(index, queue[0], 'overflow')
-            queue.append(frame)
+        stamps, known_ns = self._filters[index], self._known_ns(index)
+        self._accept(index, stamps.push(frame.stamp_ns, frame, arrived_ns, known_ns), arrived_ns)
         # A refused frame may still be the proof that a set can wait no longer.
         return self._collect(closing=False)
 
     def flush(self) -> list[FrameSet]:
         """Return what can still become a set at the end of the input, and drop the rest."""
+        for index, stamps in enumerate(self._filters):
+            self._accept(index, stamps.flush(), 0)
         ready = self._collect(closing=True)
         self._discard_pending('unmatched')
         return ready
@@ -172,8 +152,20 @@ class Synchronizer:
         self._discard_pending('unmatched')
         self._start()
 
+    def reopen(self) -> None:
+        """Forget the same, and that cameras have come: the first sets wait for them again."""
+        self.reset()
+        self._open()
+
+    def take_events(self) -> list[StampEvent]:
+        """Return what happened to stamps since the last call, the oldest first."""
+        events, self._events = self._events, []
+        return events
+
     def report(self) -> SyncReport:
         """Return counters and the state of every camera."""
+        left_ns = self._first_wait_ns - self._meetings.elapsed_ns()
+        is_awaiting = not self._is_first_over and any(self._has_come)
         return SyncReport(
             sets=self._sets,
             partial_sets=self._partial_sets,
@@ -181,72 +173,130 @@ class Synchronizer:
             cameras=tuple(self._status(i) for i in range(len(self._cameras))),
             late_cameras=tuple(n for i, n in enumerate(self._cameras) if self._is_late(i)),
             clock_resets=self._clock_resets,
+            apart=self._meetings.apart(self._cameras),
+            awaited_ns=max(0, left_ns) if is_awaiting else 0,
         )
 
     def _status(self, index: int) -> CameraStatus:
         newest = self._newest[index]
+        is_blank = newest is None or self._meetings.is_apart(index)
+        others = self._meetings.together([index]) - {index}
+        offset_ns = self._meetings.offset_ns(index, min(others)) if others else None
         return CameraStatus(
             camera=self._cameras[index],
             newest_stamp_ns=newest,
-            lag_ns=None if newest is None else self._newest_ns - newest,
+            lag_ns=None if is_blank or newest is None else self._now_ns() - newest,
             missed_sets=self._missed[index],
+            has_come=self._has_come[index],
+            is_sending=self._meetings.is_sending(index),
+            delay_ns=max(0, -(offset_ns or 0)),
         )
+
+    def _now_ns(self) -> int:
+        """Return the newest stamp of all cameras that are not apart."""
+        known = [
+            newest
+            for i, newest in enumerate(self._newest)
+            if newest is not None and not self._meetings.is_apart(i)
+        ]
+        return max(known, default=0)
 
     def _is_late(self, index: int) -> bool:
         if self._first_ns is None:
             return False
+        periods = [self._meetings.period_ns(i) for i in range(len(self._cameras))]
+        fastest = min((p for p in periods if p), default=0)
+        # One that sends seldom is in every so many sets only.
+        usual = 2 * periods[index] // fastest if fastest else 0
+        if self._missed[index] >= max(_LATE_AFTER_MISSES, usual):
+            return True
+        if self._meetings.is_apart(index):
+            return not self._meetings.leads(self._meetings.together([index]))
         newest = self._newest[index]
         reached = self._first_ns if newest is None else newest
-        behind = self._newest_ns - reached > self._wait_ns + self._tolerance_ns
-        return behind or self._missed[index] >= _LATE_AFTER_MISSES
+        return self._now_ns() - reached > self._wait_ns + self._tolerance_ns + periods[index]
 
-    def _leave_out(self, index: int) -> None:
-        """Forget a camera's pending frames and stamps: the others decide what time it is."""
-        for frame in self._queues[index]:
-            self._drops.add(frame.camera, 'wrong_clock')
-        self._queues[index].clear()
-        self._gaps[index].clear()
+    # ---- stamps
+
+    def _known_ns(self, index: int) -> int | None:
+        """Return the newest stamp of the cameras that this one meets."""
+        others = self._meetings.together([index]) - {index}
+        return max((n for i in others if (n := self._newest[i]) is not None), default=None)
+
+    def _accept(self, index: int, judged: Judged[CameraFrame], arrived_ns: int) -> None:
+        """Do what was judged of the frames of one camera."""
+        for offset_ns, frame in judged.left_out:
+            self._drops.add(frame.camera, 'outlier')
+            self._events.append(StampEvent(StampFault.OUTLIER, frame.camera, offset_ns))
+        if judged.jump_ns:
+            self._jump(index, judged.jump_ns)
+        for frame in judged.taken:
+            self._take(index, frame, arrived_ns)
+
+    def _jump(self, index: int, jump_ns: int) -> None:
+        """Go on with the new clock of a camera: whether the others go with it shows later."""
+        self._events.append(StampEvent(StampFault.JUMP, self._cameras[index], jump_ns))
+        self._meetings.forget(index)
         self._newest[index] = None
-        self._newest_ns = max((n for n in self._newest if n is not None), default=0)
+        self._is_back[index] = jump_ns < 0
+        if jump_ns < 0:
+            self._discard(index, 'clock_reset')
+
+    def _take(self, index: int, frame: CameraFrame, arrived_ns: int) -> None:
+        """Queue a frame with a credible stamp, or drop it."""
+        self._meetings.note(index, frame.stamp_ns, arrived_ns)
+        self._has_come[index] = True
+        if all(self._has_come) or self._meetings.elapsed_ns() > self._first_wait_ns:
+            self._is_first_over = True
+        cause = self._refusal(index, frame)
+        newest = self._newest[index]
+        if newest is None or frame.stamp_ns > newest:
+            self._newest[index] = frame.stamp_ns
+            if self._first_ns is None:
+                self._first_ns = frame.stamp_ns
+            self._first_ns = min(self._first_ns, frame.stamp_ns)
+        if cause is None and not self._needs_all and self._meetings.is_apart(index):
+            cause = 'apart'
+            self._discard(index, cause)
+        if cause is not None:
+            self._drops.add(frame.camera, cause)
+            return
+        if self._queues.add(index, frame) is not None:
+            self._drops.add(frame.camera, 'overflow')
 
     def _refusal(self, index: int, frame: CameraFrame) -> DropCause | None:
         newest = self._newest[index]
         if newest is not None and frame.stamp_ns <= newest:
             return 'duplicate' if frame.stamp_ns == newest else 'out_of_order'
-        if self._last_ns is not None:
+        if self._last_ns is not None and not self._is_back[index]:
             after_ns = frame.stamp_ns - self._last_ns
             # A camera that its set did not wait for: the frame must not start a set of its own.
-            missed_it = frame.camera in self._last_missing and after_ns <= self._tolerance_ns
-            if after_ns <= 0 or missed_it:
+            missed_it = index not in self._last_in and after_ns <= self._tolerance_ns
+            # What is much older may be of a clock that more cameras have.
+            if -CLOCK_RESET_NS <= after_ns <= 0 or (missed_it and after_ns > 0):
                 return 'late'
         return None
 
-    def _note_stamp(self, index: int, stamp_ns: int) -> None:
-        newest = self._newest[index]
-        if newest is not None and stamp_ns <= newest:
-            return
-        if newest is not None:
-            self._gaps[index].append(stamp_ns - newest)
-        self._newest[index] = stamp_ns
-        if self._first_ns is None:
-            self._first_ns = self._newest_ns = stamp_ns
-        self._first_ns = min(self._first_ns, stamp_ns)
-        self._newest_ns = max(self._newest_ns, stamp_ns)
-
     def _drop(self, index: int, frame: CameraFrame, cause: DropCause) -> None:
-        self._queues[index].remove(frame)
+        self._queues.remove(index, frame)
         self._drops.add(frame.camera, cause)
 
+    def _discard(self, index: int, cause: DropCause) -> None:
+        for frame in self._queues.clear(index):
+            self._drops.add(frame.camera, cause)
+
     def _discard_pending(self, cause: DropCause) -> None:
-        for queue in self._queues:
-            for frame in queue:
-                self._drops.add(frame.camera, cause)
-            queue.clear()
+        for index, stamps in enumerate(self._filters):
+            self._discard(index, cause)
+            for _ in stamps.held_ns:
+                self._drops.add(self._cameras[index], cause)
+
+    # ---- sets
 
     def _collect(self, *, closing: bool) -> list[FrameSet]:
         ready: list[FrameSet] = []
         # Fewer cameras waiting than a set needs: nothing can come out, so callbacks stay short.
-        while sum(map(bool, self._queues)) >= self._needed:
+        while self._queues.waiting >= self._needed:
             found = self._next_set(closing=closing)
             if found is None:
                 break
@@ -254,9 +304,8 @@ class Synchronizer:
         return ready
 
     def _next_set(self, *, closing: bool) -> FrameSet | None:
-        pending = [(index, frame) for index, queue in enumerate(self._queues) for frame in queue]
-        for index, frame in sorted(pending, key=lambda item: (item[1].stamp_ns, item[0])):
-            match, taken = self._match(frame.stamp_ns)
+        for index, frame in self._queues.in_order():
+            match, taken = self._queues.match(frame.stamp_ns)
             verdict = self._judge(frame.stamp_ns, match, taken, closing=closing)
             if verdict is _Verdict.EMIT:
                 return self._emit(match)
@@ -264,65 +313,67 @@ class Synchronizer:
                 return None
             if verdict is _Verdict.SKIP:
                 self._drop(index, frame, 'unmatched')
+            if verdict is _Verdict.LATE:
+                self._drop(index, frame, 'late')
         return None
-
-    def _candidate(self, stamp_ns: int) -> dict[int, CameraFrame]:
-        """Return per camera its first frame within the tolerance after a stamp."""
-        latest = stamp_ns + self._tolerance_ns
-        found: dict[int, CameraFrame] = {}
-        for index, queue in enumerate(self._queues):
-            for frame in queue:
-                if frame.stamp_ns >= stamp_ns:
-                    if frame.stamp_ns <= latest:
-                        found[index] = frame
-                    break
-        return found
-
-    def _match(self, stamp_ns: int) -> tuple[dict[int, CameraFrame], set[int]]:
-        """Return the set that starts at a stamp, and the cameras a later set has taken from it."""
-        match = self._candidate(stamp_ns)
-        best: dict[int, CameraFrame] = {}
-        best_rank = _rank(match)
-        latest = stamp_ns + self._tolerance_ns
-        starts = {f.stamp_ns for queue in self._queues for f in queue}
-        for start_ns in sorted(start for start in starts if stamp_ns < start <= latest):
-            rival = self._candidate(start_ns)
-            if _rank(rival) > best_rank:
-                best, best_rank = rival, _rank(rival)
-        taken = {i for i, frame in match.items() if best.get(i) is frame}
-        return {i: frame for i, frame in match.items() if i not in taken}, taken
 
     def _judge(
         self, stamp_ns: int, match: dict[int, CameraFrame], taken: set[int], *, closing: bool
     ) -> _Verdict:
-        pending = sum(
-            1
-            for i, newest in enumerate(self._newest)
-            if i not in match
-            and i not in taken
-            and (newest is None or newest <= stamp_ns + self._tolerance_ns)
-        )
+        group = self._meetings.together(match)
+        if self._is_late_set(stamp_ns, group):
+            return _Verdict.LATE
+        absent = [i for i in range(len(self._cameras)) if i not in match and i not in taken]
+        pending = sum(self._may_come(i, stamp_ns) for i in absent)
         if len(match) + pending < self._needed:
             return _Verdict.SKIP
-        is_over = (
-            closing
-            or self._newest_ns - stamp_ns > self._wait_ns
-            or any(len(self._queues[i]) == self._queue_size for i in match)
-        )
+        is_full = closing or any(self._queues.is_full(i) for i in match)
+        if not is_full and any(self._is_held(i, stamp_ns) for i in absent):
+            return _Verdict.WAIT
+        now_ns = max(n for i in group if (n := self._newest[i]) is not None)
+        is_over = is_full or now_ns - stamp_ns > self._wait_ns
         if not is_over and (pending or not self._is_settled(match)):
             return _Verdict.WAIT
-        if len(match) >= self._needed:
+        if not closing and not self._is_first_over and not all(self._has_come):
+            return _Verdict.WAIT
+        # Whoever waits for all cameras waits as long as it takes.
+        counts = self._needs_all or self._meetings.leads(match)
+        if counts and len(match) >= self._needed:
             return _Verdict.EMIT
-        return _Verdict.SKIP if closing else _Verdict.HOLD
+        is_hopeless = closing or not counts
+        return _Verdict.SKIP if is_hopeless else _Verdict.HOLD
+
+    def _may_come(self, index: int, stamp_ns: int) -> bool:
+        """Return whether a camera may still send a frame for the set that starts at a stamp."""
+        newest = self._newest[index]
+        if newest is not None and newest > stamp_ns + self._tolerance_ns:
+            return self._is_held(index, stamp_ns)
+        return self._needs_all or not self._meetings.is_apart(index)
+
+    def _is_held(self, index: int, stamp_ns: int) -> bool:
+        """Return whether a camera has a frame for a set that is not decided about."""
+        held_ns = self._filters[index].held_ns
+        return any(abs(held - stamp_ns) <= self._tolerance_ns for held in held_ns)
+
+    def _is_late_set(self, stamp_ns: int, group: frozenset[int]) -> bool:
+        """Return whether a set is older than the last one, and of the same clock.
+
+        It is of another clock when no camera of the last set, with its clock as it was, is among
+        those that meet.
+        """
+        if self._last_ns is None or stamp_ns > self._last_ns:
+            return False
+        still = self._last_in & group
+        return any(not self._is_back[i] and self._meetings.is_sending(i) for i in still)
 
     def _is_settled(self, match: dict[int, CameraFrame]) -> bool:
         """Return whether no frame still to come is likely to fit this set's frames better."""
         stamps = [frame.stamp_ns for frame in match.values()]
         last, spread = max(stamps), max(stamps) - min(stamps)
         for index, frame in match.items():
-            gaps = self._gaps[index]
-            is_newest = self._queues[index][-1] is frame
-            if gaps and is_newest and frame.stamp_ns + median(gaps) - last < spread:
+            period_ns = self._filters[index].period_ns
+            is_newest = self._queues.is_newest(index, frame)
+            if period_ns and is_newest and frame.stamp_ns + period_ns - last < spread:
                 return False
         return True
 
@@ -330,19 +381,21 @@ class Synchronizer:
         frames = tuple(match[i] for i in sorted(match))
         stamp_ns = min(frame.stamp_ns for frame in frames)
         for index, frame in match.items():
-            self._queues[index].remove(frame)
-        for index, queue in enumerate(self._queues):
-            while queue and queue[0].stamp_ns < stamp_ns:
-                self._drop(index, queue[0], 'unmatched')
+            self._queues.remove(index, frame)
+            self._is_back[index] = False
+        for index, frame in self._queues.older_than(stamp_ns):
+            self._drop(index, frame, 'unmatched')
+        for index in range(len(self._cameras)):
             self._missed[index] = 0 if index in match else self._missed[index] + 1
         missing = tuple(name for i, name in enumerate(self._cameras) if i not in match)
+        if self._needs_all:
+            self._meetings.are_one_set(match)
         self._sets += 1
         self._partial_sets += bool(missing)
-        self._last_ns, self._last_missing = stamp_ns, missing
+        if self._last_ns is not None and stamp_ns <= self._last_ns:
+            self._clock_resets += 1
+            names = ', '.join(frame.camera for frame in frames)
+            offset_ns = stamp_ns - self._last_ns
+            self._events.append(StampEvent(StampFault.RESTART, names, offset_ns))
+        self._last_ns, self._last_in = stamp_ns, frozenset(match)
         return FrameSet(stamp_ns, frames, missing)
-
-
-def _rank(match: dict[int, CameraFrame]) -> tuple[int, int]:
-    """Return a key that is larger for the better of two sets."""
-    stamps = [frame.stamp_ns for frame in match.values()]
-    return len(match), min(stamps) - max(stamps)

@@ -12,7 +12,7 @@ from da3_ros.notes import joined
 from da3_ros.ros.messages.geometry_messages import stamp_from_ns
 from da3_ros.ros.node.inputs import InputStatus
 from da3_ros.stream.stats import StatsSnapshot
-from da3_ros.stream.sync import SyncReport
+from da3_ros.stream.sync_report import SyncReport
 from da3_ros.types import WindowResult
 
 _STALLED_AFTER_S = 10.0
