@@ -8,9 +8,11 @@ not bridge a gap of more than a second, since half a turn may hide in it.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass, field
 import math
 import threading
+import time
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,7 +21,7 @@ from da3_ros.errors import GeometryError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.rotation import quaternion_xyzw_from_matrix
 from da3_ros.geometry.se3 import invert, require_rigid
-from da3_ros.geometry.stamps import CLOCK_RESET_NS
+from da3_ros.geometry.stamps import StampFilter
 
 HISTORY_NS = 10_000_000_000
 MAX_GAP_NS = 1_000_000_000
@@ -50,21 +52,31 @@ class _Joint:
     """Ascending, each once."""
     values: list[tuple[FloatArray, FloatArray]] = field(default_factory=list)
     """For each stamp the rotation as a unit quaternion xyzw, and the translation."""
+    stamps: StampFilter[None] = field(default_factory=StampFilter)
+    """What it says of the clock of the publisher."""
 
 
 class TransformBuffer:
     """Joints by name, fixed or moving; safe to use from several threads.
 
-    A frame has one parent: another one replaces it with its whole history. A transform that is
-    more than a second older than the newest of its joint means that the clock was set back (a bag
-    that starts again): all histories are forgotten then.
+    A frame has one parent: another one replaces it with its whole history. A transform whose
+    stamp is far from the newest of its joint is left out, unless several in a row go on from
+    there. When they are older the clock was set back (a bag that starts again): all histories are
+    forgotten then.
 
     Args:
         history_ns: how long moving joints are remembered.
         max_gap_ns: longest time between two transforms that is interpolated.
+        clock: steady nanoseconds; a gap that arrivals have too is no jump of a clock.
     """
 
-    def __init__(self, history_ns: int = HISTORY_NS, max_gap_ns: int = MAX_GAP_NS) -> None:
+    def __init__(
+        self,
+        history_ns: int = HISTORY_NS,
+        max_gap_ns: int = MAX_GAP_NS,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._clock = clock
         self._history_ns = history_ns
         self._max_gap_ns = max_gap_ns
         self._joints: dict[str, _Joint] = {}
@@ -81,10 +93,12 @@ class TransformBuffer:
         with self._lock:
             self._joints[_plain(child)] = _Joint(_plain(parent), fixed=parent_from_child)
 
-    def add(self, parent: str, child: str, stamp_ns: int, parent_from_child: FloatArray) -> None:
+    def add(self, parent: str, child: str, stamp_ns: int, parent_from_child: FloatArray) -> bool:
         """Take where a moving joint stood at a stamp; a fixed joint stays fixed."""
         quaternion_xyzw = quaternion_xyzw_from_matrix(parent_from_child[:3, :3])
-        self.add_quaternion(parent, child, stamp_ns, parent_from_child[:3, 3], quaternion_xyzw)
+        return self.add_quaternion(
+            parent, child, stamp_ns, parent_from_child[:3, 3], quaternion_xyzw
+        )
 
     def add_quaternion(
         self,
@@ -93,8 +107,11 @@ class TransformBuffer:
         stamp_ns: int,
         translation: ArrayLike,
         quaternion_xyzw: ArrayLike,
-    ) -> None:
+    ) -> bool:
         """Take the same as a translation (3,) and a quaternion (4,), the way TF has it.
+
+        Returns:
+            False when it was left out: for its stamp, or because the joint is fixed.
 
         Raises:
             GeometryError: they are not finite, or the quaternion is zero.
@@ -106,24 +123,30 @@ class TransformBuffer:
             if joint is None or joint.parent != parent:
                 joint = self._joints[child] = _Joint(parent)
             if joint.fixed is not None:
-                return
-            stamps = joint.stamps_ns
-            if stamps and stamps[-1] - stamp_ns > CLOCK_RESET_NS:
+                return False
+            judged = joint.stamps.push(stamp_ns, None, self._clock())
+            if not judged.taken:
+                return False
+            if judged.jump_ns < 0:
                 self._forget_histories()
+                joint.stamps.push(stamp_ns, None, self._clock())
+            stamps = joint.stamps_ns
             place = bisect_left(stamps, stamp_ns)
             if place < len(stamps) and stamps[place] == stamp_ns:
                 joint.values[place] = value
-                return
+                return True
             stamps.insert(place, stamp_ns)
             joint.values.insert(place, value)
             old = bisect_left(stamps, stamps[-1] - self._history_ns)
             del stamps[:old], joint.values[:old]
+            return True
 
     def _forget_histories(self) -> None:
         self._resets += 1
         for joint in self._joints.values():
             joint.stamps_ns.clear()
             joint.values.clear()
+            joint.stamps = StampFilter()
 
     @property
     def resets(self) -> int:

@@ -28,9 +28,12 @@ class StreamOptions:
         maximum=10.0,
     )
     min_cameras: int = option(
-        0,
-        'Smallest number of cameras that makes a set when the others are late; 0 for all.',
+        1,
+        'Smallest number of cameras that makes a set when the others are late or gone; 0 for all.',
         entrances=_NODE,
+        details='While a camera has never come, the first sets wait 2 s for it. Cameras that send '
+        'and never meet within sync_tolerance_s are an error: only the largest group of cameras '
+        'that meet gives sets.',
         minimum=0,
         maximum=64,
     )

@@ -15,13 +15,14 @@ import threading
 import time
 
 from da3_ros.errors import PipelineError
+from da3_ros.geometry.stamps import IN_A_ROW
 from da3_ros.options import NodeOptions, StreamOptions
 from da3_ros.pipeline.rig import FrameIds, Log, RigChange, RigSource, RigTracker
 from da3_ros.stream.reconstructor import Reconstructor
 from da3_ros.stream.scene_store import Scene, SceneStore
 from da3_ros.stream.stats import StreamStats
 from da3_ros.stream.sync import Synchronizer
-from da3_ros.stream.sync_report import SyncReport
+from da3_ros.stream.sync_report import StampEvent, StampFault, SyncReport
 from da3_ros.stream.window import SlidingWindow
 from da3_ros.types import (
     CameraFrame,
@@ -76,6 +77,7 @@ class Pipeline:
         on_rig: called in `step` with camera names and frame ids whenever more of the rig is known.
         quarter_turns: camera name to clockwise quarters that make its images upright, which is
             how the estimator sees them.
+        on_stamps: gets what happens to stamps; None to have it in the log.
         log: gets lines about what becomes of the world.
         stats: takes counts and rates.
         clock: monotonic seconds.
@@ -89,6 +91,7 @@ class Pipeline:
         *,
         on_rig: Callable[[FrameIds], None] = lambda frame_ids: None,
         quarter_turns: Mapping[str, int] | None = None,
+        on_stamps: Callable[[StampEvent], None] | None = None,
         log: Log | None = None,
         stats: StreamStats | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -102,6 +105,7 @@ class Pipeline:
         is_ignored = stream.scale_source == 'none'
         self._rig = RigTracker(rig, self._log, is_ignored=is_ignored)
         self._on_rig = on_rig
+        self._on_stamps = on_stamps or (lambda event: self._log.warning(stamp_text(event)))
         self._stats = stats or StreamStats()
         self._clock = clock
         # Guards all below. Never held while anything is waited for or estimated.
@@ -123,22 +127,22 @@ class Pipeline:
         """Take a frame; return whether a set waits for `step`."""
         with self._lock:
             self._frame_ids[frame.camera] = frame.frame_id
-            for frame_set in self._synchronizer.push(frame):
+            arrived_ns = round(self._clock() * _NS_PER_S)
+            for frame_set in self._synchronizer.push(frame, arrived_ns):
                 self._stats.event('sets', self._clock())
                 last_ns = self._last_set_ns
                 if last_ns is not None and frame_set.stamp_ns <= last_ns:
-                    back_s = (last_ns - frame_set.stamp_ns) / _NS_PER_S
-                    self._log.warning(
-                        f'stamps jumped back by {back_s:.3f} s (a bag that starts again, or a '
-                        'clock that was set): the world starts anew'
-                    )
                     self._begin()
                 self._last_set_ns = frame_set.stamp_ns
                 if len(self._pending) == self._options.stream.stride:
                     self._pending.popleft()
                     self._dropped_sets += 1
                 self._pending.append(frame_set)
-            return bool(self._pending)
+            events = self._synchronizer.take_events()
+            has_work = bool(self._pending)
+        for event in events:
+            self._on_stamps(event)
+        return has_work
 
     def reset(self) -> None:
         """Forget the world and everything pending; counters go on."""
@@ -150,7 +154,8 @@ class Pipeline:
     def pause(self) -> None:
         """Forget frames and sets that no window has; the world goes on with those that come."""
         with self._lock:
-            self._synchronizer.reset()
+            # Cameras begin one after the other.
+            self._synchronizer.reopen()
             self._drop_pending()
 
     def close(self) -> None:
@@ -352,6 +357,23 @@ class Pipeline:
             quarter_turns=self._quarter_turns,
         )
         return _World(SlidingWindow(stream.window, stream.stride), reconstructor)
+
+
+def stamp_text(event: StampEvent) -> str:
+    """Return what happened to stamps, in words."""
+    offset_s = abs(event.offset_ns) / _NS_PER_S
+    direction = 'back' if event.offset_ns < 0 else 'forward'
+    if event.fault is StampFault.RESTART:
+        return (
+            f'stamps jumped back by {offset_s:.3f} s, {IN_A_ROW} images in a row or more (first '
+            f'set: {event.camera}); a bag that starts again, or a clock that was set'
+        )
+    if event.fault is StampFault.JUMP:
+        return (
+            f'camera {event.camera}: its clock jumped {direction} by {offset_s:.3f} s, '
+            f'{IN_A_ROW} images in a row'
+        )
+    return f'camera {event.camera}: the stamp of an image is {offset_s:.3f} s off; it is left out'
 
 
 def _synchronizer(options: StreamOptions) -> Synchronizer:

@@ -168,7 +168,7 @@ class Meetings:
             if group is None:
                 continue
             other = min(group)
-            distances_ns = self._distances_ns(index, other)
+            distances_ns = self._distances_ns(index, other) or [0]
             found.append(
                 Apart(
                     camera,
@@ -187,6 +187,10 @@ class Meetings:
         sides = [median(ahead)] if ahead else []
         sides += [-median(behind)] if behind else []
         return round(sum(sides) / len(sides)) if sides else None
+
+    def distance_ns(self, index: int, other: int) -> int:
+        """Return the usual distance of the stamps of one camera from the nearest of another."""
+        return round(median(self._distances_ns(index, other) or [0]))
 
     def groups(self) -> tuple[frozenset[int], ...]:
         """Return the cameras that send, by who meets whom."""
@@ -255,5 +259,7 @@ class Meetings:
         """Return how far the newest stamps of one camera are from the nearest of another."""
         theirs = [stamp_ns for stamp_ns, _ in self._senders[other].recent]
         ours = [stamp_ns for stamp_ns, _ in self._senders[index].recent]
+        if not theirs:
+            return []
         covered = [s for s in ours if theirs[0] <= s <= theirs[-1]] or ours
         return [min(abs(stamp_ns - t) for t in theirs) for stamp_ns in covered]

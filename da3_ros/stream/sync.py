@@ -178,18 +178,19 @@ class Synchronizer:
         )
 
     def _status(self, index: int) -> CameraStatus:
-        newest = self._newest[index]
+        newest, missed = self._newest[index], self._missed[index]
         is_blank = newest is None or self._meetings.is_apart(index)
-        others = self._meetings.together([index]) - {index}
-        offset_ns = self._meetings.offset_ns(index, min(others)) if others else None
+        other = min(self._meetings.together([index]) - {index}, default=index)
         return CameraStatus(
             camera=self._cameras[index],
             newest_stamp_ns=newest,
             lag_ns=None if is_blank or newest is None else self._now_ns() - newest,
-            missed_sets=self._missed[index],
+            missed_sets=missed,
             has_come=self._has_come[index],
             is_sending=self._meetings.is_sending(index),
-            delay_ns=max(0, -(offset_ns or 0)),
+            delay_ns=max(0, -(self._meetings.offset_ns(index, other) or 0)),
+            distance_ns=self._meetings.distance_ns(index, other) if missed else 0,
+            period_ns=self._meetings.period_ns(index),
         )
 
     def _now_ns(self) -> int:
@@ -311,10 +312,8 @@ class Synchronizer:
                 return self._emit(match)
             if verdict is _Verdict.WAIT:
                 return None
-            if verdict is _Verdict.SKIP:
-                self._drop(index, frame, 'unmatched')
-            if verdict is _Verdict.LATE:
-                self._drop(index, frame, 'late')
+            if verdict is not _Verdict.HOLD:
+                self._drop(index, frame, 'late' if verdict is _Verdict.LATE else 'unmatched')
         return None
 
     def _judge(

@@ -141,15 +141,36 @@ def test_a_clock_that_is_set_back_forgets_all_that_moves() -> None:
     for i in range(50):
         buffer.add('map', 'odom', T0 + i * 100 * MS, shift(9.0))
         buffer.add('odom', 'base', T0 + i * 100 * MS, shift(1.0))
-    for i in (5, 6):
-        buffer.add('odom', 'base', T0 + i * 100 * MS, shift(2.0))
-    assert buffer.resets == 1
+    assert [buffer.resets] + [
+        buffer.add('odom', 'base', T0 + i * 100 * MS, shift(2.0)) and buffer.resets
+        for i in (5, 6, 7, 8)
+    ] == [0, False, False, 1, 1]
     # The old run was at 9: what came of it must not be mixed with the new one.
-    assert buffer.lookup('map', 'base', T0 + 550 * MS).is_early
-    np.testing.assert_allclose(known(buffer, 'odom', 'eye', T0 + 550 * MS), shift(2.5))
+    assert buffer.lookup('map', 'base', T0 + 750 * MS).is_early
+    np.testing.assert_allclose(known(buffer, 'odom', 'eye', T0 + 750 * MS), shift(2.5))
     # A second late is late, not a reset.
     buffer.add('odom', 'base', T0 - 400 * MS, shift(2.0))
     assert buffer.resets == 1
+
+
+@pytest.mark.parametrize('odd_s', [-3600, -5, 5, 3600])
+def test_one_odd_stamp_is_left_out_and_costs_nothing(odd_s: int) -> None:
+    buffer = TransformBuffer(clock=lambda: 0)
+    for i in range(50):
+        assert buffer.add('odom', 'base', T0 + i * 100 * MS, shift(1.0))
+    assert not buffer.add('odom', 'base', T0 + 4900 * MS + odd_s * 1000 * MS, shift(9.0))
+    assert buffer.add('odom', 'base', T0 + 5000 * MS, shift(1.0))
+    assert buffer.resets == 0
+    for stamp_ns in (T0 + 50 * MS, T0 + 4950 * MS):
+        np.testing.assert_allclose(known(buffer, 'odom', 'base', stamp_ns), shift(1.0))
+
+
+def test_a_gap_that_arrivals_have_too_is_no_jump() -> None:
+    now_ns = 0
+    buffer = TransformBuffer(clock=lambda: now_ns)
+    for i in (*range(10), 600):
+        now_ns = i * 100 * MS
+        assert buffer.add('map', 'odom', T0 + now_ns, shift(1.0))
 
 
 def test_another_parent_takes_the_frame_with_its_history() -> None:

@@ -24,9 +24,23 @@ def test_a_camera_that_is_missing_is_waited_for_as_long_as_asked(
     after_ms: int, is_over: bool
 ) -> None:
     pipeline = pipeline_of(Wall(), min_cameras=1, sync_wait_s=0.5)
+    for camera in ('front', 'left'):
+        pipeline.push(frame(camera, FIRST_NS - 100 * MS))
+    assert pipeline.step() is not None
     pipeline.push(frame('front', FIRST_NS))
     pipeline.push(frame('front', FIRST_NS + after_ms * MS))
     assert (pipeline.step() is not None) == is_over
+
+
+@pytest.mark.parametrize(('min_cameras', 'sets'), [(None, True), (1, True), (0, False)])
+def test_a_set_goes_out_with_the_cameras_that_came_unless_all_are_asked_for(
+    min_cameras: int | None, sets: bool
+) -> None:
+    values = {} if min_cameras is None else {'min_cameras': min_cameras}
+    pipeline = pipeline_of(Wall(), **values)
+    for index in range(30):
+        pipeline.push(frame('front', FIRST_NS + index * 100 * MS))
+        assert pipeline.has_work == (sets and index > 20)
 
 
 @pytest.mark.parametrize(('apart_ms', 'fits'), [(18, True), (22, False)])
@@ -54,7 +68,7 @@ def test_the_network_sees_rotated_cameras_upright_and_nobody_else_does() -> None
 
 def test_how_far_stamps_jumped_back_is_said_in_seconds(caplog: pytest.LogCaptureFixture) -> None:
     pipeline = pipeline_of(Wall())
-    for stamp_ns in (FIRST_NS, FIRST_NS - 90_250 * MS):
+    for stamp_ns in (FIRST_NS, *(FIRST_NS + (i - 90_250) * MS for i in range(3))):
         for camera in ('front', 'left'):
             pipeline.push(frame(camera, stamp_ns))
     assert 'back by 90.250 s' in caplog.text

@@ -137,7 +137,10 @@ def test_a_clock_that_is_set_back_forgets_what_moved_and_keeps_what_is_fixed(
     assert reader.resets == 0
     again = T0 - 60_000 * MS
     moved = rigid(np.eye(3), [7.0, 0.0, 0.0])
-    add(reader, 'odom', 'base', again, moved)
+    # Several in a row: one alone is a message with a faulty stamp.
+    for step in range(3):
+        assert reader.resets == 0
+        add(reader, 'odom', 'base', again + (step - 2) * MS, moved)
     assert reader.resets == 1
     assert reader.lookup('odom', 'eye', T0).pose is None
     np.testing.assert_allclose(known(reader, 'odom', 'eye', again), moved @ mount, atol=1e-12)

@@ -114,10 +114,12 @@ class Tf2Buffer:
         """
         with self._lock:
             before = self._known.resets
-            self._known.add_quaternion(parent, child, stamp_ns, translation, quaternion_xyzw)
+            is_taken = self._known.add_quaternion(
+                parent, child, stamp_ns, translation, quaternion_xyzw
+            )
             if self._known.resets != before:
                 self._tf2.clear()  # of all that moves; what is fixed stays
-            if _plain(child) not in self._fixed:
+            if is_taken and _plain(child) not in self._fixed:
                 message = _message(parent, child, stamp_ns, translation, quaternion_xyzw)
                 self._tf2.set_transform(message, _AUTHORITY)
 
