@@ -74,22 +74,25 @@ class Reason(Enum):
         _ERROR,
         'camera {owner}: its stamps are {offset_s:.3f} s from those of camera {other} that arrive '
         'at the same time (limit: sync_tolerance_s + sync_wait_s, {limit_s:g} s): their clocks '
-        'differ{guess}. Stamp both by one clock.',
+        'differ{guess}. Stamp both by one clock{or_wait}.',
         'The stamps of two cameras come from clocks that differ: one counts since boot, one has '
-        'another time zone, one is not synchronised (NTP, PTP).',
-        'Let all drivers stamp with the system clock, or synchronise the machines.',
+        'another time zone, one is not synchronised (NTP, PTP). Images that are always late look '
+        'the same.',
+        'Let all drivers stamp with the system clock, or synchronise the machines. Where images '
+        'are late, raise `sync_wait_s`. The largest group of cameras that agree gives sets; with '
+        'two cameras that differ there are none.',
     )
     CAMERA_LATE = Row(
         _WARN,
-        'camera {owner}: {missed_sets} sets in a row went out without it; its images come '
-        '{late_s:.3f} s after those of the others (sync_wait_s allows {limit_s:g} s).',
-        'Images of one camera arrive so late that sets do not wait for them.',
-        'Raise `sync_wait_s`, or look at what delays the camera.',
+        'camera {owner}: {missed_sets} sets in a row went out without it; {problem}.',
+        'Images of one camera arrive so late that sets do not wait for them, their stamps are '
+        'near those of the others only now and then, or they stand still.',
+        'Raise `sync_wait_s` or `sync_tolerance_s`, or look at what delays the camera.',
     )
     CAMERA_AWAITED = Row(
         _WARN,
-        'camera {owner}: its first image has not come; sets wait for it up to {limit_s:g} s more '
-        'at most, then go out without it (min_cameras is {min_cameras}).',
+        'camera {owner}: its first image has not come; sets wait for it {left_s:.1f} s more at '
+        'most (limit {limit_s:g} s), then go out without it (min_cameras is {min_cameras}).',
         'The first sets wait for cameras that have never come.',
         'Nothing, when the camera is about to start.',
     )
@@ -118,6 +121,14 @@ class Reason(Enum):
         'left out, and the world goes on.',
         'One image with a stamp that does not fit its neighbours: a late packet, a faulty driver.',
         'Look at the driver, when it comes often.',
+        lasts=False,
+    )
+    CLOCK_JUMPED = Row(
+        _WARN,
+        '{owner}: its time jumped {direction} by {offset_s:.3f} s{where}; its new time is used.',
+        'Several images of a camera in a row, or /clock, went on at another time: a clock that '
+        'was set, by NTP for example.',
+        'Nothing, when it was meant. Cameras that do not jump together are named as apart.',
         lasts=False,
     )
     WORLD_RESTARTED = Row(

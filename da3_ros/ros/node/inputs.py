@@ -24,8 +24,16 @@ from da3_ros.ros.messages.qos import image_input, overridable
 from da3_ros.ros.node.preparation import Preparation
 from da3_ros.types import CameraFrame, ViewId
 
-SILENT_AFTER_S = 3.0
+SILENT_AFTER_S = 2.0
 _WAIT_FOR_INFO_IMAGES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """A publisher of a topic."""
+
+    node: str
+    is_best_effort: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +48,14 @@ class InputStatus:
     """Whether the last of them had a calibration."""
     silent_s: float
     """Time since the last message, good or bad; since the start when there was none."""
-    problem: str
-    """Why nothing comes, as far as is known; empty while images come."""
+    senders: tuple[Sender, ...] = ()
+    """Who publishes the topic; asked only when nothing has come for `SILENT_AFTER_S`."""
+    refused: int = 0
+    """Images that could not be used."""
+    newest_stamp_ns: int | None = None
+    """Of the image that came last and was understood; None before."""
+    wants_reliable: bool = False
+    """Whether only reliable publishers are heard."""
 
 
 class CameraInput:
@@ -79,7 +93,8 @@ class CameraInput:
         self._images = 0
         self._calibrated = False
         self._last_s = clock()
-        self._said_silent = False
+        self._refused = 0
+        self._newest_stamp_ns: int | None = None
         self._said_distorted = False
         self._waited = 0
         raw = options.image_transport == 'raw'
@@ -128,15 +143,16 @@ class CameraInput:
     def take_image(self, message: Image | CompressedImage) -> None:
         """Take an image: deliver its frame, or report what is wrong with it."""
         self._last_s = self._clock()
-        self._said_silent = False
         if self._waits_for_info():
             return
         try:
             frame = self._frame(message)
             self._images += 1
+            self._newest_stamp_ns = frame.stamp_ns
             self._calibrated = frame.calibration is not None
             self._deliver(frame)
         except FieldError as error:
+            self._refused += 1
             self._faults.report(self._camera, error.field, str(error))
         except Exception as error:
             # An exception that left a callback would end the node.
@@ -177,45 +193,21 @@ class CameraInput:
         return self._preparation.frame(view, pixels, source, info_source)
 
     def status(self) -> InputStatus:
-        """Return what came so far and, when nothing comes, why."""
+        """Return what came so far."""
         silent_s = self._clock() - self._last_s
-        problem = self._silence() if silent_s > SILENT_AFTER_S else ''
-        if problem and not self._said_silent:
-            self._said_silent = True
-            # A camera that gave images before has paused or died; one that never did is
-            # most likely set up wrongly.
-            logger = self._node.get_logger()
-            if self._images:
-                logger.warning(problem)
-            else:
-                logger.error(problem)
         return InputStatus(
             camera=self._camera,
             topic=self.topic,
             images=self._images,
             calibrated=self._calibrated,
             silent_s=silent_s,
-            problem=problem,
+            senders=self._senders() if silent_s > SILENT_AFTER_S else (),
+            refused=self._refused,
+            newest_stamp_ns=self._newest_stamp_ns,
+            wants_reliable=self._wants_reliable,
         )
 
-    def _silence(self) -> str:
-        start = f'camera {self._camera}: no images on {self.topic} for {SILENT_AFTER_S:g} s'
-        publishers = self._node.get_publishers_info_by_topic(self.topic)
-        if not publishers:
-            return f'{start}; nobody publishes it. Check the parameter cameras and remappings.'
-        best_effort = [
-            p.node_name
-            for p in publishers
-            if p.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
-        ]
-        if self._wants_reliable and best_effort:
-            return (
-                f'{start}; incompatible QoS: {", ".join(best_effort)} publishes best effort, '
-                'image_reliability or qos_overrides asks for reliable. Set it to best_effort.'
-            )
-        if self._images:
-            return f'{start}; {self._images} came before. The driver is there, but sends nothing.'
-        return (
-            f'{start}, though {publishers[0].node_name} publishes it. Large best-effort images '
-            "need a tuned transport in the publisher's process, see config/fastdds.xml."
-        )
+    def _senders(self) -> tuple[Sender, ...]:
+        found = self._node.get_publishers_info_by_topic(self.topic)
+        best_effort = ReliabilityPolicy.BEST_EFFORT
+        return tuple(Sender(p.node_name, p.qos_profile.reliability == best_effort) for p in found)

@@ -1,0 +1,191 @@
+"""Says which cameras give nothing, do not come together, or have another time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import math
+
+from da3_ros.options import StreamOptions
+from da3_ros.reasons import Reason
+from da3_ros.ros.node.inputs import SILENT_AFTER_S, InputStatus
+from da3_ros.ros.reason_board import ReasonBoard
+from da3_ros.stream.meetings import Apart
+from da3_ros.stream.sync import FIRST_WAIT_NS
+from da3_ros.stream.sync_report import CameraStatus, SyncReport
+
+_SILENT_PERIODS = 3
+_SILENCES = (
+    Reason.CAMERA_NOT_PUBLISHED,
+    Reason.CAMERA_QOS,
+    Reason.CAMERA_UNHEARD,
+    Reason.CAMERA_STOPPED,
+)
+_APART = (Reason.CAMERAS_OUT_OF_PHASE, Reason.CLOCKS_APART)
+_WATCHED = (*_SILENCES, *_APART, Reason.CAMERA_LATE, Reason.CAMERA_AWAITED)
+# Above this nobody waits for an image.
+_LONGEST_WAIT_S = 10.0
+_HOUR_S = 3600.0
+_ZONE_STEP_S = 900.0
+_LARGEST_ZONE_S = 14 * _HOUR_S
+_ZONE_SLACK_S = 2.0
+_TAI_MINUS_UTC_S, _TAI_SLACK_S = 37.0, 0.2
+# No robot is up for so long, and no clock that was set says so little.
+_LONGEST_UPTIME_S = 10 * 365 * 24 * _HOUR_S
+
+
+class CameraWatch:
+    """Judges the cameras by what came of them; about once per second.
+
+    Args:
+        board: takes the reasons, by camera.
+        options: of the stream.
+    """
+
+    def __init__(self, board: ReasonBoard, options: StreamOptions) -> None:
+        self._board = board
+        self._options = options
+        self._needed = options.min_cameras or len(options.cameras)
+
+    def look(self, inputs: Sequence[InputStatus], sync: SyncReport) -> None:
+        """Begin and end the reasons of all cameras.
+
+        Args:
+            inputs: what came, of the cameras that are subscribed to.
+            sync: what became of it.
+        """
+        by_name = {status.camera: status for status in sync.cameras}
+        apart = {item.camera: item for item in sync.apart}
+        for given in inputs:
+            status = by_name[given.camera]
+            found = self._silence(given, status, sync)
+            if not found and given.camera in apart:
+                found = self._apart(apart[given.camera], by_name)
+            if not found:
+                found = self._late(given, status, sync)
+            for reason in _WATCHED:
+                values = found.get(reason)
+                self._board.set(reason, given.camera, values is not None, **(values or {}))
+
+    def _silence(
+        self, given: InputStatus, status: CameraStatus, sync: SyncReport
+    ) -> dict[Reason, dict[str, object]]:
+        limit_s = max(SILENT_AFTER_S, _SILENT_PERIODS * status.period_ns / 1e9)
+        if given.silent_s <= limit_s:
+            return {}
+        values: dict[str, object] = {
+            'topic': given.topic,
+            'silent_s': given.silent_s,
+            'limit_s': limit_s,
+        }
+        if not given.senders:
+            return {Reason.CAMERA_NOT_PUBLISHED: values}
+        best_effort = [sender.node for sender in given.senders if sender.is_best_effort]
+        if given.wants_reliable and best_effort:
+            return {Reason.CAMERA_QOS: values | {'publishers': ', '.join(best_effort)}}
+        came = given.images + given.refused
+        if not came:
+            names = ', '.join(sender.node for sender in given.senders)
+            return {Reason.CAMERA_UNHEARD: values | {'publishers': names}}
+        more = {'images': came, 'others': self._others(given.camera, sync)}
+        return {Reason.CAMERA_STOPPED: values | more}
+
+    def _others(self, camera: str, sync: SyncReport) -> str:
+        """Return what becomes of the other cameras when one is gone."""
+        if len(sync.cameras) == 1:
+            return 'There is no other camera.'
+        if self._options.min_cameras == 0:
+            return 'No set goes out without it (min_cameras is 0: all cameras).'
+        apart = {item.camera for item in sync.apart}
+        sending = [
+            s.camera for s in sync.cameras if s.is_sending and s.camera not in {camera, *apart}
+        ]
+        if len(sending) >= self._needed:
+            return f'Sets go out without it (min_cameras is {self._needed}).'
+        count = len(sending)
+        return f'No set goes out: {count} other cameras send, min_cameras is {self._needed}.'
+
+    def _apart(
+        self, item: Apart, by_name: dict[str, CameraStatus]
+    ) -> dict[Reason, dict[str, object]]:
+        options = self._options
+        limit_s = options.sync_tolerance_s + options.sync_wait_s
+        offset_s = item.clock_ns / 1e9
+        if abs(offset_s) <= limit_s:
+            needed_s = math.ceil(item.largest_ns / 1e6) / 1e3
+            values: dict[str, object] = {
+                'other': item.other,
+                'offset_ms': item.distance_ns / 1e6,
+                'limit_ms': options.sync_tolerance_s * 1e3,
+                'needed_s': needed_s,
+            }
+            return {Reason.CAMERAS_OUT_OF_PHASE: values}
+        or_wait = ''
+        if abs(offset_s) <= _LONGEST_WAIT_S:
+            late = item.camera if offset_s < 0 else item.other
+            wait_s = math.ceil(abs(offset_s) * 10 + 1) / 10
+            or_wait = (
+                f', or set sync_wait_s to {wait_s:g} where the images of {late} are only late'
+            )
+        own, other = by_name[item.camera], by_name[item.other]
+        guess = guess_of_clocks(offset_s, own.newest_stamp_ns, other.newest_stamp_ns)
+        values = {
+            'other': item.other,
+            'offset_s': offset_s,
+            'limit_s': limit_s,
+            'guess': guess,
+            'or_wait': or_wait,
+        }
+        return {Reason.CLOCKS_APART: values}
+
+    def _late(
+        self, given: InputStatus, status: CameraStatus, sync: SyncReport
+    ) -> dict[Reason, dict[str, object]]:
+        if not status.has_come and sync.awaited_ns > 0:
+            values: dict[str, object] = {
+                'left_s': sync.awaited_ns / 1e9,
+                'limit_s': FIRST_WAIT_NS / 1e9,
+                'min_cameras': self._options.min_cameras,
+            }
+            return {Reason.CAMERA_AWAITED: values}
+        if not (given.images and status.missed_sets and given.camera in sync.late_cameras):
+            return {}
+        values = {'missed_sets': status.missed_sets, 'problem': self._why_late(status)}
+        return {Reason.CAMERA_LATE: values}
+
+    def _why_late(self, status: CameraStatus) -> str:
+        options, delay_s = self._options, status.delay_ns / 1e9
+        if not status.is_sending:
+            return 'its images come, and their stamps stand still or do not go on'
+        if delay_s > options.sync_wait_s:
+            wait = f'sync_wait_s allows {options.sync_wait_s:g} s'
+            return f'its images come {delay_s:.3f} s after those of the others ({wait})'
+        tolerance = f'sync_tolerance_s allows {options.sync_tolerance_s * 1e3:.1f} ms'
+        distance_ms = status.distance_ns / 1e6
+        return (
+            f'its stamps are usually {distance_ms:.1f} ms from those of the others ({tolerance}) '
+            f'and its images {delay_s:.3f} s behind (sync_wait_s allows {options.sync_wait_s:g} s)'
+        )
+
+
+def guess_of_clocks(offset_s: float, own_ns: int | None, other_ns: int | None) -> str:
+    """Return what may be behind an offset of two clocks, in parentheses; empty where unknown.
+
+    Args:
+        offset_s: of the first to the second.
+        own_ns: a stamp of the first; None where there is none.
+        other_ns: a stamp of the second.
+    """
+    uptimes = [ns is not None and 0 <= ns < _LONGEST_UPTIME_S * 1e9 for ns in (own_ns, other_ns)]
+    if uptimes == [True, False]:
+        return ' (its stamps count since boot, as it seems)'
+    if uptimes == [False, True]:
+        return ' (the stamps of the other one count since boot, as it seems)'
+    size_s = abs(offset_s)
+    if abs(size_s - _TAI_MINUS_UTC_S) < _TAI_SLACK_S:
+        return ' (37 s: one is TAI, as PTP has it, and one is UTC, as it seems)'
+    steps = round(size_s / _ZONE_STEP_S)
+    is_zone = steps and size_s <= _LARGEST_ZONE_S + _ZONE_SLACK_S
+    if is_zone and abs(size_s - steps * _ZONE_STEP_S) < _ZONE_SLACK_S:
+        hours = steps * _ZONE_STEP_S / _HOUR_S
+        return f' (a time zone: {hours:g} hours, as it seems)'
+    return ''
