@@ -23,6 +23,7 @@ from da3_ros.options import NodeOptions
 from da3_ros.options.camera_values import ViewOptions
 from da3_ros.pipeline.pipeline import Pipeline
 from da3_ros.process import threads_in_use
+from da3_ros.reasons import Reason
 from da3_ros.ros.faults import FaultLog
 from da3_ros.ros.node.delivery import Delivery
 from da3_ros.ros.node.diagnostics import camera_status, pipeline_status
@@ -37,7 +38,7 @@ from da3_ros.ros.node.splats import WorkerSplats
 from da3_ros.ros.node.stream_watch import StreamFacts, StreamWatch
 from da3_ros.ros.node.trajectory_service import TrajectoryService
 from da3_ros.ros.node.worker import Worker
-from da3_ros.ros.reason_board import ReasonBoard
+from da3_ros.ros.reason_board import Active, ReasonBoard
 from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.stream.stats import StatsSnapshot, StreamStats
 from da3_ros.stream.sync import SyncReport
@@ -296,7 +297,7 @@ class Processing:
             self._pipeline.dropped_sets,
             self._pipeline.last_result,
             facts,
-            [a for a in self._reasons.active() if a.owner not in self._views],
+            self._stream_reasons(),
             caution='' if self.caution is None else self.caution.brief,
         )
         if not (self._is_active and self._is_enabled):
@@ -312,6 +313,12 @@ class Processing:
             for status in (camera.status() for camera in tuple(self._inputs))
         ]
         return [stream, *cameras]
+
+    def _stream_reasons(self) -> list[Active]:
+        """Return what holds and is no camera's; of an idle node only why it is idle."""
+        found = [a for a in self._reasons.active() if a.owner not in self._views]
+        idle = [a for a in found if a.reason in (Reason.DISABLED, Reason.INACTIVE)]
+        return idle or found
 
     def _facts(self, state: str, sync: SyncReport, stats: StatsSnapshot) -> StreamFacts:
         estimate = stats.latencies.get('estimate')
