@@ -84,9 +84,10 @@ def faults_of(day: Day) -> list[Fault]:
     def mood(name: str, *said: str) -> Fault:
         return Fault(name, lambda: day.feel(name), lambda: day.feel('well'), said)
 
+    def enable(*, value: bool) -> Callable[[], object]:
+        return lambda: day.client.call(SetBool, 'enable', data=value)
+
     row = pattern_of
-    enable = lambda value: lambda: day.client.call(SetBool, 'enable', data=value)  # noqa: E731
-    nothing = lambda: None  # noqa: E731
     frame = day.robot.frame_id('front')
     return [
         camera('a camera stops', bad_day.silent, row(Reason.CAMERA_STOPPED)),
@@ -119,7 +120,7 @@ def faults_of(day: Day) -> list[Fault]:
             lambda: day.client.change(ACTIVATE),
             (row(Reason.INACTIVE),),
         ),
-        Fault('a reset', lambda: day.client.call(Trigger, 'reset'), nothing, ()),
+        Fault('a reset', lambda: day.client.call(Trigger, 'reset'), lambda: None, ()),
         Fault(
             'the clock goes back',
             lambda: day.cameras.jump(-30.0),
