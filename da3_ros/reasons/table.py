@@ -125,7 +125,7 @@ class Reason(Enum):
     )
     CLOCK_JUMPED = Row(
         _WARN,
-        '{owner}: its time jumped {direction} by {offset_s:.3f} s{where}; its new time is used.',
+        '{owner}: time jumped {direction} by {offset_s:.3f} s{where}; the new time is used.',
         'Several images of a camera in a row, or /clock, went on at another time: a clock that '
         'was set, by NTP for example.',
         'Nothing, when it was meant. Cameras that do not jump together are named as apart.',

@@ -36,8 +36,9 @@ def test_a_camera_that_is_missing_is_waited_for_as_long_as_asked(
 def test_a_set_goes_out_with_the_cameras_that_came_unless_all_are_asked_for(
     min_cameras: int | None, sets: bool
 ) -> None:
-    values = {} if min_cameras is None else {'min_cameras': min_cameras}
-    pipeline = pipeline_of(Wall(), **values)
+    pipeline = pipeline_of(Wall())
+    if min_cameras is not None:
+        pipeline = pipeline_of(Wall(), min_cameras=min_cameras)
     for index in range(30):
         pipeline.push(frame('front', FIRST_NS + index * 100 * MS))
         assert pipeline.has_work == (sets and index > 20)

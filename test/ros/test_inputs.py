@@ -206,15 +206,21 @@ def test_no_exception_leaves_the_callback(node: Node) -> None:
     assert given.lines == ['camera front: RuntimeError: cannot take front']
 
 
-def test_silence_is_explained(node: Node) -> None:
+def test_who_publishes_is_looked_at_when_nothing_comes(node: Node) -> None:
     given = Given(node, OutputOptions(image_reliability='reliable'))
-    assert given.input.status().problem == ''
-    given.now_s += SILENT_AFTER_S + 1
-    assert 'nobody publishes it' in given.input.status().problem
     best_effort = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
     node.create_publisher(Image, 'front/image_raw', best_effort)
-    problem = given.input.status().problem
-    assert 'incompatible QoS: test_node publishes best effort' in problem
-    given.image()
+    node.create_publisher(Image, 'front/image_raw', 5)
+    assert given.input.status().senders == ()
+    given.now_s += SILENT_AFTER_S + 1
     status = given.input.status()
-    assert (status.images, status.problem, status.silent_s) == (1, '', 0.0)
+    assert status.wants_reliable
+    assert {(s.node, s.is_best_effort) for s in status.senders} == {
+        ('test_node', True),
+        ('test_node', False),
+    }
+    given.image(7)
+    given.image(0)
+    status = given.input.status()
+    assert (status.images, status.refused, status.newest_stamp_ns) == (1, 1, 7)
+    assert (status.senders, status.silent_s) == ((), 0.0)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import time
 
-from rclpy.clock import JumpThreshold, TimeJump
+from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
 from rclpy.node import Node
 
@@ -17,7 +17,7 @@ from da3_ros.ros.reason_board import ReasonBoard
 
 STANDS_AFTER_S = 3.0
 BEHIND_LIMIT_S, AHEAD_LIMIT_S = 2.0, 0.5
-_OWNER = 'clock'
+_OWNER = '(clock)'
 _AHEAD_LIMIT_SIM_S = 2.0
 _FORWARD_NS = 10_000_000_000
 _FRESH_S = 1.5
@@ -122,8 +122,8 @@ class ClockWatch:
         self._off.pop(camera, None)
         self._board.end(Reason.CLOCK_FAR_OFF, camera)
 
-    def _jumped(self, jump: TimeJump) -> None:
-        offset_s = jump.delta.nanoseconds / 1e9
+    def _jumped(self, jump: Mapping[str, int]) -> None:
+        offset_s = jump['delta'] / 1e9
         if offset_s < 0:
             self._on_jump_back(-offset_s)
         elif self._last_ns:

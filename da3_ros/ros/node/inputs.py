@@ -123,6 +123,11 @@ class CameraInput:
         self._wants_reliable = reliability == ReliabilityPolicy.RELIABLE
         self._info_topic = str(self._info_subscription.topic_name)
 
+    @property
+    def camera(self) -> str:
+        """Its name."""
+        return self._camera
+
     def destroy(self) -> None:
         """End the subscriptions."""
         self._node.destroy_subscription(self._image_subscription)

@@ -18,13 +18,16 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from std_srvs.srv import SetBool, Trigger
 
 from da3_ros.export.scene import ExportScene
+from da3_ros.geometry.stamps import IN_A_ROW
 from da3_ros.notes import Note
 from da3_ros.options import NodeOptions
 from da3_ros.options.camera_values import ViewOptions
-from da3_ros.pipeline.pipeline import Pipeline
+from da3_ros.pipeline.pipeline import Pipeline, stamp_text
 from da3_ros.process import threads_in_use
 from da3_ros.reasons import Reason
 from da3_ros.ros.faults import FaultLog
+from da3_ros.ros.node.camera_watch import CameraWatch
+from da3_ros.ros.node.clock_watch import ClockWatch
 from da3_ros.ros.node.delivery import Delivery
 from da3_ros.ros.node.diagnostics import camera_status, pipeline_status
 from da3_ros.ros.node.exports import Exports
@@ -35,13 +38,13 @@ from da3_ros.ros.node.outputs import Outputs
 from da3_ros.ros.node.params import OptionsHolder
 from da3_ros.ros.node.process_memory import memory_use, return_freed_memory
 from da3_ros.ros.node.splats import WorkerSplats
-from da3_ros.ros.node.stream_watch import StreamFacts, StreamWatch
+from da3_ros.ros.node.stream_watch import OWNER, StreamFacts, StreamWatch
 from da3_ros.ros.node.trajectory_service import TrajectoryService
 from da3_ros.ros.node.worker import Worker
 from da3_ros.ros.reason_board import Active, ReasonBoard
 from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.stream.stats import StatsSnapshot, StreamStats
-from da3_ros.stream.sync import SyncReport
+from da3_ros.stream.sync_report import StampEvent, StampFault, SyncReport
 from da3_ros.types import CameraFrame, Caution, Estimator, NetworkEstimator, RigCalibration
 
 _EXPORT_END_S = 2.0
@@ -89,6 +92,7 @@ class Processing:
         self._faults = FaultLog(node.get_logger().error)
         self._reasons = ReasonBoard(node.get_logger())
         self._watch = StreamWatch(self._reasons, self._options.stream)
+        self._camera_watch = CameraWatch(self._reasons, self._options.stream)
         self._lock = threading.Lock()
         self._is_enabled = True
         self._is_active = False
@@ -129,6 +133,7 @@ class Processing:
             estimator,
             rig_source,
             on_rig=publish_rig,
+            on_stamps=self._say_stamps,
             quarter_turns=turns,
             log=logger,
             stats=self._stats,
@@ -143,6 +148,8 @@ class Processing:
             is_alive=node.context.ok,
             is_wanted=lambda: self._is_enabled and outputs.is_wanted(),
         )
+        self._clock_watch = ClockWatch(node, self._reasons, self._begin_anew)
+        undo.callback(self._clock_watch.close)
         self._worker = Worker(estimator, self._delivery.work, lambda: self._pipeline.has_work)
         undo.callback(self._worker.close, 0.0)
         export_dir = Path(options.output.export_dir)
@@ -201,6 +208,7 @@ class Processing:
             self._viewer.close()
 
     def _let_go(self) -> None:
+        self._clock_watch.close()
         self._close_viewer()
         self._pipeline.close()
         return_freed_memory()
@@ -234,7 +242,9 @@ class Processing:
     def _close_inputs(self) -> None:
         """Destroy the subscriptions; hold the lock."""
         while self._inputs:
-            self._inputs.pop().destroy()
+            camera = self._inputs.pop()
+            camera.destroy()
+            self._reasons.end_all(camera.camera)
 
     def _take(self, frame: CameraFrame) -> None:
         # A callback that had begun before the subscription was closed.
@@ -245,11 +255,39 @@ class Processing:
         found = self._pipeline.snapshot()
         return ExportScene.from_sets(found.sets, is_metric=found.is_metric)
 
+    # ---- stamps and clocks
+
+    def _begin_anew(self, back_s: float) -> None:
+        """Begin a new world: /clock was set back."""
+        self._delivery.reset()
+        problem = f'/clock jumped back by {back_s:.3f} s'
+        self._reasons.happened(Reason.WORLD_RESTARTED, OWNER, problem=problem)
+
+    def _say_stamps(self, event: StampEvent) -> None:
+        """Say what happened to stamps."""
+        offset_s, is_back = abs(event.offset_ns) / 1e9, event.offset_ns < 0
+        if event.fault is StampFault.OUTLIER:
+            direction = 'behind' if is_back else 'ahead of'
+            self._reasons.happened(
+                Reason.STAMP_OUTLIER, event.camera, offset_s=offset_s, direction=direction
+            )
+        elif event.fault is StampFault.JUMP:
+            self._reasons.happened(
+                Reason.CLOCK_JUMPED,
+                event.camera,
+                direction='back' if is_back else 'forward',
+                offset_s=offset_s,
+                where=f' ({IN_A_ROW} images in a row)',
+            )
+        else:
+            self._reasons.happened(Reason.WORLD_RESTARTED, OWNER, problem=stamp_text(event))
+
     # ---- services
 
     def _reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         del request  # empty
         self._delivery.reset()
+        self._reasons.happened(Reason.WORLD_RESTARTED, OWNER, problem='~/reset was called')
         response.success, response.message = True, 'the world starts anew with the next images'
         return response
 
@@ -278,7 +316,10 @@ class Processing:
             state: of its lifecycle.
         """
         sync, stats = self._pipeline.sync_report(), self._stats.snapshot(time.monotonic())
+        inputs = [camera.status() for camera in tuple(self._inputs)]
         self._watch.look(self._facts(state, sync, stats))
+        self._camera_watch.look(inputs, sync)
+        self._clock_watch.look(inputs)
         self._reasons.tick()
         facts = {
             'state': state,
@@ -310,7 +351,7 @@ class Processing:
                 self._reasons.active(status.camera),
                 self._reasons.counts(status.camera),
             )
-            for status in (camera.status() for camera in tuple(self._inputs))
+            for status in inputs
         ]
         return [stream, *cameras]
 

@@ -36,8 +36,8 @@ class TransformReader(Protocol):
         stamp_ns: int,
         translation: Sequence[float],
         quaternion_xyzw: Sequence[float],
-    ) -> None:
-        """Take where a moving joint stood at a stamp."""
+    ) -> bool:
+        """Take where a moving joint stood at a stamp; return False when it was left out."""
 
     @property
     def resets(self) -> int:
@@ -106,8 +106,11 @@ class Tf2Buffer:
         stamp_ns: int,
         translation: Sequence[float],
         quaternion_xyzw: Sequence[float],
-    ) -> None:
+    ) -> bool:
         """Take where a moving joint stood at a stamp; a fixed joint stays fixed.
+
+        Returns:
+            False when it was left out.
 
         Raises:
             GeometryError: the numbers are not finite, or the quaternion is zero.
@@ -122,6 +125,7 @@ class Tf2Buffer:
             if is_taken and _plain(child) not in self._fixed:
                 message = _message(parent, child, stamp_ns, translation, quaternion_xyzw)
                 self._tf2.set_transform(message, _AUTHORITY)
+            return is_taken
 
     def is_connected(self, a: str, b: str) -> bool:
         """Return whether joints of any kind connect two frames."""
