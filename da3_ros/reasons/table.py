@@ -84,7 +84,8 @@ class Reason(Enum):
     )
     CAMERA_LATE = Row(
         _WARN,
-        'camera {owner}: {missed_sets} sets in a row went out without it; {problem}.',
+        'camera {owner}: {missed_sets} sets in a row went out without it, or with it alone; '
+        '{problem}.',
         'Images of one camera arrive so late that sets do not wait for them, their stamps are '
         'near those of the others only now and then, or they stand still.',
         'Raise `sync_wait_s` or `sync_tolerance_s`, or look at what delays the camera.',

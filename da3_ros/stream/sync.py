@@ -110,7 +110,7 @@ class Synchronizer:
         self._queues = FrameQueues(n, self._queue_size, self._tolerance_ns)
         self._filters: list[StampFilter[CameraFrame]] = [StampFilter() for _ in range(n)]
         self._newest: list[int | None] = [None] * n
-        self._missed = [0] * n
+        self._missed, self._alone = [0] * n, [0] * n
         self._meetings = Meetings(n, self._tolerance_ns, self._wait_ns)
         self._first_ns: int | None = None
         # Whether the clock of a camera was set back since its last set.
@@ -178,18 +178,19 @@ class Synchronizer:
         )
 
     def _status(self, index: int) -> CameraStatus:
-        newest, missed = self._newest[index], self._missed[index]
+        newest = self._newest[index]
         is_blank = newest is None or self._meetings.is_apart(index)
         other = min(self._meetings.together([index]) - {index}, default=index)
         return CameraStatus(
             camera=self._cameras[index],
             newest_stamp_ns=newest,
             lag_ns=None if is_blank or newest is None else self._now_ns() - newest,
-            missed_sets=missed,
+            missed_sets=self._missed[index],
+            sets_alone=self._alone[index],
             has_come=self._has_come[index],
             is_sending=self._meetings.is_sending(index),
             delay_ns=max(0, -(self._meetings.offset_ns(index, other) or 0)),
-            distance_ns=self._meetings.distance_ns(index, other) if missed else 0,
+            distance_ns=self._meetings.distance_ns(index, other) if self._alone[index] else 0,
             period_ns=self._meetings.period_ns(index),
         )
 
@@ -386,6 +387,8 @@ class Synchronizer:
             self._drop(index, frame, 'unmatched')
         for index in range(len(self._cameras)):
             self._missed[index] = 0 if index in match else self._missed[index] + 1
+            is_beside = index in match and len(match) > 1
+            self._alone[index] = 0 if is_beside else self._alone[index] + 1
         missing = tuple(name for i, name in enumerate(self._cameras) if i not in match)
         if self._needs_all:
             self._meetings.are_one_set(match)

@@ -43,6 +43,8 @@ class CameraStatus:
     its first, and for a camera that is apart."""
     missed_sets: int
     """Sets that went out without it since the last one with it."""
+    sets_alone: int
+    """Sets that went out since the last one with it and another camera."""
     has_come: bool
     """Whether it ever sent an image since the synchroniser was opened."""
     is_sending: bool

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.ros
 MS = 1_000_000
 NOW_NS = 1_800_000_000_000 * MS
 CAMERAS = ('front', 'left', 'right')
-WELL = CameraStatus('', NOW_NS, 0, 0, True, True, 0, 0, 100 * MS)
+WELL = CameraStatus('', NOW_NS, 0, 0, 0, True, True, 0, 0, 100 * MS)
 
 
 class Post:
@@ -200,12 +200,28 @@ def test_a_camera_that_misses_sets_is_late_for_a_reason(
 ) -> None:
     post = Post()
     post.late = ('right',)
-    post.status = replace(post.status, missed_sets=4, **changes)  # type: ignore[arg-type]
+    post.status = replace(post.status, missed_sets=4, sets_alone=4, **changes)  # type: ignore[arg-type]
     found = post.look()
     assert set(found) == {Reason.CAMERA_LATE}
     assert '4 sets in a row went out without it' in found[Reason.CAMERA_LATE]
     assert words in found[Reason.CAMERA_LATE]
     assert len(list(post.end())) == 1
+
+
+def test_cameras_that_take_turns_are_late_for_each_other() -> None:
+    post = Post()
+    post.status = replace(post.status, sets_alone=7, distance_ns=45 * MS)
+    assert '7 sets in a row' in post.look()[Reason.CAMERA_LATE]
+    # One that sends seldom is in every so many sets only.
+    post.status = replace(post.status, period_ns=500 * MS)
+    assert post.look() == {}
+
+
+def test_a_camera_that_may_have_stopped_is_not_late() -> None:
+    post = Post()
+    post.status = replace(post.status, missed_sets=9, sets_alone=9)
+    post.input = replace(post.input, silent_s=0.5)
+    assert post.look() == {}
 
 
 def test_a_camera_that_never_came_is_awaited() -> None:

@@ -14,6 +14,7 @@ from da3_ros.stream.sync import FIRST_WAIT_NS
 from da3_ros.stream.sync_report import CameraStatus, SyncReport
 
 _SILENT_PERIODS = 3
+_LATE_SETS = 3
 _SILENCES = (
     Reason.CAMERA_NOT_PUBLISHED,
     Reason.CAMERA_QOS,
@@ -62,6 +63,7 @@ class CameraWatch:
                 found = self._apart(apart[given.camera], by_name)
             if not found:
                 found = self._late(given, status, sync)
+            found |= self._awaited(status, sync)
             for reason in _WATCHED:
                 values = found.get(reason)
                 self._board.set(reason, given.camera, values is not None, **(values or {}))
@@ -137,19 +139,30 @@ class CameraWatch:
         }
         return {Reason.CLOCKS_APART: values}
 
+    def _awaited(self, status: CameraStatus, sync: SyncReport) -> dict[Reason, dict[str, object]]:
+        if status.has_come or not sync.awaited_ns:
+            return {}
+        values: dict[str, object] = {
+            'left_s': sync.awaited_ns / 1e9,
+            'limit_s': FIRST_WAIT_NS / 1e9,
+            'min_cameras': self._options.min_cameras,
+        }
+        return {Reason.CAMERA_AWAITED: values}
+
     def _late(
         self, given: InputStatus, status: CameraStatus, sync: SyncReport
     ) -> dict[Reason, dict[str, object]]:
-        if not status.has_come and sync.awaited_ns > 0:
-            values: dict[str, object] = {
-                'left_s': sync.awaited_ns / 1e9,
-                'limit_s': FIRST_WAIT_NS / 1e9,
-                'min_cameras': self._options.min_cameras,
-            }
-            return {Reason.CAMERA_AWAITED: values}
-        if not (given.images and status.missed_sets and given.camera in sync.late_cameras):
+        if not given.images or given.silent_s * 1e9 > _SILENT_PERIODS * status.period_ns:
             return {}
-        values = {'missed_sets': status.missed_sets, 'problem': self._why_late(status)}
+        # Where cameras take turns none misses sets in a row, and each is alone in its own.
+        missed = max(s.missed_sets for s in sync.cameras)
+        count = status.missed_sets if missed >= _LATE_SETS else status.sets_alone
+        periods = [s.period_ns for s in sync.cameras if s.is_sending and s.period_ns]
+        usual = 2 * max(periods) // min(periods) if periods else 0
+        others = any(s.is_sending for s in sync.cameras if s.camera != given.camera)
+        if not others or count < max(_LATE_SETS, usual):
+            return {}
+        values: dict[str, object] = {'missed_sets': count, 'problem': self._why_late(status)}
         return {Reason.CAMERA_LATE: values}
 
     def _why_late(self, status: CameraStatus) -> str:

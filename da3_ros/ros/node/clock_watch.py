@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 import time
 
-from rclpy.clock import JumpThreshold
+from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.node import Node
 
@@ -122,8 +122,8 @@ class ClockWatch:
         self._off.pop(camera, None)
         self._board.end(Reason.CLOCK_FAR_OFF, camera)
 
-    def _jumped(self, jump: Mapping[str, int]) -> None:
-        offset_s = jump['delta'] / 1e9
+    def _jumped(self, jump: TimeJump) -> None:
+        offset_s = jump.delta.nanoseconds / 1e9
         if offset_s < 0:
             self._on_jump_back(-offset_s)
         elif self._last_ns:

@@ -261,7 +261,7 @@ class Processing:
         """Begin a new world: /clock was set back."""
         self._delivery.reset()
         problem = f'/clock jumped back by {back_s:.3f} s'
-        self._reasons.happened(Reason.WORLD_RESTARTED, OWNER, problem=problem)
+        self._reasons.happened(Reason.WORLD_RESTARTED, OWNER, 'clock', problem=problem)
 
     def _say_stamps(self, event: StampEvent) -> None:
         """Say what happened to stamps."""
@@ -269,25 +269,35 @@ class Processing:
         if event.fault is StampFault.OUTLIER:
             direction = 'behind' if is_back else 'ahead of'
             self._reasons.happened(
-                Reason.STAMP_OUTLIER, event.camera, offset_s=offset_s, direction=direction
+                Reason.STAMP_OUTLIER,
+                event.camera,
+                direction,
+                offset_s=offset_s,
+                direction=direction,
             )
         elif event.fault is StampFault.JUMP:
+            direction = 'back' if is_back else 'forward'
             self._reasons.happened(
                 Reason.CLOCK_JUMPED,
                 event.camera,
-                direction='back' if is_back else 'forward',
+                direction,
+                direction=direction,
                 offset_s=offset_s,
                 where=f' ({IN_A_ROW} images in a row)',
             )
         else:
-            self._reasons.happened(Reason.WORLD_RESTARTED, OWNER, problem=stamp_text(event))
+            self._reasons.happened(
+                Reason.WORLD_RESTARTED, OWNER, 'stamps', problem=stamp_text(event)
+            )
 
     # ---- services
 
     def _reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         del request  # empty
         self._delivery.reset()
-        self._reasons.happened(Reason.WORLD_RESTARTED, OWNER, problem='~/reset was called')
+        self._reasons.happened(
+            Reason.WORLD_RESTARTED, OWNER, 'service', problem='~/reset was called'
+        )
         response.success, response.message = True, 'the world starts anew with the next images'
         return response
 
