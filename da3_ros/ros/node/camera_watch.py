@@ -55,10 +55,11 @@ class CameraWatch:
             sync: what became of it.
         """
         by_name = {status.camera: status for status in sync.cameras}
+        silent = {i.camera for i in inputs if i.silent_s > _limit_s(by_name[i.camera])}
         apart = {item.camera: item for item in sync.apart}
         for given in inputs:
             status = by_name[given.camera]
-            found = self._silence(given, status, sync)
+            found = self._silence(given, status, sync, silent)
             if not found and given.camera in apart:
                 found = self._apart(apart[given.camera], by_name)
             if not found:
@@ -69,10 +70,10 @@ class CameraWatch:
                 self._board.set(reason, given.camera, values is not None, **(values or {}))
 
     def _silence(
-        self, given: InputStatus, status: CameraStatus, sync: SyncReport
+        self, given: InputStatus, status: CameraStatus, sync: SyncReport, silent: set[str]
     ) -> dict[Reason, dict[str, object]]:
-        limit_s = max(SILENT_AFTER_S, _SILENT_PERIODS * status.period_ns / 1e9)
-        if given.silent_s <= limit_s:
+        limit_s = _limit_s(status)
+        if given.camera not in silent:
             return {}
         values: dict[str, object] = {
             'topic': given.topic,
@@ -88,22 +89,19 @@ class CameraWatch:
         if not came:
             names = ', '.join(sender.node for sender in given.senders)
             return {Reason.CAMERA_UNHEARD: values | {'publishers': names}}
-        more = {'images': came, 'others': self._others(given.camera, sync)}
+        more = {'images': came, 'others': self._others(sync, silent)}
         return {Reason.CAMERA_STOPPED: values | more}
 
-    def _others(self, camera: str, sync: SyncReport) -> str:
+    def _others(self, sync: SyncReport, silent: set[str]) -> str:
         """Return what becomes of the other cameras when one is gone."""
         if len(sync.cameras) == 1:
             return 'There is no other camera.'
         if self._options.min_cameras == 0:
             return 'No set goes out without it (min_cameras is 0: all cameras).'
-        apart = {item.camera for item in sync.apart}
-        sending = [
-            s.camera for s in sync.cameras if s.is_sending and s.camera not in {camera, *apart}
-        ]
-        if len(sending) >= self._needed:
+        no_help = silent | {item.camera for item in sync.apart}
+        count = sum(s.is_sending and s.camera not in no_help for s in sync.cameras)
+        if count >= self._needed:
             return f'Sets go out without it (min_cameras is {self._needed}).'
-        count = len(sending)
         return f'No set goes out: {count} other cameras send, min_cameras is {self._needed}.'
 
     def _apart(
@@ -178,6 +176,11 @@ class CameraWatch:
             f'its stamps are usually {distance_ms:.1f} ms from those of the others ({tolerance}) '
             f'and its images {delay_s:.3f} s behind (sync_wait_s allows {options.sync_wait_s:g} s)'
         )
+
+
+def _limit_s(status: CameraStatus) -> float:
+    """Return how long a camera may be silent."""
+    return max(SILENT_AFTER_S, _SILENT_PERIODS * status.period_ns / 1e9)
 
 
 def guess_of_clocks(offset_s: float, own_ns: int | None, other_ns: int | None) -> str:
