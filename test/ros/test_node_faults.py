@@ -174,7 +174,7 @@ def test_stamps_that_jump_back_start_the_world_anew(pair: tuple[RosProcess, RosR
     early_ns = robot.start_ns - 3_600_000_000_000
     for step in range(3):
         robot.send(['front', 'left'], early_ns + step * 100_000_000)
-    node.wait_for_line(r'stamps jumped back by 36\d\d\.\d+ s .* the world starts anew')
+    node.wait_for_line(r'the world starts anew: stamps jumped back by 36\d\d\.\d+ s')
     report = robot.wait_for('window', lambda m: m.header.stamp.sec < early_ns // 10**9 + 2)
     assert report.alignment_method in {'first', 'shared_views'}
     assert node.running
