@@ -80,6 +80,12 @@ def require_rotation(name: str, matrix: ArrayLike) -> FloatArray:
         GeometryError: it is not orthonormal with determinant +1.
     """
     rotation = as_float(name, matrix, (3, 3))
+    largest = float(np.abs(rotation).max())
+    if largest > 2.0:  # far from it, and its products may be beyond all numbers
+        raise GeometryError(
+            f'{name}: expected a rotation (orthonormal, determinant +1), got entries up to '
+            f'{largest:.3g}'
+        )
     error = float(np.abs(rotation @ rotation.T - np.eye(3)).max())
     if error > _ORTHONORMAL_TOLERANCE or np.linalg.det(rotation) < 0:
         raise GeometryError(

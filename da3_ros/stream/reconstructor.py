@@ -22,6 +22,7 @@ from da3_ros.stream.alignment import (
     compare_shared,
     known_depth,
 )
+from da3_ros.stream.checked import Refusal, checked_prediction
 from da3_ros.stream.input_views import InputViews
 from da3_ros.stream.placing import (
     Layout,
@@ -30,7 +31,6 @@ from da3_ros.stream.placing import (
     moved_set,
     odometry_base,
     place_set,
-    refusal,
     scaled_base,
     window_sets,
 )
@@ -49,6 +49,7 @@ from da3_ros.stream.window_report import (
     BY_ODOMETRY,
     NOTHING_SHARED,
     changed_depth,
+    left_out,
     refused,
     views_contradict,
     with_rig_residuals,
@@ -159,19 +160,21 @@ class Reconstructor:
 
         Whatever the estimator raises goes through, and the state is as before. A prediction that
         cannot be used (a pose that is not finite, an image of the wrong size) gives a result
-        without sets whose report says why.
+        without sets whose report says why; the state is as before then, too.
 
         Raises:
-            StreamError: the estimator returned another number of views than the window has.
+            StreamError: the estimator returned another number of views than the window has, or
+                something else than views.
         """
+        upright = self._views.upright(window)
         start_s = self._clock()
-        said = self._estimator.estimate(self._views.upright(window))
-        prediction = self._views.as_taken(window, said)
+        said = self._estimator.estimate(upright)
         estimate_s = self._clock() - start_s
-        reason = refusal(window, prediction)
-        if reason:
-            report = refused(self._world.scale, reason)
+        checked = checked_prediction(upright, said, self._views.sideways)
+        if isinstance(checked, Refusal):
+            report = refused(self._world.scale, checked.text, checked.numbers)
             return WindowResult(window.index, len(window.sets), (), report, estimate_s)
+        prediction = self._views.as_taken(window, checked)
         measured = self._measure(window, window_sets(window, prediction), prediction)
         self._world, new_sets, report = self._place(measured)
         wanted = {view.id for posed in new_sets for view in posed.views}
@@ -196,7 +199,16 @@ class Reconstructor:
         )
         scale = next_scale(before.scale, chain, metric, gathering)
         known = window.known_poses()
-        notes = (*prediction.notes, *(chosen or known.notes))
+        notes = tuple(
+            dict.fromkeys(
+                (
+                    *prediction.notes,
+                    *self._views.notes(window),
+                    *left_out(window, candidates),
+                    *(chosen or known.notes),
+                )
+            )
+        )
         if scale.has_jumped or (gathered and before.scale is None):
             # The world's unit is another one than that in which the ratio was measured.
             gathered = gathered.scaled(scale.scale) if gathered and not scale.has_jumped else None
