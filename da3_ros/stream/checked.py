@@ -153,7 +153,10 @@ def _of_camera(
     name: str, camera: PinholeCamera, size: ImageSize, is_sideways: bool
 ) -> Iterator[Refusal]:
     if camera.size != size:
-        yield Refusal(f'depth is {size}, its {name} is of {camera.size}')
+        yield Refusal(
+            f'depth is {size.height}x{size.width} pixels, its {name} is of '
+            f'{camera.size.height}x{camera.size.width}'
+        )
     (fx, skew, cx), (_, fy, cy), _ = camera.K.tolist()
     side = max(size.height, size.width)
     for axis, focal_px in (('x', fx), ('y', fy)):

@@ -137,7 +137,7 @@ def posed(view: ViewPrediction, pose: FloatArray) -> ViewPrediction:
 
 def wild_matrix(pose: FloatArray, rng: Rng) -> FloatArray:
     """Return a pose that is none, or one that is far away."""
-    wild = np.array(pose, np.float64)
+    wild = np.array(np.real(pose), np.float64)
     kind = rng.integers(9)
     if kind == 0:
         wild[rng.integers(4), rng.integers(4)] = any_of(rng, NUMBERS)

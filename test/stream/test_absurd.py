@@ -7,6 +7,7 @@ checked of a result is what its types promise, not what the code does.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 import gc
 import math
@@ -15,12 +16,19 @@ import weakref
 import numpy as np
 import pytest
 
-from da3_ros.errors import StreamError
+from da3_ros.errors import GeometryError, StreamError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.notes import joined
 from da3_ros.stream.reconstructor import Reconstructor
-from da3_ros.types import PosedSet, Window, WindowPrediction, WindowResult
-from helpers.absurd_predictions import KINDS
+from da3_ros.types import (
+    FrameSet,
+    PosedSet,
+    RigCalibration,
+    Window,
+    WindowPrediction,
+    WindowResult,
+)
+from helpers.absurd_predictions import KINDS, changed
 from helpers.absurd_schedules import NetworkFailedError, Schedule, schedule
 from helpers.stream_builders import (
     THREE_CAMERAS,
@@ -28,6 +36,7 @@ from helpers.stream_builders import (
     BoxWorld,
     sets_of,
     windows_of,
+    with_odometry,
 )
 
 CAMERAS = tuple(THREE_CAMERAS.base_from_camera)
@@ -203,6 +212,45 @@ def test_refused_and_failed_windows_leave_the_world_as_it_was(first: int) -> Non
     assert compared > 20
 
 
+STEADY = [kind for kind in KINDS if kind not in {'failing', 'another_number_of_views'}]
+
+
+@pytest.mark.parametrize('by_odometry', [True, False])
+@pytest.mark.parametrize('kind', STEADY)
+def test_a_metric_world_has_its_metre_again_after_absurd_windows(
+    kind: str, by_odometry: bool
+) -> None:
+    """Two windows of every kind, also of those that nobody can tell from true ones."""
+
+    def spoil(window: Window, said: WindowPrediction) -> WindowPrediction:
+        if window.index not in {7, 8}:
+            return said
+        with np.errstate(all='ignore'):
+            return changed(kind, said, np.random.default_rng(window.index))
+
+    sets = sets_of(CAMERAS, 20)
+    sets = with_odometry(sets, WORLD) if by_odometry else sets
+    rig = RigCalibration() if by_odometry else THREE_CAMERAS
+    estimator = BoxEstimator(WORLD, position_noise_m=0.003, depth_noise=0.02, spoil=spoil)
+    reconstructor = Reconstructor(estimator, rig, lambda: 0.0)
+    results = []
+    for window in windows_of(sets, 3, 1):
+        with suppress(GeometryError):  # an impossible camera: the estimator fails
+            results.append(reconstructor.process(window))
+    stamps = [posed.stamp_ns for result in results for posed in result.new_sets]
+    assert stamps == [item.stamp_ns for item in sets]
+    # One world, from the first window to the last.
+    assert [r.window_index for r in results if r.alignment.method == 'first'] == [0]
+    last = results[-1]
+    assert last.alignment.is_metric
+    scale = last.alignment.scale * estimator.scales[last.window_index]
+    assert scale == pytest.approx(1.0, rel=0.02)
+
+
+def own_images(item: FrameSet) -> FrameSet:
+    return replace(item, frames=tuple(replace(f, image=f.image.copy()) for f in item.frames))
+
+
 def test_refused_windows_are_not_kept() -> None:
     """After hundreds of them nothing of any is in memory but what the last one had."""
     said: list[weakref.ref[object]] = []
@@ -214,7 +262,7 @@ def test_refused_windows_are_not_kept() -> None:
 
     estimator = BoxEstimator(WORLD, spoil=spoil)
     reconstructor = Reconstructor(estimator, THREE_CAMERAS, lambda: 0.0, quarter_turns={'left': 2})
-    windows = windows_of(sets_of(CAMERAS, 100), 3, 1)
+    windows = windows_of([own_images(item) for item in sets_of(CAMERAS, 100)], 3, 1)
     frames = [weakref.ref(frame.image) for frame in windows[0].views]
     for _ in range(len(windows) - 1):
         assert is_refused(reconstructor.process(windows.pop(0)))
