@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import get_args
+import warnings
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -96,7 +97,8 @@ class AbsurdEstimator:
             for kind in chosen:
                 self.done[window.index] += (str(kind),)
                 try:
-                    with np.errstate(all='ignore'):
+                    with warnings.catch_warnings():
+                        warnings.simplefilter('ignore')  # of what the change itself does
                         said = changed(str(kind), said, rng)
                 except (GeometryError, RuntimeError) as error:
                     raise NetworkFailedError(str(error)) from error
