@@ -220,6 +220,9 @@ class Reconstructor:
 
     def _place(self, m: _Measured) -> tuple[World, tuple[PosedSet, ...], AlignmentReport]:
         before = self._world.in_new_unit(m.scale.factor)
+        if m.shared is not None:
+            poses = self._world.stretched(m.shared.world_poses, m.scale.factor)
+            m = replace(m, shared=replace(m.shared, world_poses=poses))
         world_from_window, report = _align(m, before)
         layout = before.layout
         anchors: dict[ViewKey, Anchor] = {}
@@ -279,8 +282,7 @@ def _align(m: _Measured, before: World) -> tuple[Sim3, AlignmentReport]:
         odometry_views=m.known.odometry_views,
     )
     if m.shared is not None:
-        poses = before.stretched(m.shared.world_poses, m.scale.factor)
-        alignment = align(replace(m.shared, world_poses=poses), m.scale.scale)
+        alignment = align(m.shared, m.scale.scale)
         outliers = m.shared.outliers
         report = replace(
             report,

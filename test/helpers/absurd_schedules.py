@@ -116,7 +116,7 @@ def schedule(seed: int) -> Schedule:
     count = int(rng.integers(4, 11))
     prior = PRIORS[rng.integers(len(PRIORS))]
     absurd_odometry = float(rng.choice([0.0, 0.2, 0.6]))
-    sets = [_set(rng, world, used, i, prior, absurd_odometry) for i in range(count)]
+    sets = [drawn_set(rng, world, used, i, prior, absurd_odometry) for i in range(count)]
     length = int(rng.integers(1, 5))
     rig = {} if rng.random() < 0.3 else {c: _place(rng, c) for c in CAMERAS if rng.random() < 0.8}
     later = {c: FOUR_CAMERAS.base_from_camera[c] for c in CAMERAS if c not in rig}
@@ -147,9 +147,10 @@ def _place(rng: Rng, camera: str) -> FloatArray:
     return wild_matrix(pose, rng) if rng.random() < 0.04 else pose
 
 
-def _set(
+def drawn_set(
     rng: Rng, world: BoxWorld, used: tuple[str, ...], number: int, prior: str, absurd: float
 ) -> FrameSet:
+    """Return a set with a prior of this kind, absurd in a share of all cases."""
     present = [c for c in used if rng.random() < 0.9] or list(used[:1])
     stamp_ns = number * PERIOD_NS
     if rng.random() < 0.03:

@@ -29,7 +29,14 @@ from da3_ros.types import (
     WindowResult,
 )
 from helpers.absurd_predictions import KINDS, changed
-from helpers.absurd_schedules import NetworkFailedError, Schedule, schedule
+from helpers.absurd_schedules import (
+    FOUR_CAMERAS,
+    AbsurdEstimator,
+    NetworkFailedError,
+    Schedule,
+    drawn_set,
+    schedule,
+)
 from helpers.stream_builders import (
     THREE_CAMERAS,
     BoxEstimator,
@@ -183,6 +190,32 @@ def test_every_kind_of_absurdity_has_its_turn_and_so_have_refusals_and_results()
                 accepted += not is_refused(result)
     assert kinds == set(KINDS)
     assert min(refused, accepted) > 50
+
+
+MULTIPLYING = (
+    'stretched_poses', 'no_depth_and_same_poses', 'scaled_depth', 'constant_depth', 'same_poses',
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_units_without_sense_do_not_multiply_for_hours() -> None:
+    """The metre is lost and found again hundreds of times, each time another one."""
+    seed = 10
+    rng = np.random.default_rng((seed, 9))
+    world, cameras = BoxWorld(FOUR_CAMERAS), tuple(FOUR_CAMERAS.base_from_camera)[:3]
+    sets = [drawn_set(rng, world, cameras, i, 'both', 0.5) for i in range(3000)]
+    estimator = AbsurdEstimator(
+        BoxEstimator(world, seed), seed, 0.8, {'unit_sigma': 0.0}, MULTIPLYING
+    )
+    reconstructor = Reconstructor(estimator, RigCalibration(), lambda: 0.0)
+    found = 0
+    for window in windows_of(sets, 2, 1):
+        result = reconstructor.process(window)
+        check(result)
+        found += any(note.code == 'became_metric' for note in result.alignment.notes)
+        for posed in result.new_sets:
+            assert np.abs(posed.world_from_base[:3, 3]).max() < 1e30
+    assert found > 100
 
 
 def same(one: WindowResult, other: WindowResult) -> None:

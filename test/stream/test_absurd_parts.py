@@ -18,8 +18,10 @@ from da3_ros.geometry.resample import PixelMap
 from da3_ros.geometry.se3 import require_rigid, rigid
 from da3_ros.geometry.sim3 import Sim3
 from da3_ros.notes import Note
+from da3_ros.stream.placing import Layout
 from da3_ros.stream.reconstructor import Reconstructor
 from da3_ros.stream.robust_mean import mean_rotation
+from da3_ros.stream.world import World
 from da3_ros.types import (
     FrameSet,
     PosePrior,
@@ -297,6 +299,20 @@ def test_a_unit_that_no_window_has_is_said_and_not_believed() -> None:
     assert not any(result.alignment.is_metric for result in results)
     assert any(note.code == 'scale_absurd' for note in results[-1].alignment.notes)
     assert len(results[-1].new_sets) == 1
+
+
+@pytest.mark.parametrize(('factor', 'stays'), [(3.0, 'start'), (1e11, 'base')])
+def test_a_new_unit_moves_the_base_unless_that_is_beyond_all_sense(
+    factor: float, stays: str
+) -> None:
+    start, base, other = np.array([1.0, 2, 3]), [101.0, 2, 3], [103.0, 2, 3]
+    world = World(Layout({}, {}), start=start, world_from_base=rigid(np.eye(3), base))
+    moved = world.in_new_unit(factor).world_from_base
+    assert moved is not None
+    beside = world.stretched(rigid(np.eye(3), other), factor)
+    fixed = start if stays == 'start' else np.array(base)
+    np.testing.assert_allclose(moved[:3, 3], fixed + factor * (base - fixed))
+    np.testing.assert_allclose(beside[:3, 3] - moved[:3, 3], [2 * factor, 0, 0])
 
 
 def test_skew_of_a_camera_that_lies_on_its_side_costs_the_calibration_only() -> None:
