@@ -35,8 +35,8 @@ def record(
     """Write topics to a bag until Ctrl-C or a limit; the bag is complete then.
 
     Until then it lies in the folder OUT.unfinished.*, where all but the last second can be read
-    when the recorder is killed. Prints "ready" when it listens, "recording TOPIC [TYPE]" for each topic once it is subscribed
-    to, and a summary at the end.
+    when the recorder is killed. Prints "ready" when it listens, "recording TOPIC [TYPE]" for each
+    topic once it is subscribed to, and a summary at the end.
     """
     from tqdm import tqdm
 

@@ -1,7 +1,8 @@
 """Writing ROS 2 bags of raw messages, atomically.
 
-Until a bag is complete it lies in a folder beside its name. Once a second what was written is handed
-to the system, so that of a process that is killed all but the last second can be read there.
+Until a bag is complete it lies in a folder beside its name. Once a second what was written is
+handed to the system, so that of a process that is killed all but the last second can be read
+there.
 """
 
 from __future__ import annotations
@@ -189,7 +190,7 @@ class BagWriter:
         try:
             if isinstance(storage, McapWriter):
                 # An MCAP file can be read up to its last whole chunk.
-                if storage.chunk.bio.tell():
+                if storage.chunk.msgs:
                     storage.close_chunk()
                 storage.bio.flush()
             elif isinstance(storage, Sqlite3Writer):

@@ -204,10 +204,9 @@ class BagReader:
     def _open_splits(self, splits: list[Split]) -> None:
         found = bag_files(self.path, self._damage)
         for file in found.files:
-            try:
-                splits.append(self._open_split(file))
-            except (OSError, SourceError) as error:
-                self._damage.say('bag_damaged', str(error))
+            split = self._open_split(file)
+            if split is not None:
+                splits.append(split)
         count = self.message_count
         if not count and (self._damage.lost or not splits):
             reasons = joined(self._damage.notes)
@@ -222,7 +221,15 @@ class BagReader:
                 missing_messages=found.message_count - count,
             )
 
-    def _open_split(self, file: Path) -> Split:
+    def _open_split(self, file: Path) -> Split | None:
+        """Return one file, None (and a remark) where nothing of it can be read."""
+        try:
+            return self._opened(file)
+        except (OSError, SourceError) as error:
+            self._damage.say('bag_damaged', str(error))
+            return None
+
+    def _opened(self, file: Path) -> Split:
         suffix = storage_suffix(file)
         if is_packed(file):
             if self._folder is None:

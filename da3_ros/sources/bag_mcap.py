@@ -1,4 +1,4 @@
-"""Reading one MCAP file of a bag: by its summary where that is whole, else by a scan of its records.
+"""Reading one MCAP file of a bag: by its summary where that is whole, else by its records.
 
 A scan rebuilds the index in memory; the file stays as it is.
 """

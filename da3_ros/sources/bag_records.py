@@ -1,7 +1,8 @@
 """The records of an MCAP file, also of one that is cut or damaged.
 
 Source: the MCAP format specification, version 0 (mcap.dev/spec). A record is an opcode, its length
-as uint64 and its content; all numbers are little-endian, a string is its length as uint32 and UTF-8.
+as uint64 and its content; all numbers are little-endian, a string is its length as uint32 and
+UTF-8.
 """
 
 from __future__ import annotations

@@ -148,9 +148,7 @@ def content_end(stream: BinaryIO, size: int) -> int:
 
 
 def _text(value: object) -> str | None:
-    if isinstance(value, str):
-        return value
-    try:
-        return bytes(value).decode() if isinstance(value, (bytes, bytearray)) else None
-    except UnicodeDecodeError:
-        return None
+    """Return a text, with what is no UTF-8 in it made visible; None for what is none."""
+    if isinstance(value, (bytes, bytearray)):
+        return bytes(value).decode(errors='backslashreplace')
+    return value if isinstance(value, str) else None

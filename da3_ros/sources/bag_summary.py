@@ -99,7 +99,8 @@ def _chunk_entry(data: bytes) -> ChunkEntry | None:
     (offsets,), at = found
     behind = offset + length + int.from_bytes(data[at : at + 8], 'little')
     places = sorted((place, channel) for channel, place in struct.iter_unpack('<HQ', offsets))
-    ends = [place for place, _ in places[1:]] + [behind]
+    # Without messages there is no place, and the only end is left out.
+    ends = [*(place for place, _ in places[1:]), behind][: len(places)]
     counts = {}
     for (place, channel), place_end in zip(places, ends, strict=True):
         entries, rest = divmod(place_end - place - _MESSAGE_INDEX_FIXED, _MESSAGE_INDEX_ENTRY)
