@@ -39,6 +39,10 @@ class BagDamage:
         """
         self._skipped.setdefault((file, reason), {})[position] = messages
 
+    def has_skipped(self, file: str, position: Hashable) -> bool:
+        """Return whether messages of a position are counted already."""
+        return any(f == file and position in at for (f, _), at in self._skipped.items())
+
     def _skips(self) -> list[Note]:
         notes = []
         for (file, reason), positions in self._skipped.items():

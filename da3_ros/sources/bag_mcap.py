@@ -30,6 +30,7 @@ from da3_ros.sources.bag_unpack import MAX_UNPACKED_BYTES, unpacked
 
 _RUN_BYTES = 8 << 20
 _RUN_MESSAGES = 4096
+_MOST_MESSAGES = 1 << 40
 
 
 @dataclass(slots=True)
@@ -150,6 +151,7 @@ class McapSplit:
             self._damage.say('bag_damaged', f'{self.name}: does not begin as an MCAP file does')
         run: _Block | None = None
         ends_well = False
+        promised = 0
         for record in records.walk(self._stream, 8, self._size, self._declared):
             if isinstance(record, Gap):
                 tail = records.read_at(self._stream, record.offset, 9)
@@ -162,8 +164,18 @@ class McapSplit:
                 run = self._add_to_run(run, record)
             elif record.opcode == records.CHUNK:
                 self._add_chunk(record)
+            elif record.opcode == records.STATISTICS:
+                promised = int.from_bytes(records.read_at(self._stream, record.start, 8), 'little')
             else:
                 self._take_names(self._stream, record)
+        missing = promised - sum(block.counts.total() for block in self._blocks)
+        if 0 < missing < _MOST_MESSAGES:
+            self._damage.say(
+                'bag_damaged',
+                f'{self.name}: {missing} of the {promised} messages that its summary counts are '
+                'not there',
+                missing_messages=missing,
+            )
         if not ends_well:
             self._damage.say(
                 'bag_damaged',
@@ -232,9 +244,15 @@ class McapSplit:
             yield from self._parsed(self._stream, block.offset, block.end, block.offset)
             return
         head = records.chunk_head(self._stream, block.chunk)
-        if head is not None:
-            data = self._unpack(block, head)
-            yield from self._parsed(BytesIO(data), 0, len(data), block.offset)
+        data = b'' if head is None else self._unpack(block, head)
+        found: Counter[int] = Counter()
+        for stored in self._parsed(BytesIO(data), 0, len(data), block.offset):
+            found[stored.channel] += 1
+            yield stored
+        gone = (block.counts - found).total()
+        if gone and not self._damage.has_skipped(self.name, block.offset):
+            reason = 'the index of their chunk counts them, the chunk does not hold them'
+            self._damage.skip(self.name, (block.offset, 'gone'), reason, gone)
 
     def _unpack(self, block: _Block, head: ChunkHead) -> bytes:
         """Return the content of a chunk as far as it is certain."""
@@ -290,12 +308,7 @@ class McapSplit:
         for record in records.walk(stream, start, end, self._declared):
             if isinstance(record, Gap):
                 if is_chunk:
-                    self._damage.say(
-                        'bag_damaged',
-                        f'{self.name}: {record.length} bytes of the chunk at {origin} are no '
-                        'whole message',
-                        unread_bytes=record.length,
-                    )
+                    self._say_part(record.length, origin)
             elif record.opcode == records.MESSAGE:
                 data = records.read_at(stream, record.start, record.length)
                 head = records.message_head(data)
@@ -303,8 +316,18 @@ class McapSplit:
                 yield Stored(
                     head.log_time_ns, head.channel, position, data[records.MESSAGE_HEAD_BYTES :]
                 )
-            else:
+            elif record.opcode in (records.SCHEMA, records.CHANNEL):
                 self._take_names(stream, record)
+            elif is_chunk:
+                # The specification lets a chunk hold nothing else.
+                self._say_part(record.length, origin)
+
+    def _say_part(self, length: int, origin: int) -> None:
+        self._damage.say(
+            'bag_damaged',
+            f'{self.name}: {length} bytes of the chunk at {origin} are no whole message',
+            unread_bytes=length,
+        )
 
 
 def _qos(metadata: bytes) -> bytes:

@@ -18,6 +18,7 @@ MAGIC = b'SQLite format 3\0'
 _LEAF = 0x0D
 _HEADER_BYTES = 8
 _USUAL_PAGE = 4096
+_NUMBER_BYTES = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)
 _MAX_ROW_BYTES = 1 << 30
 _BATCH_BYTES = 1 << 20
 # A row whose last page was never written would end in zeros; a few such pages may be an image.
@@ -185,7 +186,7 @@ def _values(local: bytes, size: int) -> tuple[object, ...] | None:
     values: list[object] = []
     for kind in kinds:
         length = _length(kind)
-        if at + length > size:
+        if length is None or at + length > size:
             return None
         if kind >= 12:
             values.append(Span(bool(kind % 2), at, length))
@@ -195,8 +196,11 @@ def _values(local: bytes, size: int) -> tuple[object, ...] | None:
     return tuple(values) if at == size else None
 
 
-def _length(kind: int) -> int:
-    return (kind - 12) // 2 if kind >= 12 else (0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0)[kind]
+def _length(kind: int) -> int | None:
+    """Return the bytes of a value by its serial type (2.1); None for a type that there is not."""
+    if kind >= 12:
+        return (kind - 12) // 2
+    return _NUMBER_BYTES[kind] if 0 <= kind < len(_NUMBER_BYTES) else None
 
 
 def _number(kind: int, data: bytes) -> int | None:

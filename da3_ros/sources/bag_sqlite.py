@@ -20,6 +20,8 @@ from da3_ros.sources.bag_pages import MAGIC, Pages, read_header
 from da3_ros.sources.bag_rows import RecoveredRows
 from da3_ros.sources.bag_split import MAX_STAMP_NS, Channel, Stored, channel_of
 
+# A damaged schema gives rows of any shape, and errors whose text is no UTF-8.
+_REFUSALS = (sqlite3.Error, ArithmeticError, LookupError, TypeError, ValueError, AttributeError)
 _SIDE_FILES = ('-wal', '-journal')
 _INDEX = np.dtype([('stamp_ns', np.int64), ('topic', np.int64), ('number', np.int64)])
 # What is no message has a NULL or another type where a number or a blob belongs.
@@ -77,7 +79,7 @@ class SqliteSplit:
                 for last in self._selected(channels, start_ns, stop_ns):
                     yield last
                 return
-            except (sqlite3.Error, OverflowError) as error:
+            except _REFUSALS as error:
                 self._recover(str(error))
         assert self._rows is not None
         for stored in self._rows.messages(channels, start_ns, stop_ns):
@@ -92,7 +94,7 @@ class SqliteSplit:
                 self._data = _connect(self._path, is_immutable=self._folder is None)
                 self._take_topics(self._data)
                 return
-            except (sqlite3.Error, OverflowError) as error:
+            except _REFUSALS as error:
                 reason = str(error)
         self._recover(reason)
 
@@ -111,7 +113,7 @@ class SqliteSplit:
                 data.execute('pragma writable_schema = on')
                 data.execute('select count(*) from sqlite_master').fetchone()
                 data.execute('pragma journal_mode = delete')
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, *_REFUSALS) as error:
             names = ' and '.join(file.name for file in beside)
             self._damage.say('bag_damaged', f'{self.name}: {names} cannot be worked in: {error}')
             self._folder.cleanup()
@@ -139,7 +141,12 @@ class SqliteSplit:
             number: channel_of(self._damage, self.name, *rest)
             for number, *rest in data.execute(query)
         }
-        (total,) = data.execute('select count(*) from messages').fetchone()
+        first, last, total = data.execute(
+            'select min(id), max(id), count(*) from messages'
+        ).fetchone()
+        if total and (gone := last - first + 1 - total):
+            reason = 'their rows are gone, by damage or by hand'
+            self._damage.skip(self.name, 'gone', reason, gone)
         # In the order of the table: an index of time may be damaged unnoticed.
         query = f'select timestamp, topic_id, id from messages where {_IS_MESSAGE} order by id'
         index = np.fromiter(data.execute(query), dtype=_INDEX)
