@@ -151,7 +151,6 @@ class McapSplit:
             self._damage.say('bag_damaged', f'{self.name}: does not begin as an MCAP file does')
         run: _Block | None = None
         ends_well = False
-        promised = 0
         for record in records.walk(self._stream, 8, self._size, self._declared):
             if isinstance(record, Gap):
                 tail = records.read_at(self._stream, record.offset, 9)
@@ -164,24 +163,31 @@ class McapSplit:
                 run = self._add_to_run(run, record)
             elif record.opcode == records.CHUNK:
                 self._add_chunk(record)
-            elif record.opcode == records.STATISTICS:
-                promised = int.from_bytes(records.read_at(self._stream, record.start, 8), 'little')
             else:
-                self._take_names(self._stream, record)
-        missing = promised - sum(block.counts.total() for block in self._blocks)
-        if 0 < missing < _MOST_MESSAGES:
-            self._damage.say(
-                'bag_damaged',
-                f'{self.name}: {missing} of the {promised} messages that its summary counts are '
-                'not there',
-                missing_messages=missing,
-            )
+                self._take_other(record)
         if not ends_well:
             self._damage.say(
                 'bag_damaged',
                 f'{self.name}: ends without the summary of an MCAP file: its recorder did not '
                 'finish it, or its end is missing',
             )
+
+    def _take_other(self, record: Record) -> None:
+        if record.opcode == records.STATISTICS:
+            count = int.from_bytes(records.read_at(self._stream, record.start, 8), 'little')
+            missing = count - sum(block.counts.total() for block in self._blocks)
+            if 0 < missing < _MOST_MESSAGES:
+                self._damage.say(
+                    'bag_damaged',
+                    f'{self.name}: {missing} of the {count} messages that its summary counts '
+                    'are not there',
+                    missing_messages=missing,
+                )
+        elif record.opcode > records.LAST_OPCODE:
+            reason = 'records of a kind that MCAP does not define'
+            self._damage.skip(self.name, record.offset, reason)
+        else:
+            self._take_names(self._stream, record)
 
     def _add_to_run(self, run: _Block | None, record: Record) -> _Block:
         is_full = run is not None and (

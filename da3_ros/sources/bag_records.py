@@ -18,7 +18,9 @@ from da3_ros.sources.bag_split import MAX_STAMP_NS
 MAGIC = b'\x89MCAP0\r\n'
 HEADER, FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK, MESSAGE_INDEX, CHUNK_INDEX = range(1, 9)
 STATISTICS = 0x0B
-_LAST_OPCODE = 0x0F
+LAST_OPCODE = 0x0F
+# Of footer, end of the data and summary offset.
+_FIXED_LENGTHS = {FOOTER: 20, 0x0F: 4, 0x0E: 17}
 _HEAD = struct.Struct('<BQ')
 _MESSAGE = struct.Struct('<HIQQ')
 _CHUNK = struct.Struct('<QQQI')
@@ -165,12 +167,12 @@ def _record(stream: BinaryIO, at: int, end: int, channels: Container[int]) -> Re
         return None
     if opcode == MESSAGE:
         return record if _is_message(stream, record, channels, is_known=False) else None
-    return record
+    return record if length == _FIXED_LENGTHS.get(opcode, length) else None
 
 
 def _is_opcode(opcode: int) -> bool:
     # From 0x80 on they are private to who wrote the file.
-    return 0 < opcode <= _LAST_OPCODE or opcode >= 0x80
+    return 0 < opcode <= LAST_OPCODE or opcode >= 0x80
 
 
 def _can_follow(stream: BinaryIO, at: int, end: int) -> bool:

@@ -142,13 +142,16 @@ class SqliteSplit:
             for number, *rest in data.execute(query)
         }
         first, last, total = data.execute(
-            'select min(id), max(id), count(*) from messages'
+            'select min(id), max(id), count(*) from messages not indexed'
         ).fetchone()
         if total and (gone := last - first + 1 - total):
             reason = 'their rows are gone, by damage or by hand'
             self._damage.skip(self.name, 'gone', reason, gone)
         # In the order of the table: an index of time may be damaged unnoticed.
-        query = f'select timestamp, topic_id, id from messages where {_IS_MESSAGE} order by id'
+        query = (
+            'select timestamp, topic_id, id from messages not indexed '
+            f'where {_IS_MESSAGE} order by id'
+        )
         index = np.fromiter(data.execute(query), dtype=_INDEX)
         self._index = index[np.argsort(index['stamp_ns'], kind='stable')]
         topics, counts = np.unique(index['topic'], return_counts=True)
