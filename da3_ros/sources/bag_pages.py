@@ -21,8 +21,9 @@ _USUAL_PAGE = 4096
 _NUMBER_BYTES = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)
 _MAX_ROW_BYTES = 1 << 30
 _BATCH_BYTES = 1 << 20
-# A row whose last page was never written would end in zeros; a few such pages may be an image.
-_ZERO_PAGES = 16
+# A row whose last page was never written would end in zeros; one or two such pages may be the end
+# of an image, the pages before which name the one that follows.
+_ZERO_PAGES = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,12 +235,13 @@ def test_a_tail_of_zeros_is_said_and_costs_nothing_before_it(tmp_path: Path, kin
     path = EVERY[kind](tmp_path, messages)
     whole = path.read_bytes()
     half = len(whole) // 2 // 4096 * 4096
-    path.write_bytes(whole[:half] + bytes(len(whole) - half))
-    found, notes = read(path)
-    remaining = iter(messages)
-    assert all(message in remaining for message in found)
-    assert len(found) > len(messages) // 4
-    assert 'zero' in joined(notes) or 'chunk' in joined(notes)
+    for start in range(half, half + 6 * 4096, 4096):
+        path.write_bytes(whole[:start] + bytes(len(whole) - start))
+        found, notes = read(path)
+        remaining = iter(messages)
+        assert all(message in remaining for message in found), start
+        assert len(found) > len(messages) // 4
+        assert 'zero' in joined(notes)
 
 
 def test_a_chunk_that_declares_too_much_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
