@@ -240,8 +240,7 @@ def test_log_times_go_on_when_the_clock_goes_back(tmp_path: Path, ros_domain_id:
     ) as recorder:
         program = (DA3, *PLAY, tmp_path / 'in.mcap', *words)
         with RosProcess(*program, domain_id=ros_domain_id):
-            for _ in range(2):
-                recorder.wait_for_line(r'/clock went back by 0\.9')
+            recorder.wait_for_line(r'/clock went back by 0\.9.*later than /clock by 1\.8')
     stamps = [m.stamp_ns for m in read(tmp_path / 'out.mcap')]
     assert stamps[0] >= START_NS - 1_000_000
     # Two passes of 0.9 s at least, one after the other.
