@@ -46,6 +46,10 @@ NoteCode = Literal[
     'rig_contradicts',
     'views_contradict',
     'window_refused',
+    # of a bag that is read
+    'bag_damaged',
+    'bag_index_rebuilt',
+    'bag_topics_left_out',
 ]
 """What a note is about. A code keeps its meaning; new ones may come."""
 
