@@ -100,11 +100,12 @@ class Reason(Enum):
 
     # ---- time
     NO_CLOCK = Row(
-        _ERROR,
+        _WARN,
         'use_sim_time is true, and no /clock has come for {silent_s:.1f} s (limit {limit_s:g} s): '
         'time stands still at {now_s:.3f} s. Start what publishes /clock (a simulator, '
         '`da3 play --clock`), or set use_sim_time to false.',
-        '`use_sim_time` is set, and nobody publishes /clock.',
+        '`use_sim_time` is set, and nobody publishes /clock. Depth comes, since the stamps of '
+        'images decide; latencies are wrong, and so is the stamp of /diagnostics.',
         'Start the simulator or the player with a clock, or set `use_sim_time` to false.',
     )
     CLOCK_FAR_OFF = Row(

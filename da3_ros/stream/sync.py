@@ -254,9 +254,8 @@ class Synchronizer:
         newest = self._newest[index]
         if newest is None or frame.stamp_ns > newest:
             self._newest[index] = frame.stamp_ns
-            if self._first_ns is None:
-                self._first_ns = frame.stamp_ns
-            self._first_ns = min(self._first_ns, frame.stamp_ns)
+            first = self._first_ns
+            self._first_ns = frame.stamp_ns if first is None else min(first, frame.stamp_ns)
         if cause is None and not self._needs_all and self._meetings.is_apart(index):
             cause = 'apart'
             self._discard(index, cause)
@@ -298,10 +297,7 @@ class Synchronizer:
     def _collect(self, *, closing: bool) -> list[FrameSet]:
         ready: list[FrameSet] = []
         # Fewer cameras waiting than a set needs: nothing can come out, so callbacks stay short.
-        while self._queues.waiting >= self._needed:
-            found = self._next_set(closing=closing)
-            if found is None:
-                break
+        while self._queues.waiting >= self._needed and (found := self._next_set(closing=closing)):
             ready.append(found)
         return ready
 
@@ -396,8 +392,7 @@ class Synchronizer:
         self._partial_sets += bool(missing)
         if self._last_ns is not None and stamp_ns <= self._last_ns:
             self._clock_resets += 1
-            names = ', '.join(frame.camera for frame in frames)
-            offset_ns = stamp_ns - self._last_ns
-            self._events.append(StampEvent(StampFault.RESTART, names, offset_ns))
+            names, back_ns = ', '.join(match[i].camera for i in match), stamp_ns - self._last_ns
+            self._events.append(StampEvent(StampFault.RESTART, names, back_ns))
         self._last_ns, self._last_in = stamp_ns, frozenset(match)
         return FrameSet(stamp_ns, frames, missing)

@@ -161,14 +161,7 @@ def test_a_bag_that_loops_under_sim_time_starts_the_world_anew_each_time(
         loop_ns = [START_NS + step * PERIOD_NS for step in range(instants)]
         for round_ in range(rounds):
             clock.publish(Clock(clock=stamp_from_ns(loop_ns[0])))
-            seen = len(robot.messages('/diagnostics'))
-            robot.wait(
-                lambda n=seen: any(  # type: ignore[misc]
-                    ns_from_stamp(m.header.stamp) == loop_ns[0]
-                    for m in robot.messages('/diagnostics')[n:]
-                ),
-                'diagnostics by the new clock',
-            )
+            _wait_for_clock(robot, loop_ns[0])
             for stamp_ns in loop_ns:
                 play(stamp_ns)
                 robot.wait(
@@ -192,6 +185,17 @@ def test_a_bag_that_loops_under_sim_time_starts_the_world_anew_each_time(
         seen = len(robot.messages('/diagnostics'))
         robot.wait(lambda: len(robot.messages('/diagnostics')) > seen + 1, 'diagnostics')
         assert 'Traceback' not in node.output
+
+
+def _wait_for_clock(robot: RosRobot, now_ns: int) -> None:
+    """Wait until the node says something by the new time of /clock."""
+    seen = len(robot.messages('/diagnostics'))
+
+    def has_it() -> bool:
+        newer = robot.messages('/diagnostics')[seen:]
+        return any(ns_from_stamp(message.header.stamp) == now_ns for message in newer)
+
+    robot.wait(has_it, 'diagnostics by the new clock')
 
 
 def _count(robot: RosRobot, key: str, stamp_ns: int) -> int:
