@@ -129,12 +129,12 @@ def test_pcl_shows_a_published_cloud_as_its_image(metres: Taken, tmp_path: Path)
     cloud = metres.of('/front/points')[0]
     (tmp_path / 'cloud.pcd').write_bytes(pcd_of(cloud))
     run(tmp_path, 'pcl_pcd2png', 'cloud.pcd', 'cloud.png', '--field', 'rgb', '--no-nan')
-    shown = cv2.imread(str(tmp_path / 'cloud.png'), cv2.IMREAD_COLOR_RGB)
+    shown = cv2.imread(str(tmp_path / 'cloud.png'), cv2.IMREAD_COLOR)
     image = pixels(metres.of('/front/color/image')[0])
     known = np.isfinite(xyz(cloud)).all(axis=-1)
     assert shown is not None
     assert shown.shape == image.shape
-    np.testing.assert_array_equal(shown[known], image[known])
+    np.testing.assert_array_equal(shown[known], image[known][:, ::-1])
 
 
 @needs_pcl
