@@ -20,7 +20,6 @@ from rclpy.executors import (
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.task import Task
 
-
 # How often the executor looks whether it is to end, while all threads are busy.
 _LOOK_S = 0.1
 
