@@ -1,0 +1,6 @@
+"""Why an output does not come, or comes with a loss: one table, for log, /diagnostics and docs."""
+
+from da3_ros.reasons.row import Row, Severity
+from da3_ros.reasons.table import Reason
+
+__all__ = ['Reason', 'Row', 'Severity']

@@ -1,0 +1,116 @@
+"""Reasons on the board: when they are said, for how long they hold, when they end."""
+
+from __future__ import annotations
+
+from string import Formatter
+
+import pytest
+
+from da3_ros.reasons import Reason, Severity
+from da3_ros.ros.reason_board import ReasonBoard
+
+OWNER = 'front'
+LATE: dict[str, object] = {'missed_sets': 4, 'late_s': 0.2, 'limit_s': 0.1}
+
+
+class Desk:
+    """A board with a clock that stands still and a log that is kept."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.lines: list[tuple[str, str]] = []
+        self.board = ReasonBoard(self, clock=lambda: self.now_s)
+
+    def info(self, message: str) -> None:
+        self.lines.append(('info', message))
+
+    def warning(self, message: str) -> None:
+        self.lines.append(('warn', message))
+
+    def error(self, message: str) -> None:
+        self.lines.append(('error', message))
+
+    def run(self, seconds: float) -> list[tuple[str, str]]:
+        """Let time pass, tick by tick; return the new lines."""
+        before = len(self.lines)
+        for _ in range(round(seconds)):
+            self.now_s += 1.0
+            self.board.tick()
+        return self.lines[before:]
+
+
+def test_a_reason_is_said_at_once_every_thirty_seconds_and_when_it_ends() -> None:
+    desk = Desk()
+    desk.board.hold(Reason.CAMERA_LATE, OWNER, **LATE)
+    assert [level for level, _ in desk.lines] == ['warn']
+    assert 'camera front: 4 sets in a row' in desk.lines[0][1]
+    assert desk.run(29) == []
+    for _ in range(3):
+        ((level, text),) = desk.run(30)
+        assert level == 'warn'
+        assert 's now)' in text
+    desk.board.end(Reason.CAMERA_LATE, OWNER)
+    assert desk.lines[-1] == ('info', f'over after 119.0 s: {desk.lines[0][1]}')
+    assert desk.board.active() == ()
+    assert desk.run(100) == []
+
+
+def test_what_was_found_holds_for_five_seconds_after_the_last_time() -> None:
+    desk = Desk()
+    for _ in range(3):
+        desk.board.happened(Reason.TF_BAD, 'tf', 'map', problem='zero stamp')
+        assert desk.run(4) == []
+        assert [a.count for a in desk.board.active('tf')] == [
+            desk.board.counts('tf')['tf_bad: map']
+        ]
+    ((level, text),) = desk.run(2)
+    assert level == 'info'
+    assert text.startswith('over after')
+    assert desk.board.active('tf') == ()
+    assert desk.board.counts('tf') == {'tf_bad: map': 3}
+
+
+def test_a_reason_that_comes_and_goes_does_not_flood_the_log() -> None:
+    desk = Desk()
+    for _ in range(120):
+        desk.board.hold(Reason.CAMERA_LATE, OWNER, **LATE)
+        desk.run(1)
+        desk.board.end(Reason.CAMERA_LATE, OWNER)
+    begun = [text for level, text in desk.lines if level == 'warn']
+    assert 3 <= len(begun) <= 3 * (120 // 30 + 1)
+
+
+def test_owners_and_kinds_hold_and_end_by_themselves_the_worst_first() -> None:
+    desk = Desk()
+    desk.board.hold(Reason.CAMERA_LATE, 'left', **LATE)
+    desk.board.hold(Reason.IMAGES_REFUSED, OWNER, 'data', problem='too short')
+    desk.board.hold(Reason.IMAGES_REFUSED, OWNER, 'step', problem='too small')
+    assert [a.text for a in desk.board.active(OWNER)] == ['too short', 'too small']
+    assert [a.reason.severity for a in desk.board.active()][-1] is Severity.WARN
+    desk.board.end(Reason.IMAGES_REFUSED, OWNER, 'data')
+    assert [a.text for a in desk.board.active(OWNER)] == ['too small']
+    desk.board.end(Reason.IMAGES_REFUSED, OWNER)
+    assert desk.board.active(OWNER) == ()
+    desk.board.end_all()
+    assert desk.board.active() == ()
+
+
+def test_what_only_happens_has_no_end() -> None:
+    desk = Desk()
+    desk.board.happened(Reason.WORLD_RESTARTED, 'stream', problem='the bag starts again')
+    assert desk.run(60) == []
+    assert desk.board.active() == ()
+
+
+@pytest.mark.parametrize('reason', list(Reason), ids=lambda reason: reason.name)
+def test_every_row_names_what_it_is_about(reason: Reason) -> None:
+    row = reason.value
+    assert row.cause.endswith('.')
+    assert row.remedy.endswith('.')
+    names = {name for _, name, _, _ in Formatter().parse(row.text) if name}
+    assert names or row.severity is Severity.INFO or reason is Reason.TF_CLOCK
+
+
+def test_rows_differ() -> None:
+    assert len({reason.value.text + reason.value.cause for reason in Reason}) == len(Reason)
+    assert len(Reason) == len(Reason.__members__)
