@@ -11,6 +11,7 @@ from rclpy.action import ActionClient
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
 
 from da3_ros.action import ExportScene as ExportSceneAction
@@ -18,6 +19,8 @@ from da3_ros.srv import ExportScene as ExportSceneService
 from helpers.patience import PATIENCE_S
 
 _NAME = '/da3_node/export_scene'
+# With the usual depth of 10 a client loses answers that come at once, whoever sends them.
+_MANY = QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)
 
 
 class Goal:
@@ -60,8 +63,15 @@ class ExportClient:
         self._context = Context()
         rclpy.init(context=self._context, domain_id=domain_id)
         self._node = Node('exporting', context=self._context)
-        self._action = ActionClient(self._node, ExportSceneAction, _NAME)
-        self._service = self._node.create_client(ExportSceneService, _NAME)
+        self._action = ActionClient(
+            self._node,
+            ExportSceneAction,
+            _NAME,
+            goal_service_qos_profile=_MANY,
+            result_service_qos_profile=_MANY,
+            feedback_sub_qos_profile=_MANY,
+        )
+        self._service = self._node.create_client(ExportSceneService, _NAME, qos_profile=_MANY)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._ended = Future()

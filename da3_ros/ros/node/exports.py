@@ -13,6 +13,7 @@ from typing import Any
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from da3_ros.action import ExportScene as ExportSceneAction
 from da3_ros.errors import ExportCancelledError
@@ -27,6 +28,8 @@ from da3_ros.srv import ExportScene as ExportSceneService
 # A client asks for the result when it has heard that its goal was accepted. How long one that is
 # about to may take, when the goals are ended.
 _RESULT_REQUEST_S = 0.2
+# With the usual depth of 10 the middleware loses requests of those that come at once.
+_MANY = QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)
 # What the middleware raises when it was shut down, or the client is gone.
 _MIDDLEWARE_ERRORS = (rclpy_implementation.RCLError, rclpy_implementation.InvalidHandle)
 
@@ -65,7 +68,11 @@ class Exports:
         # Reentrant: the next request is taken, and a cancel request answered, while one waits.
         group = ReentrantCallbackGroup()
         self._service = node.create_service(
-            ExportSceneService, '~/export_scene', self._serve, callback_group=group
+            ExportSceneService,
+            '~/export_scene',
+            self._serve,
+            qos_profile=_MANY,
+            callback_group=group,
         )
         self._count_responses(self._service)
         self._action: ActionServer | None = ActionServer(
@@ -75,6 +82,10 @@ class Exports:
             execute_callback=self._execute,
             cancel_callback=lambda _: CancelResponse.ACCEPT,
             callback_group=group,
+            goal_service_qos_profile=_MANY,
+            result_service_qos_profile=_MANY,
+            cancel_service_qos_profile=_MANY,
+            feedback_pub_qos_profile=_MANY,
         )
 
     def end(self, reason: str, timeout_s: float) -> bool:
