@@ -23,7 +23,8 @@ from helpers.ros_rig import RosRobot
 
 pytestmark = pytest.mark.ros
 CAMERAS = ['front', 'left']
-WAITING = 4
+# Not the default.
+WAITING = 3
 SETS = 30
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 import threading
 
 
@@ -139,13 +140,16 @@ class ExportQueue:
 
     def _serve(self) -> None:
         while (job := self._next()) is not None:
-            answer = self._run(job, lambda job=job: bool(self._ended) or job.is_withdrawn())
+            answer = self._run(job, partial(self._is_over, job))
             if self._ended and not answer.is_success:
                 answer = ExportAnswer(False, self._ended)
             with self._changed:
                 self._jobs.remove(job)
                 self._say_places()
             job.settle(answer)
+
+    def _is_over(self, job: ExportJob) -> bool:
+        return bool(self._ended) or job.is_withdrawn()
 
     def _next(self) -> ExportJob | None:
         """Wait for a job and return it; None at the end."""
