@@ -16,6 +16,7 @@ from rclpy.executors import (
     MultiThreadedExecutor,
     ShutdownException,
     TimeoutException,
+    TimeoutObject,
 )
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.task import Task
@@ -110,7 +111,7 @@ class NodeExecutor(MultiThreadedExecutor):  # type: ignore[misc]  # rclpy has no
     ) -> None:
         """Do what every kind of spinning of rclpy comes down to."""
         condition = wait_condition or self._crew.has_failed
-        limit_s = getattr(timeout_sec, 'timeout', timeout_sec)
+        limit_s = timeout_sec.timeout if isinstance(timeout_sec, TimeoutObject) else timeout_sec
         if self._crew.wait_for_room(_LOOK_S if limit_s is None else min(limit_s, _LOOK_S)):
             with suppress(
                 ConditionReachedException,
