@@ -149,6 +149,14 @@ class OutputOptions:
         'Folder that every export stays in; ~ is the home folder.',
         entrances=_NODE,
     )
+    export_queue: int = option(
+        4,
+        'Exports that may wait while another one is written; more are refused with the reason.',
+        entrances=_NODE,
+        details='Each writes the scene as it is when its turn comes.',
+        minimum=1,
+        maximum=1000,
+    )
     viewer: bool = option(
         False,
         'Serve a page with clouds, cameras, trajectory and a map for browsers.',
