@@ -43,6 +43,7 @@ class Delivery:
         logger: the node's.
         is_alive: whether the middleware still runs.
         is_wanted: whether anybody has use for the next window.
+        look_at: sees every window that is used.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Delivery:
         logger: Log,
         is_alive: Callable[[], bool] = lambda: True,
         is_wanted: Callable[[], bool] = lambda: True,
+        look_at: Callable[[WindowResult], None] = lambda result: None,
     ) -> None:
         self._pipeline = pipeline
         self._outputs = outputs
@@ -63,6 +65,7 @@ class Delivery:
         self._notes = FaultLog(lambda line: logger.warning(line), _NOTE_PERIOD_S)
         self._is_alive = is_alive
         self._is_wanted = is_wanted
+        self._look_at = look_at
         self._publishing = threading.Lock()
 
     def work(self, counts: Callable[[], bool]) -> None:
@@ -98,6 +101,7 @@ class Delivery:
         for note in a.notes:
             # Each kind once in a while, whatever its numbers.
             self._notes.report('window', note.code, note.text)
+        self._look_at(result)
         with self._publishing:
             if not self._pipeline.is_current(result):
                 return

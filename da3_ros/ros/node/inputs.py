@@ -8,24 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+import threading
 import time
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
-from rclpy.qos import ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from da3_ros.options import OutputOptions
 from da3_ros.options.camera_values import Crop
-from da3_ros.ros.conversions import FieldError, compressed_to_rgb, image_to_rgb
-from da3_ros.ros.faults import FaultLog
-from da3_ros.ros.messages.geometry_messages import has_distortion, ns_from_stamp
-from da3_ros.ros.messages.qos import image_input, overridable
+from da3_ros.reasons import Reason
+from da3_ros.ros.calibration import kind_of_images
+from da3_ros.ros.compressed import read_compressed
+from da3_ros.ros.conversions import FieldError, read_image
+from da3_ros.ros.encodings import ReadImage, ReadRules
+from da3_ros.ros.messages.geometry_messages import ns_from_stamp
+from da3_ros.ros.messages.qos import image_input, latched, overridable, unheard_is_meant
+from da3_ros.ros.node.image_reasons import BitUse, Refusals
 from da3_ros.ros.node.preparation import Preparation
+from da3_ros.ros.reason_board import ReasonBoard
 from da3_ros.types import CameraFrame, ViewId
 
 SILENT_AFTER_S = 3.0
 _WAIT_FOR_INFO_IMAGES = 3
+_INFO_MISSING_AFTER_S = 2.0
+_LATCHED = DurabilityPolicy.TRANSIENT_LOCAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,12 @@ class InputStatus:
     """Time since the last message, good or bad; since the start when there was none."""
     problem: str
     """Why nothing comes, as far as is known; empty while images come."""
+    refused: int = 0
+    """Images that could not be used."""
+    newest_stamp_ns: int | None = None
+    """Of the image that came last and was understood; None before."""
+    wants_reliable: bool = False
+    """Whether only reliable publishers are heard."""
 
 
 class CameraInput:
@@ -53,7 +68,7 @@ class CameraInput:
         options: transport, QoS.
         group: callback group; callbacks of one group never run at the same time.
         deliver: takes every frame.
-        faults: takes every fault.
+        reasons: takes what is wrong.
         clock: monotonic seconds.
         crop: part of the image to use; None for all of it.
     """
@@ -65,23 +80,31 @@ class CameraInput:
         options: OutputOptions,
         group: CallbackGroup,
         deliver: Callable[[CameraFrame], None],
-        faults: FaultLog,
+        reasons: ReasonBoard,
         clock: Callable[[], float] = time.monotonic,
         crop: Crop | None = None,
     ) -> None:
         self._node = node
         self._camera = camera
+        self._group = group
         self._deliver = deliver
-        self._faults = faults
+        self._reasons = reasons
         self._clock = clock
-        self._rectify = options.rectify
-        self._preparation = Preparation(camera, crop, options.rectify, faults)
+        self._rules = ReadRules(options.max_image_pixels, options.mono16_bits)
+        self._refusals = Refusals(camera, reasons, clock)
+        self._bits = BitUse(camera, options.mono16_bits, reasons, clock)
         self._images = 0
+        self._received = 0
         self._calibrated = False
         self._last_s = clock()
+        self._first_s: float | None = None
+        self._newest_stamp_ns: int | None = None
+        self._has_frame_id = True
         self._said_silent = False
-        self._said_distorted = False
         self._waited = 0
+        # Destroyed by another thread than the one that looks around.
+        self._lock = threading.Lock()
+        self._is_open = True
         raw = options.image_transport == 'raw'
         profile = image_input(options.image_reliability, options.queue_depth)
         # First, so that it is served first when both wait: an image finds its calibration.
@@ -94,6 +117,7 @@ class CameraInput:
             callback_group=group,
             qos_overriding_options=overridable(),
         )
+        self._latched_subscription: Subscription[CameraInfo] | None = None
         self._image_subscription = node.create_subscription(
             Image if raw else CompressedImage,
             f'{camera}/image_raw' if raw else f'{camera}/image_raw/compressed',
@@ -107,41 +131,54 @@ class CameraInput:
         reliability = self._image_subscription.qos_profile.reliability
         self._wants_reliable = reliability == ReliabilityPolicy.RELIABLE
         self._info_topic = str(self._info_subscription.topic_name)
+        self._source = f'camera {camera}, topic {self.topic}'
+        self._info_source = f'camera {camera}, topic {self._info_topic}'
+        kind = kind_of_images(options.camera_info_is, self.topic)
+        self._preparation = Preparation(camera, crop, options.rectify, kind, reasons)
+        if options.rectify and kind == 'rectified':
+            choice = options.camera_info_is
+            reasons.hold(Reason.NOTHING_TO_RECTIFY, camera, topic=self.topic, choice=choice)
+        self._hear_latched()
 
     def destroy(self) -> None:
-        """End the subscriptions."""
-        self._node.destroy_subscription(self._image_subscription)
-        self._node.destroy_subscription(self._info_subscription)
+        """End the subscriptions; what they gave reason to say is over, without a word."""
+        with self._lock:
+            self._is_open = False
+            self._node.destroy_subscription(self._image_subscription)
+            self._node.destroy_subscription(self._info_subscription)
+            if self._latched_subscription is not None:
+                self._node.destroy_subscription(self._latched_subscription)
+        self._reasons.end_all(self._camera)
 
     def take_info(self, info: CameraInfo) -> None:
         """Take a calibration; it holds for the images that follow."""
-        if not self._preparation.take_info(info):
-            return
-        if has_distortion(info) and not self._rectify and not self._said_distorted:
-            self._said_distorted = True
-            self._node.get_logger().warning(
-                f'camera {self._camera}, topic {self._info_topic}: lens distortion is not undone '
-                'here; depth near the borders is off by it. Set rectify, or rectify upstream '
-                '(image_proc) and remap image_raw to image_rect.'
-            )
+        if self._preparation.info is None:
+            self._reasons.end(Reason.CALIBRATION_MISSING, self._camera)
+        self._preparation.take_info(info)
 
     def take_image(self, message: Image | CompressedImage) -> None:
-        """Take an image: deliver its frame, or report what is wrong with it."""
+        """Take an image: deliver its frame, or say what is wrong with it."""
         self._last_s = self._clock()
+        self._received += 1
+        if self._first_s is None:
+            self._first_s = self._last_s
         self._said_silent = False
         if self._waits_for_info():
             return
         try:
             frame = self._frame(message)
-            self._images += 1
-            self._calibrated = frame.calibration is not None
             self._deliver(frame)
         except FieldError as error:
-            self._faults.report(self._camera, error.field, str(error))
+            self._refusals.refused(error.field, str(error))
         except Exception as error:
             # An exception that left a callback would end the node.
             kind = type(error).__name__
-            self._faults.report(self._camera, kind, f'camera {self._camera}: {kind}: {error}')
+            self._refusals.refused(kind, f'camera {self._camera}: {kind}: {error}')
+        else:
+            self._images += 1
+            self._calibrated = frame.calibration is not None
+            self._newest_stamp_ns = frame.stamp_ns
+            self._refusals.used()
 
     def _waits_for_info(self) -> bool:
         """Return whether to pass over an image because its calibration is about to come.
@@ -153,31 +190,97 @@ class CameraInput:
             return False
         if not self._node.count_publishers(self._info_topic):
             return False
+        self._hear_latched()
         self._waited += 1
         return True
 
+    def _hear_latched(self) -> None:
+        """Also receive a calibration that was published once, before this node was there.
+
+        Only where there is one: a subscription that asks for it does not match the publishers of
+        others, and they would say so in their logs.
+        """
+        if self._latched_subscription is not None:
+            return
+        publishers = self._node.get_publishers_info_by_topic(self._info_topic)
+        if not any(p.qos_profile.durability == _LATCHED for p in publishers):
+            return
+        with self._lock:
+            if not self._is_open:
+                return
+            self._latched_subscription = self._node.create_subscription(
+                CameraInfo,
+                f'{self._camera}/camera_info',
+                self.take_info,
+                latched(),
+                callback_group=self._group,
+                # Others are heard by the other subscription: nothing to warn of.
+                event_callbacks=unheard_is_meant(),
+            )
+
     def _frame(self, message: Image | CompressedImage) -> CameraFrame:
-        source = f'camera {self._camera}, topic {self.topic}'
-        convert = image_to_rgb if isinstance(message, Image) else compressed_to_rgb
-        pixels = convert(message, source)
+        read = self._read(message)
         stamp_ns = ns_from_stamp(message.header.stamp)
         if stamp_ns == 0:
             raise FieldError(
-                source, 'header.stamp', 'it is zero: the driver does not set it; dropped'
+                self._source, 'header.stamp', 'it is zero: the driver does not set it; dropped'
             )
-        if not message.header.frame_id:
-            self._faults.report(
+        frame_id = str(message.header.frame_id)
+        if bool(frame_id) != self._has_frame_id:
+            self._has_frame_id = bool(frame_id)
+            missing, source = not frame_id, self._source
+            self._reasons.set(Reason.FRAME_MISSING, self._camera, missing, source=source)
+        view = ViewId(self._camera, stamp_ns, frame_id)
+        return self._preparation.frame(view, read.pixels, self._source, self._info_source)
+
+    def _read(self, message: Image | CompressedImage) -> ReadImage:
+        """Return the pixels of a message, and say what is odd about them."""
+        if isinstance(message, Image):
+            read, encoding = read_image(message, self._source, self._rules), message.encoding
+        else:
+            read, encoding = read_compressed(message, self._source, self._rules), message.format
+        self._bits.see(read.largest, encoding)
+        if read.cut:
+            self._reasons.happened(
+                Reason.IMAGE_CUT, self._camera, source=self._source, problem=read.cut
+            )
+        return read
+
+    def _look(self) -> None:
+        """Look at what no message says; about once per second."""
+        self._refusals.look()
+        self._hear_latched()
+        if self._preparation.info is not None or self._first_s is None:
+            return
+        waited_s = self._clock() - self._first_s
+        if waited_s >= _INFO_MISSING_AFTER_S:
+            self._reasons.hold(
+                Reason.CALIBRATION_MISSING,
                 self._camera,
-                'header.frame_id',
-                f'{source}, field header.frame_id: it is empty, so that there is no TF for this '
-                'camera and its clouds have no frame; set it in the driver',
+                topic=self._info_topic,
+                images=self._received,
+                waited_s=waited_s,
+                why=self._why_no_info(),
             )
-        info_source = f'camera {self._camera}, topic {self._info_topic}'
-        view = ViewId(self._camera, stamp_ns, str(message.header.frame_id))
-        return self._preparation.frame(view, pixels, source, info_source)
+
+    def _why_no_info(self) -> str:
+        publishers = self._node.get_publishers_info_by_topic(self._info_topic)
+        if not publishers:
+            return 'nobody publishes it'
+        names = ', '.join(sorted({p.node_name for p in publishers}))
+        wanted = self._info_subscription.qos_profile.reliability
+        if wanted == ReliabilityPolicy.RELIABLE and any(
+            p.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT for p in publishers
+        ):
+            return (
+                f'incompatible QoS: {names} publishes best effort, image_reliability or '
+                'qos_overrides asks for reliable'
+            )
+        return f'{names} publishes it, and has sent nothing'
 
     def status(self) -> InputStatus:
-        """Return what came so far and, when nothing comes, why."""
+        """Return what came so far and, when nothing comes, why; about once per second."""
+        self._look()
         silent_s = self._clock() - self._last_s
         problem = self._silence() if silent_s > SILENT_AFTER_S else ''
         if problem and not self._said_silent:
@@ -196,6 +299,9 @@ class CameraInput:
             calibrated=self._calibrated,
             silent_s=silent_s,
             problem=problem,
+            refused=self._refusals.total,
+            newest_stamp_ns=self._newest_stamp_ns,
+            wants_reliable=self._wants_reliable,
         )
 
     def _silence(self) -> str:

@@ -35,6 +35,7 @@ from da3_ros.ros.node.params import OptionsHolder
 from da3_ros.ros.node.process_memory import memory_use, return_freed_memory
 from da3_ros.ros.node.splats import WorkerSplats
 from da3_ros.ros.node.trajectory_service import TrajectoryService
+from da3_ros.ros.node.view_loss import ViewLossWatch
 from da3_ros.ros.node.worker import Worker
 from da3_ros.ros.reason_board import ReasonBoard
 from da3_ros.ros.tf.rig_source import RigSource
@@ -138,6 +139,7 @@ class Processing:
             logger,
             is_alive=node.context.ok,
             is_wanted=lambda: self._is_enabled and outputs.is_wanted(),
+            look_at=ViewLossWatch(self._reasons),
         )
         self._worker = Worker(estimator, self._delivery.work, lambda: self._pipeline.has_work)
         undo.callback(self._worker.close, 0.0)
@@ -223,7 +225,7 @@ class Processing:
             self._options.output,
             group,
             self._take,
-            self._faults,
+            self._reasons,
             crop=self._views[camera].crop,
         )
 
