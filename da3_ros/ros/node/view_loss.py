@@ -51,7 +51,7 @@ class ViewLossWatch:
     def __init__(self, reasons: ReasonBoard) -> None:
         self._reasons = reasons
 
-    def __call__(self, result: WindowResult) -> None:
+    def look(self, result: WindowResult) -> None:
         """Look at the newest view of every camera of a window."""
         newest: Mapping[str, PosedView] = {
             view.id.camera: view for posed in result.new_sets for view in posed.views
