@@ -207,7 +207,7 @@ def test_no_values_do_more_than_make_a_problem() -> None:
         if rng.random() < 0.5:
             info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = draw(sides, 4)
         for kind in ('raw', 'rectified'):
-            judged = judge_calibration(info, SIZE, kind)  # type: ignore[arg-type]
+            judged = judge_calibration(info, SIZE, kind)
             seen.add((judged.source, reason(judged)))
             if judged.camera is not None:
                 assert judged.camera.size == SIZE

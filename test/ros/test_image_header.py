@@ -109,7 +109,7 @@ def test_no_bytes_do_more_than_have_no_header() -> None:
         content = bytearray(files[index % len(files)])
         front = min(len(content), 200 if index % 3 else len(content))
         for place in rng.integers(0, front, int(rng.integers(1, 12))):
-            content[place] = int(rng.choice([0, 1, 0x7F, 0x80, 0xFF, rng.integers(0, 256)]))
+            content[place] = int(rng.choice([0, 1, 0x7F, 0x80, 0xFF, *rng.integers(0, 256, 2)]))
         if index % 4 == 0:
             del content[int(rng.integers(0, len(content))) :]
         header = read_header(bytes(content))

@@ -65,8 +65,10 @@ class Given:
     def reasons(self) -> list[Reason]:
         return [active.reason for active in self.board.active('front')]
 
-    def image(self, stamp_ns: int = 5, frame_id: str = 'optical') -> None:
-        pixels = np.zeros((6, 8, 3), np.uint8)
+    def image(
+        self, stamp_ns: int = 5, frame_id: str = 'optical', size: tuple[int, int] = (6, 8)
+    ) -> None:
+        pixels = np.zeros((*size, 3), np.uint8)
         self.input.take_image(image_message(header(stamp_ns, frame_id), pixels, 'rgb8'))
 
     def info(self, **fields: Any) -> None:
@@ -155,6 +157,21 @@ def test_a_calibration_of_another_size_is_not_used(node: Node) -> None:
     assert [frame.calibration for frame in given.frames] == [None]
     assert given.reasons() == [Reason.CALIBRATION_SIZE]
     assert 'is for 16x6 pixels (no region, binning 1x1), but the image has 8x6' in given.lines[0]
+
+
+def test_a_new_size_waits_for_its_calibration_but_not_for_ever(node: Node) -> None:
+    given = Given(node, OutputOptions())
+    given.info()
+    given.image()
+    for _ in range(3):
+        given.image(size=(12, 16))
+    assert len(given.frames) == 1
+    given.image()
+    assert len(given.frames) == 2
+    for _ in range(5):
+        given.image(size=(12, 16))
+    assert [frame.calibration is None for frame in given.frames] == [False, False, True, True]
+    assert given.reasons() == [Reason.CALIBRATION_SIZE]
 
 
 def test_a_crop_goes_into_image_and_calibration(node: Node) -> None:

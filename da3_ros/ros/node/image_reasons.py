@@ -148,8 +148,8 @@ class BitUse:
             'limit_value': 2**self._bits - 1,
             'largest': self._largest,
         }
-        # With 8 of 8 there is nothing left to set.
-        is_dark = self._bits > 8 and used <= self._bits - _DARK_BITS
+        # With 8 of 8 there is nothing left to set, and black images say nothing of a sensor.
+        is_dark = self._bits > 8 and 0 < used <= self._bits - _DARK_BITS
         self._reasons.set(Reason.IMAGE_DARK, self._camera, is_dark, **values)
         is_bright = used > self._bits
         self._reasons.set(Reason.IMAGE_BRIGHT, self._camera, is_bright, **values)

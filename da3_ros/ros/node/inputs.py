@@ -17,6 +17,7 @@ from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from da3_ros.geometry.camera import ImageSize
 from da3_ros.options import OutputOptions
 from da3_ros.options.camera_values import Crop
 from da3_ros.reasons import Reason
@@ -96,6 +97,8 @@ class CameraInput:
         self._images = 0
         self._received = 0
         self._calibrated = False
+        self._calibrated_size: ImageSize | None = None
+        self._waited_for_size = 0
         self._last_s = clock()
         self._first_s: float | None = None
         self._newest_stamp_ns: int | None = None
@@ -167,7 +170,8 @@ class CameraInput:
             return
         try:
             frame = self._frame(message)
-            self._deliver(frame)
+            if not self._is_new_size(frame):
+                self._deliver(frame)
         except FieldError as error:
             self._refusals.refused(error.field, str(error))
         except Exception as error:
@@ -176,7 +180,6 @@ class CameraInput:
             self._refusals.refused(kind, f'camera {self._camera}: {kind}: {error}')
         else:
             self._images += 1
-            self._calibrated = frame.calibration is not None
             self._newest_stamp_ns = frame.stamp_ns
             self._refusals.used()
 
@@ -193,6 +196,20 @@ class CameraInput:
         self._hear_latched()
         self._waited += 1
         return True
+
+    def _is_new_size(self, frame: CameraFrame) -> bool:
+        """Return whether to pass over an image because its size has just changed.
+
+        Then too the calibration of the new size comes behind the first image.
+        """
+        self._calibrated = frame.calibration is not None
+        if self._calibrated:
+            self._calibrated_size, self._waited_for_size = frame.size, 0
+            return False
+        if frame.size == self._calibrated_size or self._calibrated_size is None:
+            return False
+        self._waited_for_size += 1
+        return self._waited_for_size <= _WAIT_FOR_INFO_IMAGES
 
     def _hear_latched(self) -> None:
         """Also receive a calibration that was published once, before this node was there.
