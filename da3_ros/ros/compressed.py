@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from sensor_msgs.msg import CompressedImage
 
 from da3_ros.ros.encodings import MOSAICS, ReadImage, ReadRules, eight_bits, largest_of
@@ -111,16 +113,15 @@ def _decoded(
     if header.kind == 'JPEG' and not has_all_scans(data):
         start += ', and scans of it are missing'
     elif header.kind == 'JPEG':
-        decoded, rows = _without_end(data, flags)
-        if decoded is not None and rows == len(decoded):
-            return decoded, f'{start} marker; all its {rows} rows are there'
-        if decoded is not None:
-            start += f', only {rows} of its {header.height} rows are there'
+        data, rows = _without_end(data)
+        if rows == header.height:
+            return _decode(data, flags), f'{start} marker; all its {rows} rows are there'
+        start += f', only {rows} of its {header.height} rows are there'
     raise FieldError(source, 'data', f'{start}: truncated; dropped')
 
 
-def _without_end(data: bytes, flags: int) -> tuple[NDArray[Any] | None, int]:
-    """Return the pixels of a JPEG without end marker, and how many of its rows are there.
+def _without_end(data: bytes) -> tuple[bytes, int]:
+    """Return a JPEG without end marker with one, and how many of its rows are there.
 
     A decoder fills what is missing, and does not say so. It is decoded twice, with different bits
     behind it: the rows that need them differ.
@@ -129,12 +130,21 @@ def _without_end(data: bytes, flags: int) -> tuple[NDArray[Any] | None, int]:
     data = data.rstrip(b'\x00')
     if data.endswith(b'\xff'):
         data += b'\x00'
-    decoded = _decode(data + _JPEG_END, flags)
-    other = _decode(data + _NOISE + _JPEG_END, flags)
-    if decoded is None or other is None or decoded.shape != other.shape:
-        return None, 0
-    differ = np.flatnonzero((decoded != other).reshape(len(decoded), -1).any(axis=1))
-    return decoded, int(differ[0]) if len(differ) else len(decoded)
+    whole = data + _JPEG_END
+    filled, other = _silently(whole), _silently(data + _NOISE + _JPEG_END)
+    if filled is None or other is None or filled.shape != other.shape:
+        return whole, 0
+    differ = np.flatnonzero((filled != other).reshape(len(filled), -1).any(axis=1))
+    return whole, int(differ[0]) if len(differ) else len(filled)
+
+
+def _silently(data: bytes) -> NDArray[np.uint8] | None:
+    """Return the pixels of a JPEG by Pillow, which prints nothing about bits too many."""
+    try:
+        with Image.open(io.BytesIO(data), formats=('JPEG',)) as opened:
+            return np.asarray(opened, dtype=np.uint8)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
 
 
 def _decode(data: bytes, flags: int) -> NDArray[Any] | None:
