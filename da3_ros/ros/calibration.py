@@ -94,18 +94,18 @@ def judge_calibration(info: CameraInfo, size: ImageSize, kind: ImageKind) -> Cal
     """
     distortion = _shown_distortion(info) if kind == 'raw' and has_distortion(info) else ''
     height, width = int(info.height), int(info.width)
-    way = None if min(height, width) < 1 else _Way.of(info, size)
-    if way is None:
+    sampling = None if min(height, width) < 1 else _Sampling.of(info, size)
+    if sampling is None:
         return Calibration(None, None, 'network', distortion, _other_size(info, size))
-    doubts = [way.contradiction] if way.contradiction else []
+    doubts = [sampling.contradiction] if sampling.contradiction else []
     for name in _order(info, kind):
         matrix = _matrix(info, name)
-        doubt = implausibility(matrix, way.full, must_be_centred=bool(way.contradiction))
+        doubt = implausibility(matrix, sampling.full, must_be_centred=bool(sampling.contradiction))
         if doubt:
             doubts.append(f'field {name.lower()}: {doubt}')
             continue
-        camera = way.sent(matrix)
-        ideal = _ideal(info, way, camera) if distortion and name == 'K' else None
+        camera = sampling.sent(matrix)
+        ideal = _ideal(info, sampling, camera) if distortion and name == 'K' else None
         return Calibration(
             camera, ideal, name, distortion, _implausible(doubts, f'{name} is used')
         )
@@ -156,7 +156,7 @@ def _bad_centre(cx: float, cy: float, size: ImageSize, most_off: float | None) -
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
+class _Sampling:
     """What leads from the image at calibration to the one that is sent."""
 
     full: ImageSize
@@ -170,8 +170,8 @@ class _Way:
     """Why region and binning are left out; empty where they are not."""
 
     @staticmethod
-    def of(info: CameraInfo, size: ImageSize) -> _Way | None:
-        """Return the way to images of a size; None where there is none."""
+    def of(info: CameraInfo, size: ImageSize) -> _Sampling | None:
+        """Return what leads to images of a size; None where nothing does."""
         full = ImageSize(int(info.height), int(info.width))
         roi = info.roi
         left, top, region = 0, 0, full
@@ -186,10 +186,10 @@ class _Way:
             and size.width in _binned(region.width, across)
             and size.height in _binned(region.height, down)
         ):
-            return _Way(full, left, top, region, size)
+            return _Sampling(full, left, top, region, size)
         if size != full:
             return None
-        return _Way(
+        return _Sampling(
             full,
             0,
             0,
@@ -232,16 +232,16 @@ def _is_rotated(info: CameraInfo) -> bool:
     return bool(rotation.any()) and not np.allclose(rotation, np.eye(3), atol=1e-9)
 
 
-def _ideal(info: CameraInfo, way: _Way, camera: PinholeCamera) -> PinholeCamera:
+def _ideal(info: CameraInfo, sampling: _Sampling, camera: PinholeCamera) -> PinholeCamera:
     """Return the camera that the rectified image shall have.
 
     It is that of P, as in image_proc, for a camera that R does not rotate. With R (stereo) P
     belongs to another frame than the image's frame id, so K is kept, as it is where P is not set.
     """
     matrix = _matrix(info, 'P')
-    if _is_rotated(info) or implausibility(matrix, way.full):
+    if _is_rotated(info) or implausibility(matrix, sampling.full):
         return camera
-    return way.sent(matrix)
+    return sampling.sent(matrix)
 
 
 def _implausible(doubts: list[str], used: str) -> CalibrationProblem | None:

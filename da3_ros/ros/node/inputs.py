@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-import threading
 import time
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
-from rclpy.subscription import Subscription
+from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from da3_ros.geometry.camera import ImageSize
 from da3_ros.options import OutputOptions
 from da3_ros.options.camera_values import Crop
 from da3_ros.reasons import Reason
@@ -26,8 +23,9 @@ from da3_ros.ros.compressed import read_compressed
 from da3_ros.ros.conversions import FieldError, read_image
 from da3_ros.ros.encodings import ReadImage, ReadRules
 from da3_ros.ros.messages.geometry_messages import ns_from_stamp
-from da3_ros.ros.messages.qos import image_input, latched, overridable, unheard_is_meant
+from da3_ros.ros.messages.qos import image_input, overridable
 from da3_ros.ros.node.image_reasons import BitUse, Refusals
+from da3_ros.ros.node.info_input import InfoInput
 from da3_ros.ros.node.preparation import Preparation
 from da3_ros.ros.reason_board import ReasonBoard
 from da3_ros.types import CameraFrame, ViewId
@@ -35,7 +33,6 @@ from da3_ros.types import CameraFrame, ViewId
 SILENT_AFTER_S = 3.0
 _WAIT_FOR_INFO_IMAGES = 3
 _INFO_MISSING_AFTER_S = 2.0
-_LATCHED = DurabilityPolicy.TRANSIENT_LOCAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +94,7 @@ class CameraInput:
         self._images = 0
         self._received = 0
         self._calibrated = False
-        self._calibrated_size: ImageSize | None = None
+        self._was_calibrated = False
         self._waited_for_size = 0
         self._last_s = clock()
         self._first_s: float | None = None
@@ -105,22 +102,11 @@ class CameraInput:
         self._has_frame_id = True
         self._said_silent = False
         self._waited = 0
-        # Destroyed by another thread than the one that looks around.
-        self._lock = threading.Lock()
         self._is_open = True
         raw = options.image_transport == 'raw'
         profile = image_input(options.image_reliability, options.queue_depth)
         # First, so that it is served first when both wait: an image finds its calibration.
-        # Reliability is the images': drivers that send those best effort do so here too.
-        self._info_subscription = node.create_subscription(
-            CameraInfo,
-            f'{camera}/camera_info',
-            self.take_info,
-            profile,
-            callback_group=group,
-            qos_overriding_options=overridable(),
-        )
-        self._latched_subscription: Subscription[CameraInfo] | None = None
+        self._info = InfoInput(node, camera, profile, group, self.take_info)
         self._image_subscription = node.create_subscription(
             Image if raw else CompressedImage,
             f'{camera}/image_raw' if raw else f'{camera}/image_raw/compressed',
@@ -133,34 +119,35 @@ class CameraInput:
         # Also what qos_overrides made of it.
         reliability = self._image_subscription.qos_profile.reliability
         self._wants_reliable = reliability == ReliabilityPolicy.RELIABLE
-        self._info_topic = str(self._info_subscription.topic_name)
         self._source = f'camera {camera}, topic {self.topic}'
-        self._info_source = f'camera {camera}, topic {self._info_topic}'
+        self._info_source = f'camera {camera}, topic {self._info.topic}'
         kind = kind_of_images(options.camera_info_is, self.topic)
         self._preparation = Preparation(camera, crop, options.rectify, kind, reasons)
         if options.rectify and kind == 'rectified':
             choice = options.camera_info_is
             reasons.hold(Reason.NOTHING_TO_RECTIFY, camera, topic=self.topic, choice=choice)
-        self._hear_latched()
+        self._info.hear_latched()
 
     def destroy(self) -> None:
         """End the subscriptions; what they gave reason to say is over, without a word."""
-        with self._lock:
-            self._is_open = False
-            self._node.destroy_subscription(self._image_subscription)
-            self._node.destroy_subscription(self._info_subscription)
-            if self._latched_subscription is not None:
-                self._node.destroy_subscription(self._latched_subscription)
+        self._is_open = False
+        self._node.destroy_subscription(self._image_subscription)
+        self._info.destroy()
         self._reasons.end_all(self._camera)
 
     def take_info(self, info: CameraInfo) -> None:
         """Take a calibration; it holds for the images that follow."""
+        if not self._is_open:
+            return
         if self._preparation.info is None:
             self._reasons.end(Reason.CALIBRATION_MISSING, self._camera)
         self._preparation.take_info(info)
 
     def take_image(self, message: Image | CompressedImage) -> None:
         """Take an image: deliver its frame, or say what is wrong with it."""
+        # A callback that had begun before the subscription was closed.
+        if not self._is_open:
+            return
         self._last_s = self._clock()
         self._received += 1
         if self._first_s is None:
@@ -191,9 +178,9 @@ class CameraInput:
         """
         if self._preparation.info is not None or self._waited >= _WAIT_FOR_INFO_IMAGES:
             return False
-        if not self._node.count_publishers(self._info_topic):
+        if not self._info.is_published:
             return False
-        self._hear_latched()
+        self._info.hear_latched()
         self._waited += 1
         return True
 
@@ -204,36 +191,11 @@ class CameraInput:
         """
         self._calibrated = frame.calibration is not None
         if self._calibrated:
-            self._calibrated_size, self._waited_for_size = frame.size, 0
-            return False
-        if frame.size == self._calibrated_size or self._calibrated_size is None:
+            self._was_calibrated, self._waited_for_size = True, 0
+        if not (self._was_calibrated and self._preparation.has_other_size):
             return False
         self._waited_for_size += 1
         return self._waited_for_size <= _WAIT_FOR_INFO_IMAGES
-
-    def _hear_latched(self) -> None:
-        """Also receive a calibration that was published once, before this node was there.
-
-        Only where there is one: a subscription that asks for it does not match the publishers of
-        others, and they would say so in their logs.
-        """
-        if self._latched_subscription is not None:
-            return
-        publishers = self._node.get_publishers_info_by_topic(self._info_topic)
-        if not any(p.qos_profile.durability == _LATCHED for p in publishers):
-            return
-        with self._lock:
-            if not self._is_open:
-                return
-            self._latched_subscription = self._node.create_subscription(
-                CameraInfo,
-                f'{self._camera}/camera_info',
-                self.take_info,
-                latched(),
-                callback_group=self._group,
-                # Others are heard by the other subscription: nothing to warn of.
-                event_callbacks=unheard_is_meant(),
-            )
 
     def _frame(self, message: Image | CompressedImage) -> CameraFrame:
         read = self._read(message)
@@ -266,7 +228,7 @@ class CameraInput:
     def _look(self) -> None:
         """Look at what no message says; about once per second."""
         self._refusals.look()
-        self._hear_latched()
+        self._info.hear_latched()
         if self._preparation.info is not None or self._first_s is None:
             return
         waited_s = self._clock() - self._first_s
@@ -274,26 +236,11 @@ class CameraInput:
             self._reasons.hold(
                 Reason.CALIBRATION_MISSING,
                 self._camera,
-                topic=self._info_topic,
+                topic=self._info.topic,
                 images=self._received,
                 waited_s=waited_s,
-                why=self._why_no_info(),
+                why=self._info.why_silent(),
             )
-
-    def _why_no_info(self) -> str:
-        publishers = self._node.get_publishers_info_by_topic(self._info_topic)
-        if not publishers:
-            return 'nobody publishes it'
-        names = ', '.join(sorted({p.node_name for p in publishers}))
-        wanted = self._info_subscription.qos_profile.reliability
-        if wanted == ReliabilityPolicy.RELIABLE and any(
-            p.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT for p in publishers
-        ):
-            return (
-                f'incompatible QoS: {names} publishes best effort, image_reliability or '
-                'qos_overrides asks for reliable'
-            )
-        return f'{names} publishes it, and has sent nothing'
 
     def status(self) -> InputStatus:
         """Return what came so far and, when nothing comes, why; about once per second."""

@@ -60,6 +60,13 @@ class Preparation:
         """The newest calibration, None before the first."""
         return self._info
 
+    @property
+    def has_other_size(self) -> bool:
+        """Whether the newest calibration was for another size than the newest image."""
+        judged = None if self._in_use is None else self._in_use.judged
+        problem = None if judged is None else judged.problem
+        return problem is not None and problem.reason is Reason.CALIBRATION_SIZE
+
     def take_info(self, info: CameraInfo) -> None:
         """Take a calibration; nothing is made anew where it says nothing new."""
         last = self._info
