@@ -62,3 +62,5 @@ VIDEO_QUALITIES: tuple[VideoQuality, ...] = get_args(VideoQuality)
 
 BagStorage = Literal['mcap', 'sqlite3']
 BAG_STORAGES: tuple[BagStorage, ...] = get_args(BagStorage)
+UNFINISHED = '.unfinished.'
+"""Between a bag's name and a random end: the folder in which it lies until it is complete."""
