@@ -239,7 +239,7 @@ class Processing:
             self._options.output,
             group,
             self._take,
-            self._faults,
+            self._reasons,
             crop=self._views[camera].crop,
         )
 
