@@ -18,16 +18,15 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from std_srvs.srv import SetBool, Trigger
 
 from da3_ros.export.scene import ExportScene
-from da3_ros.geometry.stamps import IN_A_ROW
 from da3_ros.notes import Note
 from da3_ros.options import NodeOptions
 from da3_ros.options.camera_values import ViewOptions
-from da3_ros.pipeline.pipeline import Pipeline, stamp_text
+from da3_ros.pipeline.pipeline import Pipeline
 from da3_ros.process import threads_in_use
 from da3_ros.reasons import Reason
 from da3_ros.ros.faults import FaultLog
 from da3_ros.ros.node.camera_watch import CameraWatch
-from da3_ros.ros.node.clock_watch import ClockWatch
+from da3_ros.ros.node.clock_watch import ClockWatch, say_stamps
 from da3_ros.ros.node.delivery import Delivery
 from da3_ros.ros.node.diagnostics import camera_status, pipeline_status
 from da3_ros.ros.node.exports import Exports
@@ -44,7 +43,7 @@ from da3_ros.ros.node.worker import Worker
 from da3_ros.ros.reason_board import Active, ReasonBoard
 from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.stream.stats import StatsSnapshot, StreamStats
-from da3_ros.stream.sync_report import StampEvent, StampFault, SyncReport
+from da3_ros.stream.sync_report import SyncReport
 from da3_ros.types import CameraFrame, Caution, Estimator, NetworkEstimator, RigCalibration
 
 _EXPORT_END_S = 2.0
@@ -96,7 +95,6 @@ class Processing:
         self._lock = threading.Lock()
         self._is_enabled = True
         self._is_active = False
-        self._releasing = threading.Event()
         self._inputs: list[CameraInput] = []
         self._entities = NodeEntities(node)
         turns = {c: view.quarter_turns for c, view in cameras.views.items() if turns_images}
@@ -133,7 +131,7 @@ class Processing:
             estimator,
             rig_source,
             on_rig=publish_rig,
-            on_stamps=self._say_stamps,
+            on_stamps=lambda event: say_stamps(self._reasons, event),
             quarter_turns=turns,
             log=logger,
             stats=self._stats,
@@ -158,7 +156,8 @@ class Processing:
         node.create_service(SetBool, '~/enable', self._enable, callback_group=self._rig_group)
         # Last: an action server is not among what the node can destroy.
         splats = WorkerSplats(self._worker)
-        self._exports = Exports(node, export_dir, self._scene, self._releasing.is_set, splats)
+        waiting = options.output.export_queue
+        self._exports = Exports(node, export_dir, self._scene, waiting, splats)
 
     # ---- transitions
 
@@ -181,27 +180,39 @@ class Processing:
             self._close_inputs()
         return self._worker.deactivate(timeout_s)
 
-    def release(self, timeout_s: float) -> bool:
-        """End everything and give back all memory; return whether the worker ended in time."""
-        self._releasing.set()
+    @property
+    def work(self) -> str:
+        """What the network is used for at this moment; empty for nothing."""
+        return self._worker.present
+
+    def release(self, reason: str, timeout_s: float) -> bool:
+        """End everything and give back all memory; return whether the worker ended in time.
+
+        Args:
+            reason: what exports are answered with that are not done.
+            timeout_s: longest wait for the worker.
+        """
         # In reverse, and each one whatever happens to those before it.
         with ExitStack() as steps:
             steps.callback(self._let_go)
             steps.callback(self._entities.destroy_newer)
-            steps.callback(self._exports.retire, _EXPORT_END_S)
-            self.deactivate(0.0)
-            has_ended = self._worker.close(timeout_s)
+            try:
+                self.deactivate(0.0)
+                # First: none may begin in the meantime, nor see the network go.
+                self._exports.end(reason, _EXPORT_END_S)
+            finally:
+                has_ended = self._worker.close(timeout_s)
         if not has_ended:
             threading.Thread(target=self._follow_worker, daemon=True).start()
         return has_ended
 
     def close(self, timeout_s: float) -> bool:
         """End the worker and the exports when the process ends; nothing may spin any more."""
-        self._releasing.set()
-        has_ended = self._worker.close(timeout_s)
-        self._exports.destroy()
+        end_s = time.monotonic() + timeout_s
+        is_written = self._exports.end('the node shuts down', timeout_s / 2)
+        has_ended = self._worker.close(max(0.0, end_s - time.monotonic()))
         self._close_viewer()
-        return has_ended
+        return has_ended and is_written
 
     def _close_viewer(self) -> None:
         if self._viewer is not None:
@@ -235,16 +246,14 @@ class Processing:
             self._options.output,
             group,
             self._take,
-            self._faults,
+            self._reasons,
             crop=self._views[camera].crop,
         )
 
     def _close_inputs(self) -> None:
         """Destroy the subscriptions; hold the lock."""
         while self._inputs:
-            camera = self._inputs.pop()
-            camera.destroy()
-            self._reasons.end_all(camera.camera)
+            self._inputs.pop().destroy()
 
     def _take(self, frame: CameraFrame) -> None:
         # A callback that had begun before the subscription was closed.
@@ -262,33 +271,6 @@ class Processing:
         self._delivery.reset()
         problem = f'/clock jumped back by {back_s:.3f} s'
         self._reasons.happened(Reason.WORLD_RESTARTED, OWNER, 'clock', problem=problem)
-
-    def _say_stamps(self, event: StampEvent) -> None:
-        """Say what happened to stamps."""
-        offset_s, is_back = abs(event.offset_ns) / 1e9, event.offset_ns < 0
-        if event.fault is StampFault.OUTLIER:
-            direction = 'behind' if is_back else 'ahead of'
-            self._reasons.happened(
-                Reason.STAMP_OUTLIER,
-                event.camera,
-                direction,
-                offset_s=offset_s,
-                direction=direction,
-            )
-        elif event.fault is StampFault.JUMP:
-            direction = 'back' if is_back else 'forward'
-            self._reasons.happened(
-                Reason.CLOCK_JUMPED,
-                event.camera,
-                direction,
-                direction=direction,
-                offset_s=offset_s,
-                where=f' ({IN_A_ROW} images in a row)',
-            )
-        else:
-            self._reasons.happened(
-                Reason.WORLD_RESTARTED, OWNER, 'stamps', problem=stamp_text(event)
-            )
 
     # ---- services
 
