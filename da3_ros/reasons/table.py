@@ -208,7 +208,7 @@ class Reason(Enum):
     TF_TAKEN = Row(
         _INFO,
         'frame {owner}: {parent} to {owner} is published by {publishers}; this node publishes it '
-        'no more (publish_tf: auto) until {limit_s:g} s have gone without it.',
+        'not (publish_tf: auto) until {limit_s:g} s have gone without it.',
         'Somebody else, for example the wheel odometry, publishes the same transform.',
         'Nothing: this is what `publish_tf: auto` is for.',
     )

@@ -37,6 +37,7 @@ from da3_ros.ros.node.splats import WorkerSplats
 from da3_ros.ros.node.trajectory_service import TrajectoryService
 from da3_ros.ros.node.worker import Worker
 from da3_ros.ros.reason_board import ReasonBoard
+from da3_ros.ros.tf.listener import TfInput
 from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.stream.stats import StreamStats
 from da3_ros.types import CameraFrame, Caution, Estimator, NetworkEstimator, RigCalibration
@@ -109,13 +110,14 @@ class Processing:
     ) -> None:
         node, options, logger = self._node, self._options, self._node.get_logger()
         self._rig_group = MutuallyExclusiveCallbackGroup()
-        rig_source = RigSource(node, options.output, given_rig, self._rig_group, self._faults)
+        self._tf = TfInput(node, options.output, self._reasons)
+        rig_source = RigSource(options.output, given_rig, self._tf)
         caution = self.caution
         notice = '' if caution is None else caution.text
         notes = () if caution is None else (Note('caution', caution.brief),)
         self._viewer = open_viewer(options.output, logger, notice)
         undo.callback(self._close_viewer)
-        outputs = Outputs(node, holder, self._viewer, notes=notes)
+        outputs = self._outputs = Outputs(node, holder, self._tf, self._viewer, notes=notes)
 
         def publish_rig(frame_ids: Mapping[str, str]) -> None:
             outputs.publish_rig(rig_source.only_given(frame_ids), frame_ids)
@@ -156,6 +158,7 @@ class Processing:
         with self._lock:
             if self._is_enabled:
                 self._open_inputs()
+            self._tf.activate(self._outputs.transforms.tick)
             self._pipeline.pause()
             self._is_active = True
             self._worker.activate()
@@ -167,6 +170,7 @@ class Processing:
         """
         with self._lock:
             self._is_active = False
+            self._tf.deactivate()
             self._close_inputs()
         return self._worker.deactivate(timeout_s)
 
@@ -187,6 +191,7 @@ class Processing:
     def close(self, timeout_s: float) -> bool:
         """End the worker and the exports when the process ends; nothing may spin any more."""
         self._releasing.set()
+        self._tf.deactivate()
         has_ended = self._worker.close(timeout_s)
         self._exports.destroy()
         self._close_viewer()
