@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 import threading
 import time
@@ -31,6 +32,8 @@ STATIC_TOPIC, MOVING_TOPIC = '/tf_static', '/tf'
 _STATIC_DEPTH = 100
 # What may come between two looks.
 _DEPTH = 1000
+# Transforms of the last seconds.
+_RECENT = 2000
 _PERIOD_S = 0.1
 _WAIT_STEP_S = 0.005
 
@@ -62,7 +65,7 @@ class TfInput:
         self.node = node
         self.reasons = reasons
         self.buffer = make_buffer()
-        """All joints so far; those of /tf only once `keep_moving` was called."""
+        """All joints so far; those of /tf only from `keep_moving` on, which costs a little."""
         self.tree = FrameTree(clock)
         self.sent = SentTransforms()
         self.ownership = TransformOwnership(self.tree, clock)
@@ -70,7 +73,8 @@ class TfInput:
         self._changed = threading.Condition()
         self._reading = threading.RLock()
         self._subscriptions: dict[str, Subscription] = {}
-        self._keeps_moving = False
+        # What came on /tf before anybody wanted it; None once it goes into the buffer.
+        self._recent: deque[Joint] | None = deque(maxlen=_RECENT)
         self._loops: dict[str, str] = {}
         # Frames with two fixed parents, and how many published /tf_static then.
         self._contested: dict[str, int] = {}
@@ -100,8 +104,11 @@ class TfInput:
 
     def keep_moving(self) -> None:
         """Let /tf into the buffer from now on."""
-        self._keeps_moving = True
-        self.listen_moving()
+        with self._reading:
+            self.listen_moving()
+            recent, self._recent = self._recent or (), None
+            for joint in recent:
+                self._add_moving(joint)
 
     def activate(self, tick: Callable[[], object] = lambda: None) -> None:
         """Look at the topics all the time.
@@ -187,15 +194,21 @@ class TfInput:
     def take(self, data: bytes) -> None:
         """Take a message of /tf."""
         for joint in self._foreign(MOVING_TOPIC, data):
-            if self._keeps_moving:
-                self.buffer.add_quaternion(
-                    joint.parent, joint.child, joint.stamp_ns, joint.values[:3], joint.values[3:]
-                )
+            if self._recent is None:
+                self._add_moving(joint)
+            else:
+                self._recent.append(joint)
             self._put(joint, is_fixed=False)
         if self.buffer.resets != self._resets:
             self._resets = self.buffer.resets
             self.reasons.happened(Reason.TF_CLOCK, 'tf')
         self._notify()
+
+    def _add_moving(self, joint: Joint) -> None:
+        place, quaternion_xyzw = joint.values[:3], joint.values[3:]
+        self.buffer.add_quaternion(
+            joint.parent, joint.child, joint.stamp_ns, place, quaternion_xyzw
+        )
 
     def _notify(self) -> None:
         with self._changed:

@@ -89,6 +89,8 @@ class RigSource:
     def _keep_moving(self, frame_id: str) -> None:
         """Keep what comes on /tf, where that connects a camera with the base."""
         tf, base = self._tf, self._base_frame
+        if not (self._reads_tf and frame_id):
+            return
         if tf.tree.connects(base, frame_id) and not tf.buffer.is_connected(base, frame_id):
             tf.keep_moving()
 
@@ -100,21 +102,22 @@ class RigSource:
         """
         self._tf.read()
         self._tf.frames.take({frame.camera: frame.frame_id for frame in frame_set.frames})
+        for frame in frame_set.frames:
+            self._keep_moving(frame.frame_id)
         questions = self._questions(frame_set)
         answers = self._answers(questions)
         rig: dict[str, FloatArray] = {}
         odometry: dict[str, FloatArray] = {}
         problems: list[str] = []
-        for (camera, target, frame, _), found in zip(questions, answers, strict=True):
+        for (camera, target, below, _), found in zip(questions, answers, strict=True):
             is_rig = target == self._base_frame
             if found.pose is not None:
                 (rig if is_rig else odometry)[camera] = found.pose
-            elif not is_rig or self._tf.buffer.is_connected(target, frame):
+            elif not is_rig or self._tf.buffer.is_connected(target, below):
                 problems.append(found.problem)
             else:
                 # The runner says once that such a camera has no place on the robot.
                 self._listens_moving()
-                self._keep_moving(frame)
         self._judge_frames(frame_set, rig)
         for camera, pose in self._given.base_from_camera.items():
             if camera in odometry:
