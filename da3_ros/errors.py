@@ -22,6 +22,10 @@ class ModelError(Da3Error):
     """Raised when a network is asked for something that its configuration cannot do."""
 
 
+class NoPosesError(ModelError):
+    """Raised when a network for single views gets several, and nothing gives their poses."""
+
+
 class CheckpointError(Da3Error):
     """Raised when weights cannot be found, or do not fit the network, tensor by tensor."""
 

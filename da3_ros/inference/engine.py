@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from da3_ros.errors import ModelError
+from da3_ros.errors import ModelError, NoPosesError
 from da3_ros.export.options import ExportOptions
 from da3_ros.export.scene import ExportScene
 from da3_ros.geometry.arrays import FloatArray
@@ -218,7 +218,7 @@ def _poses_of_single_views(
     ways = 'use one camera and windows of one set, or a network that predicts poses'
     if is_metric:
         ways += f', or let odometry tell the poses of all views ({hint})'
-    raise ModelError(
+    raise NoPosesError(
         f'{config.name} predicts no poses and takes windows of one view only, got {views}; {ways}'
     )
 

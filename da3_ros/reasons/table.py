@@ -278,12 +278,11 @@ class Reason(Enum):
         '`window`.',
     )
     NO_POSES = Row(
-        _WARN,
-        'model {owner}: it gives depth and no poses, and nothing else gives them in this window, '
-        'so that its {views} views stay where the first was; give poses by prior_frame, or use '
-        'a model with poses.',
-        'Networks for one view (da3mono, da3metric) know no poses.',
-        'Set `prior_frame`, or `window: 1` and take the depth images only.',
+        _ERROR,
+        '{problem}',
+        'A network without poses (da3mono, da3metric) got a window of several views, and neither '
+        'odometry nor a rig gave their poses.',
+        'Look at the odometry of `prior_frame`, or use `window: 1`, or a network with poses.',
     )
     SCALE_UNKNOWN = Row(
         _WARN,
@@ -295,30 +294,37 @@ class Reason(Enum):
     WINDOW_DOUBT = Row(
         _WARN,
         '{problem}',
-        'A window was used, with a doubt: views, rig or odometry contradict each other, or the '
-        'source of scale was replaced.',
-        'The text says what was measured.',
+        'A window was used, with a doubt: views, rig or odometry contradict each other, or its '
+        'scale or its place could not be measured.',
+        'The text says what was measured; docs/scale.md explains it.',
+    )
+    WINDOW_NOTE = Row(
+        _INFO,
+        '{problem}',
+        'Something about the scale or the place of the world changed.',
+        'Nothing; docs/scale.md explains it.',
+        lasts=False,
     )
     OVERLOADED = Row(
-        _WARN,
-        'the network takes {estimate_ms:.0f} ms a window and sets come every {period_ms:.0f} ms: '
-        '{dropped_percent:.0f} % of the sets are left out (stride {stride}). Use a smaller model '
-        'or process_res, fewer cameras, or send images more slowly.',
+        _INFO,
+        'sets come at {sets_hz:.1f} Hz and windows at {windows_hz:.1f} Hz (stride {stride}): '
+        '{dropped_percent:.0f} % of the sets get no depth, the newest ones do. For more use a '
+        'smaller model or process_res, or fewer cameras.',
         'The network is slower than the cameras; the newest sets are used.',
-        'A smaller `model` or `process_res`, a larger `stride`, a GPU.',
+        'A smaller `model` or `process_res`, a GPU; or leave it so.',
     )
     STALLED = Row(
         _ERROR,
-        'sets come, and no window has been finished for {silent_s:.1f} s (limit {limit_s:g} s); '
-        'the network is still at work on one of {views} views.',
-        'One window takes longer than the limit: a large network on a CPU, a hanging device.',
-        'Use a smaller network or `process_res`.',
+        'sets come, and no window has ended for {silent_s:.1f} s (limit {limit_s:.0f} s): the '
+        'network is still at work on one. Use a smaller model, process_res or window.',
+        'One window takes longer than the limit: a large network on a CPU, a device that hangs.',
+        'Use a smaller `model`, `process_res` or `window`; see `stream` on /diagnostics.',
     )
 
     # ---- nothing is wrong
     NOT_WANTED = Row(
         _INFO,
-        'nobody subscribes to an output, publishes no TF and keeps no scene: images come and no '
+        'nobody subscribes to an output, no TF is published and no scene is kept (scene_sets): no '
         'depth is computed.',
         'Nothing is computed that nobody has use for.',
         'Subscribe to an output.',
@@ -334,12 +340,6 @@ class Reason(Enum):
         'the node is {state}: no images are subscribed to.',
         'The lifecycle of the node is not active.',
         '`ros2 lifecycle set <node> activate`, or leave `autostart` true.',
-    )
-    TEST_NETWORK = Row(
-        _WARN,
-        '{problem}',
-        'da3-nano is a test network, made for rendered rooms.',
-        'Use da3-small or larger.',
     )
 
     @property

@@ -28,8 +28,8 @@ from hypothesis.stateful import (
 
 from da3_ros.options import from_flat
 from da3_ros.pipeline.pipeline import Losses, Pipeline
-from da3_ros.ros.faults import FaultLog
 from da3_ros.ros.node.delivery import Delivery
+from da3_ros.ros.reason_board import ReasonBoard
 from da3_ros.stream.stats import StreamStats
 from da3_ros.types import CameraFrame, PosedSet, RigCalibration, WindowResult
 from helpers.pipelines import METRES, UNITS, Rig, Wall
@@ -119,9 +119,8 @@ class Machine(RuleBasedStateMachine):
         self.delivery = Delivery(
             self.pipeline,
             self,
-            FaultLog(lambda line: self.interrupt('log')),
+            ReasonBoard(self),
             self.stats,
-            self,
             is_wanted=lambda: self.is_wanted,
         )
         self.published: list[WindowResult] = []
@@ -133,6 +132,9 @@ class Machine(RuleBasedStateMachine):
         self.interrupt('log')
 
     def warning(self, message: str, /) -> None:
+        self.interrupt('log')
+
+    def error(self, message: str, /) -> None:
         self.interrupt('log')
 
     def publish(self, result: WindowResult, losses: Losses, rig: RigCalibration) -> float:

@@ -80,23 +80,30 @@ class Bench:
         holder = OptionsHolder(self.node)
         self.lines: list[str] = []
         self.faulted = threading.Event()
-        self.faults = FaultLog(self._log)
+        self.faults = FaultLog(self.error)
+        self.reasons = ReasonBoard(self)
         self.stats = StreamStats()
         logger = self.node.get_logger()
         output = holder.current.output
-        self.tf = TfInput(self.node, output, ReasonBoard(logger))
+        self.tf = TfInput(self.node, output, self.reasons)
         self.outputs = RecordingOutputs(self.node, holder, self.tf)
         self.rig_source = RigSource(output, RigCalibration(), self.tf)
         self.pipeline = Pipeline(
             holder.current, estimator, self.rig_source, log=logger, stats=self.stats
         )
-        self.delivery = Delivery(self.pipeline, self.outputs, self.faults, self.stats, logger)
+        self.delivery = Delivery(self.pipeline, self.outputs, self.reasons, self.stats)
         self.worker = Worker(estimator, self.delivery.work, lambda: self.pipeline.has_work)
         self.worker.activate()
         self._stamp_ns = 10**18
 
-    def _log(self, line: str) -> None:
-        self.lines.append(line)
+    def info(self, message: str) -> None:
+        self.lines.append(message)
+
+    def warning(self, message: str) -> None:
+        self.lines.append(message)
+
+    def error(self, message: str) -> None:
+        self.lines.append(message)
         self.faulted.set()
 
     def push(self, cameras: list[str]) -> int:
@@ -171,11 +178,9 @@ def test_a_prediction_of_nonsense_is_refused_and_said(bench: Callable[..., Bench
     assert len(found.wait(1)[0][0].new_sets) == 2
 
 
-def test_a_kind_of_note_is_logged_once_whatever_its_words(
-    bench: Callable[..., Bench], capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_kind_of_note_is_logged_once_whatever_its_words(bench: Callable[..., Bench]) -> None:
     def spoil(window: Window, prediction: WindowPrediction) -> WindowPrediction:
-        # No two sentences are alike, and none is told by its numbers alone.
+        # No two sentences are alike, and none is known by its numbers alone.
         views = Note('views_in_chunks', 'a' * (window.index + 1))
         sky = Note('no_metric_scale', f'nothing; in window {window.index}')
         return replace(prediction, notes=(views, sky))
@@ -184,12 +189,11 @@ def test_a_kind_of_note_is_logged_once_whatever_its_words(
     for count in (1, 2, 3):
         found.push(['front'])
         found.wait(count)
-    log = capfd.readouterr().err
-    lines = [line for line in log.splitlines() if '[WARN]' in line]
-    assert sum(line.endswith(': a') for line in lines) == 1
-    assert sum(line.endswith(': nothing; in window 0') for line in lines) == 1
-    assert 'aa' not in log
-    assert 'in window 1' not in log
+    assert found.lines.count('a') == 1
+    assert found.lines.count('nothing; in window 0') == 1
+    assert not any('aa' in line or 'in window 1' in line for line in found.lines)
+    # What holds now has the words of the newest window.
+    assert 'nothing; in window 2' in [active.text for active in found.reasons.active()]
 
 
 def test_a_rig_that_comes_late_starts_a_metric_world(bench: Callable[..., Bench]) -> None:

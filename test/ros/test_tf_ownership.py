@@ -87,7 +87,6 @@ def test_the_base_is_left_to_the_odometry_as_long_as_that_lives(
 
 
 def test_alone_it_listens_for_a_second_and_then_publishes(robot: RosRobot, domain_id: int) -> None:
-    robot.listen(DiagnosticArray, '/diagnostics') if False else None
     with start_node(domain_id, ['front']) as node:
         begin(robot, node)
         send_until(robot, '/tf', lambda message: True)

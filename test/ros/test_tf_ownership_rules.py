@@ -1,4 +1,4 @@
-"""Who publishes a frame, without middleware and without waiting: laws over any course of events."""
+"""Who publishes a frame, without middleware and without waiting: laws over any events."""
 
 from __future__ import annotations
 

@@ -8,16 +8,22 @@ import threading
 import time
 from typing import Protocol
 
-from da3_ros.notes import joined
+from da3_ros.errors import NoPosesError
+from da3_ros.notes import Note, NoteCode, joined
 from da3_ros.pipeline.pipeline import Losses, Pipeline
-from da3_ros.pipeline.rig import Log
-from da3_ros.ros.faults import FaultLog
+from da3_ros.reasons import Reason
+from da3_ros.ros.node.stream_watch import OWNER, SCALE_CODES
+from da3_ros.ros.reason_board import ReasonBoard
 from da3_ros.stream.stats import StreamStats
 from da3_ros.types import RigCalibration, WindowResult
 
 _log = logging.getLogger(__name__)
 
-_NOTE_PERIOD_S = 30.0
+_OF_POSES: frozenset[NoteCode] = frozenset({'odometry_incomplete', 'transform_missing'})
+# What is good to know once, and has no end.
+_CHANGES: frozenset[NoteCode] = frozenset(
+    {'became_metric', 'depth_changed', 'scale_followed', 'scale_source_replaced'}
+)
 
 
 class ResultOutputs(Protocol):
@@ -38,9 +44,8 @@ class Delivery:
     Args:
         pipeline: stepped by `work`.
         outputs: publishes results.
-        faults: takes failed and refused windows.
+        reasons: takes failed and refused windows, and what is said of the others.
         stats: takes counts, rates and latencies.
-        logger: the node's.
         is_alive: whether the middleware still runs.
         is_wanted: whether anybody has use for the next window.
     """
@@ -49,18 +54,15 @@ class Delivery:
         self,
         pipeline: Pipeline,
         outputs: ResultOutputs,
-        faults: FaultLog,
+        reasons: ReasonBoard,
         stats: StreamStats,
-        logger: Log,
         is_alive: Callable[[], bool] = lambda: True,
         is_wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         self._pipeline = pipeline
         self._outputs = outputs
-        self._faults = faults
+        self._reasons = reasons
         self._stats = stats
-        # Not logger.warning itself: rclpy wants one severity for each place of a call.
-        self._notes = FaultLog(lambda line: logger.warning(line), _NOTE_PERIOD_S)
         self._is_alive = is_alive
         self._is_wanted = is_wanted
         self._publishing = threading.Lock()
@@ -92,12 +94,11 @@ class Delivery:
         a = result.alignment
         if not result.new_sets:
             self._stats.count('refused_windows')
-            text = joined(a.notes)
-            self._faults.report('worker', 'refused', f'window {result.window_index}: {text}')
+            index, text = result.window_index, joined(a.notes)
+            self._reasons.happened(Reason.WINDOW_REFUSED, OWNER, index=index, problem=text)
             return
         for note in a.notes:
-            # Each kind once in a while, whatever its numbers.
-            self._notes.report('window', note.code, note.text)
+            self._say(note, is_metric=a.is_metric)
         with self._publishing:
             if not self._pipeline.is_current(result):
                 return
@@ -107,8 +108,22 @@ class Delivery:
         self._stats.latency('estimate', result.estimate_s)
         self._stats.latency('stamp_to_publish', latency_s)
 
+    def _say(self, note: Note, *, is_metric: bool) -> None:
+        """Put a note of a window on the board, each kind by itself whatever its numbers."""
+        if note.code in SCALE_CODES and not is_metric:
+            return  # part of why the scale is unknown
+        reason = Reason.WINDOW_DOUBT
+        if note.code in _OF_POSES:
+            reason = Reason.POSE_MISSING
+        elif note.code in _CHANGES:
+            reason = Reason.WINDOW_NOTE
+        self._reasons.happened(reason, OWNER, note.code, problem=note.text)
+
     def _report_failure(self, error: Exception) -> None:
         self._stats.count('failed_windows')
         cause = error.__cause__ or error
-        self._faults.report('worker', type(cause).__name__, str(error))
+        reason = Reason.WINDOW_FAILED
+        if isinstance(cause, NoPosesError):
+            reason = Reason.NO_POSES
+        self._reasons.happened(reason, OWNER, type(cause).__name__, problem=str(error))
         _log.debug('%s', error, exc_info=error)

@@ -9,13 +9,19 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from da3_ros.notes import joined
+from da3_ros.reasons import Severity
 from da3_ros.ros.messages.geometry_messages import stamp_from_ns
 from da3_ros.ros.node.inputs import InputStatus
+from da3_ros.ros.reason_board import Active
 from da3_ros.stream.stats import StatsSnapshot
 from da3_ros.stream.sync import SyncReport
 from da3_ros.types import WindowResult
 
-_STALLED_AFTER_S = 10.0
+_LEVELS = {
+    Severity.INFO: DiagnosticStatus.OK,
+    Severity.WARN: DiagnosticStatus.WARN,
+    Severity.ERROR: DiagnosticStatus.ERROR,
+}
 
 
 def _pairs(values: dict[str, Any]) -> list[KeyValue]:
@@ -27,9 +33,21 @@ def _text(value: object) -> str:
 
 
 def camera_status(
-    node_name: str, status: InputStatus, faults: dict[str, int], sync: SyncReport
+    node_name: str,
+    status: InputStatus,
+    sync: SyncReport,
+    reasons: Sequence[Active],
+    counts: Mapping[str, int],
 ) -> DiagnosticStatus:
-    """Return the state of one camera: images, faults by field, drops by cause, lag."""
+    """Return the state of one camera: images, drops by cause, lag, and what is wrong with it.
+
+    Args:
+        node_name: of the node.
+        status: what came from the camera.
+        sync: counters of the synchroniser.
+        reasons: those of this camera that hold now, the worst first.
+        counts: how often each reason was found since the start.
+    """
     found = DiagnosticStatus(name=f'{node_name}: camera {status.camera}', hardware_id=node_name)
     values: dict[str, Any] = {
         'topic': status.topic,
@@ -37,22 +55,16 @@ def camera_status(
         'calibrated': status.calibrated,
         'since last image (s)': status.silent_s,
     }
-    values |= {f'faults: {field}': count for field, count in faults.items()}
+    values |= {f'found: {name}': count for name, count in counts.items()}
     values |= {f'dropped: {d.cause}': d.count for d in sync.dropped if d.camera == status.camera}
     for camera in sync.cameras:
         if camera.camera == status.camera:
             values['behind the newest (s)'] = (camera.lag_ns or 0) / 1e9
             values['missed sets in a row'] = camera.missed_sets
     found.values = _pairs(values)
-    if status.problem:
-        found.level, found.message = DiagnosticStatus.ERROR, status.problem
-    elif status.camera in sync.late_cameras:
-        found.level, found.message = DiagnosticStatus.WARN, 'late: sets go out without it'
-    elif faults:
-        fields = ', '.join(faults)
-        found.level, found.message = DiagnosticStatus.WARN, f'faulty messages: {fields}'
-    else:
-        found.level, found.message = DiagnosticStatus.OK, 'images come'
+    found.level, found.message = _judged(
+        reasons, 'images come' if status.images else 'no image yet'
+    )
     return found
 
 
@@ -63,6 +75,7 @@ def pipeline_status(
     dropped_sets: int,
     result: WindowResult | None,
     facts: Mapping[str, object],
+    reasons: Sequence[Active] = (),
     *,
     caution: str = '',
 ) -> DiagnosticStatus:
@@ -75,6 +88,7 @@ def pipeline_status(
         dropped_sets: sets never given to the estimator.
         result: the newest, None before the first.
         facts: what else there is to say, by name: lifecycle state, model, device, memory.
+        reasons: those of the stream that hold now, the worst first.
         caution: why results are not to be relied on though all runs well; empty when they are.
     """
     found = DiagnosticStatus(name=f'{node_name}: stream', hardware_id=node_name)
@@ -112,7 +126,9 @@ def pipeline_status(
         values['alignment'] = a.method
         values['note'] = joined(a.notes)
     found.values = _pairs(values)
-    found.level, found.message = _judge(stats, result)
+    found.level, found.message = _judged(reasons, 'no window yet' if result is None else 'running')
+    if result is None and found.level == DiagnosticStatus.OK:
+        found.level = DiagnosticStatus.WARN
     if caution and found.level == DiagnosticStatus.OK:
         found.level, found.message = DiagnosticStatus.WARN, f'{found.message}; {caution}'
     return found
@@ -137,15 +153,12 @@ def idle_status(
     return found
 
 
-def _judge(stats: StatsSnapshot, result: WindowResult | None) -> tuple[bytes, str]:
-    if result is None:
-        return DiagnosticStatus.WARN, 'no window yet'
-    rate_hz = stats.rates_hz.get('windows', 0.0)
-    if stats.counters.get('windows', 0) > 1 and rate_hz < 1 / _STALLED_AFTER_S:
-        return DiagnosticStatus.WARN, f'less than one window in {_STALLED_AFTER_S:g} s'
-    if not result.alignment.is_metric:
-        return DiagnosticStatus.WARN, 'not metric: depth and poses have a unit of their own'
-    return DiagnosticStatus.OK, 'running'
+def _judged(reasons: Sequence[Active], well: str) -> tuple[bytes, str]:
+    """Return the level of the worst reason and the texts of all, or that all is well."""
+    if not reasons:
+        return DiagnosticStatus.OK, well
+    level = max(_LEVELS[active.reason.severity] for active in reasons)
+    return level, ' | '.join(active.text for active in reasons)
 
 
 def diagnostic_array(now_ns: int, statuses: Sequence[DiagnosticStatus]) -> DiagnosticArray:

@@ -23,6 +23,7 @@ from da3_ros.options import NodeOptions
 from da3_ros.options.camera_values import ViewOptions
 from da3_ros.pipeline.pipeline import Pipeline
 from da3_ros.process import threads_in_use
+from da3_ros.reasons import Reason
 from da3_ros.ros.faults import FaultLog
 from da3_ros.ros.node.delivery import Delivery
 from da3_ros.ros.node.diagnostics import camera_status, pipeline_status
@@ -34,12 +35,14 @@ from da3_ros.ros.node.outputs import Outputs
 from da3_ros.ros.node.params import OptionsHolder
 from da3_ros.ros.node.process_memory import memory_use, return_freed_memory
 from da3_ros.ros.node.splats import WorkerSplats
+from da3_ros.ros.node.stream_watch import StreamFacts, StreamWatch
 from da3_ros.ros.node.trajectory_service import TrajectoryService
 from da3_ros.ros.node.worker import Worker
-from da3_ros.ros.reason_board import ReasonBoard
+from da3_ros.ros.reason_board import Active, ReasonBoard
 from da3_ros.ros.tf.listener import TfInput
 from da3_ros.ros.tf.rig_source import RigSource
-from da3_ros.stream.stats import StreamStats
+from da3_ros.stream.stats import StatsSnapshot, StreamStats
+from da3_ros.stream.sync import SyncReport
 from da3_ros.types import CameraFrame, Caution, Estimator, NetworkEstimator, RigCalibration
 
 _EXPORT_END_S = 2.0
@@ -86,6 +89,7 @@ class Processing:
         self._stats = StreamStats()
         self._faults = FaultLog(node.get_logger().error)
         self._reasons = ReasonBoard(node.get_logger())
+        self._watch = StreamWatch(self._reasons, self._options.stream)
         self._lock = threading.Lock()
         self._is_enabled = True
         self._is_active = False
@@ -132,12 +136,12 @@ class Processing:
             stats=self._stats,
         )
         undo.callback(self._pipeline.close)
+        self._outputs = outputs
         self._delivery = Delivery(
             self._pipeline,
             outputs,
-            self._faults,
+            self._reasons,
             self._stats,
-            logger,
             is_alive=node.context.ok,
             is_wanted=lambda: self._is_enabled and outputs.is_wanted(),
         )
@@ -278,8 +282,9 @@ class Processing:
             name: of the node.
             state: of its lifecycle.
         """
+        sync, stats = self._pipeline.sync_report(), self._stats.snapshot(time.monotonic())
+        self._watch.look(self._facts(state, sync, stats))
         self._reasons.tick()
-        sync = self._pipeline.sync_report()
         facts = {
             'state': state,
             'enabled': self._is_enabled,
@@ -292,21 +297,49 @@ class Processing:
             facts['caution'] = self.caution.text
         stream = pipeline_status(
             name,
-            self._stats.snapshot(time.monotonic()),
+            stats,
             sync,
             self._pipeline.dropped_sets,
             self._pipeline.last_result,
             facts,
+            self._stream_reasons(),
             caution='' if self.caution is None else self.caution.brief,
         )
         if not (self._is_active and self._is_enabled):
             stream.level = DiagnosticStatus.WARN
-            stream.message = state if self._is_enabled else 'disabled by ~/enable'
         cameras = [
-            camera_status(name, status, self._faults.counts(status.camera), sync)
+            camera_status(
+                name,
+                status,
+                sync,
+                self._reasons.active(status.camera),
+                self._reasons.counts(status.camera),
+            )
             for status in (camera.status() for camera in tuple(self._inputs))
         ]
         return [stream, *cameras]
+
+    def _stream_reasons(self) -> list[Active]:
+        """Return what holds and is no camera's; of an idle node only why it is idle."""
+        found = [a for a in self._reasons.active() if a.owner not in self._views]
+        idle = [a for a in found if a.reason in (Reason.DISABLED, Reason.INACTIVE)]
+        return idle or found
+
+    def _facts(self, state: str, sync: SyncReport, stats: StatsSnapshot) -> StreamFacts:
+        estimate = stats.latencies.get('estimate')
+        ended = ('windows', 'failed_windows', 'refused_windows', 'unwanted_windows')
+        return StreamFacts(
+            is_active=self._is_active,
+            is_enabled=self._is_enabled,
+            state=state,
+            is_wanted=self._outputs.is_wanted(),
+            sets=sync.sets,
+            dropped_sets=self._pipeline.dropped_sets,
+            is_working=self._worker.is_working,
+            finished=sum(stats.counters.get(name, 0) for name in ended),
+            slowest_s=0.0 if estimate is None else estimate.max_s,
+            result=self._pipeline.last_result,
+        )
 
 
 EstimatorFactory = Callable[[NodeOptions], Estimator]

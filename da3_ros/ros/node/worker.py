@@ -65,6 +65,12 @@ class Worker:
             self._session += 1
             return self._changed.wait_for(lambda: not self._is_working, timeout_s)
 
+    @property
+    def is_working(self) -> bool:
+        """Whether a piece of work is being done."""
+        with self._changed:
+            return self._is_working
+
     def wake(self) -> None:
         """Look for work again: there may be some now."""
         with self._changed:

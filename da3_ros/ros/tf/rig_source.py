@@ -8,7 +8,6 @@ from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.transform_buffer import Found
 from da3_ros.notes import Note
 from da3_ros.options import OutputOptions
-from da3_ros.reasons import Reason
 from da3_ros.ros.tf.camera_frames import shared
 from da3_ros.ros.tf.listener import MOVING_TOPIC, STATIC_TOPIC, TfInput
 from da3_ros.types import FrameSet, PosePrior, RigCalibration
@@ -125,13 +124,9 @@ class RigSource:
             rig[camera] = pose
         if not (rig or odometry or problems):
             return None
-        return PosePrior(rig, odometry, self._notes(problems))
-
-    def _notes(self, problems: Sequence[str]) -> tuple[Note, ...]:
-        """Return the first problem, which is said at once too."""
-        for problem in problems[:1]:
-            self._tf.reasons.happened(Reason.POSE_MISSING, 'tf', problem=problem)
-        return tuple(Note('transform_missing', problem) for problem in problems[:1])
+        # The first is enough: others have the same cause.
+        notes = tuple(Note('transform_missing', problem) for problem in problems[:1])
+        return PosePrior(rig, odometry, notes)
 
     def _judge_frames(self, frame_set: FrameSet, rig: Mapping[str, FloatArray]) -> None:
         tree = self._tf.tree
