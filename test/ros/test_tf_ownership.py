@@ -71,7 +71,9 @@ def test_the_base_is_left_to_the_odometry_as_long_as_that_lives(
             begin(robot, node)
             send_for(robot, 3.0)
             assert own_stamps(robot, BASE) == []
-            node.wait_for_line(r'\[INFO\].*frame base_link: odom to base_link .* by /robot;')
+            node.wait_for_line(
+                r'\[INFO\].*frame base_link: odom to base_link .* by /robot; .*publish_tf is auto'
+            )
         gone_s = time.monotonic()
         message = send_until(
             robot, '/tf', lambda m: [j.child_frame_id for j in m.transforms] == [BASE]

@@ -35,8 +35,10 @@ class _Claim:
     pose: FloatArray
     """(4, 4) parent_from_child."""
     stamp_ns: int
+    parameter: str
+    """Which one asks for it."""
     switch: bool | Automatic
-    """What the parameter says that asks for it."""
+    """What that says."""
 
     @property
     def message(self) -> TransformStamped:
@@ -68,7 +70,9 @@ class TransformPublisher:
         self._lock = threading.RLock()
         # Frames that another node publishes, with the parent they had from this one.
         self._taken: dict[str, str] = {}
-        self._wanted: dict[str, bool | Automatic] = {}
+        # Frames of the last set and of the rig, as far as this node would publish them.
+        self._moving: tuple[str, ...] = ()
+        self._rigged: tuple[str, ...] = ()
         self._said: set[tuple[str, str]] = set()
         self._rig: dict[str, FloatArray] = {}
         self._fixed: tuple[tuple[str, str], ...] = ()
@@ -84,8 +88,8 @@ class TransformPublisher:
         with self._lock:
             self._tf.read()
             # Before the first window nobody knows what it would give.
-            children = tuple(self._wanted)
-            return not children or any(self._tf.tree.parent_of(c) is None for c in children)
+            tree = self._tf.tree
+            return not self._moving or any(tree.parent_of(c) is None for c in self._moving)
 
     # ---- the rig
 
@@ -97,7 +101,7 @@ class TransformPublisher:
             frame_ids: camera name to the id of its optical frame; without one, no transform.
         """
         with self._lock:
-            self._wanted.clear()
+            self._moving = ()
             self._rig = {
                 frame_ids[camera].lstrip('/'): pose
                 for camera, pose in rig.base_from_camera.items()
@@ -116,6 +120,7 @@ class TransformPublisher:
             if frame not in tf.frames.shared and not tf.tree.connects(self._base, frame)
             for claim in self._topmost(self._base, frame, pose, 0)
         ]
+        self._rigged = tuple(claim.child for claim in claims)
         claims = self._admitted(claims)
         names = tuple((claim.parent, claim.child) for claim in claims)
         if names != self._fixed:
@@ -129,7 +134,7 @@ class TransformPublisher:
         with self._lock:
             self._tf.read()
             claims = self._claims(posed, rig)
-            self._wanted = {claim.child: claim.switch for claim in claims}
+            self._moving = tuple(claim.child for claim in claims)
             admitted = self._admitted(claims)
             if admitted:
                 self._send(self._publisher, admitted)
@@ -137,16 +142,22 @@ class TransformPublisher:
     def tick(self) -> None:
         """Take over what nobody else publishes any more, and bring the rig up to date."""
         with self._lock:
-            for child in [c for c in self._taken if self._tf.tree.parent_of(c) is None]:
-                self._take_over(child, self._taken.pop(child))
             self._publish_fixed()
+            for child, parent in tuple(self._taken.items()):
+                if child not in (*self._moving, *self._rigged):
+                    # Another frame goes out in its place.
+                    del self._taken[child]
+                    self._tf.reasons.end(Reason.TF_TAKEN, child)
+                elif self._tf.tree.parent_of(child) is None:
+                    del self._taken[child]
+                    self._take_over(child, parent)
 
     def _claims(self, posed: PosedSet, rig: RigCalibration) -> list[_Claim]:
         """Return what there is to publish, one parent for every frame."""
         o, stamp_ns = self._options, posed.stamp_ns
         found: list[_Claim] = []
         if o.publish_map_tf:
-            found.append(_Claim(self._map, self._odom, np.eye(4), stamp_ns, o.publish_map_tf))
+            found.append(self._map_claim(stamp_ns))
         if o.publish_tf:
             if any(view.id.camera in rig.base_from_camera for view in posed.views):
                 found += self._topmost(self._odom, self._base, posed.world_from_base, stamp_ns)
@@ -159,6 +170,10 @@ class TransformPublisher:
         # Cameras on one body lead to one frame, where the first of them has it.
         first = {claim.child: claim for claim in reversed(found)}
         return [claim for claim in found if first[claim.child] is claim]
+
+    def _map_claim(self, stamp_ns: int) -> _Claim:
+        switch = self._options.publish_map_tf
+        return _Claim(self._map, self._odom, np.eye(4), stamp_ns, 'publish_map_tf', switch)
 
     def _topmost(
         self, parent: str, frame: str, parent_from_frame: FloatArray, stamp_ns: int
@@ -176,7 +191,7 @@ class TransformPublisher:
                 return []
             pose = np.asarray(pose @ invert(top_from_frame))
             self._say_topmost(parent, top, frame)
-        return [_Claim(parent, top, pose, stamp_ns, self._options.publish_tf)]
+        return [_Claim(parent, top, pose, stamp_ns, 'publish_tf', self._options.publish_tf)]
 
     def _say_topmost(self, parent: str, top: str, frame: str) -> None:
         if (top, frame) not in self._said:
@@ -194,11 +209,18 @@ class TransformPublisher:
     # ---- with respect to others
 
     def _admitted(self, claims: Iterable[_Claim]) -> list[_Claim]:
-        return [claim for claim in claims if self._is_admitted(claim)]
+        found: dict[str, _Claim] = {}
+        for claim in claims:
+            if self._is_admitted(claim, {c.child: c.parent for c in found.values()}):
+                found[claim.child] = claim
+        return list(found.values())
 
-    def _is_admitted(self, claim: _Claim) -> bool:
+    def _is_admitted(self, claim: _Claim, own: Mapping[str, str]) -> bool:
+        """Return whether a transform may go out, beside those of this node (child to parent)."""
         tf, child = self._tf, claim.child
         above = tf.tree.ancestors(claim.parent)
+        while above[-1] in own and own[above[-1]] not in above:
+            above = (*above, *tf.tree.ancestors(own[above[-1]]))
         if child in above:
             chain = ' to '.join((child, *reversed(above[: above.index(child)]), child))
             tf.reasons.happened(Reason.TF_LOOP, child, 'own', chain=chain)
@@ -220,6 +242,7 @@ class TransformPublisher:
                 parent=theirs,
                 topic=topic,
                 publishers=tf.publishers(topic),
+                parameter=claim.parameter,
             )
         elif child not in self._taken:
             self._taken[child] = claim.parent
@@ -229,6 +252,7 @@ class TransformPublisher:
                 parent=theirs,
                 topic=topic,
                 publishers=tf.publishers(topic),
+                parameter=claim.parameter,
                 limit_s=GONE_AFTER_S,
             )
 
