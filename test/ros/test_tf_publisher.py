@@ -175,8 +175,7 @@ def test_a_frame_of_another_node_is_left_to_it_and_taken_over(node: KeepingNode)
     assert bench.sent() == {}
     bench.now_s += 0.001
     bench.publisher.tick()
-    assert bench.holds(Reason.TF_TAKEN) == []
-    assert bench.publisher.is_wanted
+    assert not bench.holds(Reason.TF_TAKEN)
     assert set(bench.sent()) == {('odom', 'base_link')}
 
 
@@ -292,7 +291,7 @@ JOINTS = st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES), st.booleans()
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(JOINTS, max_size=7), st.booleans())
 def test_no_frame_ever_gets_a_second_parent(
@@ -306,14 +305,14 @@ def test_no_frame_ever_gets_a_second_parent(
         else:
             bench.moving((parent, child))
     tree = bench.tf.tree
-    theirs = {child: parent for child in NAMES if (parent := tree.parent_of(child))}
+    theirs = {child: above for child in NAMES if (above := tree.parent_of(child))}
     sent = bench.sent(RIG if has_rig else NO_RIG)
     children = [child for _, child in sent]
     assert len(children) == len(set(children))
     assert not set(children) & set(theirs)
     parents = {**theirs, **{child: parent for parent, child in sent}}
     for child in children:
-        above, at = [child], child
-        while (at := parents.get(at, '')) and at not in above:
-            above.append(at)
-        assert at == '' or at != child, f'a loop through {child}: {parents}'
+        chain = [child]
+        while (top := parents.get(chain[-1], '')) and top not in chain:
+            chain.append(top)
+        assert top != child, f'a loop through {child}: {parents}'

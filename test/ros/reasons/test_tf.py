@@ -10,9 +10,11 @@ import pytest
 
 pytest.importorskip('rclpy')
 pytest.importorskip('da3_ros.msg')
+from diagnostic_msgs.msg import DiagnosticArray
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.geometry.se3 import rigid
+from da3_ros.reasons import Reason
 from da3_ros.ros.messages.geometry_messages import transform_message
 from helpers.fault_rig import LONG_S, send_until, start_node
 from helpers.foreign_tf import FixedTf, ForeignTf, own_stamps
@@ -39,6 +41,7 @@ class Bench:
         node.wait_for_line('ready', LONG_S)
         robot.wait_for_node()
         robot.listen(TFMessage, '/tf')
+        robot.listen(DiagnosticArray, '/diagnostics')
 
     def send(self) -> int:
         stamp_ns = self.robot.next_stamp()
@@ -58,6 +61,22 @@ class Bench:
 
         # Every look sends, so that there are pauses between them.
         self.robot.wait(is_said, f'a line {pattern}', LONG_S)
+
+    def reaches(
+        self, reason: Reason, pattern: str, send: Callable[[], object] | None = None
+    ) -> None:
+        """Send until the reason is in the log with its level, and on /diagnostics."""
+        self.wait(rf'\[{reason.severity.name}\].*{pattern}', send)
+        if reason.value.lasts:
+
+            def shows(message: DiagnosticArray) -> bool:
+                return any(re.search(pattern, status.message) for status in message.status)
+
+            send_until(self.robot, '/diagnostics', shows, send or self.send)
+
+    def leaves(self, pattern: str) -> None:
+        """Send images until it is over."""
+        self.wait(rf'\[INFO\].*over after .*{pattern}')
 
     def send_more(self, seen: str = '/tf') -> None:
         send_until(self.robot, seen, lambda message: True, self.send)
@@ -109,13 +128,15 @@ def test_cameras_that_share_a_frame(make: Make, slash: str) -> None:
     own = dict(bench.frames)
     bench.frames |= {'front': 'cam_optical_frame', 'left': f'{slash}cam_optical_frame'}
     bench.frames['right'] = 'cam_optical_frame'
-    bench.wait(r'\[ERROR\].*frame cam_optical_frame: cameras front and left and right have the')
+    bench.reaches(
+        Reason.FRAME_SHARED, r'frame cam_optical_frame: cameras front and left and right have the'
+    )
     for _ in range(20):
         bench.send()
     assert not own_stamps(bench.robot, 'cam_optical_frame')
     # Each with its own: it is over, and their transforms go out.
     bench.frames = own
-    bench.wait('over after .*frame cam_optical_frame')
+    bench.leaves('frame cam_optical_frame: cameras')
     bench.send_more()
     assert ('odom', own['left']) in children(bench)
 
@@ -143,9 +164,10 @@ def test_a_frame_that_is_not_optical(make: Make, frame: str, words: str) -> None
     good = rigid(np.array([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], float), [0.1, 0.0, 0.3])
     fixed(bench.robot, ('base_link', 'good', good))
     bench.frames['front'] = frame
-    bench.wait(rf'\[WARN\].*camera front: frame {frame} does not look like an optical .*{words}')
+    pattern = f'camera front: frame {frame} does not look like an optical .*{words}'
+    bench.reaches(Reason.FRAME_NOT_OPTICAL, pattern)
     bench.frames['front'] = 'good'
-    bench.wait('over after .*camera front: frame')
+    bench.leaves('camera front: frame')
 
 
 def test_two_parents_that_take_turns(make: Make) -> None:
@@ -162,19 +184,19 @@ def test_two_fixed_parents(make: Make) -> None:
     first = FixedTf(bench.robot, [('base_link', 'camera')])
     bench.robot.wait(lambda: bench.robot.node.count_subscribers('/tf_static') > 0, 'the node')
     second = FixedTf(bench.robot, [('mast', 'camera')])
-    bench.node.wait_for_line(
-        r'\[ERROR\].*frame camera: it has the parents \w+ and \w+ on /tf_static,'
-    )
+    pattern = r'frame camera: it has the parents \w+ and \w+ on /tf_static,'
+    bench.reaches(Reason.TF_TWO_PARENTS, pattern)
     second.stop()
-    bench.node.wait_for_line('over after .*frame camera')
+    bench.leaves(pattern)
     first.stop()
 
 
 def test_a_loop(make: Make) -> None:
     bench = make('front')
     with ForeignTf(bench.robot, [('a', 'b'), ('b', 'c'), ('c', 'a')]):
-        bench.node.wait_for_line(r'\[ERROR\].*frame \w: (a|b|c) to (a|b|c) to (a|b|c) to .* loop')
-    bench.node.wait_for_line('over after .* is a loop')
+        pattern = r'frame \w: (a|b|c) to (a|b|c) to (a|b|c) to .* is a loop'
+        bench.reaches(Reason.TF_LOOP, pattern)
+    bench.leaves(pattern)
 
 
 def test_no_transform_closes_a_loop(make: Make) -> None:
@@ -182,7 +204,7 @@ def test_no_transform_closes_a_loop(make: Make) -> None:
     bench = make('front')
     with ForeignTf(bench.robot, [('base_link', 'odom')]):
         bench.robot.publish_rig(['front'])
-        bench.wait(r'\[ERROR\].*frame base_link: base_link to odom to base_link is a loop')
+        bench.reaches(Reason.TF_LOOP, 'frame base_link: base_link to odom to base_link is a loop')
         assert own_stamps(bench.robot, 'base_link') == []
     bench.wait('over after .*base_link to odom to base_link is a loop')
 
@@ -201,15 +223,16 @@ def test_transforms_that_are_none(make: Make) -> None:
         'frame infinite: .* not finite',
     )
     for pattern in patterns:
-        bench.wait(rf'\[WARN\].*/tf, {pattern}.*; left out', lambda: publisher.publish(bad))
+        whole = f'/tf, {pattern}.*; left out'
+        bench.reaches(Reason.TF_BAD, whole, lambda: publisher.publish(bad))
     for pattern in patterns:
-        bench.node.wait_for_line(f'over after .*{pattern}')
+        bench.leaves(pattern)
 
 
 def test_an_odometry_whose_stamps_jump_back_and_stay_away(make: Make) -> None:
     bench = make('front', parameters=('prior_frame:=wheels',))
     bench.robot.publish_rig(['front'])
-    bench.wait(r'\[WARN\].*no transforms connect wheels to front_optical_frame')
+    bench.reaches(Reason.POSE_MISSING, 'no transforms connect wheels to front_optical_frame')
     publisher = bench.robot.node.create_publisher(TFMessage, '/tf', RELIABLE)
     start_ns = bench.robot.next_stamp()
 
@@ -218,7 +241,21 @@ def test_an_odometry_whose_stamps_jump_back_and_stay_away(make: Make) -> None:
             joint = transform_message(np.eye(4), stamp_ns, 'wheels', 'base_link')
             publisher.publish(TFMessage(transforms=[joint]))
 
-    bench.wait(r'\[WARN\].*/tf: stamps jumped back', jump)
+    bench.reaches(Reason.TF_CLOCK, '/tf: stamps jumped back', jump)
+
+
+@pytest.mark.parametrize('switch', ['auto', 'true'])
+def test_a_base_that_another_node_publishes(make: Make, switch: str) -> None:
+    bench = make('front', parameters=(f'publish_tf:={switch}',))
+    bench.robot.publish_rig(['front'])
+    with ForeignTf(bench.robot, [('wheels', 'base_link')]):
+        if switch == 'auto':
+            pattern = 'frame base_link: wheels to base_link is published on /tf by /robot;'
+            bench.reaches(Reason.TF_TAKEN, pattern)
+        else:
+            pattern = 'frame base_link: this node publishes odom to base_link, and /robot publ'
+            bench.reaches(Reason.TF_CONFLICT, pattern)
+    bench.leaves(pattern)
 
 
 def test_the_topmost_frame_of_a_driver_is_published(make: Make) -> None:
