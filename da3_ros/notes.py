@@ -12,6 +12,7 @@ from typing import Literal
 
 NoteCode = Literal[
     # of a network and of how it was run
+    'calibration_left_out',
     'caution',
     'cameras_unused',
     'images_smaller',
@@ -19,16 +20,19 @@ NoteCode = Literal[
     'intrinsics_unused',
     'known_poses_unusable',
     'no_metric_scale',
+    'pixels_left_out',
     'rays_unused',
     'views_in_chunks',
     # of poses that are known beforehand
     'odometry_incomplete',
+    'prior_left_out',
     'transform_missing',
     # of the scale
     'became_metric',
     'distances_given_only',
     'no_metric_source',
     'one_distance',
+    'scale_absurd',
     'scale_followed',
     'scale_kept',
     'scale_off',
@@ -41,6 +45,10 @@ NoteCode = Literal[
     'rig_contradicts',
     'views_contradict',
     'window_refused',
+    # of a bag that is read
+    'bag_damaged',
+    'bag_index_rebuilt',
+    'bag_topics_left_out',
 ]
 """What a note is about. A code keeps its meaning; new ones may come."""
 

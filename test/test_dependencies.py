@@ -27,7 +27,7 @@ PAGE = ROOT / 'docs' / 'dependencies.md'
 OWN = {'da3_ros', 'tools', 'helpers', 'benchmarks'}
 BY_NAME = {'find_spec', 'import_module', 'import_ros', 'importorskip', 'optional_module'}
 """Functions that take the name of a module."""
-WITH_VISER = {'msgspec', 'websockets', 'zstandard'}
+WITH_VISER = {'msgspec', 'websockets'}
 COMPARED_WITH = {'pycolmap', 'depth_anything_3'}
 """Imported by tests where they are installed; never required."""
 MADE_UP = {

@@ -168,6 +168,7 @@ def _run(
     for there, used in source.remappings:
         node_command += ['-r', f'{used}:={there}']
     record_command = [_DA3, 'record', str(recording), *_recorded_topics(source.cameras)]
+    record_command += ['--use-sim-time']
     # Our own player everywhere: what the demo measures is then the same on every machine.
     play_command = [_DA3, 'play', str(source.path), '--player', 'da3', '--clock']
     play_command += ['--rate', str(rate)]

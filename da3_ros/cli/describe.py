@@ -14,13 +14,13 @@ from da3_ros.cli.describe_scene import (
     describe_scene_folder,
 )
 from da3_ros.errors import CheckpointError, SourceError
+from da3_ros.notes import joined
 
 if TYPE_CHECKING:
     from da3_ros.geometry.camera import ImageSize
 
 Description = dict[str, Any]
 
-_BAG_SUFFIXES = ('.mcap', '.db3')
 _WEIGHTS_SUFFIX = '.safetensors'
 _PROCESS_RES = 504
 
@@ -42,12 +42,13 @@ def describe(path: Path) -> Description:
 
 
 def _file(path: Path) -> Description:
+    from da3_ros.sources.bag_files import looks_like_bag
     from da3_ros.sources.images import IMAGE_SUFFIXES
 
     suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
         return _image(path)
-    if suffix in _BAG_SUFFIXES:
+    if looks_like_bag(path):
         return _bag(path)
     known = {
         '.npz': describe_results,
@@ -59,10 +60,11 @@ def _file(path: Path) -> Description:
 
 
 def _folder(path: Path) -> Description:
+    from da3_ros.sources.bag_files import looks_like_bag
     from da3_ros.sources.colmap import looks_like_colmap
     from da3_ros.sources.images import has_images
 
-    if (path / 'metadata.yaml').is_file():
+    if looks_like_bag(path):
         return _bag(path)
     if any(path.glob(f'*{_WEIGHTS_SUFFIX}')) and (path / 'config.json').is_file():
         return _checkpoint(path)
@@ -153,11 +155,14 @@ def _bag(path: Path) -> Description:
             for topic in bag.topics
         ]
         clouds = describe_clouds(bag)
+        # Reading the clouds may have found more.
+        notes = joined(bag.notes)
         return {
             'kind': 'bag',
             'messages': bag.message_count,
             'duration_s': bag.duration_s,
             'start_ns': bag.start_ns,
+            **({'notes': notes} if notes else {}),
             'topics': topics,
             **({'clouds': clouds} if clouds else {}),
         }

@@ -23,18 +23,20 @@ PYTHON_VERSIONS = ((3, 10), (3, 14))
 REQUIRED: dict[str, tuple[str, str]] = {
     'av': ('av', '12'),
     'huggingface_hub': ('huggingface_hub', '0.23'),
+    'lz4': ('lz4', '3'),
     'numpy': ('numpy', '1.24'),
     'opencv-python-headless': ('cv2', '4.8'),
     'pillow': ('PIL', '9.4'),
     'pyyaml': ('yaml', '6'),
     'rich': ('rich', '13'),
-    'rosbags': ('rosbags', '0.10.4'),
+    'rosbags': ('rosbags', '0.11.9'),
     'safetensors': ('safetensors', '0.4.3'),
     'scipy': ('scipy', '1.10'),
     'torch': ('torch', '2.1'),
     'tqdm': ('tqdm', '4.65'),
     'trimesh': ('trimesh', '4'),
     'typer': ('typer', '0.12'),
+    'zstandard': ('zstandard', '0.16'),
 }
 """Name on PyPI to import name and least version: the requirements of setup.cfg."""
 

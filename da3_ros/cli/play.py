@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
+import logging
 from pathlib import Path
 import signal
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +13,7 @@ import typer
 
 from da3_ros.cli.table_options import takes_options
 from da3_ros.errors import NodeError
+from da3_ros.notes import Note, joined
 from da3_ros.options.choices import Reliability
 from da3_ros.options.table import Entrance
 from da3_ros.process import READY
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from da3_ros.ros.bags.player import BagPlayer, PlayOptions, PlaySummary
     from da3_ros.ros.bags.ros2_bag import Ros2BagPlayer
     from da3_ros.sources.bag import BagReader
+
+_LOG = logging.getLogger(__name__)
 
 
 class Player(str, Enum):
@@ -40,7 +45,9 @@ _Who = Annotated[
 
 @takes_options(Entrance.PLAY)
 def play(
-    bag: Annotated[Path, typer.Argument(help='Bag folder, or a bare .mcap or .db3 file.')],
+    bag: Annotated[
+        Path, typer.Argument(help='Bag folder, or a bare .mcap or .db3 file; whole or damaged.')
+    ],
     qos: Reliability,
     rate: Annotated[float, typer.Option(min=0.0, help='Speed; 0 plays as fast as it goes.')] = 1.0,
     loop: Annotated[bool, typer.Option('--loop', help='Start again at the end.')] = False,
@@ -88,13 +95,22 @@ def play(
         reliability=qos,
     )
     with stop_on_signals() as stop, BagReader(bag) as reader, session.tool_node('da3_play') as ros:
+        said = reader.notes
+        _warn(reader.path, said)
         if _is_for_ros2(player, reader, options):
             summary = _play_ros2(ros2_bag.Ros2BagPlayer(ros[0], reader, options, stop))
         else:
             summary = _play_own(player_module.BagPlayer(ros[0], reader, options, stop), loop)
+        _warn(reader.path, [note for note in reader.notes if note not in said])
     _print_summary(summary, wait_subscribers > 0)
     if stop.number == signal.SIGINT:
         raise KeyboardInterrupt
+
+
+def _warn(bag: Path, notes: Sequence[Note]) -> None:
+    """Say what is missing of a bag."""
+    if notes:
+        _LOG.warning('bag %s: %s', bag, joined(notes))
 
 
 def _is_for_ros2(player: Player, bag: BagReader, options: PlayOptions) -> bool:

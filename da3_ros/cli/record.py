@@ -23,11 +23,20 @@ def record(
     max_messages: Annotated[
         int | None, typer.Option(min=1, help='Stop after this many messages.')
     ] = None,
+    use_sim_time: Annotated[
+        bool | None,
+        typer.Option(
+            '--use-sim-time/--no-use-sim-time',
+            help='Log times of /clock, so that the bag plays together with the one that is '
+            'replayed; default: where /clock is published, or some node waits for it.',
+        ),
+    ] = None,
 ) -> None:
     """Write topics to a bag until Ctrl-C or a limit; the bag is complete then.
 
-    Prints "ready" when it listens, "recording TOPIC [TYPE]" for each topic once it is subscribed
-    to, and a summary at the end.
+    Until then it lies in the folder OUT.unfinished.*, where all but the last second can be read
+    when the recorder is killed. Prints "ready" when it listens, "recording TOPIC [TYPE]" for each
+    topic once it is subscribed to, and a summary at the end.
     """
     from tqdm import tqdm
 
@@ -42,6 +51,7 @@ def record(
         all_topics=all_topics,
         seconds=seconds,
         max_messages=max_messages,
+        use_sim_time=use_sim_time,
     )
 
     def announce(topic: str, msgtype: str) -> None:
@@ -49,7 +59,7 @@ def record(
 
     with (
         stop_on_signals() as stop,
-        BagWriter(out, overwrite=overwrite) as bag,
+        BagWriter(out, overwrite=overwrite, keeps_unfinished=True) as bag,
         session.tool_node('da3_record') as ros,
         tqdm(total=max_messages, unit='msg', desc='recording', disable=None) as bar,
     ):
@@ -58,6 +68,7 @@ def record(
         print(READY, flush=True)
         summary = recorder.record(on_message=bar.update)
     print(f'recorded {summary.messages} messages in {summary.seconds:.2f} s to {out}')
+    print(f'log times: {summary.clock}')
     for topic, count in summary.counts:
         print(f'  {topic}: {count}')
     if summary.missing_topics:

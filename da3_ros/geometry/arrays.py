@@ -19,9 +19,10 @@ def as_float(name: str, value: Any, shape: tuple[int | None, ...]) -> FloatArray
         shape: expected shape; None matches any length, the number of axes must agree.
 
     Raises:
-        GeometryError: the shape differs or an entry is not finite.
+        GeometryError: it is no array of real numbers, the shape differs, or an entry is not
+            finite.
     """
-    array = np.asarray(value, dtype=np.float64)
+    array = _numbers(name, value)
     fits = array.ndim == len(shape) and all(
         want is None or want == got for want, got in zip(shape, array.shape, strict=True)
     )
@@ -31,3 +32,13 @@ def as_float(name: str, value: Any, shape: tuple[int | None, ...]) -> FloatArray
     if not np.isfinite(array).all():
         raise GeometryError(f'{name}: expected finite numbers, got {array.tolist()}')
     return array
+
+
+def _numbers(name: str, value: Any) -> FloatArray:
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind in 'fiubO':
+            return array.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise GeometryError(f'{name}: expected an array of numbers ({error})') from error
+    raise GeometryError(f'{name}: expected real numbers, got {array.dtype}')

@@ -53,6 +53,8 @@ _MOST_DIFFERENCE = 1.5
 # The best agreement must be better than usual by this share.
 _LEAST_CONTRAST = 0.1
 _NEAREST = 1e-3
+# No logarithm of metres per unit is further from 0, and pixels stay within float32.
+_FARTHEST = 25.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ class _Views:
         """Return the views of `metres_by_parallax`, made small enough."""
         height, width = images.shape[1:3]
         shrink = min(1.0, LARGEST_SIDE / max(height, width))
-        size = (round(width * shrink), round(height * shrink))
+        size = (max(round(width * shrink), 1), max(round(height * shrink), 1))
         area = cv2.INTER_AREA
         shown = [_comparable(cv2.resize(image, size, interpolation=area)) for image in images]
         shrunk = ImageSize(size[1], size[0])
@@ -191,6 +193,8 @@ def metres_between_cameras(
     if known_m == 0 or units == 0:
         return None
     around = math.log(known_m / units) if log_guess is None else log_guess
+    if abs(around) > _FARTHEST:
+        return None
     return metres_by_parallax(
         images, depth, cameras, camera_from_world, around, is_vague=log_guess is None
     )

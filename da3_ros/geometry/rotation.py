@@ -11,6 +11,7 @@ from da3_ros.errors import GeometryError
 from da3_ros.geometry.arrays import FloatArray, as_float
 
 _ORTHONORMAL_TOLERANCE = 1e-3
+_WANTED = f'expected a rotation (orthonormal within {_ORTHONORMAL_TOLERANCE}, determinant +1)'
 
 if TYPE_CHECKING:
     from scipy.spatial.transform import Rotation
@@ -80,11 +81,14 @@ def require_rotation(name: str, matrix: ArrayLike) -> FloatArray:
         GeometryError: it is not orthonormal with determinant +1.
     """
     rotation = as_float(name, matrix, (3, 3))
+    largest = float(np.abs(rotation).max())
+    if largest > 2.0:  # far from it, and its products may be beyond all numbers
+        raise GeometryError(f'{name}: {_WANTED}, got entries up to {largest:.3g}')
     error = float(np.abs(rotation @ rotation.T - np.eye(3)).max())
     if error > _ORTHONORMAL_TOLERANCE or np.linalg.det(rotation) < 0:
         raise GeometryError(
-            f'{name}: expected a rotation (orthonormal, determinant +1), '
-            f'got deviation {error:.2g}, determinant {np.linalg.det(rotation):.3g}'
+            f'{name}: {_WANTED}, got deviation {error:.2g}, '
+            f'determinant {np.linalg.det(rotation):.3g}'
         )
     return rotation
 

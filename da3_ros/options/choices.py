@@ -63,3 +63,5 @@ AUTOMATIC: tuple[Automatic, ...] = get_args(Automatic)
 
 BagStorage = Literal['mcap', 'sqlite3']
 BAG_STORAGES: tuple[BagStorage, ...] = get_args(BagStorage)
+UNFINISHED = '.unfinished.'
+"""Between a bag's name and a random end: the folder in which it lies until it is complete."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
-from da3_ros.types import FrameSet, PosePrior, RigCalibration
+from da3_ros.types import FrameSet, PosePrior, RigCalibration, usable_poses
 
 # How long the first set waits for /tf_static, which is latched and so usually there already.
 _RIG_WAIT_S = 1.0
@@ -96,6 +96,7 @@ class RigTracker:
         self._is_ignored = is_ignored
         self._rig: RigCalibration | None = None
         self._seen: frozenset[str] = frozenset()
+        self._problems: set[str] = set()
 
     @property
     def rig(self) -> RigCalibration:
@@ -113,13 +114,13 @@ class RigTracker:
             return RigChange.NONE
         known = self._rig
         if known is None:
-            self._rig = self._source.wait_for_rig(frame_ids, _RIG_WAIT_S)
+            self._rig = self._usable(self._source.wait_for_rig(frame_ids, _RIG_WAIT_S))
             self._say_missing(frame_ids)
             change = RigChange.BEGINS
         elif set(frame_ids) <= set(known.base_from_camera):
             return RigChange.NONE
         else:
-            rig = self._source.rig(frame_ids)
+            rig = self._usable(self._source.rig(frame_ids))
             new = sorted(set(rig.base_from_camera) - set(known.base_from_camera))
             if not new:
                 return RigChange.NONE
@@ -141,6 +142,18 @@ class RigTracker:
         if prior is not None and self._is_ignored:
             prior = replace(prior, base_from_camera={})
         return replace(frame_set, prior=prior)
+
+    def _usable(self, rig: RigCalibration) -> RigCalibration:
+        """Return the rig without places that are none; each is named once."""
+        poses, problems = usable_poses('base_from_camera', rig.base_from_camera)
+        for problem in problems:
+            if problem not in self._problems:
+                self._log.warning(
+                    f'{problem}: the camera counts as one whose place is not known. Mend '
+                    'rig.<camera>.base_from_camera or what publishes it on /tf_static.'
+                )
+        self._problems = set(problems)
+        return RigCalibration(poses)
 
     def _say_missing(self, frame_ids: FrameIds) -> None:
         missing = [camera for camera in frame_ids if camera not in self.rig.base_from_camera]

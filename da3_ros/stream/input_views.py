@@ -7,7 +7,7 @@ network belongs to the optical frame of the driver.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from da3_ros.geometry.camera import ImageSize, PinholeCamera, rotated_from_camera
 from da3_ros.geometry.resample import resampled_mask
+from da3_ros.notes import Note
 from da3_ros.stream.placing import pixel_map_of
 from da3_ros.types import CameraFrame, FrameSet, ViewPrediction, Window, WindowPrediction
 
@@ -35,11 +36,28 @@ class InputViews:
         # Of the last window: a frame that comes again is given on as the same object.
         self._rotated: dict[int, tuple[CameraFrame, CameraFrame]] = {}
 
+    @property
+    def sideways(self) -> frozenset[str]:
+        """Cameras whose images are rotated by an odd number of quarters."""
+        return frozenset(camera for camera, turns in self._turns.items() if turns % 2)
+
+    def notes(self, window: Window) -> Iterable[Note]:
+        """Yield a note for every camera whose calibration the network does not get."""
+        for camera in dict.fromkeys(f.camera for f in window.views if self._is_skewed(f)):
+            text = (
+                f'camera {camera}: its calibration has skew, which an image that is rotated by a '
+                "quarter cannot have: the network's own intrinsics are used"
+            )
+            yield Note('calibration_left_out', text)
+
+    def _is_skewed(self, frame: CameraFrame) -> bool:
+        known = frame.calibration
+        return frame.camera in self.sideways and known is not None and known.K[0, 1] != 0
+
     def upright(self, window: Window) -> Window:
         """Return the window as the network sees it, with the poses of the upright cameras.
 
-        Raises:
-            GeometryError: the intrinsics of a rotated camera have skew.
+        A calibration with skew is left out where the image is rotated by a quarter.
         """
         if not self._turns:
             return window
@@ -51,7 +69,8 @@ class InputViews:
                 return frame
             pair = before.get(id(frame))
             if pair is None:
-                pair = (frame, rotated_frame(frame, turns))
+                plain = replace(frame, calibration=None) if self._is_skewed(frame) else frame
+                pair = (frame, rotated_frame(plain, turns))
             self._rotated[id(frame)] = pair
             return pair[1]
 
@@ -74,20 +93,21 @@ class InputViews:
 
         Args:
             window: as the cameras took it.
-            prediction: about `upright(window)`.
+            prediction: about `upright(window)`, checked.
         """
-        frames = window.views
-        if len(prediction.views) != len(frames):
-            return prediction  # whoever places it says what is wrong with it
         views = [
             _hidden(frame, rotated_view(frame, view, -self._turns.get(frame.camera, 0)))
-            for frame, view in zip(frames, prediction.views, strict=True)
+            for frame, view in zip(window.views, prediction.views, strict=True)
         ]
         return replace(prediction, views=tuple(views))
 
 
 def rotated_frame(frame: CameraFrame, quarter_turns: int) -> CameraFrame:
-    """Return a frame with its image, valid mask and intrinsics rotated clockwise."""
+    """Return a frame with its image, valid mask and intrinsics rotated clockwise.
+
+    Raises:
+        GeometryError: the intrinsics have skew, and the number of quarters is odd.
+    """
     calibration = frame.calibration
     return replace(
         frame,
@@ -142,8 +162,7 @@ def _rotated_or_none(
 
 def _hidden(frame: CameraFrame, view: ViewPrediction) -> ViewPrediction:
     """Return the view with unknown depth where the frame shows nothing."""
-    size = view.camera.size
-    if frame.valid is None or view.depth.shape != (size.height, size.width):
-        return view  # whoever places it refuses a view of two sizes
-    shown = resampled_mask(frame.valid, pixel_map_of(frame, view).inverse(), size)
+    if frame.valid is None:
+        return view
+    shown = resampled_mask(frame.valid, pixel_map_of(frame, view).inverse(), view.camera.size)
     return replace(view, depth=np.where(shown, view.depth, np.float32(np.nan)))

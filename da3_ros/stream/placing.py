@@ -1,20 +1,18 @@
-"""From the prediction of a window to posed sets: checks, base poses, world depth."""
+"""From the checked prediction of a window to posed sets: base poses, world depth."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from da3_ros.errors import GeometryError, StreamError
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.camera import ImageSize
 from da3_ros.geometry.frames import BODY_FROM_OPTICAL
 from da3_ros.geometry.resample import PixelMap
-from da3_ros.geometry.se3 import invert, nearest_rigid, require_rigid
+from da3_ros.geometry.se3 import invert, nearest_rigid
 from da3_ros.geometry.sim3 import Sim3
 from da3_ros.stream.alignment import Anchor, PlacedView, ViewKey, known_depth
 from da3_ros.stream.rig import BasePose, Poses, base_pose
@@ -75,30 +73,8 @@ class PlacedSet:
     """How many cameras of the set are calibrated."""
 
 
-def refusal(window: Window, prediction: WindowPrediction) -> str:
-    """Return why a prediction cannot be used, empty when it can.
-
-    Raises:
-        StreamError: the number of views is not the window's.
-    """
-    frames = window.views
-    if len(prediction.views) != len(frames):
-        raise StreamError(
-            f'window {window.index}: the estimator returned {len(prediction.views)} views, '
-            f'the window has {len(frames)}'
-        )
-    for index, (frame, view) in enumerate(zip(frames, prediction.views, strict=True)):
-        for problem in _problems(view):
-            return f'view {index} (camera {frame.camera}, stamp {frame.stamp_ns}): {problem}'
-    return ''
-
-
 def window_sets(window: Window, prediction: WindowPrediction) -> tuple[WindowSet, ...]:
-    """Return the sets of a window with their predictions, poses made exactly rigid.
-
-    A network's float32 rotations are off by rounding; left so, the error would grow with every
-    window that is placed by the one before.
-    """
+    """Return the sets of a window with their predictions."""
     predictions = iter(prediction.views)
     return tuple(
         WindowSet(
@@ -221,29 +197,7 @@ def _own(pixels: NDArray[_Pixels]) -> NDArray[_Pixels]:
 
 
 def _placed_view(key: ViewKey, view: ViewPrediction) -> PlacedView:
-    return PlacedView(key, nearest_rigid(view.window_from_camera), view)
-
-
-def _problems(view: ViewPrediction) -> Iterator[str]:
-    try:
-        require_rigid('pose', view.window_from_camera)
-    except GeometryError as error:
-        yield str(error)
-    if view.depth.ndim != 2 or 0 in view.depth.shape:
-        yield f'expected a depth image (h, w), got shape {view.depth.shape}'
-        return
-    size = ImageSize(*view.depth.shape)
-    shapes: Sequence[tuple[str, tuple[int, ...] | None]] = (
-        ('image', view.image.shape[:2]),
-        ('confidence', None if view.confidence is None else view.confidence.shape),
-        ('sky mask', None if view.sky is None else view.sky.shape),
-    )
-    for name, shape in shapes:
-        if shape is not None and shape != view.depth.shape:
-            yield f'depth is {view.depth.shape}, its {name} {shape}'
-    for camera in (view.camera, view.calibrated_camera):
-        if camera is not None and camera.size != size:
-            yield f'depth is {size}, its camera is of {camera.size}'
+    return PlacedView(key, view.window_from_camera, view)
 
 
 def _world_depth(view: ViewPrediction, scale: float) -> FloatImage:

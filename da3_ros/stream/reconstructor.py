@@ -22,6 +22,7 @@ from da3_ros.stream.alignment import (
     compare_shared,
     known_depth,
 )
+from da3_ros.stream.checked import Refusal, checked_prediction
 from da3_ros.stream.input_views import InputViews
 from da3_ros.stream.placing import (
     Layout,
@@ -30,7 +31,6 @@ from da3_ros.stream.placing import (
     moved_set,
     odometry_base,
     place_set,
-    refusal,
     scaled_base,
     window_sets,
 )
@@ -49,6 +49,7 @@ from da3_ros.stream.window_report import (
     BY_ODOMETRY,
     NOTHING_SHARED,
     changed_depth,
+    left_out,
     refused,
     views_contradict,
     with_rig_residuals,
@@ -159,19 +160,21 @@ class Reconstructor:
 
         Whatever the estimator raises goes through, and the state is as before. A prediction that
         cannot be used (a pose that is not finite, an image of the wrong size) gives a result
-        without sets whose report says why.
+        without sets whose report says why; the state is as before then, too.
 
         Raises:
-            StreamError: the estimator returned another number of views than the window has.
+            StreamError: the estimator returned another number of views than the window has, or
+                something else than views.
         """
+        upright = self._views.upright(window)
         start_s = self._clock()
-        said = self._estimator.estimate(self._views.upright(window))
-        prediction = self._views.as_taken(window, said)
+        said = self._estimator.estimate(upright)
         estimate_s = self._clock() - start_s
-        reason = refusal(window, prediction)
-        if reason:
-            report = refused(self._world.scale, reason)
+        checked = checked_prediction(upright, said, self._views.sideways)
+        if isinstance(checked, Refusal):
+            report = refused(self._world.scale, checked.text, checked.numbers)
             return WindowResult(window.index, len(window.sets), (), report, estimate_s)
+        prediction = self._views.as_taken(window, checked)
         measured = self._measure(window, window_sets(window, prediction), prediction)
         self._world, new_sets, report = self._place(measured)
         wanted = {view.id for posed in new_sets for view in posed.views}
@@ -196,7 +199,16 @@ class Reconstructor:
         )
         scale = next_scale(before.scale, chain, metric, gathering)
         known = window.known_poses()
-        notes = (*prediction.notes, *(chosen or known.notes))
+        notes = tuple(
+            dict.fromkeys(
+                (
+                    *prediction.notes,
+                    *self._views.notes(window),
+                    *left_out(window, candidates),
+                    *(chosen or known.notes),
+                )
+            )
+        )
         if scale.has_jumped or (gathered and before.scale is None):
             # The world's unit is another one than that in which the ratio was measured.
             gathered = gathered.scaled(scale.scale) if gathered and not scale.has_jumped else None
@@ -208,6 +220,9 @@ class Reconstructor:
 
     def _place(self, m: _Measured) -> tuple[World, tuple[PosedSet, ...], AlignmentReport]:
         before = self._world.in_new_unit(m.scale.factor)
+        if m.shared is not None:
+            poses = self._world.stretched(m.shared.world_poses, m.scale.factor)
+            m = replace(m, shared=replace(m.shared, world_poses=poses))
         world_from_window, report = _align(m, before)
         layout = before.layout
         anchors: dict[ViewKey, Anchor] = {}
@@ -267,8 +282,7 @@ def _align(m: _Measured, before: World) -> tuple[Sim3, AlignmentReport]:
         odometry_views=m.known.odometry_views,
     )
     if m.shared is not None:
-        poses = before.stretched(m.shared.world_poses, m.scale.factor)
-        alignment = align(replace(m.shared, world_poses=poses), m.scale.scale)
+        alignment = align(m.shared, m.scale.scale)
         outliers = m.shared.outliers
         report = replace(
             report,

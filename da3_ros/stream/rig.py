@@ -10,9 +10,9 @@ import numpy as np
 from da3_ros.errors import GeometryError, StreamError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.rotation import rotation_angle_rad
-from da3_ros.geometry.se3 import invert, require_rigid, rigid
+from da3_ros.geometry.se3 import invert, rigid
 from da3_ros.stream.robust_mean import mean_position, mean_rotation, rms
-from da3_ros.types import RigCalibration
+from da3_ros.types import RigCalibration, known_pose
 
 Poses = Mapping[str, FloatArray]
 """Camera name to the (4, 4) pose of its optical frame."""
@@ -34,11 +34,11 @@ def checked_rig(rig: RigCalibration) -> dict[str, FloatArray]:
     """Return the calibration as rigid float64 transforms.
 
     Raises:
-        StreamError: a transform is not rigid; names the camera.
+        StreamError: a transform is not rigid, or too far to be one; names the camera.
     """
     try:
         return {
-            camera: require_rigid(f'base_from_camera of {camera}', pose)
+            camera: known_pose(f'base_from_camera of {camera}', pose)
             for camera, pose in rig.base_from_camera.items()
         }
     except GeometryError as error:

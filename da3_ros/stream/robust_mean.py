@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,13 +14,17 @@ from da3_ros.geometry.rotation import nearest_rotation
 # Rotations closer than this to the central one are never called wrong, rad.
 _ROTATION_FLOOR_RAD = 2e-3
 _OUTLIER_SIGMAS = 3.0
+# Chordal distance over sqrt(2) of rotations that are a quarter apart.
+_QUARTER = math.sqrt(2.0)
 
 
 def mean_rotation(rotations: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Return the chordal mean (3, 3) of rotations (N, 3, 3), N >= 1, and which ones are in it.
 
     The central rotation is the one with the smallest sum of distances to the others; those
-    further from it than three robust standard deviations are left out of the mean.
+    further from it than three robust standard deviations are left out of the mean, and so are
+    those further than a quarter: rotations that far apart have no mean, or one that none of them
+    is near to.
 
     Source: Hartley et al. 2013, Rotation Averaging (chordal L2 mean).
     """
@@ -26,7 +32,7 @@ def mean_rotation(rotations: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]
     # Chordal distance over sqrt(2) is the angle to second order.
     distance = np.sqrt(np.maximum(3.0 - flat @ flat.T, 0.0))
     centre = int(distance.sum(axis=1).argmin())
-    inliers = _inliers(distance[centre], _ROTATION_FLOOR_RAD)
+    inliers = _inliers(distance[centre], _ROTATION_FLOOR_RAD) & (distance[centre] < _QUARTER)
     return nearest_rotation(rotations[inliers].sum(axis=0)), inliers
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 import math
 
 from da3_ros.notes import Note
 from da3_ros.stream.placing import PlacedSet
-from da3_ros.stream.scale.world import WorldScale
-from da3_ros.types import AlignmentReport
+from da3_ros.stream.scale.world import MetricCandidate, MetricSource, WorldScale
+from da3_ros.types import AlignmentReport, Window
 
 NOTHING_SHARED = Note(
     'no_shared_views',
@@ -27,12 +27,15 @@ _RIG_NOTE_M = 0.05
 _NOTED_CHANGE = math.log(1.5)
 
 
-def refused(scale: WorldScale | None, reason: str) -> AlignmentReport:
+def refused(
+    scale: WorldScale | None, reason: str, numbers: Mapping[str, float] | None = None
+) -> AlignmentReport:
     """Return the report of a window that cannot be used.
 
     Args:
         scale: of the world so far; None before its first window.
         reason: names the view and what is wrong with it.
+        numbers: the ones in it, by name.
     """
     text = f'window refused, its sets are left to the next one: {reason}'
     return AlignmentReport(
@@ -42,8 +45,18 @@ def refused(scale: WorldScale | None, reason: str) -> AlignmentReport:
         scale_source='none' if scale is None else 'chain',
         scale_log_sigma=math.nan if scale is None else scale.log_sigma,
         is_metric=scale is not None and scale.is_metric,
-        notes=(Note('window_refused', text),),
+        notes=(Note('window_refused', text, numbers or {}),),
     )
+
+
+def left_out(window: Window, candidates: Mapping[MetricSource, MetricCandidate]) -> Iterator[Note]:
+    """Yield what was known of a window beforehand, or measured in it, and is not used."""
+    for frame_set in window.sets:
+        if frame_set.prior is not None:
+            yield from (n for n in frame_set.prior.notes if n.code == 'prior_left_out')
+    for candidate in candidates.values():
+        if candidate.doubt is not None and candidate.doubt.code == 'scale_absurd':
+            yield candidate.doubt
 
 
 def changed_depth(before: float, now: float) -> tuple[Note, ...]:

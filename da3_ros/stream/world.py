@@ -15,6 +15,9 @@ from da3_ros.stream.placing import Layout
 from da3_ros.stream.scale.odometry import Ratio
 from da3_ros.stream.scale.world import WorldScale
 
+# World units from where a world began, beyond which places lose the millimetre.
+_FARTHEST = 1e12
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class World:
@@ -38,9 +41,19 @@ class World:
     """Median depth of the newest window, world units; NaN when none is known."""
 
     def stretched(self, poses: FloatArray, factor: float) -> FloatArray:
-        """Return poses (..., 4, 4) in another unit: the first camera's first place stays."""
-        start = np.zeros(3) if self.start is None else self.start
-        return Sim3(factor, np.eye(3), (1.0 - factor) * start).apply_to_pose(poses)
+        """Return poses (..., 4, 4) in another unit: the first camera's first place stays.
+
+        Where that would carry the base beyond all sense, the base stays instead: units that follow
+        one another without any sense do not multiply.
+        """
+        fixed = np.zeros(3) if self.start is None else self.start
+        newest = self.world_from_base
+        if newest is not None:
+            distance = float(np.abs(newest[:3, 3] - fixed).max())
+            fixed = newest[:3, 3] if factor * distance > _FARTHEST else fixed
+        moved: FloatArray = poses.copy()
+        moved[..., :3, 3] = fixed + factor * (poses[..., :3, 3] - fixed)
+        return moved
 
     def in_new_unit(self, factor: float) -> World:
         """Return the world with all lengths that the next window hangs on in another unit."""

@@ -15,7 +15,7 @@ from da3_ros.types.predictions import (
     ViewPrediction,
     WindowPrediction,
 )
-from da3_ros.types.priors import KnownPoses, PosePrior, RigCalibration
+from da3_ros.types.priors import KnownPoses, PosePrior, RigCalibration, known_pose, usable_poses
 from da3_ros.types.results import (
     AlignmentMethod,
     AlignmentReport,
@@ -50,4 +50,6 @@ __all__ = [
     'Window',
     'WindowPrediction',
     'WindowResult',
+    'known_pose',
+    'usable_poses',
 ]

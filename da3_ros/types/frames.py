@@ -137,7 +137,9 @@ class Window:
         reason = next((prior.notes for prior in priors if prior.notes), ())
         notes: tuple[Note, ...] = ()
         if odometry or reason:  # else nobody promised any
-            notes = (_incomplete(missing, len(self.views), reason),)
+            # What was left out is a note of its own.
+            why = [note for note in reason if note.code != 'prior_left_out']
+            notes = (_incomplete(missing, len(self.views), why),)
         return KnownPoses(None, 'none', len(odometry), notes)
 
     def _poses(self, by_set: Sequence[Mapping[str, FloatArray]]) -> list[FloatArray]:

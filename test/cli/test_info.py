@@ -53,6 +53,19 @@ def test_a_bag(tmp_path: Path) -> None:
     assert '/front/image_raw' in da3('info', tmp_path / 'a.mcap')
 
 
+def test_a_bag_that_is_damaged_is_described_with_what_is_missing(tmp_path: Path) -> None:
+    path = write_bag(tmp_path / 'a', [text('/note', i, 'x' * 100) for i in range(100)])
+    (path / 'metadata.yaml').unlink()
+    (path / 'a.mcap').write_bytes((path / 'a.mcap').read_bytes()[:9000])
+    found = describe(path)
+    assert found['kind'] == 'bag'
+    assert 10 < found['messages'] < 100
+    assert f'it reads {found["messages"]} messages' in found['notes']
+    (line,) = [x for x in da3('info', path).splitlines() if x.startswith('notes')]
+    assert 'metadata.yaml is missing' in line
+    assert 'a.mcap: ends within a chunk' in line
+
+
 @pytest.mark.parametrize('has_ros', [True, False])
 def test_point_clouds_in_a_bag(
     has_ros: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

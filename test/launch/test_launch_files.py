@@ -7,6 +7,7 @@ They are not on PyPI, so that most machines skip these tests; what the files are
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 import os
 from pathlib import Path
 import re
@@ -243,6 +244,22 @@ def test_a_bag_is_replayed_recorded_and_ends_by_itself(
         for topic in ('depth/image', 'depth/camera_info', 'color/image', 'color/camera_info'):
             assert made[f'/{camera}/{topic}'] == done, topic
     assert made['/window'] == done
+    # Log times are the bag's, so that both play together: no answer before its images.
+    first_ns, last_ns = min(sent['/front/image_raw']), max(sent['/front/image_raw'])
+    logged = list(log_times(out))
+    assert logged
+    assert all(first_ns <= log_ns <= last_ns for log_ns, _ in logged)
+    assert all(log_ns >= stamp_ns for log_ns, stamp_ns in logged)
+
+
+def log_times(path: Path) -> Iterator[tuple[int, int]]:
+    """Yield when odometry was recorded, and the stamp of its header, ns."""
+    from da3_ros.sources.bag import BagReader
+
+    with BagReader(path) as bag:
+        for message in bag.messages({'/odometry'}):
+            sec, nanosec = struct.unpack_from('<iI', message.data, 4)
+            yield message.stamp_ns, sec * 10**9 + nanosec
 
 
 def stamps_in(path: Path) -> dict[str, set[int]]:

@@ -2,12 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 import signal
+import time
 
 import pytest
 
+from da3_ros.errors import SourceError
 from da3_ros.sinks.bag import BagWriter
 from da3_ros.sinks.definitions import MessageDefinitions
 from da3_ros.sources.bag import BagReader, RawMessage
@@ -81,7 +83,8 @@ def test_what_is_played_is_recorded_to_the_byte_at_its_pace_with_a_clock(
     from rosgraph_msgs.msg import Clock
 
     sent = make_bag(tmp_path / 'in.mcap', count=11, period_ns=200_000_000)
-    with recording(tmp_path / 'out.mcap', '/clock', *TOPICS, domain_id=ros_domain_id):
+    words = ('/clock', *TOPICS, '--no-use-sim-time')
+    with recording(tmp_path / 'out.mcap', *words, domain_id=ros_domain_id):
         output = play(tmp_path / 'in.mcap', '--clock', '--rate', '2', domain_id=ros_domain_id)
     assert 'played 23 messages on 3 topics' in output
     messages = read(tmp_path / 'out.mcap')
@@ -167,6 +170,140 @@ def test_limits_end_the_recording(tmp_path: Path, ros_domain_id: int) -> None:
         assert by_count.wait(30) == 0
     assert len(read(tmp_path / 'count.mcap')) == 5
     assert read(tmp_path / 'time.mcap') == []
+
+
+# ---- log times
+
+
+@pytest.mark.parametrize('option', ['--use-sim-time', ''])
+def test_log_times_are_those_of_the_replayed_clock(
+    tmp_path: Path, ros_domain_id: int, option: str
+) -> None:
+    """Both bags play together: what was answered to a message follows it."""
+    sent = make_bag(tmp_path / 'in.mcap', count=11, period_ns=200_000_000)
+    # Without the option, /clock is found because it is published when the first message comes.
+    options = (option,) if option else ()
+    with recording(tmp_path / 'out.mcap', '/clock', *TOPICS, *options, domain_id=ros_domain_id):
+        play(tmp_path / 'in.mcap', '--clock', '--rate', '2', domain_id=ros_domain_id)
+    messages = read(tmp_path / 'out.mcap')
+    assert payloads([m for m in messages if m.topic != '/clock']) == payloads(sent)
+    stamps = [m.stamp_ns for m in messages]
+    assert stamps == sorted(stamps)
+    assert sent[0].stamp_ns <= stamps[0]
+    assert stamps[-1] == sent[-1].stamp_ns
+    # The newest tick, and the player ticks before each message: never before it, but for a tick
+    # that the message overtook.
+    notes = [m.stamp_ns for m in messages if m.topic == '/note']
+    original = [m.stamp_ns for m in sent if m.topic == '/note']
+    assert all(log >= own - 200_000_000 for log, own in zip(notes, original, strict=True))
+    assert len(set(notes)) > 3
+
+
+def test_what_comes_before_the_clock_gets_its_first_time(
+    tmp_path: Path, ros_domain_id: int
+) -> None:
+    write_bag(tmp_path / 'early.mcap', [text('/early', START_NS, 'before the clock')])
+    make_bag(tmp_path / 'in.mcap', count=3)
+    out = tmp_path / 'out.mcap'
+    with recording(out, '/early', '/note', '--use-sim-time', domain_id=ros_domain_id) as recorder:
+        play(tmp_path / 'early.mcap', domain_id=ros_domain_id)
+        play(tmp_path / 'in.mcap', '--clock', '--topics', '/note', domain_id=ros_domain_id)
+    assert 'log times: /clock' in recorder.output
+    messages = read(out)
+    assert [m.topic for m in messages] == ['/early', *['/note'] * 3]
+    # The bag begins with the latched text, one millisecond before the first image.
+    assert messages[0].stamp_ns >= START_NS - 1_000_000
+    assert messages[-1].stamp_ns <= START_NS + 100_001_000
+
+
+@pytest.mark.parametrize('option', ['--use-sim-time', '--no-use-sim-time', ''])
+def test_without_a_clock_log_times_are_system_time(
+    tmp_path: Path, ros_domain_id: int, option: str
+) -> None:
+    sent = make_bag(tmp_path / 'in.mcap', count=3)
+    before = time.time_ns()
+    words = (*TOPICS, *((option,) if option else ()))
+    with recording(tmp_path / 'out.mcap', *words, domain_id=ros_domain_id) as recorder:
+        play(tmp_path / 'in.mcap', domain_id=ros_domain_id)
+    messages = read(tmp_path / 'out.mcap')
+    assert payloads(messages) == payloads(sent)
+    assert all(before <= m.stamp_ns <= time.time_ns() for m in messages)
+    assert 'log times: system time' in recorder.output
+    assert ('no /clock was received' in recorder.output) == (option == '--use-sim-time')
+
+
+def test_log_times_go_on_when_the_clock_goes_back(tmp_path: Path, ros_domain_id: int) -> None:
+    make_bag(tmp_path / 'in.mcap', count=10, period_ns=100_000_000)
+    words = ('--loop', '--clock', '--rate', '4', '--wait-subscribers', '20')
+    with recording(
+        tmp_path / 'out.mcap', '/note', '--use-sim-time', domain_id=ros_domain_id
+    ) as recorder:
+        program = (DA3, *PLAY, tmp_path / 'in.mcap', *words)
+        with RosProcess(*program, domain_id=ros_domain_id):
+            recorder.wait_for_line(r'/clock went back by 0\.9.*later than /clock by 1\.8')
+    stamps = [m.stamp_ns for m in read(tmp_path / 'out.mcap')]
+    assert stamps[0] >= START_NS - 1_000_000
+    # Two passes of 0.9 s at least, one after the other.
+    assert stamps[-1] - stamps[0] > 1.5e9
+
+
+# ---- what is left of a recorder that is killed, and of a bag that is damaged
+
+
+@pytest.mark.parametrize('name', ['out.mcap', 'out.db3', 'out'])
+def test_what_a_killed_recorder_wrote_is_read(
+    tmp_path: Path, ros_domain_id: int, name: str
+) -> None:
+    sent = make_bag(tmp_path / 'in.mcap', count=20, period_ns=50_000_000)
+    program = (DA3, *PLAY, tmp_path / 'in.mcap', '--loop', '--wait-subscribers', '20')
+    with RosProcess(DA3, 'record', tmp_path / name, *TOPICS, domain_id=ros_domain_id) as recorder:
+        recorder.wait_for_line('^ready$')
+        with RosProcess(*program, domain_id=ros_domain_id):
+            so_far = wait_for_messages(tmp_path, name, 30)
+            recorder.send(signal.SIGKILL)
+            recorder.wait(20)
+    assert not (tmp_path / name).exists()
+    with pytest.raises(SourceError, match='is what a recorder left unfinished'):
+        read(tmp_path / name)
+    found = read(left_by(tmp_path, name))
+    # Nothing that was there is lost; the rest came before the end.
+    assert found[: len(so_far)] == so_far
+    known = {topic: set(data) for topic, data in payloads(sent).items()}
+    assert all(set(data) <= known[topic] for topic, data in payloads(found).items())
+
+
+def left_by(folder: Path, name: str) -> Path:
+    (outer,) = folder.glob(f'{name}.unfinished.*')
+    (inner,) = outer.iterdir()
+    return inner
+
+
+def wait_for_messages(folder: Path, name: str, count: int) -> list[RawMessage]:
+    """Return what can be read of a bag that is being written, once it is enough."""
+    deadline = time.monotonic() + 60
+    found: list[RawMessage] = []
+    while len(found) < count:
+        assert time.monotonic() < deadline, len(found)
+        time.sleep(0.2)
+        with suppress(SourceError):
+            found = read(left_by(folder, name))
+    return found
+
+
+def test_a_damaged_bag_is_played_as_far_as_it_goes_and_says_so(
+    tmp_path: Path, ros_domain_id: int
+) -> None:
+    make_bag(tmp_path / 'in', count=12, period_ns=10_000_000)
+    (tmp_path / 'in' / 'metadata.yaml').unlink()
+    file = tmp_path / 'in' / 'in.mcap'
+    file.write_bytes(file.read_bytes()[:8000])
+    output = play(tmp_path / 'in', '--wait-subscribers', '0', domain_id=ros_domain_id)
+    (warning,) = [line for line in output.splitlines() if line.startswith('WARNING: bag')]
+    assert 'metadata.yaml is missing' in warning
+    assert 'in.mcap: ends within a chunk' in warning
+    expected = len(read(tmp_path / 'in'))
+    assert 3 < expected < 25
+    assert f'played {expected} messages on 3 topics' in output
 
 
 def test_types_that_are_not_installed_are_left_out_by_name(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 import json
 import os
@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rosbags.rosbag2 import CompressionMode, StoragePlugin
 import yaml
 
 pytest.importorskip('rclpy')
@@ -24,7 +25,8 @@ from da3_ros.ros.bags.ros2_bag import Ros2BagPlayer, reason_against, storage_of
 from da3_ros.ros.optional import optional_module
 from da3_ros.sinks.bag import BagWriter
 from da3_ros.sources.bag import BagReader
-from helpers.raw_messages import START_NS, mixed_messages, text
+from helpers.odd_bags import write_rosbag2
+from helpers.raw_messages import START_NS, mixed_messages, text, write_bag
 from helpers.ros_process import RosProcess
 
 pytestmark = pytest.mark.ros
@@ -208,6 +210,42 @@ def test_what_the_installed_player_cannot_do_is_known(
         said = reason_against(reader, options, environment)
         assert reason in said
         assert bool(said) == bool(reason)
+
+
+@pytest.mark.parametrize(
+    ('damage', 'reason'),
+    [
+        (lambda folder: (folder / 'metadata.yaml').unlink(), 'metadata.yaml is missing'),
+        (lambda folder: os.truncate(folder / 'in.mcap', 8000), 'ends within a chunk'),
+        (lambda folder: None, ''),
+    ],
+)
+def test_a_damaged_bag_is_not_for_the_installed_player(
+    damage: Callable[[Path], None], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = write_bag(tmp_path / 'in', mixed_messages(10))
+    damage(folder)
+    with BagReader(folder) as reader:
+        said = reason_against(reader, PlayOptions(), {'PATH': str(tmp_path)})
+    assert reason in said
+    assert bool(said) == bool(reason)
+
+
+def test_what_is_packed_without_metadata_is_not_for_the_installed_player(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    for mode in (CompressionMode.MESSAGE, CompressionMode.FILE):
+        folder = write_rosbag2(tmp_path / mode.name, mixed_messages(3), StoragePlugin.MCAP, mode)
+        bare = next(file for file in folder.iterdir() if file.name != 'metadata.yaml')
+        for path, reason in ((folder, ''), (bare, 'ros2 bag unpacks only')):
+            with BagReader(path) as reader:
+                said = reason_against(reader, PlayOptions(), {'PATH': str(tmp_path)})
+            assert said.startswith(reason)
+            assert bool(said) == bool(reason)
 
 
 def test_without_an_installation_or_its_plugin_our_own_plays(

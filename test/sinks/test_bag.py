@@ -1,6 +1,7 @@
 """Writing bags: complete or not there, readable by others, with definitions for every type."""
 
 from contextlib import suppress
+from itertools import count
 import json
 import os
 from pathlib import Path
@@ -11,9 +12,10 @@ import pytest
 from rosbags.highlevel import AnyReader
 from rosbags.typesys import get_types_from_msg
 
-from da3_ros.errors import SinkError
+from da3_ros.errors import SinkError, SourceError
 from da3_ros.sinks.bag import BagWriter
 from da3_ros.sinks.definitions import MessageDefinitions
+from da3_ros.sources.bag import BagReader
 from helpers.raw_messages import STORE, mixed_messages, text, write_bag
 
 OWN_TYPES = ('da3_ros/msg/ViewReport', 'da3_ros/msg/WindowReport', 'tf2_msgs/msg/TFMessage')
@@ -73,6 +75,36 @@ def test_nothing_is_left_behind_by_an_error(tmp_path: Path) -> None:
         bag.add_topic('/note', 'std_msgs/msg/String')
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('name', ['bag.mcap', 'bag.db3', 'bag'])
+def test_what_cannot_be_had_again_is_kept_after_an_error(tmp_path: Path, name: str) -> None:
+    messages = mixed_messages(3)
+    with suppress(RuntimeError), BagWriter(tmp_path / name, keeps_unfinished=True) as bag:
+        for message in messages:
+            bag.add_topic(message.topic, message.msgtype)
+            bag.write(message.topic, message.stamp_ns, message.data)
+        raise RuntimeError
+    assert not (tmp_path / name).exists()
+    with BagReader(bag.unfinished) as reader:
+        assert [m.data for m in reader.messages()] == [m.data for m in messages]
+
+
+@pytest.mark.parametrize('name', ['bag.mcap', 'bag.db3'])
+def test_all_but_the_last_second_is_there_while_it_is_written(tmp_path: Path, name: str) -> None:
+    """Read beside the writer, as after its end by SIGKILL."""
+    with BagWriter(tmp_path / name) as bag:
+        bag.add_topic('/note', 'std_msgs/msg/String')
+        found: list[int] = []
+        for number in count():
+            bag.write('/note', number, text('/note', number, 'x').data)
+            if number % 500 == 0:
+                with suppress(SourceError), BagReader(bag.unfinished) as reader:
+                    found = [m.stamp_ns for m in reader.messages()]
+            if found:
+                break
+    # None is missing before the last one that is there.
+    assert found == list(range(len(found)))
 
 
 def test_nothing_but_the_bag_is_left_by_success(tmp_path: Path) -> None:

@@ -118,8 +118,8 @@ def test_an_empty_bag_is_a_bag(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize('name', ['bag.mcap', 'bag.db3'])
-@pytest.mark.parametrize('share', [0.0, 0.02, 0.3, 0.7, 0.99])
-def test_a_truncated_file_is_an_error_that_names_it(
+@pytest.mark.parametrize('share', [0.0, 0.002])
+def test_a_truncated_file_without_a_message_is_an_error_that_names_it(
     tmp_path: Path, name: str, share: float
 ) -> None:
     path = write_bag(tmp_path / name, mixed_messages(200))
@@ -131,7 +131,7 @@ def test_a_truncated_file_is_an_error_that_names_it(
 @pytest.mark.parametrize('folder', [False, True])
 @pytest.mark.parametrize('cut', [1, 100, 2000])
 @pytest.mark.parametrize('length', [10, 3000])
-def test_an_sqlite_file_that_ends_within_a_page_is_an_error_not_zeros(
+def test_of_an_sqlite_file_that_ends_within_a_page_the_messages_are_whole(
     tmp_path: Path, length: int, cut: int, folder: bool
 ) -> None:
     messages = [text('/note', index, 'x' * length) for index in range(50)]
@@ -144,8 +144,10 @@ def test_an_sqlite_file_that_ends_within_a_page_is_an_error_not_zeros(
     file = path / 'bag.db3' if folder else path
     file.write_bytes(file.read_bytes()[:-cut])
 
-    with pytest.raises(SourceError, match='bag'):
-        read(path)
+    found = read(path)
+    # SQLite itself would fill up the last page with zeros.
+    assert [m for m in messages if m in found] == found
+    assert len(found) > 40
 
 
 @pytest.mark.parametrize('name', ['bag.mcap', 'bag.db3'])

@@ -225,14 +225,6 @@ def test_an_estimator_that_crops_may_say_so_by_the_calibration_alone(turns: int)
     np.testing.assert_allclose((back.shift_u, back.shift_v), (column, row), atol=1e-9)
 
 
-def test_a_wrong_number_of_views_is_left_to_whoever_asked() -> None:
-    class Nothing:
-        def estimate(self, window: Window) -> WindowPrediction:
-            return WindowPrediction(())
-
-    assert seen(Nothing(), {'front': 1}, window_of(frame_of())).views == ()
-
-
 class Believer(PixelReader):
     """A network that takes the poses it is told for its own."""
 

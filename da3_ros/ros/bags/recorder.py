@@ -14,6 +14,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from da3_ros.errors import NodeError, SinkError
+from da3_ros.ros.bags.log_time import HeldMessages, LogTime
 from da3_ros.ros.messages.message_types import message_class
 from da3_ros.sinks.bag import BagWriter
 
@@ -35,6 +36,8 @@ class RecordOptions:
     """End after this time, None for no limit."""
     max_messages: int | None = None
     """End after this many messages on all topics, None for no limit."""
+    use_sim_time: bool | None = None
+    """Whether log times are those of /clock; None: where /clock is published or awaited."""
 
     def __post_init__(self) -> None:
         """Check that there is something to record and that limits are positive.
@@ -60,12 +63,15 @@ class RecordSummary:
     """Topic and number of messages, by name."""
     missing_topics: tuple[str, ...]
     """Topics asked for that never had a publisher, or whose type is not installed here."""
+    clock: str
+    """What the log times are: `/clock` or `system time`."""
 
 
 class BagRecorder:
     """Subscribes to topics as they appear and writes what comes.
 
-    A message's time in the bag is when it was received, by the system's clock.
+    A message's time in the bag is when it was received, by /clock or by the system's clock: see
+    `LogTime`.
 
     Args:
         node: subscribes.
@@ -95,6 +101,8 @@ class BagRecorder:
         self._counts: dict[str, int] = {}
         self._refused: set[str] = set()
         self._on_message: Callable[[], object] = lambda: None
+        self._log_time = LogTime(node, options.use_sim_time)
+        self._held = HeldMessages()
 
     @property
     def pending_topics(self) -> tuple[str, ...]:
@@ -103,6 +111,7 @@ class BagRecorder:
 
     def discover(self) -> None:
         """Subscribe to every wanted topic that has a publisher by now."""
+        self._log_time.look()
         for topic, msgtypes in self._node.get_topic_names_and_types():
             wanted = self._options.all_topics or topic in self._wanted
             if wanted and topic not in self._counts and topic not in self._refused:
@@ -125,11 +134,16 @@ class BagRecorder:
                 self.discover()
                 discovery_due = time.monotonic() + _DISCOVERY_PERIOD_S
             self._executor.spin_once(timeout_sec=_SPIN_S)
+            self._write_held()
+            self._bag.flush_when_due()
+        self._log_time.give_up()
+        self._write_held()
         return RecordSummary(
             sum(self._counts.values()),
             time.monotonic() - began,
             tuple(sorted(self._counts.items())),
             self.pending_topics,
+            self._log_time.name,
         )
 
     def _is_complete(self, began: float) -> bool:
@@ -184,8 +198,32 @@ class BagRecorder:
             limit = self._options.max_messages
             if limit is not None and sum(self._counts.values()) >= limit:
                 return
-            self._bag.write(topic, time.time_ns(), data)
+            stamp_ns = self._log_time.now_ns()
+            if stamp_ns is None:
+                self._hold(topic, data)
+            else:
+                self._write_held()
+                self._bag.write(topic, stamp_ns, data)
             self._counts[topic] += 1
             self._on_message()
 
         return store
+
+    def _hold(self, topic: str, data: bytes) -> None:
+        """Keep a message until /clock says when it came."""
+        if self._held.add(topic, data):
+            return
+        if self._options.use_sim_time is None:
+            self._log_time.give_up()
+            self._write_held()
+            return
+        dropped = self._held.drop_oldest()
+        for name in dropped:
+            self._counts[name] -= 1
+        _LOG.warning('no /clock yet: the oldest %d messages are not recorded', len(dropped))
+
+    def _write_held(self) -> None:
+        stamp_ns = self._log_time.now_ns() if self._held else None
+        if stamp_ns is not None:
+            for topic, data in self._held.take():
+                self._bag.write(topic, stamp_ns, data)

@@ -17,6 +17,7 @@ from rclpy.node import Node
 import yaml
 
 from da3_ros.errors import NodeError
+from da3_ros.notes import joined
 from da3_ros.ros.bags.player import PlayOptions, PlaySummary, chosen_topics, offer_of
 from da3_ros.ros.optional import optional_module
 from da3_ros.sources.bag import BagReader
@@ -43,6 +44,10 @@ def reason_against(
     program = shutil.which('ros2', path=environment.get('PATH'))
     if program is None or rosbag2 is None or optional_module('ros2bag') is None:
         return 'ros2 bag is not installed'
+    if bag.notes:
+        return f'the bag is not as ros2 bag needs it: {joined(bag.notes)}'
+    if bag.is_packed_without_metadata:
+        return 'ros2 bag unpacks only what metadata.yaml says is packed'
     storage = storage_of(bag.path)
     if storage not in rosbag2.get_registered_readers():
         return f'ros2 bag has no plugin for {storage} here'

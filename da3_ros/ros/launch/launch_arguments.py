@@ -303,18 +303,20 @@ class Replay:
             play += ['--wait-for', info] if info in recorded else []
         for topic in _listed(given['topics']):
             play += ['--topics', topic]
-        record = _record(given, options)
-        asked = {topic if topic.startswith('/') else f'/{topic}' for topic in record[2:]}
+        topics = _topics_to_record(given, options)
+        # Log times are those of the replayed clock: then the two bags play together.
+        record = ('record', given['record'], *topics, '--use-sim-time') if topics else ()
+        asked = {topic if topic.startswith('/') else f'/{topic}' for topic in topics}
         awaited = frozenset(asked - set(recorded) - _OF_OTHERS)
         return cls(tuple(play), record, awaited, numbers['wait'], numbers['linger'])
 
 
-def _record(given: Mapping[str, str], options: NodeOptions) -> tuple[str, ...]:
+def _topics_to_record(given: Mapping[str, str], options: NodeOptions) -> tuple[str, ...]:
     if not given['record']:
         return ()
     usual = [f'{c}/{topic}' for c in options.stream.cameras for topic in _RECORDED_OF_CAMERA]
     own = [_resolved(topic, given) for topic in (*usual, *_RECORDED)]
-    return ('record', given['record'], *(_listed(given['record_topics']) or [*own, '/tf']))
+    return tuple(_listed(given['record_topics']) or [*own, '/tf'])
 
 
 def _resolved(topic: str, given: Mapping[str, str]) -> str:

@@ -19,7 +19,9 @@ from da3_ros.types import RigCalibration, WindowResult
 
 _log = logging.getLogger(__name__)
 
-_OF_POSES: frozenset[NoteCode] = frozenset({'odometry_incomplete', 'transform_missing'})
+_OF_POSES: frozenset[NoteCode] = frozenset(
+    {'odometry_incomplete', 'prior_left_out', 'transform_missing'}
+)
 # What is good to know once, and has no end.
 _CHANGES: frozenset[NoteCode] = frozenset(
     {'became_metric', 'depth_changed', 'scale_followed', 'scale_source_replaced'}

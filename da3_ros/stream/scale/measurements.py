@@ -33,7 +33,8 @@ KNOWN_SIGMA = 0.1
 """Lengths in metres count when they are known as well as this, relatively. Above, the logarithm is
 biased, and networks that place cameras so poorly tend to place them too close to each other."""
 _USELESS_SIGMA = 0.5
-_MAX_LOG = 25.0
+MAX_LOG = 25.0
+"""No scale is larger in its logarithm, in any unit of any world: a factor of 7e10."""
 _DEPTH_FLOOR = 1e-3
 _OUTLIER_FLOOR = 3e-3
 _MIN_PIXELS = 32
@@ -45,6 +46,8 @@ _OUTLIER_SIGMAS = 3.0
 MIN_BASELINE_M = 1e-3
 """Cameras nearer to one another tell no distance."""
 _ROUNDING = 1e-9
+# Lengths below have squares that are hardly numbers.
+_TINY = 1e-100
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +154,8 @@ def scale_from_centres(
     if fit is None:
         return None
     scale, residual, spread = fit
+    if not _is_usable(math.log(scale), 0.0):
+        return None
     freedom = max(3 * int(keep.sum()) - 4, 1)
     variance = float((residual**2).sum()) / freedom + (position_noise * scale) ** 2
     sigma = max(math.sqrt(variance) / spread, FUSED_FLOOR)
@@ -208,7 +213,7 @@ def fuse(parts: Sequence[LogScale | None]) -> LogScale | None:
 
 
 def _is_usable(value: float, sigma: float) -> bool:
-    return math.isfinite(value) and abs(value) < _MAX_LOG and sigma < _USELESS_SIGMA
+    return math.isfinite(value) and abs(value) < MAX_LOG and sigma < _USELESS_SIGMA
 
 
 def _is_known(depth: FloatImage) -> BoolArray:
@@ -262,7 +267,7 @@ def _centre_fit(
     world_spread, window_spread = float(np.linalg.norm(target)), float(np.linalg.norm(source))
     # Rounding of far-away positions is no spread.
     is_apart = world_spread > _ROUNDING * (1.0 + float(np.abs(world).max()))
-    if not (is_apart and window_spread > _ROUNDING * float(np.abs(window).max())):
+    if not (is_apart and window_spread > max(_ROUNDING * float(np.abs(window).max()), _TINY)):
         return None
     scale = world_spread / window_spread
     return scale, target - scale * source, world_spread

@@ -30,6 +30,8 @@ _ODOMETRY_NOISE_M = 2e-3
 _GATE_SIGMAS = 4.0
 # The variance of what is remembered grows by this per window: the chain drifts meanwhile.
 _AGING = 1.04
+# What is known better in (units per metre)^2 would be known without any length in the window.
+_LEAST_VARIANCE = 1e-100
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ def ratio_to_odometry(
         overlap: in how many windows each motion is measured.
 
     Returns:
-        None when the views stand too close to each other to say anything.
+        None when the views stand too close to each other to say anything, in the odometry or,
+        without any depth, in the window.
     """
     if len(window) < 2:
         return None
@@ -88,6 +91,8 @@ def ratio_to_odometry(
         return None
     noise = math.hypot(position_noise, fit.units_per_m * _ODOMETRY_NOISE_M)
     variance = (fit.squares / fit.freedom + noise**2) / fit.weight
+    if variance < _LEAST_VARIANCE:
+        return None  # the window has no length at all to compare with
     return Ratio(fit.units_per_m, math.sqrt(overlap * variance))
 
 

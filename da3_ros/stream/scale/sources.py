@@ -17,6 +17,7 @@ from da3_ros.stream.placing import WindowSet
 from da3_ros.stream.rig import Poses
 from da3_ros.stream.scale.measurements import (
     COMMON_SHARE,
+    MAX_LOG,
     MIN_BASELINE_M,
     LogScale,
     scale_from_rig,
@@ -94,7 +95,20 @@ def metric_candidates(
             'the network is none that a known focal length makes metric (da3metric-large)',
         ),
     }
-    return candidates, gathered
+    return {name: _believable(c) for name, c in candidates.items()}, gathered
+
+
+def _believable(candidate: MetricCandidate) -> MetricCandidate:
+    """Return a source without a measurement that no window has."""
+    measured = candidate.measured
+    if measured is None or abs(measured.value) < MAX_LOG:
+        return candidate
+    text = (
+        f'no metres by {candidate.source}: expected {math.exp(-MAX_LOG):.0e} to '
+        f'{math.exp(MAX_LOG):.0e} metres per unit, got {math.exp(measured.value):.0e}'
+    )
+    doubt = Note('scale_absurd', text, {'value': measured.value, 'limit': MAX_LOG})
+    return MetricCandidate(candidate.source, None, 'what it says is absurd', doubt=doubt)
 
 
 def _with_odometry(sets: Sequence[WindowSet]) -> tuple[list[PlacedView], list[FloatArray]]:
