@@ -32,6 +32,7 @@ from da3_ros.ros.tf.publisher import TransformPublisher
 from da3_ros.synthetic.world import make_world
 from da3_ros.types import RigCalibration
 from helpers.posed_results import posed_set
+from helpers.ros_process import reserved_domain_id
 
 pytestmark = pytest.mark.ros
 Array = np.ndarray[Any, Any]
@@ -47,10 +48,9 @@ UP = rigid(np.eye(3), [0.0, 0.1, 0.2])
 
 
 class KeptPublisher:
-    """Keeps what it publishes."""
+    """Keeps what it publishes; to nobody, since every test has the same topics."""
 
-    def __init__(self, publisher: Any) -> None:
-        self._publisher = publisher
+    def __init__(self) -> None:
         self.messages: list[Sent] = []
 
     def publish(self, message: TFMessage) -> None:
@@ -60,7 +60,6 @@ class KeptPublisher:
                 for j in message.transforms
             }
         )
-        self._publisher.publish(message)
 
 
 class KeepingNode(Node):  # type: ignore[misc]  # rclpy has no types
@@ -71,9 +70,10 @@ class KeepingNode(Node):  # type: ignore[misc]  # rclpy has no types
         super().__init__('bench', context=context)
 
     def create_publisher(self, kind: Any, topic: str, *arguments: Any, **options: Any) -> Any:
-        publisher = super().create_publisher(kind, topic, *arguments, **options)
-        self.kept[topic] = KeptPublisher(publisher)
-        return self.kept[topic] if kind is TFMessage else publisher
+        if kind is not TFMessage:
+            return super().create_publisher(kind, topic, *arguments, **options)
+        self.kept[topic] = KeptPublisher()
+        return self.kept[topic]
 
 
 class Lines(list[str]):
@@ -88,6 +88,8 @@ class Bench:
     def __init__(self, node: KeepingNode, **options: Any) -> None:
         self.now_s = 50.0
         self.node = node
+        for subscription in list(node.subscriptions):
+            node.destroy_subscription(subscription)
         self.board = ReasonBoard(Lines(), lambda: self.now_s)
         given_options = replace(OutputOptions(), **options)
         self.tf = TfInput(node, given_options, self.board, lambda: self.now_s)
@@ -123,12 +125,13 @@ def _data(*joints: tuple[str, str, Array], stamp_ns: int) -> bytes:
 
 @pytest.fixture(name='node', scope='module')
 def node_fixture() -> Iterator[KeepingNode]:
-    context = Context()
-    rclpy.init(context=context)
-    node = KeepingNode(context)
-    yield node
-    node.destroy_node()
-    rclpy.shutdown(context=context)
+    with reserved_domain_id() as domain_id:
+        context = Context()
+        rclpy.init(context=context, domain_id=domain_id)
+        node = KeepingNode(context)
+        yield node
+        node.destroy_node()
+        rclpy.shutdown(context=context)
 
 
 def test_alone_the_base_goes_out_or_every_camera(node: KeepingNode) -> None:
