@@ -169,7 +169,7 @@ def test_the_node_gives_what_the_consumer_reads(file: Path, domain_id: int) -> N
             robot.wait_for('/tf_static')
             # With publish_tf off nothing comes on /tf: what does come is looked at below.
             robot.send()
-            if recipe.node.get('publish_tf') == 'auto':
+            if recipe.node.get('publish_tf', 'auto') == 'auto':
                 # It listens to others for a second.
                 send_until(robot, '/tf', lambda message: True)
             stamp_ns = robot.send()

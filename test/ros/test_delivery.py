@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 import threading
 from typing import Any
@@ -37,6 +38,7 @@ from da3_ros.stream.stats import StreamStats
 from da3_ros.synthetic.truth import TruthEstimator
 from da3_ros.synthetic.world import make_world
 from da3_ros.types import RigCalibration, Window, WindowPrediction, WindowResult
+from helpers.ros_process import reserved_domain_id
 
 pytestmark = pytest.mark.ros
 WORLD = make_world()
@@ -125,7 +127,8 @@ class Bench:
 @pytest.fixture(name='bench')
 def bench_fixture() -> Iterator[Callable[..., Bench]]:
     context = Context()
-    rclpy.init(context=context)
+    stack = ExitStack()
+    rclpy.init(context=context, domain_id=stack.enter_context(reserved_domain_id()))
     made: list[Bench] = []
 
     def make(estimator: Any, cameras: list[str]) -> Bench:
@@ -137,6 +140,7 @@ def bench_fixture() -> Iterator[Callable[..., Bench]]:
         assert bench.worker.close(TIMEOUT_S)
         bench.node.destroy_node()
     rclpy.shutdown(context=context)
+    stack.close()
 
 
 def test_a_window_that_fails_is_named_and_the_next_one_goes_on(

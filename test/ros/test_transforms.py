@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 import threading
 import time
@@ -29,6 +30,7 @@ from da3_ros.ros.tf.joints import joint_of
 from da3_ros.ros.tf.listener import TfInput
 from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.types import FrameSet, PosePrior, RigCalibration
+from helpers.ros_process import reserved_domain_id
 from helpers.stream_builders import frame
 
 pytestmark = pytest.mark.ros
@@ -98,7 +100,9 @@ def lines_fixture() -> Lines:
 @pytest.fixture(name='make')
 def make_fixture(lines: Lines) -> Iterator[Make]:
     context = Context()
-    rclpy.init(context=context)
+    # It hears what is really on /tf: other tests must not publish there.
+    stack = ExitStack()
+    rclpy.init(context=context, domain_id=stack.enter_context(reserved_domain_id()))
     node = Node('bench', context=context)
 
     def make(options: OutputOptions = OPTIONS, given: RigCalibration | None = None) -> Reader:
@@ -107,6 +111,7 @@ def make_fixture(lines: Lines) -> Iterator[Make]:
     yield make
     node.destroy_node()
     rclpy.shutdown(context=context)
+    stack.close()
 
 
 def prior_of(source: Reader, frame_set: FrameSet) -> PosePrior:
