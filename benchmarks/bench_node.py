@@ -270,7 +270,7 @@ def _counted() -> Costs:
     costs = Costs()
     for owner, names in (
         (inputs.CameraInput, ['take_image']),
-        (inputs, ['image_to_rgb']),
+        (inputs, ['read_image']),
         (pipeline.Pipeline, ['push', 'step', '_take', '_window', '_settled']),
         (rig.RigTracker, ['update', 'with_prior']),
         (reconstructor.Reconstructor, ['process']),

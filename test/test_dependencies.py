@@ -28,7 +28,7 @@ OWN = {'da3_ros', 'tools', 'helpers', 'benchmarks'}
 BY_NAME = {'find_spec', 'import_module', 'import_ros', 'importorskip', 'optional_module'}
 """Functions that take the name of a module."""
 WITH_VISER = {'msgspec', 'websockets'}
-COMPARED_WITH = {'pycolmap', 'depth_anything_3'}
+COMPARED_WITH = {'pycolmap', 'depth_anything_3', 'message_filters'}
 """Imported by tests where they are installed; never required."""
 MADE_UP = {
     *('da3_broken_package', 'da3_good_package', 'da3_no_such_package'),

@@ -52,6 +52,13 @@ USES = (
         'the state has no public name, and the machine keeps the node in the graph',
     ),
     Use(
+        '_make_handler',
+        'ros/node/executor.py',
+        'rclpy.executors',
+        _RCLPY,
+        'when a message has been taken is said by nothing public',
+    ),
+    Use(
         '_parameter_overrides',
         'ros/node/node.py',
         'rclpy.node',
@@ -78,6 +85,13 @@ USES = (
             ('_live_connections', 'viser.infra._infra'),
             ('_client_connect_cb', 'viser.infra._infra'),
         )
+    ),
+    Use(
+        '_background_event_loop',
+        'web/server.py',
+        'viser.infra._infra',
+        ('1.1',),
+        'a client that does not answer is dropped in the loop that serves it',
     ),
 )
 

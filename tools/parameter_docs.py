@@ -85,19 +85,53 @@ _CAMERA_TEXT = """\
 A rotation is undone on the way out: depth, colour, K, points and poses belong to the image as the
 driver sends it and to its optical frame. Nothing in the rig or in TF has to know about it. A crop
 keeps the optical frame too; K follows it. All images of a window have one shape for the
-network: among cameras that stand upright one on its side loses its margins, and so do they.
+network: among cameras that stand upright one on its side loses its margins, and so do they; how
+much is said in the log and on /diagnostics.
 
 With `rectify` the crop is counted in the rectified image. Its K is that of P in `camera_info`, as
 with image_proc, or K where P is not set or belongs to a frame rotated by R (stereo). Where the
 lens shows nothing of the rectified image it is black and depth is unknown. A camera without
 `camera_info` goes in as it is, which is reported; a distortion model that is not known stops the
-camera, with the reason.
+camera, with the reason. `plumb_bob` and `rational_polynomial` take 4 to 14 coefficients, those
+left out are zero.
+
+## Calibration
+
+`camera_info_is` says what the images are: `raw`, for which K and D hold, or `rectified`, for which
+P (its left 3x3) holds and D and R do not. `auto` takes those for rectified whose topic, after
+remapping, has a last part that begins with `image_rect`. Rectified images under another name need
+`camera_info_is: rectified`: image_proc sends the same CameraInfo with both, so that it cannot be
+seen in the message.
+
+`camera_info` is looked at before it is used. What is found is said in the log and on
+/diagnostics, and something else is used in its place:
+
+- K with zeros or NaN, the identity, fx below 0.2 or above 20 image widths, fy/fx beyond 4, a
+  principal point of (0, 0) or more than half an image outside: P where it is plausible, else the
+  network's own intrinsics.
+- P with the same, of rectified images: K where there is neither distortion nor a rotation R, else
+  the network's own.
+- Region of interest or binning that are applied already, so that `width` and `height` are those
+  of the image: K, else P, as they are, where the principal point is in the middle half of it.
+- Another size than that of the image: the network's own. Whether it was scaled or cropped is not
+  known.
+- None after 2 s of images: the network's own.
+
+It may be published once, before the node starts, by a publisher that keeps it (transient local).
 
 ## Encodings of input images
 
-`rgb8`, `bgr8`, `rgba8`, `bgra8`, `mono8`, the same with 16 bits (the upper 8 are used),
+`rgb8`, `bgr8`, `rgba8`, `bgra8`, `mono8`, the same with 16 bits,
 `bayer_{rggb,bggr,gbrg,grbg}{8,16}`, `uyvy` (`yuv422`), `yuyv` (`yuv422_yuy2`), `nv12`, `nv21`.
-Others go through cv_bridge where that is installed.
+Others go through cv_bridge where that is installed. Of 16 bits the upper 8 are used; a sensor
+that sends 10 or 12 bits without shifting them needs `mono16_bits`, and is named when it is not
+set.
+
+Compressed images may be JPEG, PNG, WebP, TIFF or BMP; the bytes say which, and what follows their
+end is ignored. `format` is read where it names a mosaic (`bayer_rggb8; jpeg compressed`) and the
+image is grey. A JPEG without end marker is used when all its rows are there, which is said; one
+that is cut is refused. Orientation tags are ignored, since `camera_info` describes the stored
+pixels. `max_image_pixels` is compared with the header, before memory is taken for the pixels.
 
 ## QoS
 

@@ -28,7 +28,7 @@ def resolve_inside(export_dir: Path, path: str) -> Path:
         ExportError: the path leads outside (also through a symbolic link), or is no path.
     """
     root = export_dir.expanduser().resolve()
-    if not path.strip():
+    if _has_no_name(path):
         taken = {p.name for p in root.glob('scene_*')} if root.is_dir() else set()
         number = 0
         while f'scene_{number:04d}' in taken:
@@ -43,13 +43,38 @@ def resolve_inside(export_dir: Path, path: str) -> Path:
 
 
 @contextmanager
+def export_folder(export_dir: Path, path: str) -> Iterator[Path]:
+    """Yield the folder that a request's path names inside `export_dir`, as `resolve_inside` does.
+
+    For an empty path it is made here, so that nobody else gets the same name, in this process or
+    another; it is removed again if it stays empty.
+
+    Raises:
+        ExportError: the path leads outside or is no path, or the folder cannot be made.
+    """
+    with ExitStack() as undo:
+        folder = resolve_inside(export_dir, path)
+        if _has_no_name(path):
+            try:
+                make_folder(folder.parent, undo)
+                while not _is_made(folder):
+                    folder = resolve_inside(export_dir, path)
+            except OSError as error:
+                raise ExportError(f'{folder}: cannot be written: {error}') from error
+            undo.callback(_remove_empty, folder)
+        yield folder
+
+
+@contextmanager
 def staged(
     directory: Path, names: Sequence[str], *, overwrite: bool, owned: Sequence[str] = ()
 ) -> Iterator[Path]:
     """Yield a temporary folder; move the named files from it into `directory` on success.
 
     When the body or a move raises, `directory` is as it was before. The staging folder lies
-    beside the target, so that every move is a rename within one file system.
+    beside the target, so that every move is a rename within one file system. Of several that
+    write the same files at the same time, in this process or others, the first to be done wins
+    where none may overwrite; where they may, the files of the last are there, never a mixture.
 
     Args:
         directory: where the files belong; made when missing.
@@ -60,22 +85,19 @@ def staged(
             removed on `overwrite`.
 
     Raises:
-        ExportError: a file is in the way, or the folder cannot be written (says why).
+        ExportError: a file is in the way, also one that came in the meantime, or the folder
+            cannot be written (says why).
     """
     try:
-        present = _present(directory, names, owned)
-        if present and not overwrite:
-            shown = ', '.join(present[:_SHOWN_NAMES])
-            more = len(present) - _SHOWN_NAMES
-            raise ExportError(
-                f'{directory}: {shown}{f" and {more} more" if more > 0 else ""} already there; '
-                'ask for overwrite or another path'
-            )
+        _check_free(directory, _present(directory, names, owned), overwrite=overwrite)
         with ExitStack() as undo:
             make_folder(directory, undo)
             with staging_folder(directory) as staging:
                 yield staging
-                _move_all(staging, directory, names, present)
+                with _locked(directory):
+                    present = _present(directory, names, owned)
+                    _check_free(directory, present, overwrite=overwrite)
+                    _move_all(staging, directory, names, present)
             undo.pop_all()
     except OSError as error:
         raise ExportError(f'{directory}: cannot be written: {error}') from error
@@ -151,6 +173,29 @@ def _locked_folder(directory: Path) -> tuple[Path, int]:
             os.close(lock)
 
 
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Keep everyone else who uses this function out of a folder, in this process and others."""
+    lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # Where a file system has no locks, a file that comes at this moment stops the move.
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _check_free(directory: Path, present: Sequence[str], *, overwrite: bool) -> None:
+    if present and not overwrite:
+        shown = ', '.join(present[:_SHOWN_NAMES])
+        more = len(present) - _SHOWN_NAMES
+        raise ExportError(
+            f'{directory}: {shown}{f" and {more} more" if more > 0 else ""} already there; '
+            'ask for overwrite or another path'
+        )
+
+
 def _present(directory: Path, names: Sequence[str], owned: Sequence[str]) -> list[str]:
     """Return the files in the way, relative to `directory`.
 
@@ -183,9 +228,41 @@ def _move_all(
         for name in names:
             target = directory / name
             make_folder(target.parent, undo)
-            (staging / name).replace(target)
+            _move_in(staging / name, target)
             undo.callback(target.unlink)
         undo.pop_all()
+
+
+def _move_in(source: Path, target: Path) -> None:
+    """Move a file to a name that nobody has.
+
+    Raises:
+        ExportError: somebody has it.
+        OSError: it cannot be moved.
+    """
+    try:
+        # Unlike a rename it never replaces.
+        os.link(source, target)
+    except FileExistsError as error:
+        raise ExportError(
+            f'{target}: came there in the meantime; ask for overwrite or another path'
+        ) from error
+    except OSError:
+        # A file system without hard links, as on memory cards.
+        source.rename(target)
+
+
+def _has_no_name(path: str) -> bool:
+    return not path.strip()
+
+
+def _is_made(folder: Path) -> bool:
+    """Make a folder; return whether it was not there before."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
 
 
 def _remove_empty(folder: Path) -> None:

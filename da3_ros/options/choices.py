@@ -30,6 +30,9 @@ SCALE_SOURCES: tuple[ScaleChoice, ...] = get_args(ScaleChoice)
 ImageTransport = Literal['raw', 'compressed']
 IMAGE_TRANSPORTS: tuple[ImageTransport, ...] = get_args(ImageTransport)
 
+CameraInfoIs = Literal['auto', 'raw', 'rectified']
+CAMERA_INFO_IS: tuple[CameraInfoIs, ...] = get_args(CameraInfoIs)
+
 Reliability = Literal['best_effort', 'reliable']
 RELIABILITIES: tuple[Reliability, ...] = get_args(Reliability)
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from da3_ros.options.choices import (
     AUTOMATIC,
+    CAMERA_INFO_IS,
     DEPTH_ENCODINGS,
     DEPTH_SIZES,
     IMAGE_TRANSPORTS,
     RELIABILITIES,
     Automatic,
+    CameraInfoIs,
     DepthEncoding,
     DepthSize,
     ImageTransport,
@@ -35,6 +37,31 @@ class OutputOptions:
         entrances=_NODE,
         details='Models: plumb_bob, rational_polynomial, equidistant. What is published then '
         'belongs to the rectified image.',
+    )
+    camera_info_is: CameraInfoIs = option(
+        'auto',
+        'What the images are that camera_info comes with: raw (K and D hold) or rectified (P '
+        'holds, without distortion).',
+        entrances=_NODE,
+        details='auto: rectified where the last part of the image topic, after remapping, begins '
+        'with image_rect.',
+        choices=CAMERA_INFO_IS,
+    )
+    mono16_bits: int = option(
+        16,
+        'How many bits of 16-bit images (mono16, bayer 16) the sensor uses, counted from the '
+        'lowest.',
+        entrances=_NODE,
+        details='The upper 8 of these are kept; larger values are white.',
+        minimum=8,
+        maximum=16,
+    )
+    max_image_pixels: int = option(
+        100_000_000,
+        'Images with more pixels are refused before they are decoded.',
+        entrances=_NODE,
+        minimum=1,
+        maximum=1_000_000_000,
     )
     image_reliability: Reliability = option(
         'best_effort',
@@ -164,6 +191,14 @@ class OutputOptions:
         '~/.ros/da3_exports',
         'Folder that every export stays in; ~ is the home folder.',
         entrances=_NODE,
+    )
+    export_queue: int = option(
+        4,
+        'Exports that may wait while another one is written; more are refused with the reason.',
+        entrances=_NODE,
+        details='Each writes the scene as it is when its turn comes.',
+        minimum=1,
+        maximum=1000,
     )
     viewer: bool = option(
         False,

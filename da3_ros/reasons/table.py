@@ -52,9 +52,17 @@ class Reason(Enum):
     )
     IMAGES_REFUSED = Row(
         _ERROR,
-        '{problem}',
+        '{problem} (none of the last {images} images could be used)',
         'Images come, and none can be used: unknown encoding, too few bytes, zero stamp, too many '
-        'pixels (`max_image_pixels`), a crop that does not fit (`input.<camera>.crop_px`).',
+        'pixels (`max_image_pixels`), a crop that does not fit (`input.<camera>.crop_px`), a lens '
+        'distortion that cannot be undone (`rectify`).',
+        'The text names the field of the message, what was expected and what came.',
+    )
+    IMAGES_DROPPED = Row(
+        _WARN,
+        '{problem} ({refused} of the last {images} images could not be used)',
+        'Some images of a camera cannot be used, others can: packets are lost, the driver begins '
+        'with images that are not whole.',
         'The text names the field of the message, what was expected and what came.',
     )
 
@@ -132,51 +140,69 @@ class Reason(Enum):
     # ---- calibration and content of images
     CALIBRATION_MISSING = Row(
         _WARN,
-        "camera {owner}: no camera_info on {topic} after {images} images; the network's own "
-        'intrinsics are used, and nothing measured gives the metre by the focal length.',
-        'The driver publishes no CameraInfo, or on another topic.',
+        'camera {owner}: no camera_info on {topic} after {images} images in {waited_s:.1f} s: '
+        "{why}. The network's own intrinsics are used, and no focal length gives the metre.",
+        'The driver publishes no CameraInfo, on another topic, or with other QoS.',
         'Publish it, or remap `<camera>/camera_info`.',
     )
     CALIBRATION_SIZE = Row(
         _WARN,
-        "camera {owner}: {problem}; the network's own intrinsics are used.",
-        'CameraInfo (after region of interest and binning) is for another size than the images.',
+        '{source}, {problem}; {used}. Calibrate at the size that is sent.',
+        'CameraInfo (after region of interest and binning) is for another size than the images. '
+        'Whether they were scaled or cropped is not known, so that K is not scaled.',
         'Calibrate at the size that is sent, or send CameraInfo that was scaled with the image.',
     )
     CALIBRATION_IMPLAUSIBLE = Row(
         _WARN,
-        'camera {owner}: {problem}',
-        'K is the identity or zero, its focal length is below 0.2 or above 20 image widths, or '
-        'its principal point is far outside.',
-        'Calibrate the camera. P is used where it is plausible, else the intrinsics of the '
-        'network.',
+        '{source}, {problem}; {used}. Calibrate the camera.',
+        'K is the identity or zero, its focal length is below 0.2 or above 20 image widths, its '
+        'principal point is more than half an image outside, or region of interest and binning '
+        'are applied already.',
+        'Calibrate the camera. For raw images K holds, else P; for rectified ones P; else the '
+        'intrinsics of the network.',
     )
     DISTORTION_LEFT = Row(
         _WARN,
-        'camera {owner}, topic {topic}: lens distortion is not undone here; depth near the '
-        'borders is off by it. Set rectify, or rectify upstream (image_proc), remap image_raw to '
-        'image_rect and set camera_info_is to rectified.',
+        '{source}, field d: lens distortion ({distortion}) is not undone here; depth near the '
+        'borders is off by it. {advice}; or rectify upstream (image_proc), remap image_raw to '
+        'image_rect, and where the topic has another name set camera_info_is to rectified.',
         'CameraInfo has coefficients of distortion, and `rectify` is off.',
         'Set `rectify`, or feed rectified images and say so with `camera_info_is`.',
     )
+    NOTHING_TO_RECTIFY = Row(
+        _INFO,
+        'camera {owner}: rectify is true and the images on {topic} are rectified already '
+        '(camera_info_is: {choice}), so that nothing is undone. Set camera_info_is to raw if '
+        'they are not.',
+        '`rectify` is set, and the images are rectified upstream.',
+        'Leave `rectify` false, or set `camera_info_is` to raw.',
+    )
     IMAGE_DARK = Row(
         _WARN,
-        'camera {owner}: mono16 images use {bits} of 16 bits (largest value {largest}), so that '
-        'they are almost black for the network; set mono16_bits to {bits} to use them whole.',
-        'A sensor of 10 or 12 bits sends mono16 without shifting.',
+        'camera {owner}: {encoding} images use {bits} of {limit} bits (largest value {largest}), '
+        'so that they are almost black for the network; set mono16_bits to {bits} to use them '
+        'whole.',
+        'A sensor of 10 or 12 bits sends 16-bit images without shifting.',
+        'Set `mono16_bits`.',
+    )
+    IMAGE_BRIGHT = Row(
+        _WARN,
+        'camera {owner}: {encoding} images have values up to {largest}, and with mono16_bits '
+        '{limit} all above {limit_value} are white; set mono16_bits to {bits}.',
+        '`mono16_bits` is less than the sensor uses.',
         'Set `mono16_bits`.',
     )
     IMAGE_CUT = Row(
         _WARN,
-        'camera {owner}: {problem}',
-        'A compressed image lacks its end; it is used as far as it goes.',
+        '{source}, field data: {problem}; it is used.',
+        'A JPEG lacks its end marker, though all rows are there.',
         'Look at the driver or the link, when it comes often.',
     )
     VIEW_CROPPED = Row(
         _WARN,
         'camera {owner}: {lost_percent:.0f} % of its view is cut off, because the images of one '
-        'window have different shapes ({shape}, the smallest is {smallest}); set '
-        'input.<camera>.rotation_deg or crop_px so that they are alike.',
+        'window have different shapes (its own has {shape} pixels for the network, {kept} are '
+        'common to all); set input.<camera>.rotation_deg or crop_px so that they are alike.',
         'One window has images of different shapes, for example landscape and portrait, and the '
         'network takes one shape.',
         'Give cameras one orientation and shape: `input.<camera>.rotation_deg`, `crop_px`.',
@@ -185,8 +211,8 @@ class Reason(Enum):
     # ---- frames and TF
     FRAME_MISSING = Row(
         _WARN,
-        'camera {owner}, topic {topic}: header.frame_id is empty, so that there is no TF for this '
-        'camera and its clouds have no frame; set it in the driver.',
+        '{source}, field header.frame_id: it is empty, so that there is no TF for this camera and '
+        'its clouds have no frame; set it in the driver.',
         'The driver sets no frame_id.',
         'Set the frame id parameter of the driver.',
     )

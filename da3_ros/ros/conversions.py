@@ -11,94 +11,31 @@ Poses and intrinsics are in `geometry_messages`, clouds in `point_cloud`.
 from __future__ import annotations
 
 import array
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from da3_ros.errors import MessageError
+from da3_ros.ros.compressed import compressed_to_rgb
+from da3_ros.ros.encodings import LAYOUTS, Layout, ReadImage, ReadRules, eight_bits, largest_of
+from da3_ros.ros.field_error import FieldError
 from da3_ros.ros.optional import optional_module
 from da3_ros.types import ColourImage
 
+__all__ = [
+    'FieldError',
+    'compressed_to_rgb',
+    'fill_data',
+    'image_message',
+    'image_to_rgb',
+    'read_image',
+]
 
-class FieldError(MessageError):
-    """Raised when one field of a message is wrong; names the source and the field.
-
-    Args:
-        source: who sent it, for example `camera front, topic /front/image_raw`.
-        field: name of the message's field.
-        problem: what was expected, what came, what to do.
-    """
-
-    def __init__(self, source: str, field: str, problem: str) -> None:
-        super().__init__(f'{source}, field {field}: {problem}')
-        self.source = source
-        self.field = field
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """How the bytes of an encoding lie, and what makes RGB of them."""
-
-    channels: int
-    """Values per pixel in a row."""
-    code: int | None
-    """OpenCV's conversion to RGB; None for RGB itself."""
-    depth: int = 1
-    """Bytes of one value."""
-    block: tuple[int, int] = (1, 1)
-    """Height and width have to be multiples of these."""
-    least: int = 1
-    """Smallest height and width."""
-    has_chroma_rows: bool = False
-    """Whether half as many rows of colour follow the rows of brightness."""
-
-
-def _bayer(code: int) -> tuple[_Layout, _Layout]:
-    """Return the layouts of a mosaic with 8 and 16 bits; below 3 pixels has no colour."""
-    return _Layout(1, code, least=3), _Layout(1, code, depth=2, least=3)
-
-
-# ROS names a mosaic by its first two rows, OpenCV by the second and third pixel of the second
-# row on, which is why RGGB is BayerBG there.
-_RGGB, _RGGB16 = _bayer(cv2.COLOR_BayerBG2RGB)
-_BGGR, _BGGR16 = _bayer(cv2.COLOR_BayerRG2RGB)
-_GBRG, _GBRG16 = _bayer(cv2.COLOR_BayerGR2RGB)
-_GRBG, _GRBG16 = _bayer(cv2.COLOR_BayerGB2RGB)
-_UYVY = _Layout(2, cv2.COLOR_YUV2RGB_UYVY, block=(1, 2))
-_YUYV = _Layout(2, cv2.COLOR_YUV2RGB_YUY2, block=(1, 2))
-
-# Names: sensor_msgs/image_encodings.hpp. YUV is BT.601 with 16 to 235, as video cameras send it.
-_TO_RGB: dict[str, _Layout] = {
-    'rgb8': _Layout(3, None),
-    'bgr8': _Layout(3, cv2.COLOR_BGR2RGB),
-    'rgba8': _Layout(4, cv2.COLOR_RGBA2RGB),
-    'bgra8': _Layout(4, cv2.COLOR_BGRA2RGB),
-    'mono8': _Layout(1, cv2.COLOR_GRAY2RGB),
-    'rgb16': _Layout(3, None, depth=2),
-    'bgr16': _Layout(3, cv2.COLOR_BGR2RGB, depth=2),
-    'rgba16': _Layout(4, cv2.COLOR_RGBA2RGB, depth=2),
-    'bgra16': _Layout(4, cv2.COLOR_BGRA2RGB, depth=2),
-    'mono16': _Layout(1, cv2.COLOR_GRAY2RGB, depth=2),
-    'bayer_rggb8': _RGGB,
-    'bayer_bggr8': _BGGR,
-    'bayer_gbrg8': _GBRG,
-    'bayer_grbg8': _GRBG,
-    'bayer_rggb16': _RGGB16,
-    'bayer_bggr16': _BGGR16,
-    'bayer_gbrg16': _GBRG16,
-    'bayer_grbg16': _GRBG16,
-    'uyvy': _UYVY,
-    'yuv422': _UYVY,
-    'yuyv': _YUYV,
-    'yuv422_yuy2': _YUYV,
-    'nv12': _Layout(1, cv2.COLOR_YUV2RGB_NV12, block=(2, 2), has_chroma_rows=True),
-    'nv21': _Layout(1, cv2.COLOR_YUV2RGB_NV21, block=(2, 2), has_chroma_rows=True),
-}
+_RULES = ReadRules()
 
 # Encodings without a meaning, as cv_bridge names an image of OpenCV of which nothing was said: the
 # channels are in OpenCV's order, which RViz shows too. cv_bridge reads them and converts none.
@@ -117,11 +54,20 @@ _FROM_ARRAY: dict[str, tuple[type[np.generic], int]] = {
 }
 
 
-def image_to_rgb(message: Image, source: str) -> ColourImage:
-    """Return the pixels of an Image as uint8 RGB (H, W, 3).
+def image_to_rgb(message: Image, source: str, rules: ReadRules = _RULES) -> ColourImage:
+    """Return the pixels of an Image as uint8 RGB (H, W, 3), see `read_image`.
+
+    Raises:
+        FieldError: see there.
+    """
+    return read_image(message, source, rules).pixels
+
+
+def read_image(message: Image, source: str, rules: ReadRules = _RULES) -> ReadImage:
+    """Return the pixels of an Image, and what was seen on the way.
 
     rgb8 is a view onto the message's buffer (also with padded rows), other encodings are
-    converted; of 16-bit channels the upper byte is kept. Mosaics (bayer) are interpolated
+    converted; of 16-bit values the upper 8 bits in use are kept. Mosaics (bayer) are interpolated
     linearly. Encodings that are not known here go through cv_bridge where that is installed: those
     of OpenCV (8UC1, 8UC3, 8UC4, taken as grey, BGR and BGRA), and what later versions may know.
 
@@ -129,42 +75,33 @@ def image_to_rgb(message: Image, source: str) -> ColourImage:
         message: sensor_msgs/Image; with nv12 and nv21 `height` counts the rows of the image, and
             `data` holds half as many more.
         source: who sent it, for error messages.
+        rules: what the parameters say.
 
     Raises:
-        FieldError: unknown encoding, zero size or one that the encoding cannot have, rows shorter
-            than the width, too few bytes.
+        FieldError: unknown encoding, zero size, one that the encoding cannot have or with more
+            pixels than allowed, rows shorter than the width, too few bytes.
     """
-    if message.encoding not in _TO_RGB:
-        return _by_cv_bridge(message, source)
-    layout = _TO_RGB[message.encoding]
-    _check_sides(message, layout, source)
+    height, width = int(message.height), int(message.width)
+    rules.check_size(height, width, source, 'width, height')
+    if message.encoding not in LAYOUTS:
+        return ReadImage(_by_cv_bridge(message, source))
+    layout = LAYOUTS[message.encoding]
+    layout.check_sides(height, width, message.encoding, source)
     pixels = _rows(message, layout, source)
+    largest = None
     if layout.depth == 2:
-        pixels = _upper_bytes(pixels, bool(message.is_bigendian))
+        values = pixels.view('>u2' if message.is_bigendian else '<u2')
+        largest = largest_of(values)
+        pixels = eight_bits(values, rules.mono16_bits)
     if layout.has_chroma_rows:
         # OpenCV takes both planes as one image, and that without gaps.
         pixels = np.ascontiguousarray(pixels)
     else:
-        pixels = pixels.reshape(message.height, message.width, layout.channels)
-    if layout.code is None:
-        return pixels
-    return np.asarray(cv2.cvtColor(pixels, layout.code), dtype=np.uint8)
+        pixels = pixels.reshape(height, width, layout.channels)
+    return ReadImage(layout.rgb(pixels), largest)
 
 
-def _check_sides(message: Image, layout: _Layout, source: str) -> None:
-    sides = (('height', int(message.height)), ('width', int(message.width)))
-    for (field, side), step in zip(sides, layout.block, strict=True):
-        if side < layout.least or side % step:
-            at_least = max(layout.least, step)
-            parts = f' and a multiple of {step}' if step > 1 else ''
-            raise FieldError(
-                source,
-                field,
-                f'expected at least {at_least}{parts} for {message.encoding}, got {side}; dropped',
-            )
-
-
-def _rows(message: Image, layout: _Layout, source: str) -> NDArray[np.uint8]:
+def _rows(message: Image, layout: Layout, source: str) -> NDArray[np.uint8]:
     """Return the image's bytes without row padding, (rows, W * pixel bytes), as a view."""
     height, width, step = int(message.height), int(message.width), int(message.step)
     row_bytes = width * layout.channels * layout.depth
@@ -187,16 +124,11 @@ def _rows(message: Image, layout: _Layout, source: str) -> NDArray[np.uint8]:
     return data[: rows * step].reshape(rows, step)[:, :row_bytes]
 
 
-def _upper_bytes(rows: NDArray[np.uint8], is_bigendian: bool) -> NDArray[np.uint8]:
-    """Return the more significant byte of every 16-bit value, contiguous."""
-    return np.ascontiguousarray(rows[:, 0 if is_bigendian else 1 :: 2])
-
-
 def _by_cv_bridge(message: Image, source: str) -> ColourImage:
     refusal = FieldError(
         source,
         'encoding',
-        f'expected one of {", ".join(_TO_RGB)} (or another one that cv_bridge converts, '
+        f'expected one of {", ".join(LAYOUTS)} (or another one that cv_bridge converts, '
         f'where installed), got {message.encoding!r}; dropped',
     )
     cv_bridge = optional_module('cv_bridge')
@@ -211,51 +143,6 @@ def _by_cv_bridge(message: Image, source: str) -> ColourImage:
         return np.asarray(pixels, dtype=np.uint8)
     except Exception as error:  # of OpenCV, of NumPy, or cv_bridge's own
         raise refusal from error
-
-
-def compressed_to_rgb(message: CompressedImage, source: str) -> ColourImage:
-    """Return the decoded pixels of a CompressedImage (JPEG, PNG) as uint8 RGB (H, W, 3).
-
-    Args:
-        message: sensor_msgs/CompressedImage. `format` is not trusted: the bytes say what they
-            are. Orientation tags are ignored, since CameraInfo describes the stored pixels.
-        source: who sent it, for error messages.
-
-    Raises:
-        FieldError: no bytes, a truncated file, or none that OpenCV can decode.
-    """
-    if 'compressedDepth' in message.format:
-        raise FieldError(source, 'format', f'expected a colour image, got {message.format!r}')
-    data = np.frombuffer(message.data, dtype=np.uint8)
-    if data.size == 0:
-        raise FieldError(source, 'data', 'expected a JPEG or PNG image, got no bytes; dropped')
-    if _is_truncated(memoryview(message.data)):
-        raise FieldError(
-            source, 'data', f'the image of {data.size} bytes has no end: truncated; dropped'
-        )
-    try:
-        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:
-        decoded = None
-    if decoded is None:
-        raise FieldError(
-            source,
-            'data',
-            f'{data.size} bytes of format {message.format!r} are no image that can be decoded; '
-            'dropped',
-        )
-    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-
-
-def _is_truncated(data: memoryview) -> bool:
-    """Return whether a JPEG or PNG lacks its end, which OpenCV would fill with grey."""
-    content = bytes(data)
-    if content.startswith(b'\xff\xd8'):
-        # After the last start of scan; a thumbnail's end comes before it.
-        return content.rfind(b'\xff\xd9') < content.rfind(b'\xff\xda')
-    if content.startswith(b'\x89PNG'):
-        return b'IEND' not in content[-64:]
-    return False
 
 
 def image_message(header: Header, pixels: NDArray[Any], encoding: str) -> Image:

@@ -11,17 +11,20 @@ from sensor_msgs.msg import CameraInfo
 
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.ros.conversions import FieldError
-from da3_ros.ros.messages.geometry_messages import camera_from_info
+from da3_ros.ros.field_error import FieldError
 from da3_ros.types import ColourImage, Mask
 
-# Names: sensor_msgs/distortion_models.hpp, with the numbers of coefficients OpenCV knows for them
-# (the 12 and 14 of a thin prism and a tilted sensor continue the rational polynomial).
+# Names: sensor_msgs/distortion_models.hpp, with the numbers of coefficients OpenCV knows for them.
+# The two polynomials are one series, in which those left out are zero: image_geometry gives
+# either to the same function.
+_POLYNOMIAL = (4, 5, 8, 12, 14)
 _COEFFICIENTS = {
-    'plumb_bob': (4, 5),
-    'rational_polynomial': (8, 12, 14),
+    'plumb_bob': _POLYNOMIAL,
+    'rational_polynomial': _POLYNOMIAL,
     'equidistant': (4,),
 }
+_SHOWN = 14
+_FAR_PX = 1e6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,33 +44,6 @@ class Rectifier:
         return np.asarray(done, dtype=np.uint8)
 
 
-def rectified_camera(info: CameraInfo, size: ImageSize, source: str) -> PinholeCamera:
-    """Return the ideal camera that a rectified image of `size` shall have.
-
-    It is that of P, as in image_proc, for a camera that R does not rotate. With R (stereo) P
-    belongs to another frame than the image's frame id, so K is kept, as it is where P is not set.
-
-    Args:
-        info: sensor_msgs/CameraInfo of the distorted image.
-        size: the image's size.
-        source: who sent it, for error messages.
-
-    Raises:
-        FieldError: see `camera_from_info`.
-
-    Source: definition of sensor_msgs/CameraInfo.
-    """
-    rotation = np.asarray(info.r, dtype=np.float64).reshape(3, 3)
-    projection = np.asarray(info.p, dtype=np.float64).reshape(3, 4)[:, :3]
-    is_rotated = rotation.any() and not np.allclose(rotation, np.eye(3), atol=1e-9)
-    if not is_rotated and projection[0, 0] > 0 and projection[1, 1] > 0:
-        ideal = CameraInfo(height=info.height, width=info.width, roi=info.roi)
-        ideal.binning_x, ideal.binning_y = info.binning_x, info.binning_y
-        ideal.k = projection.reshape(-1)
-        return camera_from_info(ideal, size, source)
-    return camera_from_info(info, size, source)
-
-
 def make_rectifier(
     info: CameraInfo, raw: PinholeCamera, target: PinholeCamera, source: str
 ) -> Rectifier:
@@ -80,12 +56,17 @@ def make_rectifier(
         source: who sent it, for error messages.
 
     Raises:
-        FieldError: a model that is not known, or coefficients that do not fit it.
+        FieldError: a model that is not known, or coefficients that do not fit it or leave
+            nothing of the image.
     """
     model, coefficients = _model(info, source)
     make = _fisheye_maps if model == 'equidistant' else _polynomial_maps
-    columns, rows = make(raw.K, coefficients, target)
+    columns, rows = (_bounded(places) for places in make(raw.K, coefficients, target))
     valid = _shown(columns, rows, raw.size, raw.K, target)
+    if not valid.any():
+        raise FieldError(
+            source, 'd', f'with {coefficients.tolist()} nothing is left of the image; dropped'
+        )
     across, weights = cv2.convertMaps(columns, rows, cv2.CV_16SC2)
     return Rectifier(
         camera=target,
@@ -103,16 +84,20 @@ def _model(info: CameraInfo, source: str) -> tuple[str, FloatArray]:
         raise FieldError(
             source,
             'distortion_model',
-            f'rectify knows {", ".join(_COEFFICIENTS)}, got {model!r}; dropped. Rectify upstream, '
-            'or set rectify to false and take the error',
+            f'rectify knows {", ".join(_COEFFICIENTS)}, got {model[:40]!r}; dropped. Rectify '
+            'upstream, or set rectify to false and take the error',
         )
-    # Some drivers fill up with zeros: five numbers for a fisheye lens.
-    for count in sorted(_COEFFICIENTS[model], reverse=True):
-        if len(given) >= count and np.isfinite(given).all() and not given[count:].any():
-            return model, given[:count]
+    # Some drivers fill up with zeros (five numbers for a fisheye lens), others leave them out.
+    significant = np.trim_zeros(given, 'b')
+    counts = [n for n in _COEFFICIENTS[model] if n >= len(significant)]
+    if len(given) >= _COEFFICIENTS[model][0] and counts and np.isfinite(given).all():
+        return model, np.pad(significant, (0, counts[0] - len(significant)))
     numbers = ' or '.join(map(str, _COEFFICIENTS[model]))
+    shown = f'{given[:_SHOWN].tolist()}{" and more" if len(given) > _SHOWN else ""}'
     raise FieldError(
-        source, 'd', f'expected {numbers} numbers for {model}, got {list(info.d)}; dropped'
+        source,
+        'd',
+        f'expected {numbers} numbers for {model}, got {len(given)}: {shown}; dropped',
     )
 
 
@@ -137,6 +122,12 @@ def _fisheye_maps(
         K, coefficients, np.eye(3), target.K, size, cv2.CV_32FC1
     )
     return np.asarray(columns, np.float32), np.asarray(rows, np.float32)
+
+
+def _bounded(places: _Map) -> _Map:
+    """Return coordinates that are numbers; those of no pixel lie far outside."""
+    finite = np.nan_to_num(places, nan=-_FAR_PX, posinf=_FAR_PX, neginf=-_FAR_PX)
+    return np.asarray(np.clip(finite, -_FAR_PX, _FAR_PX), np.float32)
 
 
 def _shown(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 import errno
 import ipaddress
 import logging
 import socket
+import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _REQUIREMENT = 'viser>=1.1,<1.2'
+# How long a client may take to answer the goodbye, and all of it together.
+_GOODBYE_S = 0.3
+_STOP_S = 1.0
 # WebSocket close code: the message breaks a rule of the server (RFC 6455, 7.4.1).
 _POLICY_VIOLATION = 1008
 
@@ -112,9 +117,37 @@ def is_own_page(origin: str | None, target: str, *, only_loopback: bool) -> bool
 
 
 def close_server(server: viser.ViserServer) -> None:
-    """Stop a server: its port is free afterwards."""
+    """Stop a server, whatever its clients do: its port is free afterwards.
+
+    viser waits six seconds for browsers that do not answer, as stopped ones or those behind a
+    connection that broke without a word.
+    """
+    thread = threading.Thread(target=_stop, args=(server,), name='da3_viewer_end', daemon=True)
+    thread.start()
+    thread.join(_STOP_S)
+
+
+def _stop(server: viser.ViserServer) -> None:
     with _quiet():
+        inner = server._websock_server
+        loop = inner._background_event_loop
+        if loop is not None:
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(_let_go, loop, list(inner._live_connections.values()))
         server.stop()
+
+
+def _let_go(loop: asyncio.AbstractEventLoop, connections: list[Any]) -> None:
+    """Say goodbye to clients, and soon afterwards drop those that did not answer."""
+    for connection in connections:
+        # Kept by the closing: a loop holds its tasks weakly.
+        closing = loop.create_task(connection.close())
+        loop.call_later(_GOODBYE_S, _drop, connection, closing)
+
+
+def _drop(connection: Any, closing: asyncio.Task[None]) -> None:
+    if not closing.done():
+        connection.transport.abort()
 
 
 def is_loopback(host: str) -> bool:
@@ -158,15 +191,35 @@ def _taken(host: str, port: int) -> WebError:
     )
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep viser's banners off the standard output, which belongs to the program."""
-    import rich
+class _Quiet:
+    """Keeps viser's banners off the standard output, which belongs to the program.
 
-    console = rich.get_console()
-    before = console.quiet
-    console.quiet = True
-    try:
-        yield
-    finally:
-        console.quiet = before
+    The console is the process's, and several servers may begin and end at the same time.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._before = False
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Keep the console quiet during the block."""
+        import rich
+
+        console = rich.get_console()
+        with self._lock:
+            if not self._users:
+                self._before = console.quiet
+                console.quiet = True
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    console.quiet = self._before
+
+
+_quiet = _Quiet()

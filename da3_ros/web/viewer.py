@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 # How often the numbers are brought up to date when no window comes.
 _IDLE_S = 1.0
 _RATE_EVENTS = 32
+_DRAWING_END_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,7 +181,10 @@ class LiveViewer:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """End the page and free the port; may be called more than once."""
+        """End the page and free the port; may be called more than once.
+
+        Takes two seconds at most, whatever browsers do and however long a window takes to draw.
+        """
         with self._changed:
             was_closing = self._is_closing
             self._is_closing = True
@@ -189,7 +193,7 @@ class LiveViewer:
         if was_closing or self._server is None:
             return
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_DRAWING_END_S)
         close_server(self._server)
 
     def _forget(self) -> None:

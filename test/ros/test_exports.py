@@ -16,7 +16,7 @@ from action_msgs.msg import GoalStatus  # type: ignore[import-untyped]
 import rclpy
 from rclpy.action import ActionClient
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
 from da3_ros.action import ExportScene as ExportSceneAction
@@ -26,6 +26,7 @@ from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.engine import Da3Estimator
 from da3_ros.model.build import Network
+from da3_ros.ros.node.executor import NodeExecutor
 from da3_ros.ros.node.exports import Exports
 from da3_ros.ros.node.lifecycle import ManagedNode
 from da3_ros.ros.node.splats import WorkerSplats
@@ -40,6 +41,7 @@ from tools.parity.synthetic_weights import synthetic_network
 
 pytestmark = pytest.mark.ros
 TIMEOUT_S = 20.0
+WAITING = 4
 
 
 def tiny_network() -> Network:
@@ -71,7 +73,6 @@ class Server:
         self.asked = threading.Event()
         self.may_go = threading.Event()
         self.may_go.set()
-        self.is_stopping = False
         self.node = ManagedNode('da3_node', context=context)
         network = Da3Estimator(DepthAnything3(network=tiny_network()))
         self.worker = Worker(network, lambda counts: None, lambda: False)
@@ -79,7 +80,7 @@ class Server:
             self.node,
             export_dir,
             self._scene,
-            lambda: self.is_stopping,
+            WAITING,
             WorkerSplats(self.worker),
         )
 
@@ -106,7 +107,7 @@ def pair_fixture(export_dir: Path) -> Iterator[tuple[Server, Node]]:
         server = Server(context, export_dir)
         client = Node('asker', context=context)
         server.client = ActionClient(client, ExportSceneAction, '/da3_node/export_scene')
-        executor = MultiThreadedExecutor(4, context=context)
+        executor = NodeExecutor(4, context=context)
         executor.add_node(server.node)
         executor.add_node(client)
 
@@ -122,7 +123,7 @@ def pair_fixture(export_dir: Path) -> Iterator[tuple[Server, Node]]:
         # Whatever the executor waits on must outlive its spinning.
         executor.shutdown(5.0)
         thread.join(5.0)
-        server.exports.destroy()
+        server.exports.end('the test ends', TIMEOUT_S)
         assert server.worker.close(TIMEOUT_S)
         server.client.destroy()
         server.node.destroy_node()
@@ -192,22 +193,6 @@ def test_a_cancelled_goal_leaves_no_file(
     assert not result.success
     assert 'cancel' in result.message
     assert not (export_dir / 'cancelled').exists()
-
-
-def test_an_export_ends_when_the_node_stops(
-    action: ActionClient, pair: tuple[Server, Node], export_dir: Path
-) -> None:
-    server, _ = pair
-    server.hold()
-    goal = Goal(action, format='npz', path='stopped')
-    assert server.asked.wait(TIMEOUT_S)
-    server.is_stopping = True
-    server.may_go.set()
-    status, result = goal.result()
-    server.is_stopping = False
-    assert status == GoalStatus.STATUS_ABORTED
-    assert not result.success
-    assert not (export_dir / 'stopped').exists()
 
 
 @pytest.mark.parametrize(

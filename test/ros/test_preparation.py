@@ -13,11 +13,13 @@ from sensor_msgs.msg import CameraInfo
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.options.camera_values import Crop
 from da3_ros.ros import rectification
+from da3_ros.ros.calibration import ImageKind
 from da3_ros.ros.conversions import FieldError
-from da3_ros.ros.faults import FaultLog
 from da3_ros.ros.node import preparation
 from da3_ros.ros.node.preparation import Preparation
+from da3_ros.ros.reason_board import ReasonBoard
 from da3_ros.types import CameraFrame, ViewId
+from helpers.log_lines import Lines
 
 pytestmark = pytest.mark.ros
 SIZE = ImageSize(48, 64)
@@ -37,10 +39,16 @@ def info_of(**fields: Any) -> CameraInfo:
 class Given:
     """A preparation and what it reports."""
 
-    def __init__(self, crop: Crop | None = None, rectify: bool = False) -> None:
-        self.lines: list[str] = []
-        faults = FaultLog(self.lines.append, period_s=0.0)
-        self.preparation = Preparation('front', crop, rectify, faults)
+    def __init__(
+        self, crop: Crop | None = None, rectify: bool = False, kind: ImageKind = 'raw'
+    ) -> None:
+        self.log = Lines()
+        self.board = ReasonBoard(self.log)
+        self.preparation = Preparation('front', crop, rectify, kind, self.board)
+
+    @property
+    def lines(self) -> list[str]:
+        return self.log.lines
 
     def frame(self, image: np.ndarray[Any, Any] = IMAGE) -> CameraFrame:
         view = ViewId('front', 5, 'optical')
@@ -66,7 +74,7 @@ def test_without_wishes_the_image_goes_through_untouched() -> None:
 
 def test_a_crop_shows_its_part_and_k_meets_the_same_points() -> None:
     given = Given(CROP)
-    assert given.preparation.take_info(info_of())
+    given.preparation.take_info(info_of())
     image, camera = given.prepare()
     np.testing.assert_array_equal(image, IMAGE[4:34, 10:50])
     assert np.shares_memory(image, IMAGE)
@@ -86,11 +94,36 @@ def test_a_crop_outside_of_the_image_is_named(crop: Crop) -> None:
         Given(crop).prepare()
 
 
-def test_a_calibration_of_another_size_than_the_uncropped_image_is_refused() -> None:
+def test_a_calibration_of_another_size_than_the_uncropped_image_is_not_used() -> None:
     given = Given(CROP)
     given.preparation.take_info(info_of(height=30, width=40))
-    with pytest.raises(FieldError, match='is for 40x30 pixels, but the image has 64x48'):
-        given.prepare()
+    assert given.prepare()[1] is None
+    (line,) = given.lines
+    assert 'the info, fields width, height: it is for 40x30 pixels' in line
+    assert "but the image has 64x48; the network's own" in line
+    given.preparation.take_info(info_of())
+    assert given.prepare()[1] is not None
+    assert given.lines[1].startswith('over after')
+
+
+def test_what_is_said_of_a_calibration_follows_the_size_of_the_images() -> None:
+    given = Given()
+    given.preparation.take_info(info_of())
+    half = IMAGE[::2, ::2]
+    for image, problems in ((IMAGE, 0), (half, 1), (IMAGE, 0), (half, 1)):
+        given.prepare(image)
+        assert len(given.board.active('front')) == problems
+
+
+def test_rectified_images_have_p_and_nothing_is_undone() -> None:
+    given = Given(rectify=True, kind='rectified')
+    p = [36.0, 0, 31.0, -4.0, 0, 37.0, 24.0, 0, 0, 0, 1, 0]
+    given.preparation.take_info(info_of(d=[-0.2, 0.05, 0.001, 0.002, 0.0], p=p))
+    image, camera = given.prepare()
+    assert image is IMAGE
+    assert camera is not None
+    np.testing.assert_array_equal(camera.K, [[36, 0, 31], [0, 37, 24], [0, 0, 1]])
+    assert given.lines == []
 
 
 def test_a_crop_is_a_part_of_the_rectified_image() -> None:
@@ -122,12 +155,13 @@ def test_maps_are_made_once_for_a_calibration(monkeypatch: pytest.MonkeyPatch) -
         given.preparation.take_info(info_of(d=distortion))
         given.prepare()
     assert len(calls) == 1
-    assert given.preparation.take_info(info_of(d=[-0.1, *distortion[1:]]))
+    given.preparation.take_info(info_of(d=[-0.1, *distortion[1:]]))
     given.prepare()
     assert len(calls) == 2
-    assert given.preparation.take_info(
-        info_of(d=distortion, p=[*[50.0, 0, 32, 0] * 2, 0, 0, 1, 0])
-    )
+    p = [50.0, 0, 32, 0, 0, 50, 24, 0, 0, 0, 1, 0]
+    given.preparation.take_info(info_of(d=distortion, p=p))
+    given.prepare()
+    assert len(calls) == 3
 
 
 def test_an_image_without_distortion_is_not_resampled() -> None:
@@ -149,15 +183,15 @@ def test_valid_masks_come_with_every_rectified_image() -> None:
     assert given.frame().valid is None
 
 
-def test_without_calibration_the_image_is_used_and_that_is_said_once() -> None:
+def test_without_a_usable_k_the_image_is_used_and_that_is_said_once() -> None:
     given = Given(rectify=True)
-    for _ in range(3):
-        assert given.prepare() == (IMAGE, None)
-    assert len(given.lines) == 1
-    assert 'there is no calibration' in given.lines[0]
-    given.preparation.take_info(info_of(k=[0.0] * 9, d=[0.1] * 5))
     assert given.prepare() == (IMAGE, None)
-    assert 'field k' in given.lines[1]
+    for _ in range(3):
+        given.preparation.take_info(info_of(k=[0.0] * 9, d=[0.1] * 5))
+        assert given.prepare() == (IMAGE, None)
+    assert len(given.lines) == 2
+    assert 'the info, field k: focal length 0' in given.lines[0]
+    assert 'rectify needs a K that is plausible' in given.lines[1]
 
 
 def test_a_distortion_that_cannot_be_undone_stops_the_image() -> None:

@@ -12,8 +12,9 @@ pytest.importorskip('sensor_msgs')
 from sensor_msgs.msg import CameraInfo
 
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.ros.calibration import judge_calibration
 from da3_ros.ros.conversions import FieldError
-from da3_ros.ros.rectification import make_rectifier, rectified_camera
+from da3_ros.ros.rectification import make_rectifier
 
 pytestmark = pytest.mark.ros
 Array = np.ndarray[Any, Any]
@@ -36,6 +37,12 @@ def info_of(model: str, coefficients: list[float] | None = None) -> CameraInfo:
     info.d = MODELS[model] if coefficients is None else coefficients
     info.r = np.eye(3).reshape(-1)
     return info
+
+
+def rectified_camera(info: CameraInfo, size: ImageSize) -> PinholeCamera:
+    camera = judge_calibration(info, size, 'raw').ideal
+    assert camera is not None
+    return camera
 
 
 def distorted_pixels(model: str, points: Array) -> Array:
@@ -69,7 +76,7 @@ def test_points_lie_where_the_pinhole_k_says(model: str, with_p: bool) -> None:
     info = info_of(model)
     if with_p:
         info.p = [150.0, 0, 158, 0, 0, 155, 121, 0, 0, 0, 1, 0]
-    camera = rectified_camera(info, SIZE, SOURCE)
+    camera = rectified_camera(info, SIZE)
     wanted_k = [[150, 0, 158], [0, 155, 121], [0, 0, 1]] if with_p else RAW.K
     np.testing.assert_array_equal(camera.K, wanted_k)
     rectifier = make_rectifier(info, RAW, camera, SOURCE)
@@ -130,19 +137,19 @@ def test_pixels_that_the_lens_does_not_reach_are_named() -> None:
 
 def test_k_is_kept_where_p_belongs_to_another_frame_or_is_not_set() -> None:
     info = info_of('plumb_bob')
-    np.testing.assert_array_equal(rectified_camera(info, SIZE, SOURCE).K, RAW.K)
+    np.testing.assert_array_equal(rectified_camera(info, SIZE).K, RAW.K)
     info.p = [150.0, 0, 158, -20, 0, 155, 121, 0, 0, 0, 1, 0]
     info.r = cv2.Rodrigues(np.array([0.0, 0.02, 0.0]))[0].reshape(-1)
-    np.testing.assert_array_equal(rectified_camera(info, SIZE, SOURCE).K, RAW.K)
+    np.testing.assert_array_equal(rectified_camera(info, SIZE).K, RAW.K)
     info.r = [0.0] * 9
-    assert rectified_camera(info, SIZE, SOURCE).K[0, 0] == 150
+    assert rectified_camera(info, SIZE).K[0, 0] == 150
 
 
 def test_p_follows_binning_as_k_does() -> None:
     info = info_of('plumb_bob')
     info.p = [150.0, 0, 158, 0, 0, 155, 121, 0, 0, 0, 1, 0]
     info.binning_x = info.binning_y = 2
-    camera = rectified_camera(info, ImageSize(120, 160), SOURCE)
+    camera = rectified_camera(info, ImageSize(120, 160))
     np.testing.assert_allclose(camera.K[0], [75, 0, (158 + 0.5) / 2 - 0.5])
 
 
@@ -169,3 +176,22 @@ def test_unknown_models_are_named(model: str, coefficients: list[float], field: 
     info.distortion_model = model
     with pytest.raises(FieldError, match=f'topic /front/camera_info, field {field}: '):
         make_rectifier(info, RAW, RAW, SOURCE)
+
+
+@pytest.mark.parametrize('model', ['plumb_bob', 'rational_polynomial'])
+@pytest.mark.parametrize('count', [4, 5, 6, 8, 10, 12, 14])
+def test_both_polynomials_take_as_many_coefficients_as_are_given(model: str, count: int) -> None:
+    series = [-0.2, 0.05, 0.001, -0.001, 0.01, 0.02, 0.01, 0.002, 1e-3, 0, 1e-3, 0, 0.01, 0.01]
+    given = series[:count]
+    image = np.random.default_rng(1).integers(0, 256, (240, 320, 3), dtype=np.uint8)
+    got = make_rectifier(info_of(model, given), RAW, RAW, SOURCE).apply(image)
+    wanted = cv2.undistort(image, RAW.K, np.array(given + [0.0] * (14 - count)))
+    # OpenCV makes its maps in strips; a step of interpolation lies between.
+    assert np.abs(got.astype(int) - wanted).mean() < 1.0
+
+
+def test_coefficients_that_are_no_lens_are_refused() -> None:
+    for d in ([1e300] * 5, [float('inf'), 0.0, 0.0, 0.0], [0.1] * 10_000):
+        with pytest.raises(FieldError, match='field d: ') as caught:
+            make_rectifier(info_of('plumb_bob', d), RAW, RAW, SOURCE)
+        assert len(str(caught.value)) < 600

@@ -44,7 +44,7 @@ class Bench:
         self.worker.wake()
 
     def ident(self, cancelled: Callable[[], bool] = never) -> int:
-        return self.worker.ask(lambda network: threading.get_ident(), cancelled)
+        return self.worker.ask('a job', lambda network: threading.get_ident(), cancelled)
 
 
 @pytest.fixture(name='bench')
@@ -87,7 +87,7 @@ def test_a_window_in_the_works_does_not_count_after_a_pause(bench: Bench) -> Non
     bench.give()
     bench.may_end.set()
     while len(bench.outcomes) < 2:
-        assert bench.worker.ask(lambda network: True, never)
+        assert bench.worker.ask('a job', lambda network: True, never)
     assert bench.outcomes == [False, True]
     assert bench.worker.deactivate(PATIENCE_S)
 
@@ -99,7 +99,9 @@ def test_who_waits_for_the_network_can_give_up(bench: Bench) -> None:
     given_up = threading.Event()
     done: list[str] = []
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(bench.worker.ask, lambda network: done.append('x'), given_up.is_set)
+        asked = pool.submit(
+            bench.worker.ask, 'a job', lambda network: done.append('x'), given_up.is_set
+        )
         given_up.set()
         with pytest.raises(ExportCancelledError):
             asked.result(PATIENCE_S)
@@ -109,12 +111,22 @@ def test_who_waits_for_the_network_can_give_up(bench: Bench) -> None:
     assert done == []
 
 
+def test_the_worker_says_what_the_network_is_used_for(bench: Bench) -> None:
+    assert bench.worker.present == ''
+    said = bench.worker.ask('a job', lambda network: bench.worker.present, never)
+    assert said == 'a job'
+    bench.worker.activate()
+    bench.give()
+    assert bench.began.wait(PATIENCE_S)
+    assert 'window' in bench.worker.present
+
+
 def test_a_job_that_fails_fails_for_who_asked_and_the_next_one_goes_on(bench: Bench) -> None:
     def fail(network: object) -> None:
         raise KeyError('no Gaussians')
 
     with pytest.raises(KeyError, match='no Gaussians'):
-        bench.worker.ask(fail, never)
+        bench.worker.ask('a job', fail, never)
     assert bench.ident() > 0
 
 

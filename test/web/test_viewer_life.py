@@ -1,10 +1,12 @@
 """The live viewer in use: new worlds, load, start and end."""
 
+import base64
 from dataclasses import replace
 import gc
 import logging
 import os
 from pathlib import Path
+import socket
 import subprocess
 import sys
 import threading
@@ -22,9 +24,14 @@ from da3_ros.web.viewer import LiveViewer
 from helpers.posed_results import window_result
 
 pytest.importorskip('viser', reason='the live viewer needs viser: pip install "viser>=1.1"')
-from helpers.patience import wait_until
+import viser
+
+from helpers.patience import PATIENCE_S, wait_until
 from helpers.viser_client import SceneClient
 from helpers.watched_viewer import PLAIN, draw, sync
+
+# viser itself takes six seconds; closing takes one, and two where drawing takes long.
+CLOSE_LIMIT_S = 5.0
 
 # ---- worlds
 
@@ -217,6 +224,48 @@ def test_close_frees_the_port_and_ends_its_threads(results: list[WindowResult]) 
     second.start()
     assert second.url == f'http://127.0.0.1:{port}'
     second.close()
+
+
+class Deaf:
+    """A client that answers nothing any more: what is sent to it piles up in the kernel."""
+
+    def __init__(self, url: str, *, greets: bool = True) -> None:
+        host, port = url.removeprefix('http://').split(':')
+        self._socket = socket.create_connection((host, int(port)), timeout=PATIENCE_S)
+        if greets:
+            key = base64.b64encode(bytes(16)).decode()
+            self._socket.sendall(
+                f'GET / HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\n'
+                f'Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n'
+                f'Sec-WebSocket-Protocol: viser-v{viser.__version__}\r\n\r\n'.encode()
+            )
+            assert b'101' in self._socket.recv(64)
+
+    def __enter__(self) -> 'Deaf':
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._socket.close()
+
+
+@pytest.mark.parametrize('greets', [True, False], ids=['deaf', 'half-open'])
+def test_a_client_that_answers_nothing_does_not_delay_the_end(
+    results: list[WindowResult], greets: bool
+) -> None:
+    viewer = LiveViewer(settings=PLAIN, port=0)
+    viewer.start()
+    port = int(viewer.url.rsplit(':', 1)[1])
+    with Deaf(viewer.url, greets=greets), SceneClient(viewer.url) as client:
+        draw(viewer, results[0])
+        sync(viewer, client, 0)
+        start = time.monotonic()
+        viewer.close()
+        assert time.monotonic() - start < CLOSE_LIMIT_S
+        # One that answers is let go at once.
+        client.wait_until_refused()
+        second = LiveViewer(port=port)
+        second.start()
+        second.close()
 
 
 def test_closing_what_was_never_started_is_fine(results: list[WindowResult]) -> None:

@@ -75,7 +75,9 @@ def run_node_release(settings: Settings, subject: str) -> Outcome:
     def use() -> None:
         estimator = Da3Estimator(_model('da3-nano', str(bench.device), 'auto'))
         worker = Worker(estimator, lambda counts: None, lambda: False)
-        worker.ask(lambda network: network.estimate(_window()), lambda: False)
+        worker.ask(
+            'a part of the check', lambda network: network.estimate(_window()), lambda: False
+        )
         worker.close(_END_S)
 
     return left_after(use, return_freed_memory)

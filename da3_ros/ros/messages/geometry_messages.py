@@ -1,4 +1,7 @@
-"""Stamps, intrinsics and poses as messages, and back; pixels are in `conversions`."""
+"""Stamps, intrinsics and poses as messages, and back; pixels are in `conversions`.
+
+What intrinsics a CameraInfo gives is in `calibration`.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,10 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from da3_ros.errors import GeometryError
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.geometry.camera import PinholeCamera
 from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw, quaternion_xyzw_from_matrix
 from da3_ros.geometry.se3 import rigid
-from da3_ros.ros.conversions import FieldError
 
 _NS_PER_S = 1_000_000_000
 
@@ -31,65 +32,6 @@ def stamp_from_ns(stamp_ns: int) -> Time:
 def header(stamp_ns: int, frame_id: str) -> Header:
     """Return a header."""
     return Header(stamp=stamp_from_ns(stamp_ns), frame_id=frame_id)
-
-
-def camera_from_info(info: CameraInfo, size: ImageSize, source: str) -> PinholeCamera:
-    """Return the intrinsics that a CameraInfo gives for an image of `size`.
-
-    K of the message is for the full image at calibration; region of interest, then binning, lead
-    to the size of the image that is sent. Distortion is not undone here (`has_distortion`).
-
-    Args:
-        info: sensor_msgs/CameraInfo of the unrectified image.
-        size: the image's size.
-        source: who sent it, for error messages.
-
-    Raises:
-        FieldError: zero size, zeros in K (the camera is not calibrated), no pinhole K, or a size
-            that is not the image's.
-
-    Source: definition of sensor_msgs/CameraInfo.
-    """
-    height, width = int(info.height), int(info.width)
-    for field, side in (('height', height), ('width', width)):
-        if side < 1:
-            raise FieldError(source, field, f'expected at least 1, got {side}')
-    matrix = np.array(info.k, dtype=np.float64).reshape(3, 3)
-    if matrix[0, 0] == 0 or matrix[1, 1] == 0:
-        raise FieldError(
-            source, 'k', 'focal length 0: the camera is not calibrated; calibrate the driver'
-        )
-    try:
-        camera = PinholeCamera(matrix, ImageSize(height, width))
-    except GeometryError as error:
-        raise FieldError(source, 'k', str(error)) from error
-    camera = _region_and_binning(camera, info)
-    if camera.size != size:
-        raise FieldError(
-            source,
-            'width, height',
-            f'calibration (after region of interest and binning) is for {camera.size.width}x'
-            f'{camera.size.height} pixels, but the image has {size.width}x{size.height}',
-        )
-    return camera
-
-
-def _region_and_binning(camera: PinholeCamera, info: CameraInfo) -> PinholeCamera:
-    roi = info.roi
-    if roi.width and roi.height:
-        region = ImageSize(int(roi.height), int(roi.width))
-        camera = camera.cropped(int(roi.x_offset), int(roi.y_offset), region)
-    # Both 0 and 1 mean that there is no binning.
-    across, down = max(int(info.binning_x), 1), max(int(info.binning_y), 1)
-    if (across, down) != (1, 1):
-        binned = ImageSize(max(camera.size.height // down, 1), max(camera.size.width // across, 1))
-        camera = camera.resized(binned)
-    return camera
-
-
-def has_distortion(info: CameraInfo) -> bool:
-    """Return whether a CameraInfo says that straight lines are not straight in the image."""
-    return any(coefficient != 0 for coefficient in info.d)
 
 
 def info_from_camera(camera: PinholeCamera, info_header: Header) -> CameraInfo:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
@@ -29,6 +33,14 @@ def latched(depth: int = 1) -> QoSProfile:
 def overridable() -> QoSOverridingOptions:
     """Return options that let `qos_overrides` parameters change depth, history, reliability."""
     return QoSOverridingOptions.with_default_policies()
+
+
+def unheard_is_meant() -> Any:
+    """Return the events of a subscription that is not to warn of publishers it does not match."""
+    # Humble has them under another name.
+    is_new = find_spec('rclpy.event_handler') is not None
+    module: Any = import_module('rclpy.event_handler' if is_new else 'rclpy.qos_event')
+    return module.SubscriptionEventCallbacks(use_default_callbacks=False)
 
 
 def _profile(

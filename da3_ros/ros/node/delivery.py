@@ -13,6 +13,7 @@ from da3_ros.notes import Note, NoteCode, joined
 from da3_ros.pipeline.pipeline import Losses, Pipeline
 from da3_ros.reasons import Reason
 from da3_ros.ros.node.stream_watch import OWNER, SCALE_CODES
+from da3_ros.ros.node.view_loss import ViewLossWatch
 from da3_ros.ros.reason_board import ReasonBoard
 from da3_ros.stream.stats import StreamStats
 from da3_ros.types import RigCalibration, WindowResult
@@ -67,6 +68,7 @@ class Delivery:
         self._stats = stats
         self._is_alive = is_alive
         self._is_wanted = is_wanted
+        self._view_losses = ViewLossWatch(reasons)
         self._publishing = threading.Lock()
 
     def work(self, counts: Callable[[], bool]) -> None:
@@ -101,6 +103,7 @@ class Delivery:
             return
         for note in a.notes:
             self._say(note, is_metric=a.is_metric)
+        self._view_losses.look(result)
         with self._publishing:
             if not self._pipeline.is_current(result):
                 return

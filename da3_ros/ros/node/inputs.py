@@ -17,15 +17,22 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from da3_ros.options import OutputOptions
 from da3_ros.options.camera_values import Crop
-from da3_ros.ros.conversions import FieldError, compressed_to_rgb, image_to_rgb
-from da3_ros.ros.faults import FaultLog
-from da3_ros.ros.messages.geometry_messages import has_distortion, ns_from_stamp
+from da3_ros.reasons import Reason
+from da3_ros.ros.calibration import kind_of_images
+from da3_ros.ros.compressed import read_compressed
+from da3_ros.ros.conversions import FieldError, read_image
+from da3_ros.ros.encodings import ReadImage, ReadRules
+from da3_ros.ros.messages.geometry_messages import ns_from_stamp
 from da3_ros.ros.messages.qos import image_input, overridable
+from da3_ros.ros.node.image_reasons import BitUse, Refusals
+from da3_ros.ros.node.info_input import InfoInput
 from da3_ros.ros.node.preparation import Preparation
+from da3_ros.ros.reason_board import ReasonBoard
 from da3_ros.types import CameraFrame, ViewId
 
 SILENT_AFTER_S = 3.0
 _WAIT_FOR_INFO_IMAGES = 3
+_INFO_MISSING_AFTER_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,12 @@ class InputStatus:
     """Time since the last message, good or bad; since the start when there was none."""
     problem: str
     """Why nothing comes, as far as is known; empty while images come."""
+    refused: int = 0
+    """Images that could not be used."""
+    newest_stamp_ns: int | None = None
+    """Of the image that came last and was understood; None before."""
+    wants_reliable: bool = False
+    """Whether only reliable publishers are heard."""
 
 
 class CameraInput:
@@ -53,7 +66,7 @@ class CameraInput:
         options: transport, QoS.
         group: callback group; callbacks of one group never run at the same time.
         deliver: takes every frame.
-        faults: takes every fault.
+        reasons: takes what is wrong.
         clock: monotonic seconds.
         crop: part of the image to use; None for all of it.
     """
@@ -65,35 +78,35 @@ class CameraInput:
         options: OutputOptions,
         group: CallbackGroup,
         deliver: Callable[[CameraFrame], None],
-        faults: FaultLog,
+        reasons: ReasonBoard,
         clock: Callable[[], float] = time.monotonic,
         crop: Crop | None = None,
     ) -> None:
         self._node = node
         self._camera = camera
+        self._group = group
         self._deliver = deliver
-        self._faults = faults
+        self._reasons = reasons
         self._clock = clock
-        self._rectify = options.rectify
-        self._preparation = Preparation(camera, crop, options.rectify, faults)
+        self._rules = ReadRules(options.max_image_pixels, options.mono16_bits)
+        self._refusals = Refusals(camera, reasons, clock)
+        self._bits = BitUse(camera, options.mono16_bits, reasons, clock)
         self._images = 0
+        self._received = 0
         self._calibrated = False
+        self._was_calibrated = False
+        self._waited_for_size = 0
         self._last_s = clock()
+        self._first_s: float | None = None
+        self._newest_stamp_ns: int | None = None
+        self._has_frame_id = True
         self._said_silent = False
-        self._said_distorted = False
         self._waited = 0
+        self._is_open = True
         raw = options.image_transport == 'raw'
         profile = image_input(options.image_reliability, options.queue_depth)
         # First, so that it is served first when both wait: an image finds its calibration.
-        # Reliability is the images': drivers that send those best effort do so here too.
-        self._info_subscription = node.create_subscription(
-            CameraInfo,
-            f'{camera}/camera_info',
-            self.take_info,
-            profile,
-            callback_group=group,
-            qos_overriding_options=overridable(),
-        )
+        self._info = InfoInput(node, camera, profile, group, self.take_info)
         self._image_subscription = node.create_subscription(
             Image if raw else CompressedImage,
             f'{camera}/image_raw' if raw else f'{camera}/image_raw/compressed',
@@ -106,42 +119,56 @@ class CameraInput:
         # Also what qos_overrides made of it.
         reliability = self._image_subscription.qos_profile.reliability
         self._wants_reliable = reliability == ReliabilityPolicy.RELIABLE
-        self._info_topic = str(self._info_subscription.topic_name)
+        self._source = f'camera {camera}, topic {self.topic}'
+        self._info_source = f'camera {camera}, topic {self._info.topic}'
+        kind = kind_of_images(options.camera_info_is, self.topic)
+        self._preparation = Preparation(camera, crop, options.rectify, kind, reasons)
+        if options.rectify and kind == 'rectified':
+            choice = options.camera_info_is
+            reasons.hold(Reason.NOTHING_TO_RECTIFY, camera, topic=self.topic, choice=choice)
+        self._info.hear_latched()
 
     def destroy(self) -> None:
-        """End the subscriptions."""
+        """End the subscriptions; what they gave reason to say is over, without a word."""
+        self._is_open = False
         self._node.destroy_subscription(self._image_subscription)
-        self._node.destroy_subscription(self._info_subscription)
+        self._info.destroy()
+        self._reasons.end_all(self._camera)
 
     def take_info(self, info: CameraInfo) -> None:
         """Take a calibration; it holds for the images that follow."""
-        if not self._preparation.take_info(info):
+        if not self._is_open:
             return
-        if has_distortion(info) and not self._rectify and not self._said_distorted:
-            self._said_distorted = True
-            self._node.get_logger().warning(
-                f'camera {self._camera}, topic {self._info_topic}: lens distortion is not undone '
-                'here; depth near the borders is off by it. Set rectify, or rectify upstream '
-                '(image_proc) and remap image_raw to image_rect.'
-            )
+        if self._preparation.info is None:
+            self._reasons.end(Reason.CALIBRATION_MISSING, self._camera)
+        self._preparation.take_info(info)
 
     def take_image(self, message: Image | CompressedImage) -> None:
-        """Take an image: deliver its frame, or report what is wrong with it."""
+        """Take an image: deliver its frame, or say what is wrong with it."""
+        # A callback that had begun before the subscription was closed.
+        if not self._is_open:
+            return
         self._last_s = self._clock()
+        self._received += 1
+        if self._first_s is None:
+            self._first_s = self._last_s
         self._said_silent = False
         if self._waits_for_info():
             return
         try:
             frame = self._frame(message)
-            self._images += 1
-            self._calibrated = frame.calibration is not None
-            self._deliver(frame)
+            if not self._is_new_size(frame):
+                self._deliver(frame)
         except FieldError as error:
-            self._faults.report(self._camera, error.field, str(error))
+            self._refusals.refused(error.field, str(error))
         except Exception as error:
             # An exception that left a callback would end the node.
             kind = type(error).__name__
-            self._faults.report(self._camera, kind, f'camera {self._camera}: {kind}: {error}')
+            self._refusals.refused(kind, f'camera {self._camera}: {kind}: {error}')
+        else:
+            self._images += 1
+            self._newest_stamp_ns = frame.stamp_ns
+            self._refusals.used()
 
     def _waits_for_info(self) -> bool:
         """Return whether to pass over an image because its calibration is about to come.
@@ -151,33 +178,73 @@ class CameraInput:
         """
         if self._preparation.info is not None or self._waited >= _WAIT_FOR_INFO_IMAGES:
             return False
-        if not self._node.count_publishers(self._info_topic):
+        if not self._info.is_published:
             return False
+        self._info.hear_latched()
         self._waited += 1
         return True
 
+    def _is_new_size(self, frame: CameraFrame) -> bool:
+        """Return whether to pass over an image because its size has just changed.
+
+        Then too the calibration of the new size comes behind the first image.
+        """
+        self._calibrated = frame.calibration is not None
+        if self._calibrated:
+            self._was_calibrated, self._waited_for_size = True, 0
+        if not (self._was_calibrated and self._preparation.has_other_size):
+            return False
+        self._waited_for_size += 1
+        return self._waited_for_size <= _WAIT_FOR_INFO_IMAGES
+
     def _frame(self, message: Image | CompressedImage) -> CameraFrame:
-        source = f'camera {self._camera}, topic {self.topic}'
-        convert = image_to_rgb if isinstance(message, Image) else compressed_to_rgb
-        pixels = convert(message, source)
+        read = self._read(message)
         stamp_ns = ns_from_stamp(message.header.stamp)
         if stamp_ns == 0:
             raise FieldError(
-                source, 'header.stamp', 'it is zero: the driver does not set it; dropped'
+                self._source, 'header.stamp', 'it is zero: the driver does not set it; dropped'
             )
-        if not message.header.frame_id:
-            self._faults.report(
+        frame_id = str(message.header.frame_id)
+        if bool(frame_id) != self._has_frame_id:
+            self._has_frame_id = bool(frame_id)
+            missing, source = not frame_id, self._source
+            self._reasons.set(Reason.FRAME_MISSING, self._camera, missing, source=source)
+        view = ViewId(self._camera, stamp_ns, frame_id)
+        return self._preparation.frame(view, read.pixels, self._source, self._info_source)
+
+    def _read(self, message: Image | CompressedImage) -> ReadImage:
+        """Return the pixels of a message, and say what is odd about them."""
+        if isinstance(message, Image):
+            read, encoding = read_image(message, self._source, self._rules), message.encoding
+        else:
+            read, encoding = read_compressed(message, self._source, self._rules), message.format
+        self._bits.see(read.largest, encoding)
+        if read.cut:
+            self._reasons.happened(
+                Reason.IMAGE_CUT, self._camera, source=self._source, problem=read.cut
+            )
+        return read
+
+    def _look(self) -> None:
+        """Look at what no message says; about once per second."""
+        self._refusals.look()
+        self._info.hear_latched()
+        if self._preparation.info is not None or self._first_s is None:
+            return
+        waited_s = self._clock() - self._first_s
+        if waited_s >= _INFO_MISSING_AFTER_S:
+            self._reasons.hold(
+                Reason.CALIBRATION_MISSING,
                 self._camera,
-                'header.frame_id',
-                f'{source}, field header.frame_id: it is empty, so that there is no TF for this '
-                'camera and its clouds have no frame; set it in the driver',
+                topic=self._info.topic,
+                images=self._received,
+                waited_s=waited_s,
+                why=self._info.why_silent(),
             )
-        info_source = f'camera {self._camera}, topic {self._info_topic}'
-        view = ViewId(self._camera, stamp_ns, str(message.header.frame_id))
-        return self._preparation.frame(view, pixels, source, info_source)
 
     def status(self) -> InputStatus:
-        """Return what came so far and, when nothing comes, why."""
+        """Return what came so far and, when nothing comes, why; about once per second."""
+        self._look()
         silent_s = self._clock() - self._last_s
         problem = self._silence() if silent_s > SILENT_AFTER_S else ''
         if problem and not self._said_silent:
@@ -196,6 +263,9 @@ class CameraInput:
             calibrated=self._calibrated,
             silent_s=silent_s,
             problem=problem,
+            refused=self._refusals.total,
+            newest_stamp_ns=self._newest_stamp_ns,
+            wants_reliable=self._wants_reliable,
         )
 
     def _silence(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 import traceback
 from typing import Any
 from weakref import WeakSet
@@ -82,7 +83,9 @@ class ManagedNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
         threads and its shared memory until some later time.
         """
         for entity in list(self._later):
-            entity.destroy()
+            # An action server that left the executor before cannot leave it again.
+            with suppress(ValueError):
+                entity.destroy()
         super().destroy_node()
         self._state_machine.destroy_when_not_in_use()
 

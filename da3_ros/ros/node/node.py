@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,12 +99,12 @@ class Da3Node(ManagedNode):
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give back the network and all else that configure made."""
         del state
-        return self.attempt('cleanup', self._release)
+        return self.attempt('cleanup', partial(self._release, 'the node was cleaned up'))
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give back everything, for good."""
         del state
-        return self.attempt('shutdown', self._release)
+        return self.attempt('shutdown', partial(self._release, 'the node was shut down'))
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give back everything after a transition that broke.
@@ -112,7 +113,8 @@ class Da3Node(ManagedNode):
         """
         del state
         reason = self.last_failure
-        result = self.attempt('clearing up after the error', self._release)
+        release = partial(self._release, f'the node failed: {reason}')
+        result = self.attempt('clearing up after the error', release)
         self.last_failure = self.last_failure or reason
         return result
 
@@ -160,18 +162,18 @@ class Da3Node(ManagedNode):
                 'a window is still being estimated; its result will not be used'
             )
 
-    def _release(self) -> None:
+    def _release(self, reason: str) -> None:
         processing = self._processing
-        has_ended = processing is None or processing.release(_WORKER_END_S)
+        has_ended = processing is None or processing.release(reason, _WORKER_END_S)
+        work = '' if processing is None else processing.work
         # Only now: what an error left undone is tried again by on_error.
         self._processing = None
         self._holder.is_configured = False
         # Also what a network left behind that did not fit into memory.
         return_freed_memory()
-        if not has_ended:
+        if not has_ended and work:
             self.get_logger().warning(
-                'a window is still being estimated; the memory of the network comes back '
-                'when it is done'
+                f'{work}; the memory of the network comes back when it is done'
             )
 
     @property

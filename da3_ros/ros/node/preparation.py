@@ -9,10 +9,11 @@ from sensor_msgs.msg import CameraInfo
 
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.options.camera_values import Crop
+from da3_ros.reasons import Reason
+from da3_ros.ros.calibration import Calibration, ImageKind, judge_calibration
 from da3_ros.ros.conversions import FieldError
-from da3_ros.ros.faults import FaultLog
-from da3_ros.ros.messages.geometry_messages import camera_from_info, has_distortion
-from da3_ros.ros.rectification import Rectifier, make_rectifier, rectified_camera
+from da3_ros.ros.reason_board import ReasonBoard
+from da3_ros.ros.rectification import Rectifier, make_rectifier
 from da3_ros.types import CameraFrame, ColourImage, ViewId
 
 
@@ -24,6 +25,8 @@ class _Plan:
     """Of the prepared image; None when unknown."""
     rectifier: Rectifier | None
     """None when nothing is to be undone."""
+    judged: Calibration | None
+    """What the CameraInfo was found to say; None without one."""
 
 
 class Preparation:
@@ -36,30 +39,40 @@ class Preparation:
         camera: its name.
         crop: None for the whole image; counted in the rectified image where that is made.
         rectify: whether to undo distortion.
-        faults: takes what hinders.
+        kind: what the images are.
+        reasons: takes what is wrong with a calibration, and what is left undone.
     """
 
-    def __init__(self, camera: str, crop: Crop | None, rectify: bool, faults: FaultLog) -> None:
+    def __init__(
+        self, camera: str, crop: Crop | None, rectify: bool, kind: ImageKind, reasons: ReasonBoard
+    ) -> None:
         self._camera = camera
         self._crop = crop
         self._rectify = rectify
-        self._faults = faults
+        self._kind: ImageKind = kind
+        self._reasons = reasons
         self._info: CameraInfo | None = None
         self._plans: dict[ImageSize, _Plan] = {}
+        self._in_use: _Plan | None = None
 
     @property
     def info(self) -> CameraInfo | None:
         """The newest calibration, None before the first."""
         return self._info
 
-    def take_info(self, info: CameraInfo) -> bool:
-        """Take a calibration and return whether it says anything new."""
+    @property
+    def has_other_size(self) -> bool:
+        """Whether the newest calibration was for another size than the newest image."""
+        judged = None if self._in_use is None else self._in_use.judged
+        problem = None if judged is None else judged.problem
+        return problem is not None and problem.reason is Reason.CALIBRATION_SIZE
+
+    def take_info(self, info: CameraInfo) -> None:
+        """Take a calibration; nothing is made anew where it says nothing new."""
         last = self._info
         self._info = info
-        if last is not None and _content(last) == _content(info):
-            return False
-        self._plans.clear()
-        return True
+        if last is None or _content(last) != _content(info):
+            self._plans.clear()
 
     def frame(
         self, view: ViewId, pixels: ColourImage, image_source: str, info_source: str
@@ -73,9 +86,8 @@ class Preparation:
             info_source: who sent the calibration.
 
         Raises:
-            FieldError: the calibration is for another image size, or its distortion is to be
-                undone and cannot be; the crop is not inside the image. Guessed intrinsics must
-                not take their place unseen, so the image is not used.
+            FieldError: the distortion is to be undone and cannot be; the crop is not inside the
+                image.
         """
         size = ImageSize(int(pixels.shape[0]), int(pixels.shape[1]))
         crop = self._crop
@@ -90,6 +102,9 @@ class Preparation:
         plan = self._plans.get(size)
         if plan is None:
             plan = self._plans[size] = self._plan(size, info_source)
+        if plan is not self._in_use:
+            self._in_use = plan
+            self._say(plan, info_source)
         if plan.rectifier is not None:
             pixels = plan.rectifier.apply(pixels)
         elif crop is not None:
@@ -102,38 +117,40 @@ class Preparation:
 
     def _plan(self, size: ImageSize, source: str) -> _Plan:
         info = self._info
-        raw = None if info is None else self._intrinsics(info, size, source)
-        if info is None or raw is None:
-            if self._rectify:
-                self._faults.report(
-                    self._camera,
-                    'rectify',
-                    f'{source}: there is no calibration, so that images go in unrectified',
-                )
-            return _Plan(None, None)
-        if not (self._rectify and has_distortion(info)):
-            return _Plan(self._cropped(raw), None)
-        target = self._cropped(rectified_camera(info, size, source))
-        return _Plan(target, make_rectifier(info, raw, target, source))
+        if info is None:
+            return _Plan(None, None, None)
+        judged = judge_calibration(info, size, self._kind)
+        raw, ideal = judged.camera, judged.ideal
+        if raw is None or ideal is None or not self._rectify:
+            return _Plan(None if raw is None else self._cropped(raw), None, judged)
+        target = self._cropped(ideal)
+        return _Plan(target, make_rectifier(info, raw, target, source), judged)
+
+    def _say(self, plan: _Plan, source: str) -> None:
+        judged = plan.judged
+        problem = None if judged is None else judged.problem
+        for reason in (Reason.CALIBRATION_IMPLAUSIBLE, Reason.CALIBRATION_SIZE):
+            if problem is not None and problem.reason is reason:
+                self._hold(reason, source=source, problem=problem.text, used=problem.used)
+            else:
+                self._reasons.end(reason, self._camera)
+        if judged is not None and judged.distortion and plan.rectifier is None:
+            advice = 'Set rectify' if not self._rectify else 'rectify needs a K that is plausible'
+            self._hold(
+                Reason.DISTORTION_LEFT,
+                source=source,
+                distortion=judged.distortion,
+                advice=advice,
+            )
+        else:
+            self._reasons.end(Reason.DISTORTION_LEFT, self._camera)
+
+    def _hold(self, reason: Reason, **values: str) -> None:
+        self._reasons.hold(reason, self._camera, **values)
 
     def _cropped(self, camera: PinholeCamera) -> PinholeCamera:
         crop = self._crop
         return camera if crop is None else camera.cropped(crop.left_px, crop.top_px, crop.size)
-
-    def _intrinsics(self, info: CameraInfo, size: ImageSize, source: str) -> PinholeCamera | None:
-        """Return the intrinsics for an image size; None when the camera says it has none."""
-        try:
-            return camera_from_info(info, size, source)
-        except FieldError as error:
-            if error.field == 'width, height':
-                raise
-            # Zeros mean "not calibrated" in ROS: the network's own intrinsics are used.
-            self._faults.report(
-                self._camera,
-                f'camera_info.{error.field}',
-                f"{error}; the network's own intrinsics are used",
-            )
-            return None
 
 
 def _content(info: CameraInfo) -> tuple[object, ...]:

@@ -93,7 +93,6 @@ class Processing:
         self._lock = threading.Lock()
         self._is_enabled = True
         self._is_active = False
-        self._releasing = threading.Event()
         self._inputs: list[CameraInput] = []
         self._entities = NodeEntities(node)
         turns = {c: view.quarter_turns for c, view in cameras.views.items() if turns_images}
@@ -153,7 +152,8 @@ class Processing:
         node.create_service(SetBool, '~/enable', self._enable, callback_group=self._rig_group)
         # Last: an action server is not among what the node can destroy.
         splats = WorkerSplats(self._worker)
-        self._exports = Exports(node, export_dir, self._scene, self._releasing.is_set, splats)
+        waiting = options.output.export_queue
+        self._exports = Exports(node, export_dir, self._scene, waiting, splats)
 
     # ---- transitions
 
@@ -178,28 +178,40 @@ class Processing:
             self._close_inputs()
         return self._worker.deactivate(timeout_s)
 
-    def release(self, timeout_s: float) -> bool:
-        """End everything and give back all memory; return whether the worker ended in time."""
-        self._releasing.set()
+    @property
+    def work(self) -> str:
+        """What the network is used for at this moment; empty for nothing."""
+        return self._worker.present
+
+    def release(self, reason: str, timeout_s: float) -> bool:
+        """End everything and give back all memory; return whether the worker ended in time.
+
+        Args:
+            reason: what exports are answered with that are not done.
+            timeout_s: longest wait for the worker.
+        """
         # In reverse, and each one whatever happens to those before it.
         with ExitStack() as steps:
             steps.callback(self._let_go)
             steps.callback(self._entities.destroy_newer)
-            steps.callback(self._exports.retire, _EXPORT_END_S)
-            self.deactivate(0.0)
-            has_ended = self._worker.close(timeout_s)
+            try:
+                self.deactivate(0.0)
+                # First: none may begin in the meantime, nor see the network go.
+                self._exports.end(reason, _EXPORT_END_S)
+            finally:
+                has_ended = self._worker.close(timeout_s)
         if not has_ended:
             threading.Thread(target=self._follow_worker, daemon=True).start()
         return has_ended
 
     def close(self, timeout_s: float) -> bool:
         """End the worker and the exports when the process ends; nothing may spin any more."""
-        self._releasing.set()
         self._tf.deactivate()
-        has_ended = self._worker.close(timeout_s)
-        self._exports.destroy()
+        end_s = time.monotonic() + timeout_s
+        is_written = self._exports.end('the node shuts down', timeout_s / 2)
+        has_ended = self._worker.close(max(0.0, end_s - time.monotonic()))
         self._close_viewer()
-        return has_ended
+        return has_ended and is_written
 
     def _close_viewer(self) -> None:
         if self._viewer is not None:
@@ -232,7 +244,7 @@ class Processing:
             self._options.output,
             group,
             self._take,
-            self._faults,
+            self._reasons,
             crop=self._views[camera].crop,
         )
 

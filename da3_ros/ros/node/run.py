@@ -10,7 +10,7 @@ import signal
 import threading
 
 import rclpy
-from rclpy.executors import Executor, ExternalShutdownException
+from rclpy.executors import ExternalShutdownException
 
 from da3_ros.errors import Da3Error
 from da3_ros.process import handling
@@ -101,9 +101,8 @@ def _run(args: Sequence[str] | None, estimator: Estimator | EstimatorFactory | N
         finally:
             status = 1 if start is not None and start.has_failed else 0
             has_ended = node.close(_END_S)
-            # Later versions of the subclass wait for their threads without end, and one of them
-            # may be loading weights.
-            Executor.shutdown(executor, _END_S / 2)
+            # One of its threads may be loading weights.
+            executor.shutdown(_END_S / 2)
             node.destroy_node()
     except ExternalShutdownException:
         pass

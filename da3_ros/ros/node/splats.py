@@ -12,6 +12,8 @@ from da3_ros.export.scene import ExportScene
 from da3_ros.ros.node.worker import Worker
 from da3_ros.types import Estimator
 
+_WHAT = 'the Gaussians of an export are still being computed'
+
 
 class WorkerSplats:
     """Asks the worker for Gaussians.
@@ -35,7 +37,7 @@ class WorkerSplats:
             ExportCancelledError: `cancelled` said so.
             NodeError: the network was let go.
         """
-        return self._worker.ask(lambda network: _with_gaussians(network, scene), cancelled)
+        return self._worker.ask(_WHAT, lambda network: _with_gaussians(network, scene), cancelled)
 
     def export_options(self, cancelled: Callable[[], bool]) -> ExportOptions:
         """Return options with the fastest renderer of Gaussians that there is.
@@ -43,7 +45,7 @@ class WorkerSplats:
         Args:
             cancelled: asked now and then.
         """
-        return self._worker.ask(_export_options, cancelled)
+        return self._worker.ask(_WHAT, _export_options, cancelled)
 
 
 def _with_gaussians(network: Estimator, scene: ExportScene) -> ExportScene:

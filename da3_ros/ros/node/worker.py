@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from dataclasses import dataclass
 import threading
 from typing import TypeVar
 
@@ -15,6 +16,14 @@ _Answer = TypeVar('_Answer')
 
 # How often whoever waits for a job looks whether it is still wanted.
 _POLL_S = 0.1
+_WINDOW = 'a window is still being estimated'
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    what: str
+    done: Future[None]
+    work: Callable[[Estimator], None]
 
 
 class Worker:
@@ -40,7 +49,8 @@ class Worker:
         self._has_work = has_work
         self._changed = threading.Condition()
         # All below is guarded by the condition.
-        self._jobs: deque[tuple[Future[None], Callable[[Estimator], None]]] = deque()
+        self._jobs: deque[_Job] = deque()
+        self._present_job = ''
         self._is_active = False
         self._session = 0
         self._is_working = False
@@ -71,15 +81,24 @@ class Worker:
         with self._changed:
             return self._is_working
 
+    @property
+    def present(self) -> str:
+        """What the network is used for now, as a sentence; empty while it rests."""
+        with self._changed:
+            return _WINDOW if self._is_working else self._present_job
+
     def wake(self) -> None:
         """Look for work again: there may be some now."""
         with self._changed:
             self._changed.notify_all()
 
-    def ask(self, job: Callable[[Estimator], _Answer], cancelled: Callable[[], bool]) -> _Answer:
+    def ask(
+        self, what: str, job: Callable[[Estimator], _Answer], cancelled: Callable[[], bool]
+    ) -> _Answer:
         """Have a job done with the network as soon as nothing else uses it; return its answer.
 
         Args:
+            what: what `present` says meanwhile.
             job: what to do; whatever it raises goes to the caller.
             cancelled: asked now and then; a job that has begun goes on, for nobody.
 
@@ -91,7 +110,7 @@ class Worker:
         done: Future[None] = Future()
         with self._changed:
             if not self._is_closed:
-                self._jobs.append((done, lambda network: answers.append(job(network))))
+                self._jobs.append(_Job(what, done, lambda network: answers.append(job(network))))
             self._changed.notify_all()
         while not done.done():
             if cancelled():
@@ -138,25 +157,27 @@ class Worker:
                 return False
             job = self._jobs.popleft() if self._jobs else None
             self._is_working = job is None
-        if job is not None:
-            _do(*job, network)
-            return True
+            self._present_job = '' if job is None else job.what
         try:
-            self._work(lambda: self._session == session)
+            if job is None:
+                self._work(lambda: self._session == session)
+            else:
+                _do(job, network)
         finally:
             with self._changed:
                 self._is_working = False
+                self._present_job = ''
                 self._changed.notify_all()
         return True
 
 
-def _do(done: Future[None], job: Callable[[Estimator], None], network: Estimator) -> None:
+def _do(job: _Job, network: Estimator) -> None:
     """Do a job that is still wanted; its error belongs to whoever asked for it."""
-    if not done.set_running_or_notify_cancel():
+    if not job.done.set_running_or_notify_cancel():
         return
     try:
-        job(network)
+        job.work(network)
     except BaseException as error:
-        done.set_exception(error)
+        job.done.set_exception(error)
     else:
-        done.set_result(None)
+        job.done.set_result(None)

@@ -1,0 +1,155 @@
+"""Compressed images to arrays: sizes first, then whether all of it is there, then the pixels."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from sensor_msgs.msg import CompressedImage
+
+from da3_ros.ros.encodings import MOSAICS, ReadImage, ReadRules, eight_bits, largest_of
+from da3_ros.ros.field_error import FieldError
+from da3_ros.ros.image_header import FILE_KINDS, ImageHeader, file_end, has_all_scans, read_header
+from da3_ros.types import ColourImage
+
+_RULES = ReadRules()
+_STORED = cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_ANYDEPTH
+_JPEG_END = b'\xff\xd9'
+
+
+def _noise() -> bytes:
+    """Return bits that no scan ends with, also behind any restart.
+
+    They begin with ones: a decoder fills up with zeros.
+    """
+    part = bytes(0xFE - (i * i * 7 + i * 31) % 251 for i in range(2048))
+    return part + b''.join(bytes((0xFF, 0xD0 + i)) + part for i in range(8))
+
+
+_NOISE = _noise()
+
+
+def compressed_to_rgb(
+    message: CompressedImage, source: str, rules: ReadRules = _RULES
+) -> ColourImage:
+    """Return the pixels of a CompressedImage as uint8 RGB (H, W, 3), see `read_compressed`.
+
+    Raises:
+        FieldError: see there.
+    """
+    return read_compressed(message, source, rules).pixels
+
+
+def read_compressed(message: CompressedImage, source: str, rules: ReadRules = _RULES) -> ReadImage:
+    """Return the decoded pixels of a CompressedImage, and what was seen on the way.
+
+    The bytes say what they are (JPEG, PNG, WebP, TIFF, BMP); bytes behind their end are ignored.
+    Of `format` only the encoding before the semicolon counts, and that where it names a mosaic
+    (bayer) and the file is grey, as image_transport sends one. Of 16 bits the upper ones in use
+    are kept. Orientation tags are ignored, since CameraInfo describes the stored pixels. A JPEG
+    without end marker is used when all its rows are there.
+
+    Args:
+        message: sensor_msgs/CompressedImage.
+        source: who sent it, for error messages.
+        rules: what the parameters say.
+
+    Raises:
+        FieldError: no bytes, more pixels than allowed, a truncated file, or none that can be
+            decoded.
+    """
+    if 'compressedDepth' in message.format:
+        raise FieldError(source, 'format', f'expected a colour image, got {message.format!r}')
+    data = bytes(memoryview(message.data))
+    if not data:
+        raise FieldError(source, 'data', 'expected a JPEG or PNG image, got no bytes; dropped')
+    header = read_header(data)
+    if header is None or not header.height or not header.width:
+        raise _not_decoded(message, len(data), source)
+    rules.check_size(header.height, header.width, source, 'data')
+    name = message.format.partition(';')[0].strip().lower()
+    mosaic = MOSAICS.get(name) if header.channels == 1 else None
+    is_grey = mosaic is not None or (header.channels == 1 and header.bits == 16)
+    flags = _STORED | (cv2.IMREAD_GRAYSCALE if is_grey else cv2.IMREAD_COLOR)
+    decoded, cut = _decoded(data, header, flags, source)
+    if decoded is None:
+        raise _not_decoded(message, len(data), source)
+    largest = None
+    if decoded.dtype == np.uint16:
+        largest = largest_of(decoded)
+        decoded = eight_bits(decoded, rules.mono16_bits)
+    elif decoded.dtype != np.uint8:
+        raise FieldError(
+            source, 'data', f'expected values of 8 or 16 bits, got {decoded.dtype}; dropped'
+        )
+    if mosaic is not None:
+        height, width = decoded.shape
+        mosaic.check_sides(height, width, name, source)
+        return ReadImage(mosaic.rgb(decoded), largest, cut)
+    code = cv2.COLOR_GRAY2RGB if is_grey else cv2.COLOR_BGR2RGB
+    return ReadImage(np.asarray(cv2.cvtColor(decoded, code), dtype=np.uint8), largest, cut)
+
+
+def _not_decoded(message: CompressedImage, size: int, source: str) -> FieldError:
+    return FieldError(
+        source,
+        'data',
+        f'{size} bytes of format {message.format[:80]!r} are no image that can be decoded '
+        f'(expected one of {", ".join(FILE_KINDS)}); dropped',
+    )
+
+
+def _decoded(
+    data: bytes, header: ImageHeader, flags: int, source: str
+) -> tuple[NDArray[Any] | None, str]:
+    """Return the pixels, None where there are none, and what is missing at the end."""
+    if file_end(data, header.kind) is not None:
+        return _decode(data, flags), ''
+    start = f'the image of {len(data)} bytes has no end'
+    if header.kind == 'JPEG' and not has_all_scans(data):
+        start += ', and scans of it are missing'
+    elif header.kind == 'JPEG':
+        data, rows = _without_end(data)
+        if rows == header.height:
+            return _decode(data, flags), f'{start} marker; all its {rows} rows are there'
+        start += f', only {rows} of its {header.height} rows are there'
+    raise FieldError(source, 'data', f'{start}: truncated; dropped')
+
+
+def _without_end(data: bytes) -> tuple[bytes, int]:
+    """Return a JPEG without end marker with one, and how many of its rows are there.
+
+    A decoder fills what is missing, and does not say so. It is decoded twice, with different bits
+    behind it: the rows that need them differ.
+    """
+    # Buffers of a fixed size are filled up with zeros, which would pass for the bits of a scan.
+    data = data.rstrip(b'\x00')
+    if data.endswith(b'\xff'):
+        data += b'\x00'
+    whole = data + _JPEG_END
+    filled, other = _silently(whole), _silently(data + _NOISE + _JPEG_END)
+    if filled is None or other is None or filled.shape != other.shape:
+        return whole, 0
+    differ = np.flatnonzero((filled != other).reshape(len(filled), -1).any(axis=1))
+    return whole, int(differ[0]) if len(differ) else len(filled)
+
+
+def _silently(data: bytes) -> NDArray[np.uint8] | None:
+    """Return the pixels of a JPEG by Pillow, which prints nothing about bits too many."""
+    try:
+        with Image.open(io.BytesIO(data), formats=('JPEG',)) as opened:
+            return np.asarray(opened, dtype=np.uint8)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
+def _decode(data: bytes, flags: int) -> NDArray[Any] | None:
+    try:
+        decoded = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
+    except cv2.error:
+        return None
+    return None if decoded is None else np.asarray(decoded)
