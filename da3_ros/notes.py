@@ -25,7 +25,6 @@ NoteCode = Literal[
     'views_in_chunks',
     # of poses that are known beforehand
     'odometry_incomplete',
-    'own_transforms_left_out',
     'prior_left_out',
     'transform_missing',
     # of the scale

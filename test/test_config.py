@@ -60,7 +60,7 @@ def test_values_that_are_no_choice_are_refused_with_the_choices(spec: OptionSpec
         ({'windw': 3}, 'unknown options: windw'),
         ({'window': '3'}, 'window: expected int'),
         ({'window': True}, 'window: expected int'),
-        ({'publish_tf': 1}, 'publish_tf: expected bool'),
+        ({'publish_tf': 1}, 'publish_tf: expected one of true, false, auto, got 1'),
         ({'max_depth_m': float('nan')}, 'max_depth_m'),
         ({'cameras': ()}, 'cameras: expected distinct names'),
         ({'cameras': ('a', 'a')}, 'cameras: expected distinct names'),
@@ -68,9 +68,12 @@ def test_values_that_are_no_choice_are_refused_with_the_choices(spec: OptionSpec
         ({'min_cameras': 2}, 'min_cameras: 2 is more than the 1 cameras'),
         ({'window': 2, 'stride': 3}, 'stride: 3 is more than window = 2'),
         ({'process_res': 13}, 'process_res: expected 0 or at least 14, got 13'),
-        ({'prior_frame': 'odom'}, 'prior_frame: this node itself .*set publish_tf to false'),
-        ({'prior_frame': '/odom'}, 'prior_frame: this node itself'),
-        ({'prior_frame': 'map', 'publish_map_tf': True}, 'set publish_map_tf to false'),
+        (
+            {'prior_frame': 'odom', 'publish_tf': True},
+            'prior_frame: this node itself .*set publish_tf to auto or false',
+        ),
+        ({'prior_frame': '/odom', 'publish_tf': True}, 'prior_frame: this node itself'),
+        ({'prior_frame': 'map', 'publish_map_tf': True}, 'set publish_map_tf to auto or false'),
         ({'prior_frame': 'base_link'}, 'prior_frame: .* moves with the robot'),
         ({'scale_source': 'lidar'}, 'scale_source: expected one of auto, odometry'),
     ],
@@ -93,9 +96,11 @@ def test_a_changed_group_is_checked_when_options_are_made() -> None:
 
 def test_an_odometry_that_another_node_publishes_may_be_followed() -> None:
     allowed: list[dict[str, OptionValue]] = [
+        {'prior_frame': 'odom'},
         {'prior_frame': 'odom', 'publish_tf': False},
         {'prior_frame': 'odom', 'odom_frame': 'da3_odom'},
         {'prior_frame': 'map', 'publish_map_tf': True, 'publish_tf': False},
+        {'prior_frame': 'map', 'publish_map_tf': 'auto'},
     ]
     for values in allowed:
         assert from_flat(values).output.prior_frame == values['prior_frame']

@@ -29,6 +29,7 @@ from da3_ros.options.table import (
     check_value,
     defaults_at,
     specs_of,
+    with_truth,
 )
 
 __all__ = [
@@ -52,5 +53,6 @@ __all__ = [
     'option_specs',
     'specs_of',
     'to_flat',
+    'with_truth',
     'without_aliases',
 ]

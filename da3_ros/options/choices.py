@@ -60,6 +60,10 @@ DEPTH_PLACES: tuple[DepthPlace, ...] = get_args(DepthPlace)
 VideoQuality = Literal['low', 'medium', 'high']
 VIDEO_QUALITIES: tuple[VideoQuality, ...] = get_args(VideoQuality)
 
+Automatic = Literal['auto']
+AUTOMATIC: tuple[Automatic, ...] = get_args(Automatic)
+"""What may stand beside true and false."""
+
 BagStorage = Literal['mcap', 'sqlite3']
 BAG_STORAGES: tuple[BagStorage, ...] = get_args(BagStorage)
 UNFINISHED = '.unfinished.'

@@ -67,14 +67,14 @@ class NodeOptions:
         o = self.output
         prior = o.prior_frame.lstrip('/')
         for switch, is_on, frame in (
-            ('publish_tf', o.publish_tf, o.odom_frame),
-            ('publish_map_tf', o.publish_map_tf and o.publish_tf, o.map_frame),
+            ('publish_tf', o.publish_tf is True, o.odom_frame),
+            ('publish_map_tf', o.publish_map_tf is True and bool(o.publish_tf), o.map_frame),
         ):
             if prior and is_on and prior == frame.lstrip('/'):
                 raise ConfigError(
                     f'prior_frame: this node itself publishes transforms from {prior!r} '
-                    f'({switch}), so that it would follow its own output; set {switch} to false '
-                    'if another node publishes them, or give this node another odom_frame'
+                    f'({switch}), and never follows its own output; set {switch} to auto or '
+                    'false if another node publishes them, or give this node another odom_frame'
                 )
         if prior and prior == o.base_frame.lstrip('/'):
             raise ConfigError(

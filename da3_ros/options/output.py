@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from da3_ros.options.choices import (
+    AUTOMATIC,
     CAMERA_INFO_IS,
     DEPTH_ENCODINGS,
     DEPTH_SIZES,
     IMAGE_TRANSPORTS,
     RELIABILITIES,
+    Automatic,
     CameraInfoIs,
     DepthEncoding,
     DepthSize,
@@ -83,12 +85,25 @@ class OutputOptions:
     map_frame: str = option(
         'map', 'Frame above odom_frame, used by publish_map_tf.', entrances=_NODE
     )
-    publish_tf: bool = option(
-        True,
+    publish_tf: bool | Automatic = option(
+        'auto',
         'Publish odom to base (rig known) or odom to every optical frame (rig unknown).',
-        entrances=_NODE,
+        entrances=_BOTH,
+        details='auto: only frames that nobody else publishes, after listening for a second; a '
+        'frame that another node publishes is left to it until five seconds have gone without '
+        'it. true: whoever else does. Where fixed joints lead up from the frame, its topmost '
+        'ancestor is published instead, since a frame has one parent.',
+        kind=bool,
+        choices=AUTOMATIC,
     )
-    publish_map_tf: bool = option(False, 'Publish an identity map to odom.', entrances=_NODE)
+    publish_map_tf: bool | Automatic = option(
+        False,
+        'Publish an identity map to odom.',
+        entrances=_NODE,
+        details='auto: only while nobody else does, as with publish_tf.',
+        kind=bool,
+        choices=AUTOMATIC,
+    )
     use_tf_static: bool = option(
         True,
         'Read the rig (base_frame to optical frames) from /tf_static where not given.',
@@ -98,8 +113,9 @@ class OutputOptions:
         '',
         'Fixed frame of an odometry on /tf (wheels, legs, a tracker); empty for none.',
         entrances=_NODE,
-        details='It gives the scale and poses for conditioning. Must not be a frame that this '
-        'node publishes itself: with odom set publish_tf to false, or name another odom_frame.',
+        details='It gives the scale and poses for conditioning. What this node publishes itself '
+        'is never followed. It may be odom_frame, unless publish_tf is true: with auto the '
+        'odometry is left to the node that publishes it.',
     )
     tf_wait_s: float = option(
         0.1,

@@ -19,6 +19,7 @@ from da3_ros.errors import ConfigError, Da3Error
 OptionValue = bool | int | float | str | Path | tuple[str, ...]
 
 _Group = TypeVar('_Group')
+_Value = TypeVar('_Value')
 _KEY = 'option'
 
 
@@ -75,6 +76,7 @@ class OptionSpec:
     """Whether the minimum itself is too little."""
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    """All values there are, empty for any; of a bool those beside true and false."""
     dynamic: bool = False
     """Whether it may change while the node runs."""
     entrances: tuple[Entrance, ...] = ()
@@ -90,6 +92,11 @@ class OptionSpec:
     `--resume`."""
 
     @property
+    def is_mixed(self) -> bool:
+        """Whether a text may stand in place of true and false."""
+        return self.kind is bool and bool(self.choices)
+
+    @property
     def brief(self) -> str:
         """The summary, with the unit."""
         return f'{self.summary.removesuffix(".")}, {self.unit}.' if self.unit else self.summary
@@ -103,7 +110,8 @@ class OptionSpec:
     def limits(self) -> str:
         """The choices or the bounds in words; empty for neither."""
         if self.choices:
-            return f'one of {", ".join(self.choices)}'
+            truth = ('true', 'false') if self.kind is bool else ()
+            return f'one of {", ".join((*truth, *self.choices))}'
         if self.minimum is None:
             return ''
         if self.above_minimum:
@@ -159,7 +167,7 @@ def option(
         minimum: least value.
         above_minimum: whether the minimum itself is too little.
         maximum: largest value.
-        choices: all values there are; empty for any.
+        choices: all values there are, empty for any; of a bool those beside true and false.
         dynamic: whether it may change while the node runs.
         variants: what single entrances have otherwise.
         aliases: other names of it.
@@ -232,6 +240,10 @@ def check_value(
     """
     if value is None and (spec.optional or spec.default is None):
         return
+    if spec.is_mixed:
+        if not (isinstance(value, bool) or value in spec.choices):
+            raise error(f'{spec.name}: expected {spec.limits}, got {value!r}')
+        return
     if not _is_of(value, spec.kind):
         raise error(f'{spec.name}: expected {spec.kind.__name__}, got {value!r}')
     if spec.choices and value not in spec.choices:
@@ -242,6 +254,16 @@ def check_value(
     number = cast(float, value)
     if not low <= number <= high or (spec.above_minimum and number == low):
         raise error(f'{spec.name}: expected {spec.limits}, got {value}')
+
+
+def with_truth(spec: OptionSpec, value: _Value) -> _Value | bool:
+    """Return a value, where texts are values too with true and false for the texts of these.
+
+    Launch files and quotes in YAML make texts of them.
+    """
+    if spec.is_mixed and isinstance(value, str):
+        return {'true': True, 'false': False}.get(value.lower(), value)
+    return value
 
 
 def _is_of(value: object, kind: type) -> bool:

@@ -246,16 +246,16 @@ class Reason(Enum):
     )
     TF_TAKEN = Row(
         _INFO,
-        'frame {owner}: {parent} to {owner} is published by {publishers}; this node publishes it '
-        'no more (publish_tf: auto) until {limit_s:g} s have gone without it.',
+        'frame {owner}: {parent} to {owner} is published on {topic} by {publishers}; this node '
+        'does not publish it ({parameter} is auto) until {limit_s:g} s have gone without it.',
         'Somebody else, for example the wheel odometry, publishes the same transform.',
         'Nothing: this is what `publish_tf: auto` is for.',
     )
     TF_CONFLICT = Row(
         _ERROR,
         'frame {owner}: this node publishes {own_parent} to {owner}, and {publishers} publishes '
-        '{parent} to {owner} on {topic}, and a frame has one parent only; set publish_tf to auto '
-        'or false.',
+        '{parent} to {owner} on {topic}, and a frame has one parent only; set {parameter} to '
+        'auto or false.',
         '`publish_tf` (or `publish_map_tf`) is true, and another node publishes a transform of '
         'the same frame.',
         'Set `publish_tf` to auto or false.',

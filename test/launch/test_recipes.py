@@ -152,6 +152,7 @@ def test_the_node_gives_what_the_consumer_reads(file: Path, domain_id: int) -> N
     from tf2_msgs.msg import TFMessage
 
     from helpers.consumers import mismatches, profile
+    from helpers.fault_rig import send_until
     from helpers.ros_rig import LATCHED, RosRobot
 
     recipe = read_recipe(file)
@@ -168,6 +169,9 @@ def test_the_node_gives_what_the_consumer_reads(file: Path, domain_id: int) -> N
             robot.wait_for('/tf_static')
             # With publish_tf off nothing comes on /tf: what does come is looked at below.
             robot.send()
+            if recipe.node.get('publish_tf', 'auto') == 'auto':
+                # It listens to others for a second.
+                send_until(robot, '/tf', lambda message: True)
             stamp_ns = robot.send()
 
             got = {t.own: robot.wait_stamp(t.own, stamp_ns) for t in recipe.topics}

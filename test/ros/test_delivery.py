@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 import threading
 from typing import Any
@@ -14,10 +15,10 @@ import pytest
 pytest.importorskip('rclpy')
 pytest.importorskip('da3_ros.msg')
 import rclpy
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.serialization import serialize_message
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.errors import StreamError
@@ -31,11 +32,13 @@ from da3_ros.ros.node.outputs import Outputs
 from da3_ros.ros.node.params import OptionsHolder
 from da3_ros.ros.node.worker import Worker
 from da3_ros.ros.reason_board import ReasonBoard
+from da3_ros.ros.tf.listener import TfInput
 from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.stream.stats import StreamStats
 from da3_ros.synthetic.truth import TruthEstimator
 from da3_ros.synthetic.world import make_world
 from da3_ros.types import RigCalibration, Window, WindowPrediction, WindowResult
+from helpers.ros_process import reserved_domain_id
 
 pytestmark = pytest.mark.ros
 WORLD = make_world()
@@ -57,8 +60,8 @@ class Faulty:
 class RecordingOutputs(Outputs):
     """Publishes as usual, and remembers what was published."""
 
-    def __init__(self, node: Node, holder: OptionsHolder) -> None:
-        super().__init__(node, holder)
+    def __init__(self, node: Node, holder: OptionsHolder, tf: TfInput) -> None:
+        super().__init__(node, holder, tf)
         self.results: list[tuple[WindowResult, RigCalibration]] = []
         self.changed = threading.Condition()
 
@@ -82,15 +85,11 @@ class Bench:
         self.faults = FaultLog(self.error)
         self.reasons = ReasonBoard(self)
         self.stats = StreamStats()
-        self.outputs = RecordingOutputs(self.node, holder)
-        self.rig_source = RigSource(
-            self.node,
-            holder.current.output,
-            RigCalibration(),
-            MutuallyExclusiveCallbackGroup(),
-            self.faults,
-        )
         logger = self.node.get_logger()
+        output = holder.current.output
+        self.tf = TfInput(self.node, output, self.reasons)
+        self.outputs = RecordingOutputs(self.node, holder, self.tf)
+        self.rig_source = RigSource(output, RigCalibration(), self.tf)
         self.pipeline = Pipeline(
             holder.current, estimator, self.rig_source, log=logger, stats=self.stats
         )
@@ -128,7 +127,8 @@ class Bench:
 @pytest.fixture(name='bench')
 def bench_fixture() -> Iterator[Callable[..., Bench]]:
     context = Context()
-    rclpy.init(context=context)
+    stack = ExitStack()
+    rclpy.init(context=context, domain_id=stack.enter_context(reserved_domain_id()))
     made: list[Bench] = []
 
     def make(estimator: Any, cameras: list[str]) -> Bench:
@@ -140,6 +140,7 @@ def bench_fixture() -> Iterator[Callable[..., Bench]]:
         assert bench.worker.close(TIMEOUT_S)
         bench.node.destroy_node()
     rclpy.shutdown(context=context)
+    stack.close()
 
 
 def test_a_window_that_fails_is_named_and_the_next_one_goes_on(
@@ -210,7 +211,7 @@ def test_a_rig_that_comes_late_starts_a_metric_world(bench: Callable[..., Bench]
         transform_message(pose, 0, 'base_link', WORLD.rig.frame_id(camera))
         for camera, pose in WORLD.rig.calibration.base_from_camera.items()
     ]
-    found.rig_source.take(TFMessage(transforms=transforms))
+    found.tf.take_static(serialize_message(TFMessage(transforms=transforms)))
     found.push(cameras)
     second, rig = found.wait(2)[1]
     assert set(rig.base_from_camera) == set(cameras)

@@ -79,6 +79,10 @@ def test_arguments_become_parameters() -> None:
         'viewer_port': 9000,
     }
     assert parameters_of({'compressed': 'false'}) == {'image_transport': 'raw'}
+    for text, value in (('auto', 'auto'), ('True', True), ('false', False)):
+        found = parameters_of({'publish_tf': text})
+        assert found == {'publish_tf': value}
+        assert found['publish_tf'] is value or text == 'auto'
 
 
 @pytest.mark.parametrize(

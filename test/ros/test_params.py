@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -240,3 +241,50 @@ def test_a_wrong_value_under_another_name_is_named(make: Any) -> None:
     holder = OptionsHolder(make(model_dir=3))
     with pytest.raises(NodeError, match='parameter model_dir: model: expected str, got 3'):
         holder.checked()
+
+
+@pytest.mark.parametrize('form', ['command line', 'file'])
+@pytest.mark.parametrize(
+    ('text', 'value'),
+    [
+        ('auto', 'auto'),
+        ('true', True),
+        ('false', False),
+        ("'auto'", 'auto'),
+        ("'true'", True),
+        ("'False'", False),
+    ],
+)
+@pytest.mark.parametrize('name', ['publish_tf', 'publish_map_tf'])
+def test_true_false_and_auto_are_understood(
+    context: Context, tmp_path: Path, form: str, text: str, value: bool | str, name: str
+) -> None:
+    file = tmp_path / 'parameters.yaml'
+    file.write_text(f'/**:\n  ros__parameters:\n    {name}: {text}\n', encoding='utf-8')
+    given = ['-p', f'{name}:={text}'] if form == 'command line' else ['--params-file', str(file)]
+    node = Node('forms', context=context, cli_args=['--ros-args', *given])
+    try:
+        assert to_flat(OptionsHolder(node).checked())[name] == value
+    finally:
+        node.destroy_node()
+
+
+def test_auto_is_the_default_and_may_be_replaced_both_ways(make: Any) -> None:
+    node = make()
+    holder = OptionsHolder(node)
+    assert holder.current.output.publish_tf == 'auto'
+    limits = node.describe_parameter('publish_tf').additional_constraints
+    assert 'one of true, false, auto' in limits
+    for value in (True, 'auto', False, 'auto'):
+        assert node.set_parameters([Parameter('publish_tf', value=value)])[0].successful
+        assert holder.checked().output.publish_tf == value
+    for wrong in ('sometimes', 1, 1.0, ['auto']):
+        result = node.set_parameters([Parameter('publish_tf', value=wrong)])[0]
+        assert not result.successful
+        assert 'publish_tf: expected one of true, false, auto' in result.reason
+
+
+@pytest.mark.parametrize('value', ['sometimes', 1, 0.0])
+def test_what_is_neither_true_false_nor_auto_is_named(make: Any, value: object) -> None:
+    with pytest.raises(NodeError, match='publish_tf: expected one of true, false, auto'):
+        OptionsHolder(make(publish_tf=value)).checked()

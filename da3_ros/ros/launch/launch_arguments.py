@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from da3_ros.errors import ConfigError
-from da3_ros.options import NodeOptions, from_flat, option_specs, without_aliases
+from da3_ros.options import (
+    NodeOptions,
+    from_flat,
+    option_specs,
+    with_truth,
+    without_aliases,
+)
 from da3_ros.ros.launch.rig_file import as_option
 from da3_ros.ros.launch.yaml_file import load_yaml
 from da3_ros.sources.bag import BagReader
@@ -67,6 +73,7 @@ COMMON = (
     Argument('log_level', 'info', 'what the node logs: ' + ', '.join(LOG_LEVELS), LOG_LEVELS),
     *_of_table('autostart', _MAYBE),
     *_of_table('viewer', _MAYBE),
+    *_of_table('publish_tf', (*_MAYBE, 'auto')),
     *_of_table('viewer_host'),
     *_of_table('viewer_port'),
     Argument('rviz', 'false', 'start RViz with rviz/da3.rviz, made for these cameras', _BOOL),
@@ -98,6 +105,8 @@ def parameters_of(given: Mapping[str, str]) -> dict[str, Any]:
         name: boolean(name, given[name]) for name in _SWITCHES if given.get(name)
     }
     found |= {name: given[name] for name in ('model', 'viewer_host') if given.get(name)}
+    if given.get('publish_tf'):
+        found['publish_tf'] = with_truth(_SPECS['publish_tf'], given['publish_tf'])
     if given.get('viewer_port'):
         found['viewer_port'] = _whole('viewer_port', given['viewer_port'])
     if given.get('cameras'):

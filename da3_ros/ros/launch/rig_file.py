@@ -24,6 +24,7 @@ from da3_ros.options import (
     check_value,
     from_flat,
     option_specs,
+    with_truth,
     without_aliases,
 )
 from da3_ros.options.camera import BASE_FROM_CAMERA, CROP_PX, ROTATION_DEG, ROTATIONS_DEG
@@ -242,7 +243,7 @@ def as_option(spec: OptionSpec, value: Any) -> OptionValue:
         return tuple(str(item) for item in value)
     if spec.kind is float and type(value) is int:
         return float(value)
-    return value  # type: ignore[no-any-return]
+    return with_truth(spec, value)
 
 
 def _check_together(rig: Rig, where: str) -> None:

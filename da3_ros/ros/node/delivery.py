@@ -21,7 +21,7 @@ from da3_ros.types import RigCalibration, WindowResult
 _log = logging.getLogger(__name__)
 
 _OF_POSES: frozenset[NoteCode] = frozenset(
-    {'odometry_incomplete', 'own_transforms_left_out', 'prior_left_out', 'transform_missing'}
+    {'odometry_incomplete', 'prior_left_out', 'transform_missing'}
 )
 # What is good to know once, and has no end.
 _CHANGES: frozenset[NoteCode] = frozenset(

@@ -19,6 +19,7 @@ from da3_ros.ros.messages.qos import data_output, overridable
 from da3_ros.ros.node.camera_outputs import CameraOutputs, points_depth, published_depth
 from da3_ros.ros.node.odometry import OdometryPublisher
 from da3_ros.ros.node.params import OptionsHolder
+from da3_ros.ros.tf.listener import TfInput
 from da3_ros.ros.tf.publisher import TransformPublisher
 from da3_ros.types import PosedView, RigCalibration, WindowResult
 from da3_ros.web import LiveViewer
@@ -39,6 +40,7 @@ class Outputs:
     Args:
         node: owns the publishers.
         holder: options; those that may change are read for every window.
+        tf: what others publish on TF.
         viewer: shows what is published in browsers; None for none.
         notes: what every window report says, whatever the window.
     """
@@ -47,6 +49,7 @@ class Outputs:
         self,
         node: Node,
         holder: OptionsHolder,
+        tf: TfInput,
         viewer: LiveViewer | None = None,
         *,
         notes: tuple[Note, ...] = (),
@@ -60,7 +63,7 @@ class Outputs:
             camera: CameraOutputs(node, camera, options.output)
             for camera in options.stream.cameras
         }
-        self._transforms = TransformPublisher(node, options.output)
+        self.transforms = TransformPublisher(options.output, tf)
         self._odometry = OdometryPublisher(node, options.output, options.stream.scene_sets)
         profile = data_output(options.output.queue_depth)
         self._generation = 0
@@ -80,7 +83,7 @@ class Outputs:
     def is_wanted(self) -> bool:
         """Whether anybody has use for a window: a store, TF, a subscriber or a browser."""
         options = self._holder.current
-        if options.stream.scene_sets or options.output.publish_tf or options.output.publish_map_tf:
+        if options.stream.scene_sets or self.transforms.is_wanted:
             return True
         return (
             self._odometry.is_wanted
@@ -92,7 +95,7 @@ class Outputs:
 
     def publish_rig(self, rig: RigCalibration, frame_ids: Mapping[str, str]) -> None:
         """Publish where cameras sit that only the parameters know."""
-        self._transforms.publish_rig(rig, frame_ids)
+        self.transforms.publish_rig(rig, frame_ids)
 
     def publish(self, result: WindowResult, losses: Losses, rig: RigCalibration) -> float:
         """Publish a window's new sets and return the time from stamp to publishing, seconds.
@@ -106,7 +109,7 @@ class Outputs:
             self.restart()
         self._odometry.add_window(result.alignment)
         for posed in result.new_sets:
-            self._transforms.publish(posed, rig)
+            self.transforms.publish(posed, rig)
             self._odometry.publish(posed, result.alignment)
             for view in posed.views:
                 outputs = self._cameras[view.id.camera]

@@ -31,6 +31,7 @@ from da3_ros.options import (
     check_value,
     from_flat,
     option_specs,
+    with_truth,
 )
 from da3_ros.options.camera import BASE_FROM_CAMERA, CAMERA_PARAMETERS, CameraParameter
 from da3_ros.options.camera_values import check_camera_name, pose_of, prefixed
@@ -114,9 +115,13 @@ class OptionsHolder:
             self._take(parameters)
         return SetParametersResult(successful=not reason, reason=reason)
 
+    def _changed(self, parameters: Sequence[Parameter]) -> dict[str, OptionValue]:
+        specs = self._specs
+        return {p.name: _value(specs[p.name], p.value) for p in parameters if p.name in specs}
+
     def _objection(self, parameters: Sequence[Parameter]) -> str:
         """Return what speaks against a change, empty if nothing does."""
-        changed = {p.name: _plain(p.value) for p in parameters if p.name in self._specs}
+        changed = self._changed(parameters)
         fixed = [name for name in changed if not self._specs[name].dynamic]
         fixed += [p.name for p in parameters if p.name.startswith(CAMERA_PREFIXES)]
         if fixed and self.is_configured:
@@ -135,7 +140,7 @@ class OptionsHolder:
 
     def _take(self, parameters: Sequence[Parameter]) -> None:
         """Take a change to which nobody objected."""
-        changed = {p.name: _plain(p.value) for p in parameters if p.name in self._specs}
+        changed = self._changed(parameters)
         if not changed:
             return
         self._values = {**self._values, **changed}
@@ -162,6 +167,8 @@ def descriptor(spec: OptionSpec) -> ParameterDescriptor:
     """Return what ROS shows and checks of an option."""
     found = ParameterDescriptor(name=spec.name, description=spec.help)
     found.read_only = spec.name in START_ONLY
+    # rcl has one type for a parameter otherwise.
+    found.dynamic_typing = spec.is_mixed
     limits = [spec.limits] if spec.choices else []
     if not spec.dynamic and not found.read_only:
         limits.append(FIXED_TEXT)
@@ -190,7 +197,7 @@ def _declare(node: Node, spec: OptionSpec, *, ignore_given: bool = False) -> Opt
         value = node.declare_parameter(spec.name, value, details, ignore_given).value
     except (InvalidParameterTypeException, InvalidParameterValueException) as error:
         raise NodeError(f'parameter {spec.name}: expected {_expected(spec)}; {error}') from error
-    return _plain(value)
+    return _value(spec, value)
 
 
 def _given_by_alias(
@@ -206,10 +213,10 @@ def _given_by_alias(
             continue
         node.get_logger().warning(f'parameter {alias}: another name of {spec.name}')
         try:
-            check_value(spec, _plain(given))
+            check_value(spec, _value(spec, given))
         except ConfigError as error:
             raise NodeError(f'parameter {alias}: {error}') from error
-        default = _plain(given)
+        default = _value(spec, given)
     return default
 
 
@@ -221,6 +228,10 @@ def _expected(spec: OptionSpec) -> str:
         return kind
     example = ', for example 1.0 and not 1' if spec.kind is float else ''
     return f'{kind} from {spec.minimum} to {spec.maximum}{example}'
+
+
+def _value(spec: OptionSpec, value: object) -> OptionValue:
+    return with_truth(spec, _plain(value))
 
 
 def _plain(value: object) -> OptionValue:

@@ -41,6 +41,7 @@ from da3_ros.ros.node.stream_watch import OWNER, StreamFacts, StreamWatch
 from da3_ros.ros.node.trajectory_service import TrajectoryService
 from da3_ros.ros.node.worker import Worker
 from da3_ros.ros.reason_board import Active, ReasonBoard
+from da3_ros.ros.tf.listener import TfInput
 from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.stream.stats import StatsSnapshot, StreamStats
 from da3_ros.stream.sync_report import SyncReport
@@ -115,13 +116,14 @@ class Processing:
     ) -> None:
         node, options, logger = self._node, self._options, self._node.get_logger()
         self._rig_group = MutuallyExclusiveCallbackGroup()
-        rig_source = RigSource(node, options.output, given_rig, self._rig_group, self._faults)
+        self._tf = TfInput(node, options.output, self._reasons)
+        rig_source = RigSource(options.output, given_rig, self._tf)
         caution = self.caution
         notice = '' if caution is None else caution.text
         notes = () if caution is None else (Note('caution', caution.brief),)
         self._viewer = open_viewer(options.output, logger, notice)
         undo.callback(self._close_viewer)
-        outputs = Outputs(node, holder, self._viewer, notes=notes)
+        outputs = self._outputs = Outputs(node, holder, self._tf, self._viewer, notes=notes)
 
         def publish_rig(frame_ids: Mapping[str, str]) -> None:
             outputs.publish_rig(rig_source.only_given(frame_ids), frame_ids)
@@ -166,6 +168,7 @@ class Processing:
         with self._lock:
             if self._is_enabled:
                 self._open_inputs()
+            self._tf.activate(self._outputs.transforms.tick)
             self._pipeline.pause()
             self._is_active = True
             self._worker.activate()
@@ -177,6 +180,7 @@ class Processing:
         """
         with self._lock:
             self._is_active = False
+            self._tf.deactivate()
             self._close_inputs()
         return self._worker.deactivate(timeout_s)
 
@@ -208,6 +212,7 @@ class Processing:
 
     def close(self, timeout_s: float) -> bool:
         """End the worker and the exports when the process ends; nothing may spin any more."""
+        self._tf.deactivate()
         end_s = time.monotonic() + timeout_s
         is_written = self._exports.end('the node shuts down', timeout_s / 2)
         has_ended = self._worker.close(max(0.0, end_s - time.monotonic()))

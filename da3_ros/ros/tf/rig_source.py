@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rclpy.callback_groups import CallbackGroup
-from rclpy.node import Node
-from tf2_msgs.msg import TFMessage
-
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.transform_buffer import Found
 from da3_ros.notes import Note
 from da3_ros.options import OutputOptions
-from da3_ros.ros.faults import FaultLog
-from da3_ros.ros.tf.listener import TfInput
+from da3_ros.ros.tf.camera_frames import shared
+from da3_ros.ros.tf.listener import MOVING_TOPIC, STATIC_TOPIC, TfInput
 from da3_ros.types import FrameSet, PosePrior, RigCalibration
 
 # Camera, target frame, frame and stamp of a transform that is wanted.
@@ -24,46 +20,24 @@ class RigSource:
     """Where cameras are: in the robot, by parameters or TF, and in the world, by an odometry.
 
     Cameras that /tf_static does not connect to the base are looked for on /tf: on a moving head
-    their place is that at the stamp of the image. What parameters say comes first.
+    their place is that at the stamp of the image. What parameters say comes first. A frame that
+    several cameras have says of none of them where it is.
 
     Args:
-        node: owns the subscriptions.
         options: frames and switches.
         given: the rig of the parameters.
-        group: callback group.
-        faults: takes transforms that are none.
+        tf: what others publish; takes what is wrong with the frames of cameras.
     """
 
-    def __init__(
-        self,
-        node: Node,
-        options: OutputOptions,
-        given: RigCalibration,
-        group: CallbackGroup,
-        faults: FaultLog,
-    ) -> None:
-        self._node = node
+    def __init__(self, options: OutputOptions, given: RigCalibration, tf: TfInput) -> None:
         self._base_frame = options.base_frame
         self._prior_frame = options.prior_frame
-        self._own_frame = options.odom_frame
         self._wait_s = options.tf_wait_s
         self._given = given
-        self._tf = TfInput(node, options, group, faults)
+        self._tf = tf
         # Per pair of frames the newest stamp when waiting for newer ones was in vain.
         self._stalled: dict[tuple[str, str], int | None] = {}
         self._reads_tf = options.use_tf_static
-        if self._reads_tf or self._prior_frame:
-            self._tf.listen_static()
-        if self._prior_frame:
-            self._tf.listen_moving()
-
-    def take(self, message: TFMessage) -> None:
-        """Take joints of /tf_static."""
-        self._tf.take_static(message)
-
-    def take_moving(self, message: TFMessage) -> None:
-        """Take joints of /tf."""
-        self._tf.take(message)
 
     def rig(self, frame_ids: Mapping[str, str]) -> RigCalibration:
         """Return the rig as far as it is known now, moving cameras where they were last.
@@ -71,10 +45,15 @@ class RigSource:
         Args:
             frame_ids: camera name to the id of its optical frame.
         """
+        self._tf.read()
         found = dict(self._given.base_from_camera)
+        several = shared(frame_ids)
         for camera, frame_id in frame_ids.items():
             if camera in found or not frame_id or not self._reads_tf:
                 continue
+            if frame_id.lstrip('/') in several:
+                continue
+            self._keep_moving(frame_id)
             newest_ns = self._tf.buffer.newest_ns(self._base_frame, frame_id) or 0
             pose = self._tf.buffer.lookup(self._base_frame, frame_id, newest_ns).pose
             if pose is not None:
@@ -93,18 +72,26 @@ class RigSource:
             return set(frame_ids) <= set(self.rig(frame_ids).base_from_camera)
 
         # One of the publishers is this node's own.
-        if self._reads_tf and self._node.count_publishers('/tf_static') > 1:
-            self._tf.wait_for(is_complete, timeout_s)
-        if not is_complete() and self._listens_moving():
-            self._tf.wait_for(is_complete, timeout_s)
+        for topic in (STATIC_TOPIC, MOVING_TOPIC):
+            if is_complete() or not self._reads_tf:
+                break
+            if self._tf.count_publishers(topic) > 1:
+                self._listens_moving()
+                self._tf.wait_for(is_complete, timeout_s)
         return self.rig(frame_ids)
 
-    def _listens_moving(self) -> bool:
-        """Return whether /tf is read, which begins once somebody else publishes it."""
-        if self._reads_tf and self._node.count_publishers('/tf') > 1:
+    def _listens_moving(self) -> None:
+        """Read /tf too, once somebody else publishes it."""
+        if self._reads_tf and self._tf.count_publishers(MOVING_TOPIC) > 1:
             self._tf.listen_moving()
-            return True
-        return False
+
+    def _keep_moving(self, frame_id: str) -> None:
+        """Keep what comes on /tf, where that connects a camera with the base."""
+        tf, base = self._tf, self._base_frame
+        if not (self._reads_tf and frame_id):
+            return
+        if tf.tree.connects(base, frame_id) and not tf.buffer.is_connected(base, frame_id):
+            tf.keep_moving()
 
     def prior(self, frame_set: FrameSet) -> PosePrior | None:
         """Return what is known of the poses of a set's cameras, None when nothing ever is.
@@ -112,44 +99,49 @@ class RigSource:
         Waits for transforms that are older than the images yet, but for no joint twice: one that
         stays behind is not waited for again before something new came from it.
         """
+        self._tf.read()
+        self._tf.frames.take({frame.camera: frame.frame_id for frame in frame_set.frames})
+        for frame in frame_set.frames:
+            self._keep_moving(frame.frame_id)
         questions = self._questions(frame_set)
         answers = self._answers(questions)
         rig: dict[str, FloatArray] = {}
         odometry: dict[str, FloatArray] = {}
         problems: list[str] = []
-        for (camera, target, frame, _), found in zip(questions, answers, strict=True):
+        for (camera, target, below, _), found in zip(questions, answers, strict=True):
             is_rig = target == self._base_frame
             if found.pose is not None:
                 (rig if is_rig else odometry)[camera] = found.pose
-            elif not is_rig or self._tf.buffer.is_connected(target, frame):
+            elif not is_rig or self._tf.buffer.is_connected(target, below):
                 problems.append(found.problem)
             else:
                 # The runner says once that such a camera has no place on the robot.
                 self._listens_moving()
+        self._judge_frames(frame_set, rig)
         for camera, pose in self._given.base_from_camera.items():
             if camera in odometry:
                 odometry[camera] = odometry[camera] @ pose
             rig[camera] = pose
         if not (rig or odometry or problems):
             return None
-        return PosePrior(rig, odometry, self._notes(problems))
-
-    def _notes(self, problems: Sequence[str]) -> tuple[Note, ...]:
-        """Return the first problem, and what may be behind it."""
+        # The first is enough: others have the same cause.
         notes = tuple(Note('transform_missing', problem) for problem in problems[:1])
-        if notes and self._tf.has_left_out:
-            text = (
-                f'transforms from {self._own_frame} are taken for those that this node itself '
-                'publishes, set publish_tf to false if another one does'
-            )
-            notes += (Note('own_transforms_left_out', text),)
-        return notes
+        return PosePrior(rig, odometry, notes)
+
+    def _judge_frames(self, frame_set: FrameSet, rig: Mapping[str, FloatArray]) -> None:
+        tree = self._tf.tree
+        for frame in frame_set.frames:
+            if frame.frame_id:
+                below = tree.optical_below(frame.frame_id.lstrip('/'))
+                self._tf.frames.judge(frame.camera, frame.frame_id, rig.get(frame.camera), below)
 
     def _questions(self, frame_set: FrameSet) -> list[_Question]:
         wanted: list[_Question] = []
         for frame in frame_set.frames:
             is_given = frame.camera in self._given.base_from_camera
             if not (is_given or frame.frame_id):
+                continue
+            if frame.frame_id.lstrip('/') in self._tf.frames.shared and not is_given:
                 continue
             if self._reads_tf and not is_given:
                 wanted.append((frame.camera, self._base_frame, frame.frame_id, frame.stamp_ns))
