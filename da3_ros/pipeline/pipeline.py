@@ -192,6 +192,11 @@ class Pipeline:
         return self._rig.rig
 
     @property
+    def unplaced_cameras(self) -> tuple[str, ...]:
+        """Cameras that send, and whose place on the robot is not known though it is asked for."""
+        return self._rig.unplaced
+
+    @property
     def dropped_sets(self) -> int:
         """Sets never given to the estimator since the start."""
         with self._lock:

@@ -103,6 +103,14 @@ class RigTracker:
         """What is known now; empty before the first update."""
         return self._rig or RigCalibration()
 
+    @property
+    def unplaced(self) -> tuple[str, ...]:
+        """Cameras that send, and whose place on the robot is not known though it is asked for."""
+        rig = self._rig
+        if rig is None:
+            return ()
+        return tuple(sorted(self._seen - set(rig.base_from_camera)))
+
     def update(self, frame_ids: FrameIds) -> RigChange:
         """Ask the source again, the first time with patience.
 
@@ -115,7 +123,6 @@ class RigTracker:
         known = self._rig
         if known is None:
             self._rig = self._usable(self._source.wait_for_rig(frame_ids, _RIG_WAIT_S))
-            self._say_missing(frame_ids)
             change = RigChange.BEGINS
         elif set(frame_ids) <= set(known.base_from_camera):
             return RigChange.NONE
@@ -154,13 +161,3 @@ class RigTracker:
                 )
         self._problems = set(problems)
         return RigCalibration(poses)
-
-    def _say_missing(self, frame_ids: FrameIds) -> None:
-        missing = [camera for camera in frame_ids if camera not in self.rig.base_from_camera]
-        if missing:
-            self._log.warning(
-                f'where on the robot these cameras sit is not known: {", ".join(missing)}. '
-                'Poses are in the unit and frame of the first window for as long as no camera is '
-                'known; set rig.<camera>.base_from_camera or publish base frame to optical frame '
-                'on /tf_static.'
-            )

@@ -294,8 +294,8 @@ class Reason(Enum):
         'Look at the odometry; raise `tf_wait_s` when it is late.',
     )
     RIG_UNKNOWN = Row(
-        _WARN,
-        'where on the robot these cameras sit is not known: {owner}. Poses are in the unit and '
+        _INFO,
+        'where on the robot these cameras sit is not known: {cameras}. Poses are in the unit and '
         'frame of the first window for as long as no camera is known; set '
         'rig.<camera>.base_from_camera or publish base frame to optical frame on /tf_static.',
         'Neither parameters nor TF connect `base_frame` with the frame of the camera.',

@@ -25,7 +25,6 @@ from da3_ros.errors import StreamError
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.notes import Note
 from da3_ros.pipeline.pipeline import Losses, Pipeline
-from da3_ros.ros.faults import FaultLog
 from da3_ros.ros.messages.geometry_messages import transform_message
 from da3_ros.ros.node.delivery import Delivery
 from da3_ros.ros.node.outputs import Outputs
@@ -82,7 +81,6 @@ class Bench:
         holder = OptionsHolder(self.node)
         self.lines: list[str] = []
         self.faulted = threading.Event()
-        self.faults = FaultLog(self.error)
         self.reasons = ReasonBoard(self)
         self.stats = StreamStats()
         logger = self.node.get_logger()

@@ -10,7 +10,7 @@ from da3_ros.reasons import Reason, Severity
 from da3_ros.ros.reason_board import ReasonBoard
 
 OWNER = 'front'
-LATE: dict[str, object] = {'missed_sets': 4, 'late_s': 0.2, 'limit_s': 0.1}
+LATE: dict[str, object] = {'missed_sets': 4, 'problem': 'it is late'}
 
 
 class Desk:

@@ -23,6 +23,7 @@ WORKS = StreamFacts(
     finished=0,
     slowest_s=0.0,
     result=None,
+    unplaced=(),
 )
 
 

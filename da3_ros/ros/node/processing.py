@@ -24,7 +24,6 @@ from da3_ros.options.camera_values import ViewOptions
 from da3_ros.pipeline.pipeline import Pipeline
 from da3_ros.process import threads_in_use
 from da3_ros.reasons import Reason
-from da3_ros.ros.faults import FaultLog
 from da3_ros.ros.node.camera_watch import CameraWatch
 from da3_ros.ros.node.clock_watch import ClockWatch, say_stamps
 from da3_ros.ros.node.delivery import Delivery
@@ -89,7 +88,6 @@ class Processing:
         The node cannot know whether it sees the world that the network was made for.
         """
         self._stats = StreamStats()
-        self._faults = FaultLog(node.get_logger().error)
         self._reasons = ReasonBoard(node.get_logger())
         self._watch = StreamWatch(self._reasons, self._options.stream)
         self._camera_watch = CameraWatch(self._reasons, self._options.stream)
@@ -139,7 +137,6 @@ class Processing:
             stats=self._stats,
         )
         undo.callback(self._pipeline.close)
-        self._outputs = outputs
         self._delivery = Delivery(
             self._pipeline,
             outputs,
@@ -372,6 +369,7 @@ class Processing:
             finished=sum(stats.counters.get(name, 0) for name in ended),
             slowest_s=0.0 if estimate is None else estimate.max_s,
             result=self._pipeline.last_result,
+            unplaced=self._pipeline.unplaced_cameras,
         )
 
 

@@ -53,6 +53,8 @@ class StreamFacts:
     """Longest estimate of late; 0 before the first."""
     result: WindowResult | None
     """The newest; None before the first of this world."""
+    unplaced: tuple[str, ...]
+    """Cameras whose place on the robot is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,8 @@ class StreamWatch:
         self._judge_stall(facts, works=works and facts.is_wanted)
         self._judge_load(facts, works=works and facts.is_wanted)
         self._judge_scale(facts.result)
+        cameras = ', '.join(facts.unplaced)
+        board.set(Reason.RIG_UNKNOWN, OWNER, bool(cameras), cameras=cameras)
 
     def _judge_stall(self, facts: StreamFacts, *, works: bool) -> None:
         now = self._clock()

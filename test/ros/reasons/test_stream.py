@@ -150,12 +150,15 @@ def test_no_metres_and_metres_that_come(ros_domain_id: int) -> None:
             return fragment in status_of(message).message
 
         found = status_of(send_until(robot, '/diagnostics', has_no_metres))
+        assert Reason.RIG_UNKNOWN.severity is Severity.INFO
+        node.wait_for_line(r'\[INFO\].*cameras sit is not known: front, left')
         assert found.level >= LEVELS[Reason.SCALE_UNKNOWN.severity]
         assert 'scale_source is auto' in found.message
         node.wait_for_line(rf'\[WARN\].*{fragment}')
         robot.publish_rig(['front', 'left'])
         send_until(robot, '/diagnostics', lambda m: not has_no_metres(m))
         node.wait_for_line(f'over after .*{fragment}')
+        node.wait_for_line('over after .*cameras sit is not known')
 
 
 def test_odometry_that_is_not_there(ros_domain_id: int) -> None:
