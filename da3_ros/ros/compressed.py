@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import cv2
@@ -19,6 +20,8 @@ from da3_ros.types import ColourImage
 _RULES = ReadRules()
 _STORED = cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_ANYDEPTH
 _JPEG_END = b'\xff\xd9'
+# What follows the encoding in `format`: how it is compressed.
+_COMPRESSION = re.compile(r';.*', re.DOTALL)
 
 
 def _noise() -> bytes:
@@ -71,7 +74,7 @@ def read_compressed(message: CompressedImage, source: str, rules: ReadRules = _R
     if header is None or not header.height or not header.width:
         raise _not_decoded(message, len(data), source)
     rules.check_size(header.height, header.width, source, 'data')
-    name = message.format.partition(';')[0].strip().lower()
+    name = _COMPRESSION.sub('', message.format).strip().lower()
     mosaic = MOSAICS.get(name) if header.channels == 1 else None
     is_grey = mosaic is not None or (header.channels == 1 and header.bits == 16)
     flags = _STORED | (cv2.IMREAD_GRAYSCALE if is_grey else cv2.IMREAD_COLOR)

@@ -163,7 +163,7 @@ def test_a_replay_of_compressed_images_waits_for_those() -> None:
 def test_a_replay_waits_for_no_publisher_of_what_is_in_the_bag() -> None:
     given = {**defaults(), 'bag': 'b', 'record': 'o', 'record_topics': '/lidar, front/points'}
     replay = Replay.of(given, from_flat({'cameras': ('front',)}), (), {'/lidar'})
-    assert replay.record_command[2:] == ('/lidar', 'front/points')
+    assert replay.record_command[2:] == ('/lidar', 'front/points', '--use-sim-time')
     assert replay.awaited == {'/front/points'}
 
 

@@ -83,13 +83,13 @@ def test_a_reason_that_comes_and_goes_does_not_flood_the_log() -> None:
 def test_owners_and_kinds_hold_and_end_by_themselves_the_worst_first() -> None:
     desk = Desk()
     desk.board.hold(Reason.CAMERA_LATE, 'left', **LATE)
-    desk.board.hold(Reason.IMAGES_REFUSED, OWNER, 'data', problem='too short')
-    desk.board.hold(Reason.IMAGES_REFUSED, OWNER, 'step', problem='too small')
+    desk.board.hold(Reason.WINDOW_FAILED, OWNER, 'data', problem='too short')
+    desk.board.hold(Reason.WINDOW_FAILED, OWNER, 'step', problem='too small')
     assert [a.text for a in desk.board.active(OWNER)] == ['too short', 'too small']
     assert [a.reason.severity for a in desk.board.active()][-1] is Severity.WARN
-    desk.board.end(Reason.IMAGES_REFUSED, OWNER, 'data')
+    desk.board.end(Reason.WINDOW_FAILED, OWNER, 'data')
     assert [a.text for a in desk.board.active(OWNER)] == ['too small']
-    desk.board.end(Reason.IMAGES_REFUSED, OWNER)
+    desk.board.end(Reason.WINDOW_FAILED, OWNER)
     assert desk.board.active(OWNER) == ()
     desk.board.end_all()
     assert desk.board.active() == ()

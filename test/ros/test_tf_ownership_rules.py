@@ -198,3 +198,27 @@ def test_frames_that_come_and_go_do_not_pile_up() -> None:
     assert watch.tree.ancestors('object_3') == ('object_3',)
     assert watch.tree.ancestors('camera') == ('camera', 'base_link')
     assert watch.tree.seen('map', 'object_3')
+
+
+def test_two_that_give_way_to_each_other_do_not_stay_away_both() -> None:
+    """Both heard the other at once; the one with less patience takes over and keeps the frame."""
+    now_s = 0.0
+
+    def clock() -> float:
+        return now_s
+
+    trees = [FrameTree(clock, patience_s) for patience_s in (0.3, 1.4)]
+    nodes = [(tree, TransformOwnership(tree, clock)) for tree in trees]
+    for tree, ownership in nodes:
+        ownership.activate()
+        tree.seen('odom', 'base_link')
+    published: list[tuple[int, ...]] = []
+    while now_s < 30.0:
+        now_s += 0.1
+        sends = [i for i, (_, own) in enumerate(nodes) if own.may_publish('base_link', 'auto')]
+        for i in sends:
+            nodes[1 - i][0].seen('odom', 'base_link')
+        published.append(tuple(sends))
+    assert set(published) == {(), (0,)}
+    assert published.index((0,)) == pytest.approx(53, abs=2)
+    assert set(published[60:]) == {(0,)}

@@ -34,10 +34,15 @@ class FrameTree:
 
     Args:
         clock: monotonic seconds.
+        patience_s: how much longer than `GONE_AFTER_S` a frame on /tf keeps its parent. Nodes
+            that all give way to one another take over one by one when theirs differ.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, patience_s: float = 0.0
+    ) -> None:
         self._clock = clock
+        self._gone_after_s = GONE_AFTER_S + patience_s
         self._above: dict[str, _Above] = {}
 
     def seen(self, parent: str, child: str, *, is_fixed: bool = False) -> bool:
@@ -132,4 +137,4 @@ class FrameTree:
                 del self._above[child]
 
     def _holds(self, entry: _Above) -> bool:
-        return entry.is_fixed or self._clock() - entry.last_s <= GONE_AFTER_S
+        return entry.is_fixed or self._clock() - entry.last_s <= self._gone_after_s

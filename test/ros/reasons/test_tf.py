@@ -128,9 +128,8 @@ def test_cameras_that_share_a_frame(make: Make, slash: str) -> None:
     own = dict(bench.frames)
     bench.frames |= {'front': 'cam_optical_frame', 'left': f'{slash}cam_optical_frame'}
     bench.frames['right'] = 'cam_optical_frame'
-    bench.reaches(
-        Reason.FRAME_SHARED, r'frame cam_optical_frame: cameras front and left and right have the'
-    )
+    # The first sets may be without one of them.
+    bench.reaches(Reason.FRAME_SHARED, r'frame cam_optical_frame: cameras \w+ and \w+.* have the')
     for _ in range(20):
         bench.send()
     assert not own_stamps(bench.robot, 'cam_optical_frame')
@@ -237,7 +236,9 @@ def test_an_odometry_whose_stamps_jump_back_and_stay_away(make: Make) -> None:
     start_ns = bench.robot.next_stamp()
 
     def jump() -> None:
-        for stamp_ns in (start_ns + 10_000 * MS, start_ns):
+        # One stamp alone is none to go by: three follow one another on either side.
+        ahead_ns = start_ns + 10_000 * MS
+        for stamp_ns in [first + i * MS for first in (ahead_ns, start_ns) for i in range(4)]:
             joint = transform_message(np.eye(4), stamp_ns, 'wheels', 'base_link')
             publisher.publish(TFMessage(transforms=[joint]))
 
