@@ -26,7 +26,7 @@ from da3_ros.reasons import Reason
 from da3_ros.ros.messages.geometry_messages import rigid_from_transform, transform_message
 from da3_ros.ros.reason_board import ReasonBoard
 from da3_ros.ros.tf.frame_tree import GONE_AFTER_S
-from da3_ros.ros.tf.listener import TfInput
+from da3_ros.ros.tf.listener import MOST_PATIENCE_S, TfInput
 from da3_ros.ros.tf.ownership import LISTENS_S
 from da3_ros.ros.tf.publisher import TransformPublisher
 from da3_ros.synthetic.world import make_world
@@ -176,7 +176,7 @@ def test_a_frame_of_another_node_is_left_to_it_and_taken_over(node: KeepingNode)
     bench.now_s += GONE_AFTER_S
     bench.publisher.tick()
     assert bench.sent() == {}
-    bench.now_s += 0.001
+    bench.now_s += MOST_PATIENCE_S + 0.001
     bench.publisher.tick()
     assert not bench.holds(Reason.TF_TAKEN)
     assert set(bench.sent()) == {('odom', 'base_link')}

@@ -34,8 +34,8 @@ _STATIC_DEPTH = 100
 # What may come between two looks.
 _DEPTH = 1000
 # Transforms of the last seconds.
-# Of two nodes that begin at once one waits longer, by chance.
-_PATIENCE_S = 2.0
+MOST_PATIENCE_S = 2.0
+"""Of two nodes that give way to each other one waits longer by chance, by at most this."""
 _RECENT = 2000
 _PERIOD_S = 0.1
 _WAIT_STEP_S = 0.005
@@ -69,7 +69,7 @@ class TfInput:
         self.reasons = reasons
         self.buffer = make_buffer()
         """All joints so far; those of /tf only from `keep_moving` on, which costs a little."""
-        self.tree = FrameTree(clock, random.uniform(0.0, _PATIENCE_S))
+        self.tree = FrameTree(clock, random.uniform(0.0, MOST_PATIENCE_S))
         self.sent = SentTransforms()
         self.ownership = TransformOwnership(self.tree, clock)
         self.frames = CameraFrames(options, reasons)
