@@ -33,9 +33,9 @@ STATIC_TOPIC, MOVING_TOPIC = '/tf_static', '/tf'
 _STATIC_DEPTH = 100
 # What may come between two looks.
 _DEPTH = 1000
-# Transforms of the last seconds.
 MOST_PATIENCE_S = 2.0
 """Of two nodes that give way to each other one waits longer by chance, by at most this."""
+# Transforms of the last seconds.
 _RECENT = 2000
 _PERIOD_S = 0.1
 _WAIT_STEP_S = 0.005
