@@ -63,11 +63,12 @@ def plain_message(data: bytes) -> bytes | None:
     if data.startswith(ZSTD_MAGIC):
         try:
             size = zstandard.get_frame_parameters(data).content_size
-            whole = unpacked(data, 'zstd', min(size, MAX_UNPACKED_BYTES + 1) if size else 0)
+            # Compressors that are fed in pieces do not write it.
+            is_known = size != zstandard.CONTENTSIZE_UNKNOWN
+            whole = unpacked(data, 'zstd', size if is_known else MAX_UNPACKED_BYTES)
         except (zstandard.ZstdError, SourceError):
             return None
-        is_size_known = size <= MAX_UNPACKED_BYTES
-        data = whole if not is_size_known or len(whole) == size else b''
+        data = whole if not is_known or len(whole) == size else b''
     return data if len(data) >= 4 and data[0] == 0 and data[1] <= _LAST_ENCAPSULATION else None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+import os
 from pathlib import Path
 import random
 import re
@@ -35,6 +36,8 @@ LASTS_S = 8.0
 # Longer than a camera may be away before that is an error.
 GAP_S = 4.0
 HOUR_S = 3600.0
+# A shorter one finds what does not work, but hardly memory that grows slowly.
+LENGTH_S = float(os.environ.get('DA3_BAD_DAY_S', str(HOUR_S)))
 GROWTH_MB_PER_HOUR = 40.0
 
 
@@ -103,7 +106,8 @@ def faults_of(day: Day) -> list[Fault]:
         camera('a real lens', bad_day.distorted, row(Reason.DISTORTION_LEFT)),
         camera('no frame', bad_day.without_frame, row(Reason.FRAME_MISSING)),
         camera('the same frame', bad_day.in_frame(frame), row(Reason.FRAME_SHARED)),
-        camera('a camera stands', day.cameras.portrait, row(Reason.VIEW_CROPPED)),
+        # The truth needs no common shape, so that nothing is cut off.
+        camera('a camera stands', day.cameras.portrait),
         mood('burning', 'the network is on fire'),
         mood('nonsense', 'window refused'),
         mood('doubtful', 'one by one'),
@@ -187,11 +191,11 @@ def test_an_hour_of_faults_leaves_the_node_as_it_was(ros_domain_id: int, tmp_pat
         began_s = time.monotonic()
         hours: list[float] = []
         used_mb: list[float] = []
-        while (passed_s := time.monotonic() - began_s) < HOUR_S:
+        while (passed_s := time.monotonic() - began_s) < LENGTH_S:
             suffer(day, chance.choice(faults))
             hours.append(passed_s / HOUR_S)
             used_mb.append(resident_mb(day.node.pid))
         # What the first minutes fill: code, queues, statistics, the scene.
-        settled = [i for i, hour in enumerate(hours) if hour > 0.2]
+        settled = [i for i, hour in enumerate(hours) if hour > 0.2 * LENGTH_S / HOUR_S]
         growth = theilslopes([used_mb[i] for i in settled], [hours[i] for i in settled])
         assert growth.slope < GROWTH_MB_PER_HOUR, used_mb

@@ -150,7 +150,9 @@ class CameraWatch:
     def _late(
         self, given: InputStatus, status: CameraStatus, sync: SyncReport
     ) -> dict[Reason, dict[str, object]]:
-        if not given.images or given.silent_s * 1e9 > _SILENT_PERIODS * status.period_ns:
+        # The stamps of images that are refused say nothing, and those before grow old.
+        since_s = max(given.silent_s, given.unused_s)
+        if not given.images or since_s * 1e9 > _SILENT_PERIODS * status.period_ns:
             return {}
         # Where cameras take turns none misses sets in a row, and each is alone in its own.
         missed = max(s.missed_sets for s in sync.cameras)

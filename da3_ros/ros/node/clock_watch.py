@@ -97,10 +97,10 @@ class ClockWatch:
         if stamp_ns is None or not is_known:
             self._end(camera)
             return
-        if status.silent_s > _FRESH_S:
+        if status.unused_s > _FRESH_S:
             return
         # The clock of a simulation has a speed of its own.
-        since_s = 0.0 if is_simulated else status.silent_s
+        since_s = 0.0 if is_simulated else status.unused_s
         offset_s = (stamp_ns - now_ns) / 1e9 + since_s
         ahead_s = _AHEAD_LIMIT_SIM_S if is_simulated else AHEAD_LIMIT_S
         if -BEHIND_LIMIT_S <= offset_s <= ahead_s:

@@ -63,6 +63,8 @@ class InputStatus:
     """Of the image that came last and was understood; None before."""
     wants_reliable: bool = False
     """Whether only reliable publishers are heard."""
+    unused_s: float = 0.0
+    """Time since the last image that was understood; since the start when there was none."""
 
 
 class CameraInput:
@@ -104,7 +106,7 @@ class CameraInput:
         self._calibrated = False
         self._was_calibrated = False
         self._waited_for_size = 0
-        self._last_s = clock()
+        self._last_s = self._used_s = clock()
         self._first_s: float | None = None
         self._newest_stamp_ns: int | None = None
         self._has_frame_id = True
@@ -173,6 +175,7 @@ class CameraInput:
             self._refusals.refused(kind, f'camera {self._camera}: {kind}: {error}')
         else:
             self._images += 1
+            self._used_s = self._last_s
             self._newest_stamp_ns = frame.stamp_ns
             self._refusals.used()
 
@@ -251,7 +254,8 @@ class CameraInput:
     def status(self) -> InputStatus:
         """Return what came so far; about once per second."""
         self._look()
-        silent_s = self._clock() - self._last_s
+        now_s = self._clock()
+        silent_s = now_s - self._last_s
         return InputStatus(
             camera=self._camera,
             topic=self.topic,
@@ -262,6 +266,7 @@ class CameraInput:
             refused=self._refusals.total,
             newest_stamp_ns=self._newest_stamp_ns,
             wants_reliable=self._wants_reliable,
+            unused_s=now_s - self._used_s,
         )
 
     def _senders(self) -> tuple[Sender, ...]:

@@ -202,6 +202,38 @@ def test_stamps_that_are_not_of_today(place: Place) -> None:
     place.leaves("s ahead of this node's clock", send_now)
 
 
+def test_images_that_are_refused_have_no_stamps_to_judge(place: Place) -> None:
+    """The last good stamp of a camera grows old when nothing of it can be used any more."""
+    robot = place.robot
+
+    def send_now() -> None:
+        robot.send(stamp_ns=time.time_ns())
+
+    def send_bad() -> None:
+        stamp_ns = robot.send(['front'], time.time_ns())
+        image = robot.image('right', stamp_ns)
+        image.encoding = 'infrared7'
+        robot.images['right'].publish(image)
+
+    def is_well(message: DiagnosticArray) -> bool:
+        return status_of(message, 'camera right').message == 'images come'
+
+    send_until(robot, 'window', lambda report: len(report.views) == 2, send_now)
+    send_until(robot, '/diagnostics', is_well, send_now)
+    start = len(place.node.lines)
+    place.reaches(Reason.IMAGES_REFUSED, "got 'infrared7'; dropped (none of the last", send_bad)
+    seen = len(robot.messages('/diagnostics'))
+    send_until(
+        robot,
+        '/diagnostics',
+        lambda _: len(robot.messages('/diagnostics')) > seen + 5,
+        send_bad,
+    )
+    said = [line for line in place.node.lines[start:] if 'over after' not in line]
+    assert not [line for line in said if "this node's clock" in line or LATE in line]
+    place.leaves('infrared7', send_now)
+
+
 def test_cameras_that_never_came(ros_domain_id: int) -> None:
     with (
         start_node(ros_domain_id, [*CAMERAS, 'mute'], 'image_reliability:=reliable') as node,
