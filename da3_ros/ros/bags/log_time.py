@@ -9,6 +9,7 @@ import time
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
 from rosgraph_msgs.msg import Clock
 
 _LOG = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class LogTime:
     def __init__(self, node: Node, use_sim_time: bool | None) -> None:
         self._node = node
         self._is_sim = use_sim_time
-        self._is_subscribed = False
+        self._ticks: Subscription | None = None
         self._newest_ns: int | None = None
         self._tick_ns = 0
         self._offset_ns = 0
@@ -51,7 +52,7 @@ class LogTime:
 
     def look(self) -> None:
         """Look whether /clock is published by now."""
-        if self._is_subscribed or self._has_warned or not self._node.count_publishers(CLOCK):
+        if self._ticks is not None or self._has_warned or not self._node.count_publishers(CLOCK):
             return
         if self._is_sim is None:
             self._subscribe()
@@ -67,6 +68,7 @@ class LogTime:
         if self._is_sim is None:
             self._decide()
         if self._is_sim:
+            self._take_waiting()
             return self._newest_ns
         self._last_ns = max(self._last_ns, time.time_ns())
         return self._last_ns
@@ -80,15 +82,27 @@ class LogTime:
 
     def _decide(self) -> None:
         is_awaited = self._node.count_subscribers(CLOCK) > 0
-        self._is_sim = self._is_subscribed or is_awaited or self._node.count_publishers(CLOCK) > 0
-        if self._is_sim and not self._is_subscribed:
+        is_there = self._ticks is not None or self._node.count_publishers(CLOCK) > 0
+        self._is_sim = is_there or is_awaited
+        if self._is_sim and self._ticks is None:
             self._subscribe()
 
     def _subscribe(self) -> None:
-        self._is_subscribed = True
         # Only the newest tick counts.
         profile = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-        self._node.create_subscription(Clock, CLOCK, self._take, profile)
+        self._ticks = self._node.create_subscription(Clock, CLOCK, self._take, profile)
+
+    def _take_waiting(self) -> None:
+        """Take the ticks that have arrived.
+
+        Of several topics an executor serves any first: an answer would get the time of a tick
+        before that of its own input.
+        """
+        if self._ticks is None:
+            return
+        with self._ticks.handle:
+            while (found := self._ticks.handle.take_message(Clock, False)) is not None:
+                self._take(found[0])
 
     def _take(self, message: Clock) -> None:
         tick_ns = message.clock.sec * 1_000_000_000 + message.clock.nanosec
