@@ -105,6 +105,36 @@ def test_frames_carry_stamp_frame_id_and_calibration(node: Node) -> None:
     np.testing.assert_array_equal(frame.calibration.K, CAMERA.K)
 
 
+class EagerNode(Node):  # type: ignore[misc]  # rclpy has no types
+    """Its executor is faster than whoever makes a subscription."""
+
+    def create_subscription(
+        self,
+        msg_type: type[Any],
+        topic: str,
+        callback: Callable[[Any], None],
+        *args: Any,
+        **more: Any,
+    ) -> Any:
+        subscription = super().create_subscription(msg_type, topic, callback, *args, **more)
+        if msg_type is CameraInfo:
+            callback(info_from_camera(CAMERA, header(5, 'optical')))
+        if msg_type is Image:
+            callback(image_message(header(5, 'optical'), np.zeros((6, 8, 3), np.uint8), 'rgb8'))
+        return subscription
+
+
+def test_what_comes_while_the_subscriptions_are_made_is_taken(context: Context) -> None:
+    node = EagerNode('eager_node', context=context)
+    try:
+        given = Given(node, OutputOptions())
+        (frame,) = given.frames
+        assert frame.calibration is not None
+        assert given.lines == []
+    finally:
+        node.destroy_node()
+
+
 def test_images_go_uncalibrated_where_nobody_publishes_camera_info(node: Node) -> None:
     given = Given(node, OutputOptions())
     given.image()

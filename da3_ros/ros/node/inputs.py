@@ -113,28 +113,31 @@ class CameraInput:
         self._waited = 0
         self._is_open = True
         raw = options.image_transport == 'raw'
-        profile = image_input(options.image_reliability, options.queue_depth)
-        # First, so that it is served first when both wait: an image finds its calibration.
-        self._info = InfoInput(node, camera, profile, group, self.take_info)
-        self._image_subscription = node.create_subscription(
-            Image if raw else CompressedImage,
-            f'{camera}/image_raw' if raw else f'{camera}/image_raw/compressed',
-            self.take_image,
-            profile,
-            callback_group=group,
-            qos_overriding_options=overridable(),
-        )
-        self.topic = str(self._image_subscription.topic_name)
-        # Also what qos_overrides made of it.
-        reliability = self._image_subscription.qos_profile.reliability
-        self._wants_reliable = reliability == ReliabilityPolicy.RELIABLE
+        name = f'{camera}/image_raw' if raw else f'{camera}/image_raw/compressed'
+        self.topic = str(node.resolve_topic_name(name))
+        info_topic = str(node.resolve_topic_name(f'{camera}/camera_info'))
         self._source = f'camera {camera}, topic {self.topic}'
-        self._info_source = f'camera {camera}, topic {self._info.topic}'
+        self._info_source = f'camera {camera}, topic {info_topic}'
         kind = kind_of_images(options.camera_info_is, self.topic)
         self._preparation = Preparation(camera, crop, options.rectify, kind, reasons)
         if options.rectify and kind == 'rectified':
             choice = options.camera_info_is
             reasons.hold(Reason.NOTHING_TO_RECTIFY, camera, topic=self.topic, choice=choice)
+        # All that a callback uses is there by now: messages come at once, on other threads.
+        profile = image_input(options.image_reliability, options.queue_depth)
+        # First, so that it is served first when both wait: an image finds its calibration.
+        self._info = InfoInput(node, camera, profile, group, self.take_info)
+        self._image_subscription = node.create_subscription(
+            Image if raw else CompressedImage,
+            name,
+            self.take_image,
+            profile,
+            callback_group=group,
+            qos_overriding_options=overridable(),
+        )
+        # Also what qos_overrides made of it.
+        reliability = self._image_subscription.qos_profile.reliability
+        self._wants_reliable = reliability == ReliabilityPolicy.RELIABLE
         self._info.hear_latched()
 
     def destroy(self) -> None:
