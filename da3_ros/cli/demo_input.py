@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+import logging
 from pathlib import Path
 import re
 
 from da3_ros.errors import SourceError
+from da3_ros.notes import joined
 
+_LOG = logging.getLogger(__name__)
 _RAW = 'sensor_msgs/msg/Image'
 _COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 _MAX_CAMERAS = 6
@@ -70,6 +73,8 @@ def _from_bag(path: Path) -> DemoInput:
 
     with BagReader(path) as reader:
         topics = [t for t in reader.topics if t.count and not t.name.startswith('/truth/')]
+        if reader.notes:
+            _LOG.warning('bag %s: %s', path, joined(reader.notes))
     raw = [t.name for t in topics if t.msgtype == _RAW and 'depth' not in t.name]
     compressed = [t.name for t in topics if t.msgtype == _COMPRESSED and 'depth' not in t.name]
     if not raw and not compressed:

@@ -158,6 +158,19 @@ def test_topics_that_fit_already_are_left_alone(tmp_path: Path) -> None:
     assert found.remappings == ()
 
 
+def test_what_is_missing_of_a_recording_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / 'drive.mcap'
+    _write_bag(path, 'front', is_compressed=False)
+    prepare_input(path, None, tmp_path, 1.0)
+    assert caplog.messages == []
+    path.write_bytes(path.read_bytes()[:-100])
+    assert prepare_input(path, None, tmp_path, 1.0).cameras == ('front',)
+    (line,) = caplog.messages
+    assert 'drive.mcap: ends without the summary' in line
+
+
 def test_a_recording_without_images_is_refused(tmp_path: Path) -> None:
     path = tmp_path / 'empty.mcap'
     with BagWriter(path) as bag:

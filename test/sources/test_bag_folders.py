@@ -1,5 +1,6 @@
 """Bags of recorders that were killed: without metadata, with splits missing, packed or cut."""
 
+from dataclasses import replace
 import os
 from pathlib import Path
 import shutil
@@ -50,6 +51,14 @@ def split_bag(folder: Path, storage: str, count: int = 12) -> list[StampedMessag
 
 def state(folder: Path) -> dict[str, tuple[bytes, int]]:
     return {f.name: (f.read_bytes(), f.stat().st_mtime_ns) for f in folder.iterdir()}
+
+
+def test_packed_messages_need_not_say_their_size(tmp_path: Path) -> None:
+    """A compressor that is fed in pieces does not know it (RFC 8878, 3.1.1.1)."""
+    messages = mixed_messages(4)
+    packer = zstandard.ZstdCompressor(write_content_size=False)
+    packed = [replace(m, data=packer.compress(m.data)) for m in messages]
+    assert read(write_mcap(tmp_path / 'a.mcap', packed)) == (messages, '')
 
 
 @pytest.mark.parametrize('storage', list(STORAGES))

@@ -216,7 +216,7 @@ def test_images_that_are_refused_have_no_stamps_to_judge(place: Place) -> None:
         robot.images['right'].publish(image)
 
     def is_well(message: DiagnosticArray) -> bool:
-        return status_of(message, 'camera right').message == 'images come'
+        return bool(status_of(message, 'camera right').message == 'images come')
 
     send_until(robot, 'window', lambda report: len(report.views) == 2, send_now)
     send_until(robot, '/diagnostics', is_well, send_now)
