@@ -180,7 +180,11 @@ class Synchronizer:
     def _status(self, index: int) -> CameraStatus:
         newest = self._newest[index]
         is_blank = newest is None or self._meetings.is_apart(index)
-        other = min(self._meetings.together([index]) - {index}, default=index)
+        other = min(self._meetings.together([index]) - {index}, default=None)
+        delay_ns, distance_ns = 0, None if self._alone[index] else 0
+        if other is not None:
+            delay_ns = max(0, -(self._meetings.offset_ns(index, other) or 0))
+            distance_ns = self._meetings.distance_ns(index, other) if self._alone[index] else 0
         return CameraStatus(
             camera=self._cameras[index],
             newest_stamp_ns=newest,
@@ -189,8 +193,8 @@ class Synchronizer:
             sets_alone=self._alone[index],
             has_come=self._has_come[index],
             is_sending=self._meetings.is_sending(index),
-            delay_ns=max(0, -(self._meetings.offset_ns(index, other) or 0)),
-            distance_ns=self._meetings.distance_ns(index, other) if self._alone[index] else 0,
+            delay_ns=delay_ns,
+            distance_ns=distance_ns,
             period_ns=self._meetings.period_ns(index),
         )
 
