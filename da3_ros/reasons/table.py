@@ -87,8 +87,8 @@ class Reason(Enum):
         'another time zone, one is not synchronised (NTP, PTP). Images that are always late look '
         'the same.',
         'Let all drivers stamp with the system clock, or synchronise the machines. Where images '
-        'are late, raise `sync_wait_s`. The largest group of cameras that agree gives sets; with '
-        'two cameras that differ there are none.',
+        'are late, raise `sync_wait_s`. The largest group of cameras that agree gives sets, of '
+        "equal ones the one with the node's clock; where both or none have that there are none.",
     )
     CAMERA_LATE = Row(
         _WARN,

@@ -60,6 +60,11 @@ class ClockWatch:
         )
         self._handle = self._clock.create_jump_callback(threshold, post_callback=self._jumped)
 
+    @property
+    def far_off(self) -> tuple[str, ...]:
+        """Cameras whose stamps are far from the clock of the node."""
+        return tuple(camera for camera, times in self._off.items() if times >= _TIMES)
+
     def close(self) -> None:
         """Hear of no jumps any more."""
         self._handle.unregister()
