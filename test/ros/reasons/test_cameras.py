@@ -185,6 +185,22 @@ def test_a_world_that_starts_anew(place: Place) -> None:
     place.says(Reason.WORLD_RESTARTED, 'the world starts anew: ~/reset was called')
 
 
+def test_of_two_cameras_with_two_clocks_that_of_the_node_counts(place: Place) -> None:
+    def send() -> None:
+        now_ns = time.time_ns()
+        place.robot.send(['front'], now_ns)
+        place.robot.send(['right'], now_ns + 2 * HOUR_NS)
+
+    fragment = 's from those of camera front that arrive at the same'
+    place.reaches(Reason.CLOCKS_APART, fragment, send)
+
+    def fits(message: WindowReport) -> bool:
+        return {view.camera for view in message.views} == {'front'}
+
+    send_until(place.robot, 'window', fits, send)
+    place.leaves(fragment, lambda: place.robot.send(stamp_ns=time.time_ns()))
+
+
 def test_stamps_that_are_not_of_today(place: Place) -> None:
     place.reaches(
         Reason.CLOCK_FAR_OFF,
