@@ -124,7 +124,7 @@ def test_the_newest_are_remembered_and_memory_is_bounded(count: int) -> None:
     for stamp_ns in range(count):
         sent.add(Joint('odom', BASE, stamp_ns, POSE))
     known = [n for n in range(count) if sent.has(Joint('odom', BASE, n, POSE))]
-    assert known == list(range(max(0, count - 512), count))
+    assert known == list(range(max(0, count - 256), count))
 
 
 # ---- the tree

@@ -11,7 +11,8 @@ from da3_ros.ros.tf.joints import Joint
 
 LISTENS_S = 1.0
 """How long others are listened to before the first transform."""
-_REMEMBERED = 512
+# Those of eight seconds at 30 Hz; what was sent comes back within a tenth of one.
+_REMEMBERED = 256
 
 
 class SentTransforms:
