@@ -8,7 +8,7 @@ a rig that gets known) begins another generation, and what was begun before it i
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 import logging
 import threading
@@ -207,16 +207,18 @@ class Pipeline:
         with self._lock:
             return self._synchronizer.report()
 
+    def doubt(self, cameras: Iterable[str]) -> None:
+        """Take note of the cameras whose clock is not that of this machine; again and again."""
+        with self._lock:
+            self._synchronizer.doubt(cameras)
+
     def losses(self, result: WindowResult) -> Losses:
         """Return what was lost up to now, and which cameras a window misses."""
-        missing = dict.fromkeys(
-            camera
-            for posed in result.new_sets
-            for camera in self._options.stream.cameras
-            if camera not in {view.id.camera for view in posed.views}
-        )
+        cameras = self._options.stream.cameras
+        came = [{view.id.camera for view in posed.views} for posed in result.new_sets]
+        missing = tuple(c for c in cameras if any(c not in names for names in came))
         frames = sum(drop.count for drop in self.sync_report().dropped)
-        return Losses(self.dropped_sets, frames, tuple(missing))
+        return Losses(self.dropped_sets, frames, missing)
 
     # ---- from the thread that steps
 

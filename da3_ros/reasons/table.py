@@ -36,8 +36,8 @@ class Reason(Enum):
     CAMERA_UNHEARD = Row(
         _ERROR,
         'camera {owner}: no images on {topic} for {silent_s:.1f} s (limit {limit_s:g} s), though '
-        '{publishers} publishes it. Large best-effort images need a tuned transport in the '
-        "publisher's process, see config/fastdds.xml.",
+        '{publishers} publishes it: it has not begun to send, or its images are lost on the way. '
+        "Large ones need a tuned transport in the publisher's process, see config/fastdds.xml.",
         'The publisher is there, and nothing of it has ever arrived: it has not begun to send, or '
         'the transport loses large images.',
         'Look at `ros2 topic hz`; use the profile `config/fastdds.xml`; run `da3 doctor`.',
@@ -87,8 +87,8 @@ class Reason(Enum):
         'another time zone, one is not synchronised (NTP, PTP). Images that are always late look '
         'the same.',
         'Let all drivers stamp with the system clock, or synchronise the machines. Where images '
-        'are late, raise `sync_wait_s`. The largest group of cameras that agree gives sets; with '
-        'two cameras that differ there are none.',
+        'are late, raise `sync_wait_s`. The largest group of cameras that agree gives sets, of '
+        "equal ones the one with the node's clock; where both or none have that there are none.",
     )
     CAMERA_LATE = Row(
         _WARN,
@@ -100,8 +100,8 @@ class Reason(Enum):
     )
     CAMERA_AWAITED = Row(
         _WARN,
-        'camera {owner}: its first image has not come; sets wait for it {left_s:.1f} s more at '
-        'most (limit {limit_s:g} s), then go out without it (min_cameras is {min_cameras}).',
+        'camera {owner}: no image that can be used has come; sets wait for it {left_s:.1f} s more '
+        'at most (limit {limit_s:g} s), then go out without it (min_cameras is {min_cameras}).',
         'The first sets wait for cameras that have never come.',
         'Nothing, when the camera is about to start.',
     )
@@ -135,7 +135,7 @@ class Reason(Enum):
     )
     CLOCK_JUMPED = Row(
         _WARN,
-        '{owner}: time jumped {direction} by {offset_s:.3f} s{where}; the new time is used.',
+        '{whose}: time jumped {direction} by {offset_s:.3f} s{where}; the new time is used.',
         'Several images of a camera in a row, or /clock, went on at another time: a clock that '
         'was set, by NTP for example.',
         'Nothing, when it was meant. Cameras that do not jump together are named as apart.',

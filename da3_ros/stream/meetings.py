@@ -77,6 +77,7 @@ class Meetings:
         # Of two cameras: how far the stamps of the first, and its images, had come when they met.
         self._since = [[(0, 0)] * senders for _ in range(senders)]
         self._arrivals = 0
+        self._doubted = frozenset[int]()
         self._groups: tuple[frozenset[int], ...] | None = None
 
     def note(self, index: int, stamp_ns: int, arrived_ns: int) -> None:
@@ -104,6 +105,10 @@ class Meetings:
                 own.offsets_ns[other].append(offset_ns)
             if abs(newest_ns - stamp_ns) <= self._lag_ns and self._has_near(sender, stamp_ns):
                 self._meet(index, other)
+
+    def doubt(self, cameras: Iterable[int]) -> None:
+        """Take note whose clock is known to be wrong: of groups of one size others lead."""
+        self._doubted = frozenset(cameras)
 
     def forget(self, index: int) -> None:
         """Take note that the clock of a camera jumped: whom it meets is open again."""
@@ -148,16 +153,16 @@ class Meetings:
         return found.union(*(group for group in self.groups() if group & found))
 
     def leads(self, cameras: Iterable[int]) -> bool:
-        """Return whether cameras are of one group, and no other one that sends is as large."""
+        """Return whether cameras are of one group, and no other one that sends weighs as much."""
         found = frozenset(cameras)
         touched = [group for group in self.groups() if group & found]
         if len(touched) > 1:
             return False
-        others = [len(group) for group in self.groups() if group not in touched]
-        return len(found.union(*touched)) > max(others, default=0)
+        others = [self._weight(group) for group in self.groups() if group not in touched]
+        return self._weight(found.union(*touched)) > max(others, default=(0, False))
 
     def is_apart(self, index: int) -> bool:
-        """Return whether a camera has not met, for long, a group as large as its own."""
+        """Return whether a camera has not met, for long, a group that weighs as much as its."""
         return self._other_group(index) is not None
 
     def apart(self, cameras: tuple[str, ...]) -> tuple[Apart, ...]:
@@ -188,9 +193,18 @@ class Meetings:
         sides += [-median(behind)] if behind else []
         return round(sum(sides) / len(sides)) if sides else None
 
-    def distance_ns(self, index: int, other: int) -> int:
-        """Return the usual distance of the stamps of one camera from the nearest of another."""
-        return round(median(self._distances_ns(index, other) or [0]))
+    def behind_ns(self, index: int) -> tuple[int, int | None]:
+        """Return how a camera compares with the first one that it meets.
+
+        Returns:
+            How much later its images come; 0 where it meets none. How far its stamps usually are
+            from the nearest of the other; None where it meets none.
+        """
+        other = min(self.together([index]) - {index}, default=None)
+        if other is None:
+            return 0, None
+        delay_ns = max(0, -(self.offset_ns(index, other) or 0))
+        return delay_ns, round(median(self._distances_ns(index, other) or [0]))
 
     def groups(self) -> tuple[frozenset[int], ...]:
         """Return the cameras that send, by who meets whom."""
@@ -207,6 +221,10 @@ class Meetings:
             self._groups = tuple(groups)
         return self._groups
 
+    def _weight(self, group: frozenset[int]) -> tuple[int, bool]:
+        """Return what decides between groups: their size, then whether a clock is not doubted."""
+        return len(group), not group <= self._doubted
+
     # ---- pairs
 
     def _other_group(self, index: int) -> frozenset[int] | None:
@@ -220,10 +238,10 @@ class Meetings:
             group
             for group in groups
             if group is not own
-            and len(group) >= len(own)
+            and self._weight(group) >= self._weight(own)
             and all(self._is_long_ago(index, other) for other in group)
         ]
-        return max(rivals, key=len, default=None)
+        return max(rivals, key=self._weight, default=None)
 
     def _meets(self, index: int, other: int) -> bool:
         return self._has_met[index][other] and not self._is_long_ago(index, other)

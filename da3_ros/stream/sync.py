@@ -9,7 +9,7 @@ tolerance, unless that frame fits a later set better (more cameras, or a smaller
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
 
 from da3_ros.errors import StreamError
@@ -45,8 +45,8 @@ class Synchronizer:
     the first partial sets wait for `first_wait_ns`.
 
     Cameras that send beside each other and never meet in a set are not taken for late ones: only
-    the largest group of cameras that meet gives sets, none where two groups are equal. The
-    others are `apart`.
+    the largest group of cameras that meet gives sets, of equal ones that whose clock nobody
+    doubts, none where two are left. The others are `apart`.
 
     A stamp far from the one before it is left out, unless several in a row go on from there; only
     then has the clock of the camera jumped. When the sets of the largest group are older then
@@ -157,6 +157,10 @@ class Synchronizer:
         self.reset()
         self._open()
 
+    def doubt(self, cameras: Iterable[str]) -> None:
+        """Take note of the cameras whose clock is known to be wrong, until the next reset."""
+        self._meetings.doubt(self._index[camera] for camera in cameras)
+
     def take_events(self) -> list[StampEvent]:
         """Return what happened to stamps since the last call, the oldest first."""
         events, self._events = self._events, []
@@ -178,19 +182,18 @@ class Synchronizer:
         )
 
     def _status(self, index: int) -> CameraStatus:
-        newest = self._newest[index]
-        is_blank = newest is None or self._meetings.is_apart(index)
-        other = min(self._meetings.together([index]) - {index}, default=index)
+        newest, is_apart = self._newest[index], self._meetings.is_apart(index)
+        delay_ns, distance_ns = self._meetings.behind_ns(index)
         return CameraStatus(
             camera=self._cameras[index],
             newest_stamp_ns=newest,
-            lag_ns=None if is_blank or newest is None else self._now_ns() - newest,
+            lag_ns=None if is_apart or newest is None else self._now_ns() - newest,
             missed_sets=self._missed[index],
             sets_alone=self._alone[index],
             has_come=self._has_come[index],
             is_sending=self._meetings.is_sending(index),
-            delay_ns=max(0, -(self._meetings.offset_ns(index, other) or 0)),
-            distance_ns=self._meetings.distance_ns(index, other) if self._alone[index] else 0,
+            delay_ns=delay_ns,
+            distance_ns=distance_ns if self._alone[index] else 0,
             period_ns=self._meetings.period_ns(index),
         )
 
@@ -336,8 +339,7 @@ class Synchronizer:
         counts = self._needs_all or self._meetings.leads(match)
         if counts and len(match) >= self._needed:
             return _Verdict.EMIT
-        is_hopeless = closing or not counts
-        return _Verdict.SKIP if is_hopeless else _Verdict.HOLD
+        return _Verdict.SKIP if closing or not counts else _Verdict.HOLD
 
     def _may_come(self, index: int, stamp_ns: int) -> bool:
         """Return whether a camera may still send a frame for the set that starts at a stamp."""
@@ -359,8 +361,8 @@ class Synchronizer:
         """
         if self._last_ns is None or stamp_ns > self._last_ns:
             return False
-        still = self._last_in & group
-        return any(not self._is_back[i] and self._meetings.is_sending(i) for i in still)
+        still = (i for i in self._last_in & group if not self._is_back[i])
+        return any(map(self._meetings.is_sending, still))
 
     def _is_settled(self, match: dict[int, CameraFrame]) -> bool:
         """Return whether no frame still to come is likely to fit this set's frames better."""

@@ -52,8 +52,9 @@ class CameraStatus:
     delay_ns: int
     """How much later its images come than those of another camera with the same stamps; 0 where
     there is none to compare with."""
-    distance_ns: int
-    """How far its stamps usually are from those of that camera, while it misses sets; else 0."""
+    distance_ns: int | None
+    """How far its stamps usually are from those of that camera, while it misses sets; else 0. None
+    where it meets no other one."""
     period_ns: int
     """Usual time between two of its images; 0 before the second."""
 

@@ -208,6 +208,27 @@ def test_a_camera_that_misses_sets_is_late_for_a_reason(
     assert len(list(post.end())) == 1
 
 
+def test_sets_without_a_camera_are_not_put_down_to_what_is_within_its_limit() -> None:
+    post = Post()
+    # A few images are lost anywhere.
+    post.status = replace(post.status, missed_sets=4, sets_alone=4, distance_ns=5 * MS)
+    assert post.look() == {}
+    post.status = replace(post.status, missed_sets=12, sets_alone=12)
+    text = post.look()[Reason.CAMERA_LATE]
+    assert 'are not the cause: images of it are lost' in text
+    # Nothing to compare with: what its clock is shows a little later.
+    post.status = replace(post.status, distance_ns=None)
+    assert post.look() == {}
+
+
+def test_a_camera_whose_images_are_refused_is_not_late() -> None:
+    post = Post()
+    post.status = replace(post.status, missed_sets=12, sets_alone=12, distance_ns=45 * MS)
+    assert set(post.look()) == {Reason.CAMERA_LATE}
+    post.input = replace(post.input, refused=20, unused_s=2.0)
+    assert post.look() == {}
+
+
 def test_cameras_that_take_turns_are_late_for_each_other() -> None:
     post = Post()
     post.status = replace(post.status, sets_alone=7, distance_ns=45 * MS)

@@ -13,6 +13,7 @@ pytest.importorskip('rclpy')
 import rclpy
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.task import Future
@@ -266,6 +267,27 @@ def test_what_a_callback_raises_ends_the_spin_at_once(context: Context) -> None:
         wait_until(lambda: spun.error is not None)
     assert isinstance(spun.error, ValueError)
     assert str(spun.error) == 'broken'
+
+
+def test_a_callback_that_finds_the_middleware_shut_down_ends_the_spin_quietly(
+    context: Context,
+) -> None:
+    spun = Spun(context, 2)
+    asked: list[str] = []
+
+    def ask(message: String) -> None:
+        # What a signal does in the middle of a callback.
+        rclpy.shutdown(context=context)
+        asked.append(message.data)
+        spun.node.get_publishers_info_by_topic('topic')
+
+    topic = spun.hears('topic', ask, MutuallyExclusiveCallbackGroup())
+    with spun:
+        topic.publish(String(data='now'))
+        spun.join()
+    assert asked == ['now']
+    # As of a spin that is waiting at that moment.
+    assert spun.error is None or isinstance(spun.error, ExternalShutdownException)
 
 
 def test_the_answer_of_a_service_that_is_gone_ends_nothing(context: Context) -> None:

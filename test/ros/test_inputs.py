@@ -292,6 +292,19 @@ def test_missing_stamps_refuse_the_image_and_missing_frame_ids_do_not(node: Node
     assert (status.images, status.refused, status.newest_stamp_ns) == (2, 3, 5)
 
 
+def test_how_long_ago_an_image_could_be_used(node: Node) -> None:
+    given = Given(node, OutputOptions())
+    assert given.input.status().unused_s == 0.0
+    given.image(1)
+    given.now_s += 3.0
+    given.image(0)
+    status = given.input.status()
+    assert (status.silent_s, status.unused_s) == (0.0, 3.0)
+    assert status.newest_stamp_ns == 1
+    given.image(3)
+    assert given.input.status().unused_s == 0.0
+
+
 def test_images_over_the_limit_are_refused(node: Node) -> None:
     given = Given(node, OutputOptions(max_image_pixels=47))
     for _ in range(3):

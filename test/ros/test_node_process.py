@@ -64,6 +64,17 @@ def test_a_wrong_parameter_ends_the_start_with_one_line_and_status_1(ros_domain_
         assert 'Traceback' not in node.output, node.output
 
 
+def test_arguments_that_cannot_be_read_end_the_start_with_one_line_and_status_1(
+    ros_domain_id: int,
+) -> None:
+    # For YAML y is no text.
+    arguments = ['--ros-args', '-p', 'cameras:=[x, y]']
+    with RosProcess(NODE, *arguments, domain_id=ros_domain_id) as node:
+        assert node.wait(30.0) == 1
+        assert "cameras:=['y']" in node.output
+        assert 'Traceback' not in node.output, node.output
+
+
 def test_a_model_that_is_not_there_ends_the_start_with_status_1(
     ros_domain_id: int, tmp_path: Path
 ) -> None:

@@ -113,3 +113,33 @@ def test_an_idle_stream_has_one_reason_and_no_stall(
     for _ in range(60):
         assert day.second(**changed) == {reason}
     assert day.second(is_active=True, is_enabled=True, is_wanted=True) == set()
+
+
+def test_neither_the_first_window_nor_a_pause_says_that_sets_are_left_out() -> None:
+    day, sets = Day(), 0
+    # The network warms up for three seconds, then keeps pace.
+    for _ in range(3):
+        sets += 10
+        assert day.second(sets=sets, dropped_sets=sets - 2, finished=0) == set()
+    dropped, finished = sets, 0
+    for _ in range(15):
+        sets, finished = sets + 10, finished + 10
+        assert day.second(sets=sets, dropped_sets=dropped, finished=finished) == set()
+    # Cameras pause, and what comes first afterwards is left out while the network wakes up.
+    for _ in range(6):
+        assert day.second() == set()
+    sets, dropped = sets + 9, dropped + 8
+    assert day.second(sets=sets, dropped_sets=dropped) == set()
+    for _ in range(5):
+        sets, finished = sets + 10, finished + 10
+        assert day.second(sets=sets, dropped_sets=dropped, finished=finished) == set()
+
+
+def test_a_load_near_the_limit_is_said_once() -> None:
+    day, sets, dropped, changes, before = Day(), 0, 0, 0, set[Reason]()
+    for second in range(60):
+        sets, dropped = sets + 100, dropped + (25 if second // 10 % 2 == 0 else 17)
+        found = day.second(sets=sets, dropped_sets=dropped, finished=sets - dropped)
+        changes += found != before
+        before = found
+    assert (changes, before) == (1, {Reason.OVERLOADED})

@@ -182,6 +182,25 @@ def test_a_frame_of_another_node_is_left_to_it_and_taken_over(node: KeepingNode)
     assert set(bench.sent()) == {('odom', 'base_link')}
 
 
+def test_a_frame_stays_left_to_another_node_while_its_camera_misses_sets(
+    node: KeepingNode,
+) -> None:
+    bench = Bench(node)
+    name = FRAMES[CAMERAS[0]]
+    bench.moving(('odom', name))
+    assert ('odom', name) not in bench.sent(NO_RIG)
+    others = replace(POSED, views=POSED.views[1:])
+    for _ in range(3):
+        bench.publisher.publish(others, NO_RIG)
+        bench.publisher.tick()
+        assert bench.holds(Reason.TF_TAKEN) == [name]
+    # Once the rig is known, the frame of the camera is not asked for.
+    bench.publisher.publish_rig(NO_RIG, FRAMES)
+    bench.sent()
+    bench.publisher.tick()
+    assert not bench.holds(Reason.TF_TAKEN)
+
+
 def test_with_true_both_publish_and_it_is_an_error(node: KeepingNode) -> None:
     bench = Bench(node, publish_tf=True)
     bench.moving(('wheels', 'base_link'))

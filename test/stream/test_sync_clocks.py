@@ -253,3 +253,14 @@ def test_the_first_sets_wait_two_seconds_for_a_camera_that_never_came(min_camera
     assert push(sync, iter(frames)) == []
     # They wait no longer than until it comes.
     assert push(sync, iter([frame(c, 2 * HOUR_NS + 1500 * MS) for c in CAMERAS]))
+
+
+@pytest.mark.parametrize(('doubted', 'who'), [('a', 'b'), ('b', 'a'), ('', ''), ('ab', '')])
+def test_of_two_cameras_with_two_clocks_the_one_that_nobody_doubts_goes_on(
+    doubted: str, who: str
+) -> None:
+    sync = make(1, 'ab')
+    sync.doubt(doubted)
+    sets = [item for given in two(60, 2 * HOUR_NS) for item in sync.push(*given)]
+    assert {frame.camera for item in sets for frame in item.frames} == set(who)
+    assert {item.camera for item in sync.report().apart} == set('ab') - set(who)

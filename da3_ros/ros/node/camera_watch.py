@@ -15,6 +15,8 @@ from da3_ros.stream.sync_report import CameraStatus, SyncReport
 
 _SILENT_PERIODS = 3
 _LATE_SETS = 3
+# Where neither stamps nor delays are the cause: a few images get lost anywhere.
+_LOST_SETS, _LOST_S = 10, 1.0
 _SILENCES = (
     Reason.CAMERA_NOT_PUBLISHED,
     Reason.CAMERA_QOS,
@@ -150,9 +152,9 @@ class CameraWatch:
     def _late(
         self, given: InputStatus, status: CameraStatus, sync: SyncReport
     ) -> dict[Reason, dict[str, object]]:
-        # The stamps of images that are refused say nothing, and those before grow old.
-        since_s = max(given.silent_s, given.unused_s)
-        if not given.images or since_s * 1e9 > _SILENT_PERIODS * status.period_ns:
+        # Of one whose images are refused that is said instead.
+        unused_s = max(given.silent_s, given.unused_s)
+        if not given.images or unused_s * 1e9 > _SILENT_PERIODS * status.period_ns:
             return {}
         # Where cameras take turns none misses sets in a row, and each is alone in its own.
         missed = max(s.missed_sets for s in sync.cameras)
@@ -160,23 +162,45 @@ class CameraWatch:
         periods = [s.period_ns for s in sync.cameras if s.is_sending and s.period_ns]
         usual = 2 * max(periods) // min(periods) if periods else 0
         others = any(s.is_sending for s in sync.cameras if s.camera != given.camera)
-        if not others or count < max(_LATE_SETS, usual):
+        why = self._why_late(status)
+        least: float = _LATE_SETS
+        if not why:
+            least = max(_LOST_SETS, _LOST_S * 1e9 / min(periods)) if periods else _LOST_SETS
+        if not others or count < max(least, usual):
             return {}
-        values: dict[str, object] = {'missed_sets': count, 'problem': self._why_late(status)}
-        return {Reason.CAMERA_LATE: values}
+        problem = why or self._why_lost(status)
+        if not problem:
+            return {}
+        return {Reason.CAMERA_LATE: {'missed_sets': count, 'problem': problem}}
 
     def _why_late(self, status: CameraStatus) -> str:
+        """Return what is beyond a limit; empty for nothing."""
         options, delay_s = self._options, status.delay_ns / 1e9
         if not status.is_sending:
             return 'its images come, and their stamps stand still or do not go on'
         if delay_s > options.sync_wait_s:
             wait = f'sync_wait_s allows {options.sync_wait_s:g} s'
             return f'its images come {delay_s:.3f} s after those of the others ({wait})'
+        distance_s = (status.distance_ns or 0) / 1e9
+        if distance_s <= options.sync_tolerance_s:
+            return ''
         tolerance = f'sync_tolerance_s allows {options.sync_tolerance_s * 1e3:.1f} ms'
-        distance_ms = status.distance_ns / 1e6
         return (
-            f'its stamps are usually {distance_ms:.1f} ms from those of the others ({tolerance}) '
-            f'and its images {delay_s:.3f} s behind (sync_wait_s allows {options.sync_wait_s:g} s)'
+            f'its stamps are usually {distance_s * 1e3:.1f} ms from those of the others '
+            f'({tolerance})'
+        )
+
+    def _why_lost(self, status: CameraStatus) -> str:
+        """Return what is left where nothing is beyond a limit; empty where nothing is known."""
+        if status.distance_ns is None:
+            # It meets no other camera: whether their clocks differ shows soon.
+            return ''
+        options = self._options
+        return (
+            f'its stamps, usually {status.distance_ns / 1e6:.1f} ms from those of the others '
+            f'(sync_tolerance_s allows {options.sync_tolerance_s * 1e3:.1f} ms), and its delay, '
+            f'usually {status.delay_ns / 1e9:.3f} s (sync_wait_s allows {options.sync_wait_s:g} '
+            's), are not the cause: images of it are lost, or some come much later than usual'
         )
 
 

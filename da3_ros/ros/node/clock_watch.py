@@ -60,6 +60,11 @@ class ClockWatch:
         )
         self._handle = self._clock.create_jump_callback(threshold, post_callback=self._jumped)
 
+    @property
+    def far_off(self) -> tuple[str, ...]:
+        """Cameras whose stamps are far from the clock of the node."""
+        return tuple(camera for camera, times in self._off.items() if times >= _TIMES)
+
     def close(self) -> None:
         """Hear of no jumps any more."""
         self._handle.unregister()
@@ -97,10 +102,12 @@ class ClockWatch:
         if stamp_ns is None or not is_known:
             self._end(camera)
             return
-        if status.unused_s > _FRESH_S:
+        # Of the image with this stamp, not of those that came later and were refused.
+        age_s = max(status.silent_s, status.unused_s)
+        if age_s > _FRESH_S:
             return
         # The clock of a simulation has a speed of its own.
-        since_s = 0.0 if is_simulated else status.unused_s
+        since_s = 0.0 if is_simulated else age_s
         offset_s = (stamp_ns - now_ns) / 1e9 + since_s
         ahead_s = _AHEAD_LIMIT_SIM_S if is_simulated else AHEAD_LIMIT_S
         if -BEHIND_LIMIT_S <= offset_s <= ahead_s:
@@ -134,6 +141,7 @@ class ClockWatch:
             self._board.happened(
                 Reason.CLOCK_JUMPED,
                 '/clock',
+                whose='/clock',
                 direction='forward',
                 offset_s=offset_s,
                 where='',
@@ -151,6 +159,6 @@ def say_stamps(board: ReasonBoard, event: StampEvent) -> None:
     else:
         reason, direction = Reason.CLOCK_JUMPED, 'back' if is_back else 'forward'
         where = f' ({IN_A_ROW} images in a row)'
-    board.happened(
-        reason, event.camera, direction, offset_s=offset_s, direction=direction, where=where
-    )
+    whose = f'camera {event.camera}'
+    values = {'offset_s': offset_s, 'direction': direction, 'where': where, 'whose': whose}
+    board.happened(reason, event.camera, direction, **values)

@@ -124,7 +124,13 @@ class NodeExecutor(MultiThreadedExecutor):  # type: ignore[misc]  # rclpy has no
                 task.executing = _always
                 if not self._is_ending:
                     self._crew.hand_over(task, _LOOK_S)
-        self._crew.raise_failure()
+        try:
+            self._crew.raise_failure()
+        except rclpy_implementation.RCLError as error:
+            # A callback that asked the middleware for something while that was shut down.
+            if self.context.ok():
+                raise
+            raise ExternalShutdownException from error
 
     def _make_handler(
         self, entity: Any, node: Any, take: Callable[[Any], Any], *arguments: Any

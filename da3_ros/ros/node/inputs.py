@@ -64,7 +64,7 @@ class InputStatus:
     wants_reliable: bool = False
     """Whether only reliable publishers are heard."""
     unused_s: float = 0.0
-    """Time since the last image that was understood; since the start when there was none."""
+    """Time since the last image that was understood; 0 before the first."""
 
 
 class CameraInput:
@@ -106,8 +106,9 @@ class CameraInput:
         self._calibrated = False
         self._was_calibrated = False
         self._waited_for_size = 0
-        self._last_s = self._used_s = clock()
+        self._last_s = clock()
         self._first_s: float | None = None
+        self._last_used_s: float | None = None
         self._newest_stamp_ns: int | None = None
         self._has_frame_id = True
         self._waited = 0
@@ -178,8 +179,8 @@ class CameraInput:
             self._refusals.refused(kind, f'camera {self._camera}: {kind}: {error}')
         else:
             self._images += 1
-            self._used_s = self._last_s
             self._newest_stamp_ns = frame.stamp_ns
+            self._last_used_s = self._last_s
             self._refusals.used()
 
     def _waits_for_info(self) -> bool:
@@ -257,7 +258,7 @@ class CameraInput:
     def status(self) -> InputStatus:
         """Return what came so far; about once per second."""
         self._look()
-        now_s = self._clock()
+        now_s, used_s = self._clock(), self._last_used_s
         silent_s = now_s - self._last_s
         return InputStatus(
             camera=self._camera,
@@ -269,7 +270,7 @@ class CameraInput:
             refused=self._refusals.total,
             newest_stamp_ns=self._newest_stamp_ns,
             wants_reliable=self._wants_reliable,
-            unused_s=now_s - self._used_s,
+            unused_s=0.0 if used_s is None else now_s - used_s,
         )
 
     def _senders(self) -> tuple[Sender, ...]:

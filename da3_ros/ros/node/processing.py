@@ -314,6 +314,7 @@ class Processing:
         self._watch.look(self._facts(state, sync, stats))
         self._camera_watch.look(inputs, sync)
         self._clock_watch.look(inputs)
+        self._pipeline.doubt(self._clock_watch.far_off)
         self._reasons.tick()
         facts = {
             'state': state,

@@ -11,8 +11,9 @@ import threading
 
 import rclpy
 from rclpy.executors import ExternalShutdownException
+from rclpy.impl.implementation_singleton import rclpy_implementation
 
-from da3_ros.errors import Da3Error
+from da3_ros.errors import Da3Error, NodeError
 from da3_ros.process import handling
 from da3_ros.ros.node.executor import NodeExecutor
 from da3_ros.ros.node.node import Da3Node
@@ -83,11 +84,22 @@ def _signals_later() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def _init(args: Sequence[str] | None) -> None:
+    try:
+        rclpy.init(args=args)
+    except rclpy_implementation.RCLError as error:
+        # It tells what it could not read: names are YAML, where y, on and 1 are no text.
+        raise NodeError(
+            f'the middleware does not start: {error}. Names that YAML reads as something else (y, '
+            'n, on, off, numbers) need quotes: -p "cameras:=[\'y\']"'
+        ) from error
+
+
 def _run(args: Sequence[str] | None, estimator: Estimator | EstimatorFactory | None) -> int:
     has_ended, status = True, 0
     try:
         with _signals_later():
-            rclpy.init(args=args)
+            _init(args)
             node = Da3Node(estimator)
             executor = NodeExecutor(_THREADS)
             executor.add_node(node)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+import math
 import time
 
 from da3_ros.notes import NoteCode, joined
@@ -27,8 +28,10 @@ _SLOWER_BY = 3.0
 _SPAN_S = 10.0
 _LEAST_SPAN_S = 4.0
 _LEAST_SETS = 5
-# Share of sets left out that is worth a word.
-_OVERLOADED = 0.2
+# Share of sets left out that is worth a word, and that below which it is over.
+_OVERLOADED, _RELIEVED = 0.2, 0.1
+# Sets that come again after so long are a new flow.
+_PAUSE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +87,14 @@ class StreamWatch:
         self._options = options
         self._clock = clock
         self._samples: deque[_Sample] = deque()
+        self._is_overloaded = False
         self._works_since_s = clock()
         self._finished = 0
+        # When sets began to come, and windows before that.
+        self._flows_since_s = clock()
+        self._finished_before = 0
+        self._newest_set_s = -math.inf
+        self._newest = (0, 0)
 
     def look(self, facts: StreamFacts) -> None:
         """Judge the facts of this moment."""
@@ -95,7 +104,7 @@ class StreamWatch:
         board.set(Reason.DISABLED, OWNER, facts.is_active and not facts.is_enabled)
         board.set(Reason.NOT_WANTED, OWNER, works and not facts.is_wanted)
         self._judge_stall(facts, works=works and facts.is_wanted)
-        self._judge_load(facts, works=works and facts.is_wanted)
+        self._judge_load(facts, works=works and facts.is_wanted and self._flows(facts))
         self._judge_scale(facts.result)
         cameras = ', '.join(facts.unplaced)
         board.set(Reason.RIG_UNKNOWN, OWNER, bool(cameras), cameras=cameras)
@@ -111,6 +120,23 @@ class StreamWatch:
             Reason.STALLED, OWNER, silent_s > limit_s, silent_s=silent_s, limit_s=limit_s
         )
 
+    def _flows(self, facts: StreamFacts) -> bool:
+        """Return whether sets come, and the first window of this flow is over.
+
+        The first window of all takes longer than others, and what came before it, or during a
+        pause, says nothing of the rates.
+        """
+        now, (sets, finished) = self._clock(), self._newest
+        self._newest = (facts.sets, facts.finished)
+        if facts.sets != sets:
+            if now - self._newest_set_s > _PAUSE_S:
+                self._flows_since_s, self._finished_before = now, finished
+            self._newest_set_s = now
+        if now - self._newest_set_s > _PAUSE_S:
+            return False
+        has_begun = facts.finished != self._finished_before
+        return has_begun or now - self._flows_since_s > _SPAN_S
+
     def _judge_load(self, facts: StreamFacts, *, works: bool) -> None:
         now = self._clock()
         if not works:
@@ -124,7 +150,9 @@ class StreamWatch:
         if span_s < _LEAST_SPAN_S and works:
             return
         windows = facts.finished - first.finished
-        is_overloaded = works and sets >= _LEAST_SETS and dropped > _OVERLOADED * sets
+        limit = _RELIEVED if self._is_overloaded else _OVERLOADED
+        is_overloaded = works and sets >= _LEAST_SETS and dropped > limit * sets
+        self._is_overloaded = is_overloaded
         self._board.set(
             Reason.OVERLOADED,
             OWNER,

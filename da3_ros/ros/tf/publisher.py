@@ -32,6 +32,8 @@ class _Claim:
 
     parent: str
     child: str
+    asked: str
+    """The frame that has a pose: `child`, or one that is fixed to it."""
     pose: FloatArray
     """(4, 4) parent_from_child."""
     stamp_ns: int
@@ -70,8 +72,9 @@ class TransformPublisher:
         self._lock = threading.RLock()
         # Frames that another node publishes, with the parent they had from this one.
         self._taken: dict[str, str] = {}
-        # Frames of the last set and of the rig, as far as this node would publish them.
-        self._moving: tuple[str, ...] = ()
+        # Frames that this node would publish: those of the sets so far, by the frame that has the
+        # pose, for a set may lack cameras; and those of the rig.
+        self._moving: dict[str, str] = {}
         self._rigged: tuple[str, ...] = ()
         self._said: set[tuple[str, str]] = set()
         self._rig: dict[str, FloatArray] = {}
@@ -89,7 +92,8 @@ class TransformPublisher:
             self._tf.read()
             # Before the first window nobody knows what it would give.
             tree = self._tf.tree
-            return not self._moving or any(tree.parent_of(c) is None for c in self._moving)
+            moving = self._moving.values()
+            return not moving or any(tree.parent_of(child) is None for child in moving)
 
     # ---- the rig
 
@@ -101,7 +105,7 @@ class TransformPublisher:
             frame_ids: camera name to the id of its optical frame; without one, no transform.
         """
         with self._lock:
-            self._moving = ()
+            self._moving = {}
             self._rig = {
                 frame_ids[camera].lstrip('/'): pose
                 for camera, pose in rig.base_from_camera.items()
@@ -134,17 +138,25 @@ class TransformPublisher:
         with self._lock:
             self._tf.read()
             claims = self._claims(posed, rig)
-            self._moving = tuple(claim.child for claim in claims)
+            self._note(posed, rig, claims)
             admitted = self._admitted(claims)
             if admitted:
                 self._send(self._publisher, admitted)
+
+    def _note(self, posed: PosedSet, rig: RigCalibration, claims: Iterable[_Claim]) -> None:
+        """Note what goes out for a set; what went out for the cameras that it lacks stays."""
+        gone = self._tf.frames.shared | {view.id.frame_id.lstrip('/') for view in posed.views}
+        if any(view.id.camera in rig.base_from_camera for view in posed.views):
+            gone |= {self._base}
+        kept = {asked: child for asked, child in self._moving.items() if asked not in gone}
+        self._moving = kept | {claim.asked: claim.child for claim in claims}
 
     def tick(self) -> None:
         """Take over what nobody else publishes any more, and bring the rig up to date."""
         with self._lock:
             self._publish_fixed()
             for child, parent in tuple(self._taken.items()):
-                if child not in (*self._moving, *self._rigged):
+                if child not in (*self._moving.values(), *self._rigged):
                     # Another frame goes out in its place.
                     del self._taken[child]
                     self._tf.reasons.end(Reason.TF_TAKEN, child)
@@ -173,7 +185,8 @@ class TransformPublisher:
 
     def _map_claim(self, stamp_ns: int) -> _Claim:
         switch = self._options.publish_map_tf
-        return _Claim(self._map, self._odom, np.eye(4), stamp_ns, 'publish_map_tf', switch)
+        pose = np.eye(4)
+        return _Claim(self._map, self._odom, self._odom, pose, stamp_ns, 'publish_map_tf', switch)
 
     def _topmost(
         self, parent: str, frame: str, parent_from_frame: FloatArray, stamp_ns: int
@@ -191,7 +204,8 @@ class TransformPublisher:
                 return []
             pose = np.asarray(pose @ invert(top_from_frame))
             self._say_topmost(parent, top, frame)
-        return [_Claim(parent, top, pose, stamp_ns, 'publish_tf', self._options.publish_tf)]
+        switch = self._options.publish_tf
+        return [_Claim(parent, top, frame, pose, stamp_ns, 'publish_tf', switch)]
 
     def _say_topmost(self, parent: str, top: str, frame: str) -> None:
         if (top, frame) not in self._said:

@@ -172,15 +172,33 @@ def test_a_world_that_starts_anew(place: Place) -> None:
     back_ns = place.robot.next_stamp() - HOUR_NS
     for step in range(5):
         place.robot.send(stamp_ns=back_ns + step * PERIOD_NS)
-    place.says(Reason.CLOCK_JUMPED, r'right: time jumped back by 3599\.\d\d\d s \(3 images in a')
+    place.says(
+        Reason.CLOCK_JUMPED, r'camera right: time jumped back by 3599\.\d\d\d s \(3 images in a'
+    )
     place.says(Reason.WORLD_RESTARTED, r'the world starts anew: stamps jumped back by 3599\.')
     # Forward again: the world goes on.
     for _ in range(5):
         place.robot.send()
     place.gives_depth(['front', 'right'])
-    place.says(Reason.CLOCK_JUMPED, r'front: time jumped forward by 3\d\d\d\.')
+    place.says(Reason.CLOCK_JUMPED, r'camera front: time jumped forward by 3\d\d\d\.')
     LifecycleClient(place.robot).call(Trigger, 'reset')
     place.says(Reason.WORLD_RESTARTED, 'the world starts anew: ~/reset was called')
+
+
+def test_of_two_cameras_with_two_clocks_that_of_the_node_counts(place: Place) -> None:
+    def send() -> None:
+        now_ns = time.time_ns()
+        place.robot.send(['front'], now_ns)
+        place.robot.send(['right'], now_ns + 2 * HOUR_NS)
+
+    fragment = 's from those of camera front that arrive at the same'
+    place.reaches(Reason.CLOCKS_APART, fragment, send)
+
+    def fits(message: WindowReport) -> bool:
+        return {view.camera for view in message.views} == {'front'}
+
+    send_until(place.robot, 'window', fits, send)
+    place.leaves(fragment, lambda: place.robot.send(stamp_ns=time.time_ns()))
 
 
 def test_stamps_that_are_not_of_today(place: Place) -> None:
@@ -272,7 +290,7 @@ def test_a_camera_that_is_awaited(ros_domain_id: int) -> None:
             stamp_ns += MS
             robot.send(['front'], stamp_ns)
 
-        fragment = 'its first image has not come; sets wait for it'
+        fragment = 'no image that can be used has come; sets wait for it'
         place.reaches(Reason.CAMERA_AWAITED, fragment, send_slowly)
         assert not robot.messages('window')
         # After two seconds of stamps the sets of the other one go out.
