@@ -74,6 +74,7 @@ def test_peak_memory_is_that_of_the_file_in_the_target_type(
     assert peak_bytes(saved, precision, 'loaded') <= MAX_SHARE * bytes_per_value * values
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not STATUS.exists(), reason='needs the process file system of Linux')
 def test_even_when_every_parameter_has_been_read(saved: Path) -> None:
     network = load_network(saved, arithmetic=Arithmetic('bf16'))

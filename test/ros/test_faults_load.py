@@ -109,7 +109,9 @@ def test_ten_times_too_many_images_cost_neither_time_nor_memory_nor_the_world(
             check_base(robot, robot.wait_stamp('odometry', stamp_ns), stamp_ns)
 
 
-@pytest.mark.parametrize('history', ['keep_last', 'keep_all'])
+@pytest.mark.parametrize(
+    'history', [pytest.param('keep_last', marks=pytest.mark.slow), 'keep_all']
+)
 def test_a_reader_that_never_reads_stops_nobody(ros_domain_id: int, history: str) -> None:
     topic = 'front/depth/image'
     with running(ros_domain_id, 'scene_sets:=2') as (node, robot):
