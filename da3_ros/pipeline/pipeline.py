@@ -15,14 +15,13 @@ import threading
 import time
 
 from da3_ros.errors import PipelineError
-from da3_ros.geometry.stamps import IN_A_ROW
 from da3_ros.options import NodeOptions, StreamOptions
 from da3_ros.pipeline.rig import FrameIds, Log, RigChange, RigSource, RigTracker
 from da3_ros.stream.reconstructor import Reconstructor
 from da3_ros.stream.scene_store import Scene, SceneStore
 from da3_ros.stream.stats import StreamStats
 from da3_ros.stream.sync import Synchronizer
-from da3_ros.stream.sync_report import StampEvent, StampFault, SyncReport
+from da3_ros.stream.sync_report import StampEvent, StampFault, SyncReport, stamp_text
 from da3_ros.stream.window import SlidingWindow
 from da3_ros.types import (
     CameraFrame,
@@ -128,17 +127,19 @@ class Pipeline:
         with self._lock:
             self._frame_ids[frame.camera] = frame.frame_id
             arrived_ns = round(self._clock() * _NS_PER_S)
+            restarts: list[StampEvent] = []
             for frame_set in self._synchronizer.push(frame, arrived_ns):
                 self._stats.event('sets', self._clock())
                 last_ns = self._last_set_ns
                 if last_ns is not None and frame_set.stamp_ns <= last_ns:
+                    restarts.append(_restart(frame_set, last_ns))
                     self._begin()
                 self._last_set_ns = frame_set.stamp_ns
                 if len(self._pending) == self._options.stream.stride:
                     self._pending.popleft()
                     self._dropped_sets += 1
                 self._pending.append(frame_set)
-            events = self._synchronizer.take_events()
+            events = self._synchronizer.take_events() + restarts
             has_work = bool(self._pending)
         for event in events:
             self._on_stamps(event)
@@ -366,23 +367,6 @@ class Pipeline:
         return _World(SlidingWindow(stream.window, stream.stride), reconstructor)
 
 
-def stamp_text(event: StampEvent) -> str:
-    """Return what happened to stamps, in words."""
-    offset_s = abs(event.offset_ns) / _NS_PER_S
-    direction = 'back' if event.offset_ns < 0 else 'forward'
-    if event.fault is StampFault.RESTART:
-        return (
-            f'stamps jumped back by {offset_s:.3f} s, {IN_A_ROW} images in a row or more (first '
-            f'set: {event.camera}); a bag that starts again, or a clock that was set'
-        )
-    if event.fault is StampFault.JUMP:
-        return (
-            f'camera {event.camera}: its clock jumped {direction} by {offset_s:.3f} s, '
-            f'{IN_A_ROW} images in a row'
-        )
-    return f'camera {event.camera}: the stamp of an image is {offset_s:.3f} s off; it is left out'
-
-
 def _synchronizer(options: StreamOptions) -> Synchronizer:
     return Synchronizer(
         options.cameras,
@@ -390,6 +374,11 @@ def _synchronizer(options: StreamOptions) -> Synchronizer:
         min_cameras=options.min_cameras,
         wait_ns=round(options.sync_wait_s * _NS_PER_S),
     )
+
+
+def _restart(frame_set: FrameSet, last_ns: int) -> StampEvent:
+    names = ', '.join(frame.camera for frame in frame_set.frames)
+    return StampEvent(StampFault.RESTART, names, frame_set.stamp_ns - last_ns)
 
 
 def _failure(window: Window | None, error: Exception) -> str:

@@ -394,7 +394,5 @@ class Synchronizer:
         self._partial_sets += bool(missing)
         if self._last_ns is not None and stamp_ns <= self._last_ns:
             self._clock_resets += 1
-            names, back_ns = ', '.join(match[i].camera for i in match), stamp_ns - self._last_ns
-            self._events.append(StampEvent(StampFault.RESTART, names, back_ns))
         self._last_ns, self._last_in = stamp_ns, frozenset(match)
         return FrameSet(stamp_ns, frames, missing)

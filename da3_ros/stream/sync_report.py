@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from da3_ros.geometry.stamps import IN_A_ROW
 from da3_ros.stream.drops import DropCause, DropCount
 from da3_ros.stream.meetings import Apart
 
@@ -29,6 +30,23 @@ class StampEvent:
     """Of a restart: the cameras of the first set, separated by commas."""
     offset_ns: int
     """The new stamp minus the one before; of a restart: of the sets."""
+
+
+def stamp_text(event: StampEvent) -> str:
+    """Return what happened to stamps, in words."""
+    offset_s = abs(event.offset_ns) / 1e9
+    direction = 'back' if event.offset_ns < 0 else 'forward'
+    if event.fault is StampFault.RESTART:
+        return (
+            f'stamps jumped back by {offset_s:.3f} s (first set: {event.camera}); a bag that '
+            'starts again, or a clock that was set'
+        )
+    if event.fault is StampFault.JUMP:
+        return (
+            f'camera {event.camera}: its clock jumped {direction} by {offset_s:.3f} s, '
+            f'{IN_A_ROW} images in a row'
+        )
+    return f'camera {event.camera}: the stamp of an image is {offset_s:.3f} s off; it is left out'
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,6 +253,19 @@ def test_a_pause_keeps_the_world_and_none_of_what_waits() -> None:
     assert bench.pipeline.dropped_sets == 1
 
 
+@pytest.mark.parametrize('pauses', [False, True])
+def test_a_world_that_starts_anew_for_older_stamps_is_said_once(pauses: bool) -> None:
+    """Also after a pause, in which the synchroniser forgets what it had seen."""
+    bench = Bench()
+    bench.push_and_step()
+    if pauses:
+        bench.pipeline.pause()
+    bench.jump()
+    assert bench.stamps == []
+    (line,) = [line for line in bench.log.lines if 'stamps jumped back' in line]
+    assert 'first set: front' in line
+
+
 def test_cameras_join_the_world_or_start_it_anew() -> None:
     """Known with their first image they join; known after they had been seen, all starts anew."""
     bench = Bench(cameras=('front', 'left', 'right'), min_cameras=1, sync_wait_s=0.0)

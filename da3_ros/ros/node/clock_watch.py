@@ -10,13 +10,12 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 
 from da3_ros.geometry.stamps import CLOCK_RESET_NS, IN_A_ROW
-from da3_ros.pipeline.pipeline import stamp_text
 from da3_ros.reasons import Reason
 from da3_ros.ros.node.camera_watch import guess_of_clocks
 from da3_ros.ros.node.inputs import InputStatus
 from da3_ros.ros.node.stream_watch import OWNER
 from da3_ros.ros.reason_board import ReasonBoard
-from da3_ros.stream.sync_report import StampEvent, StampFault
+from da3_ros.stream.sync_report import StampEvent, StampFault, stamp_text
 
 STANDS_AFTER_S = 3.0
 BEHIND_LIMIT_S, AHEAD_LIMIT_S = 2.0, 0.5
