@@ -9,14 +9,14 @@ from typing import Any
 import rclpy
 from rclpy.action import ActionClient
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.task import Future
 
 from da3_ros.action import ExportScene as ExportSceneAction
 from da3_ros.srv import ExportScene as ExportSceneService
 from helpers.patience import PATIENCE_S
+from helpers.spinning import Spinning
 
 _NAME = '/da3_node/export_scene'
 # With the usual depth of 10 a client loses answers that come at once, whoever sends them.
@@ -72,11 +72,9 @@ class ExportClient:
             feedback_sub_qos_profile=_MANY,
         )
         self._service = self._node.create_client(ExportSceneService, _NAME, qos_profile=_MANY)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        self._ended = Future()
-        self._thread = threading.Thread(target=self._spin, daemon=True)
-        self._thread.start()
+        executor = SingleThreadedExecutor(context=self._context)
+        executor.add_node(self._node)
+        self._spinning = Spinning(executor)
 
     def __enter__(self) -> ExportClient:
         assert self._action.wait_for_server(3 * PATIENCE_S)
@@ -89,18 +87,10 @@ class ExportClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._ended.set_result(None)
-        self._thread.join(5.0)
-        self._executor.shutdown()
+        self._spinning.end()
         self._action.destroy()
         self._node.destroy_node()
         rclpy.shutdown(context=self._context)
-
-    def _spin(self) -> None:
-        try:
-            self._executor.spin_until_future_complete(self._ended)
-        except ExternalShutdownException:
-            return
 
     def send(self, *requests: dict[str, Any]) -> list[Goal]:
         """Send goals all at once; return them when all are accepted."""

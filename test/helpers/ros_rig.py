@@ -13,10 +13,9 @@ from nav_msgs.msg import Path
 import numpy as np
 import rclpy
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
@@ -25,6 +24,7 @@ from da3_ros.ros.conversions import image_message
 from da3_ros.ros.messages.geometry_messages import header, info_from_camera, ns_from_stamp
 from da3_ros.synthetic.family_world import make_family_world
 from da3_ros.synthetic.world import SyntheticWorld
+from helpers.spinning import Spinning
 
 SIZE = ImageSize(120, 160)
 PERIOD_NS = 100_000_000
@@ -54,9 +54,8 @@ class RosRobot:
         self._context = Context()
         rclpy.init(context=self._context, domain_id=domain_id)
         self.node = Node('robot', context=self._context)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self.node)
-        self._ended = Future()
+        executor = SingleThreadedExecutor(context=self._context)
+        executor.add_node(self.node)
         self._changed = threading.Condition()
         self._messages: dict[str, list[Any]] = {}
         self.images = {c: self._publisher(Image, f'{c}/image_raw') for c in cameras}
@@ -67,8 +66,7 @@ class RosRobot:
         self._tf_static = self.node.create_publisher(TFMessage, '/tf_static', LATCHED)
         self._stamp_ns = START_NS
         self.start_ns = START_NS
-        self._thread = threading.Thread(target=self._spin, daemon=True)
-        self._thread.start()
+        self._spinning = Spinning(executor)
 
     def __enter__(self) -> RosRobot:
         return self
@@ -79,18 +77,9 @@ class RosRobot:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # A shutdown while a callback begins destroys what the executor is about to trigger.
-        self._ended.set_result(None)
-        self._thread.join(5.0)
-        self._executor.shutdown()
+        self._spinning.end()
         self.node.destroy_node()
         rclpy.shutdown(context=self._context)
-
-    def _spin(self) -> None:
-        try:
-            self._executor.spin_until_future_complete(self._ended)
-        except ExternalShutdownException:
-            return
 
     def _publisher(self, kind: type[Any], topic: str) -> Any:
         return self.node.create_publisher(kind, topic, RELIABLE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 import gc
-import threading
 import time
 from typing import Any
 import weakref
@@ -15,10 +14,8 @@ pytest.importorskip('rclpy')
 pytest.importorskip('da3_ros.msg')
 import rclpy
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode
 from rclpy.parameter import Parameter
-from rclpy.task import Future
 
 from da3_ros.errors import CheckpointError
 from da3_ros.msg import WindowReport
@@ -38,6 +35,7 @@ from helpers.lifecycle_client import (
 )
 from helpers.ros_process import reserved_domain_id
 from helpers.ros_rig import RosRobot
+from helpers.spinning import Spinning
 
 pytestmark = pytest.mark.ros
 WORLD = make_world()
@@ -79,16 +77,8 @@ class Place:
         rclpy.init(context=self._context, domain_id=domain_id)
         self._executor = NodeExecutor(6, context=self._context)
         self._nodes: list[Da3Node] = []
-        self._ended = Future()
         self.robot = RosRobot(domain_id, ['front'])
-        self._thread = threading.Thread(target=self._spin, daemon=True)
-        self._thread.start()
-
-    def _spin(self) -> None:
-        try:
-            self._executor.spin_until_future_complete(self._ended)
-        except ExternalShutdownException:
-            return
+        self._spinning = Spinning(self._executor)
 
     def make(self, estimator: Any, **values: Any) -> tuple[Da3Node, LifecycleClient]:
         values = {'cameras': ['front'], 'window': 2, **values}
@@ -100,10 +90,8 @@ class Place:
 
     def close(self) -> None:
         # Whatever the executor waits on must outlive its spinning.
-        self._ended.set_result(None)
-        self._thread.join(5.0)
-        self._executor.shutdown(5.0)
-        assert not self._thread.is_alive()
+        self._spinning.end()
+        assert not self._spinning.is_alive
         for node in self._nodes:
             node.close(1.0)
             node.destroy_node()
@@ -123,7 +111,7 @@ class Place:
 
     @property
     def spins(self) -> bool:
-        return self._thread.is_alive()
+        return self._spinning.is_alive
 
 
 @pytest.fixture(name='place')
