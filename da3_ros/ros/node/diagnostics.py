@@ -15,7 +15,7 @@ from da3_ros.ros.node.inputs import InputStatus
 from da3_ros.ros.reason_board import Active
 from da3_ros.stream.stats import StatsSnapshot
 from da3_ros.stream.sync_report import SyncReport
-from da3_ros.types import WindowResult
+from da3_ros.types import AlignmentReport, WindowResult
 
 _LEVELS = {
     Severity.INFO: DiagnosticStatus.OK,
@@ -116,15 +116,7 @@ def pipeline_status(
             values[f'{name} p50 (ms)'] = summary.p50_s * 1e3
             values[f'{name} p95 (ms)'] = summary.p95_s * 1e3
     if result is not None:
-        a = result.alignment
-        values['scale'] = a.scale
-        values['scale source'] = a.scale_source
-        values['scale sigma of log'] = a.scale_log_sigma
-        values['conditioning'] = a.conditioning
-        values['views with odometry'] = f'{a.odometry_views} of {a.views}'
-        values['metric'] = a.is_metric
-        values['alignment'] = a.method
-        values['note'] = joined(a.notes)
+        values |= _of_alignment(result.alignment)
     found.values = _pairs(values)
     found.level, found.message = _judged(reasons, 'no window yet' if result is None else 'running')
     if result is None and found.level == DiagnosticStatus.OK:
@@ -132,6 +124,19 @@ def pipeline_status(
     if caution and found.level == DiagnosticStatus.OK:
         found.level, found.message = DiagnosticStatus.WARN, f'{found.message}; {caution}'
     return found
+
+
+def _of_alignment(report: AlignmentReport) -> dict[str, Any]:
+    return {
+        'scale': report.scale,
+        'scale source': report.scale_source,
+        'scale sigma of log': report.scale_log_sigma,
+        'conditioning': report.conditioning,
+        'views with odometry': f'{report.odometry_views} of {report.views}',
+        'metric': report.is_metric,
+        'alignment': report.method,
+        'note': joined(report.notes),
+    }
 
 
 def idle_status(

@@ -6,7 +6,7 @@ on the worker's thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ from da3_ros.ros.node.clock_watch import ClockWatch, say_stamps
 from da3_ros.ros.node.delivery import Delivery
 from da3_ros.ros.node.diagnostics import camera_status, pipeline_status
 from da3_ros.ros.node.exports import Exports
-from da3_ros.ros.node.inputs import CameraInput
+from da3_ros.ros.node.inputs import CameraInput, InputStatus
 from da3_ros.ros.node.lifecycle import ManagedNode, NodeEntities
 from da3_ros.ros.node.live_viewer import open_viewer
 from da3_ros.ros.node.outputs import Outputs
@@ -303,19 +303,18 @@ class Processing:
     # ---- state
 
     def statuses(self, name: str, state: str) -> list[DiagnosticStatus]:
-        """Return the state of the stream and, while they are subscribed to, of the cameras.
+        """Judge the state of stream and cameras anew, and return it; about once per second.
 
         Args:
             name: of the node.
             state: of its lifecycle.
+
+        Returns:
+            The stream and, while they are subscribed to, the cameras.
         """
         sync, stats = self._pipeline.sync_report(), self._stats.snapshot(time.monotonic())
         inputs = [camera.status() for camera in tuple(self._inputs)]
-        self._watch.look(self._facts(state, sync, stats))
-        self._camera_watch.look(inputs, sync)
-        self._clock_watch.look(inputs)
-        self._pipeline.doubt(self._clock_watch.far_off)
-        self._reasons.tick()
+        self._judge(state, sync, stats, inputs)
         facts = {
             'state': state,
             'enabled': self._is_enabled,
@@ -349,6 +348,16 @@ class Processing:
             for status in inputs
         ]
         return [stream, *cameras]
+
+    def _judge(
+        self, state: str, sync: SyncReport, stats: StatsSnapshot, inputs: Sequence[InputStatus]
+    ) -> None:
+        """Begin and end the reasons, and let the synchroniser know which clocks are wrong."""
+        self._watch.look(self._facts(state, sync, stats))
+        self._camera_watch.look(inputs, sync)
+        self._clock_watch.look(inputs)
+        self._pipeline.doubt(self._clock_watch.far_off)
+        self._reasons.tick()
 
     def _stream_reasons(self) -> list[Active]:
         """Return what holds and is no camera's; of an idle node only why it is idle."""
