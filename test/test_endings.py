@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from helpers.ros_process import RosProcess, shared_memory_locks
+from helpers.ros_process import RosProcess, abandoned, shared_memory_locks
 
 ROOT = Path(__file__).resolve().parents[1]
 BAD_WORDS = ('Traceback', 'terminate called', 'Exception ignored', 'Error', 'dumped')
@@ -53,11 +53,12 @@ def end_node(domain_id: int, delay_s: float, number: signal.Signals) -> None:
     arguments = ['--ros-args', '-p', 'model:=da3-nano', '-p', 'cameras:=[front]']
     with RosProcess('da3_ros.ros.node.main', *arguments, domain_id=domain_id) as node:
         time.sleep(delay_s)
-        segments = shared_memory_locks(node.pid)
+        segments = {lock: lock.stat().st_ino for lock in shared_memory_locks(node.pid)}
         node.send(number)
         status = node.wait()
         check(node.output, status, NODE_STATUSES)
-        assert not [lock for lock in segments if lock.exists()], (delay_s, status, node.output)
+        left = [lock for lock, inode in segments.items() if abandoned(lock, inode)]
+        assert not left, (delay_s, status, node.output)
 
 
 @pytest.mark.parametrize('number', SIGNALS)

@@ -235,6 +235,20 @@ def shared_memory_locks(pid: int) -> Sequence[Path]:
     return sorted(held)
 
 
+def abandoned(lock: Path, inode: int) -> bool:
+    """Return whether a lock file is still that very file, and no process holds it.
+
+    The names of ports (`fastrtps_port7000_el`) are the same in all domains: once free, the next
+    process on the machine takes them.
+    """
+    try:
+        with lock.open('rb') as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return os.fstat(file.fileno()).st_ino == inode
+    except OSError:
+        return False
+
+
 def _remove_if_abandoned(lock: Path) -> None:
     """Remove a segment and its lock file unless a living process still holds the lock.
 
