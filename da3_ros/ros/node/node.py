@@ -12,7 +12,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from da3_ros.errors import NodeError
-from da3_ros.export.files import remove_abandoned
+from da3_ros.export.staging import remove_abandoned
 from da3_ros.options import NodeOptions
 from da3_ros.pipeline.estimators import TRUTH_MODEL, build_estimator
 from da3_ros.process import READY, threads_in_use, usable_cores
