@@ -20,6 +20,11 @@ def write_colour(path: Path, image: ColourImage) -> None:
     _write(path, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)
 
 
+def write_grey8(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write an image (H, W) with 8 bits per pixel as PNG."""
+    _write(path, image, [])
+
+
 def write_grey16(path: Path, image: NDArray[np.uint16]) -> None:
     """Write an image (H, W) with 16 bits per pixel as PNG."""
     _write(path, image, [])

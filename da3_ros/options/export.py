@@ -10,11 +10,13 @@ import re
 from da3_ros.errors import ExportError
 from da3_ros.options.choices import (
     COLMAP_ENCODINGS,
+    COLOUR_MODES,
     DEPTH_PLACES,
     SHEET_SUFFIXES,
     TRAJECTORY_MODES,
     VIDEO_QUALITIES,
     ColmapEncoding,
+    ColourMode,
     DepthPlace,
     SheetSuffix,
     TrajectoryMode,
@@ -213,6 +215,13 @@ class FlightOptions:
         choices=DEPTH_PLACES,
         optional=True,
     )
+    color_mode: ColourMode = option(
+        'RGB+ED',
+        "Which depth is shown: the mean of the Gaussians' depth by their share in the pixel (ED), "
+        'or the sum (D), smaller where they cover less.',
+        entrances=_PYTHON,
+        choices=COLOUR_MODES,
+    )
     video_quality: VideoQuality = option(
         'high',
         'How much the H.264 encoder may lose, and how long it may take.',
@@ -233,6 +242,12 @@ class FlightOptions:
         details='More is faster on a GPU and takes more of its memory. The pictures do not '
         'depend on it.',
         minimum=1,
+    )
+    enable_tqdm: bool = option(
+        False,
+        'Show a progress bar while pictures are rendered.',
+        entrances=_PYTHON,
+        changes_files=False,
     )
 
     def check(self) -> None:
