@@ -186,7 +186,8 @@ def test_extras() -> None:
 
 def test_all_is_every_extra_that_leaves_torch_and_ros_alone() -> None:
     extras = {
-        name: set(text.split('\n')) - {''} for name, text in setup()['options.extras_require'].items()
+        name: set(text.split('\n')) - {''}
+        for name, text in setup()['options.extras_require'].items()
     }
     everything = extras.pop('all')
     assert everything == set().union(

@@ -55,7 +55,9 @@ def grey_depth(view: PosedView, bounds: tuple[float, float]) -> NDArray[np.uint8
     near, far = bounds
     known = known_pixels(view)
     depth = np.where(known, view.depth, near).astype(np.float64)
-    share = np.clip((depth - near) / (far - near), 0, 1) if far > near else np.full_like(depth, 0.5)
+    share = (
+        np.clip((depth - near) / (far - near), 0, 1) if far > near else np.full_like(depth, 0.5)
+    )
     grey = np.rint(_NEAREST + share * (_FARTHEST - _NEAREST)).astype(np.uint8)
     grey[~known] = 0
     if view.sky is not None:
