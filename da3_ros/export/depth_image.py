@@ -2,7 +2,7 @@
 
 Grey is linear in depth between its 2nd and 98th percentile over the whole scene, so that equal
 greys in two pictures are equal depths. Known depth takes 1 to 255; 0 is unknown, as in
-`depth_png`. Sky is white: it is farther than all.
+`depth_png`. Sky, and what lies beyond the range (+Inf), is white: it is farther than all.
 """
 
 from __future__ import annotations
@@ -55,11 +55,10 @@ def grey_depth(view: PosedView, bounds: tuple[float, float]) -> NDArray[np.uint8
     near, far = bounds
     known = known_pixels(view)
     depth = np.where(known, view.depth, near).astype(np.float64)
-    share = (
-        np.clip((depth - near) / (far - near), 0, 1) if far > near else np.full_like(depth, 0.5)
-    )
-    grey = np.rint(_NEAREST + share * (_FARTHEST - _NEAREST)).astype(np.uint8)
+    share = (depth - near) / (far - near) if far > near else np.full_like(depth, 0.5)
+    grey = np.rint(_NEAREST + np.clip(share, 0, 1) * (_FARTHEST - _NEAREST)).astype(np.uint8)
     grey[~known] = 0
+    grey[np.isposinf(view.depth)] = _FARTHEST
     if view.sky is not None:
         grey[view.sky] = _FARTHEST
     return grey
