@@ -38,7 +38,7 @@ _SHARED: dict[str, dict[str, str]] = {
     'glb': _POINTS,
     'ply': _POINTS,
     'colmap': {**_POINTS, 'encoding': 'colmap_encoding'},
-    'depth_vis': {'suffix': 'depth_vis_suffix'},
+    'depth_vis': {'suffix': 'depth_vis_suffix', 'plain': 'depth_vis_plain'},
     'feat_vis': {'fps': 'feat_vis_fps'},
 }
 """Format to names of the Python API, each with the field of `ExportOptions` that it sets."""

@@ -73,6 +73,13 @@ class ContentOptions:
         entrances=_PYTHON,
         choices=SHEET_SUFFIXES,
     )
+    depth_vis_plain: bool = option(
+        False,
+        'Whether depth_vis is colour beside depth at the size of the depth and nothing else.',
+        entrances=_PYTHON,
+        details='Else small pictures are enlarged to 504 pixels, and a strip below says which '
+        'depths the colours are.',
+    )
     feat_vis_fps: int = option(
         15,
         'Pictures per second of the videos of feat_vis.',
