@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from da3_ros.export.caution_strip import stamp_caution
 from da3_ros.export.images import write_grey8
 from da3_ros.export.options import ExportOptions
 from da3_ros.export.scene import ExportScene, known_pixels, view_names
@@ -36,7 +37,7 @@ def write(
     names = file_names(scene, options)
     bounds = depth_bounds(scene)
     for index, (view, name) in enumerate(zip(scene.views, names, strict=True)):
-        write_grey8(folder / name, grey_depth(view, bounds))
+        write_grey8(folder / name, stamp_caution(grey_depth(view, bounds), scene.caution))
         progress((index + 1) / len(names))
     return 0
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from da3_ros.export.caution_strip import stamp_caution
 from da3_ros.export.gs_options import GsVideoOptions
 from da3_ros.export.gs_scene import cameras_of, require_gaussians
 from da3_ros.export.gs_trajectory import make_trajectory, trajectory_mode
@@ -77,7 +78,7 @@ def write(
         renderer = (choice.backend or cpu_backend)(cloud)
         images = _rendered(renderer, path, choice, progress)
         for frame in _frames(images, choice.vis_depth):
-            video.add(frame)
+            video.add(stamp_caution(frame, scene.caution))
     progress(1.0)
     return 0
 
