@@ -5,6 +5,10 @@ error means that the caller must change something; weak data (a window that coul
 a view without valid depth) is a result with a report, never an exception.
 """
 
+import re
+
+_USER_OF_ADDRESS = re.compile(r'(\b[a-z][a-z0-9+.-]*://)[^/\s\'"]*@', re.IGNORECASE)
+
 
 class Da3Error(Exception):
     """Base of every error this package raises on purpose."""
@@ -68,3 +72,8 @@ class WebError(Da3Error):
 
 class NodeError(Da3Error):
     """Raised when the node cannot start or serve: parameters, names, missing ROS pieces."""
+
+
+def without_credentials(text: str) -> str:
+    """Return a text for log and screen: addresses in it have lost their user and password."""
+    return _USER_OF_ADDRESS.sub(r'\1', text)

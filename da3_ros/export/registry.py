@@ -15,13 +15,16 @@ from da3_ros.export.scene import ExportScene
 from da3_ros.options.export import RESULTS
 
 FORMATS: tuple[str, ...] = (
-    'npz', 'mini_npz', 'glb', 'ply', 'depth_png', 'depth_vis', 'colmap', 'tum', 'feat_vis',
-    'gs_ply', 'gs_video',
+    'npz', 'mini_npz', 'glb', 'ply', 'depth_png', 'depth_image', 'depth_vis', 'colmap', 'tum',
+    'feat_vis', 'gs_ply', 'gs_video',
 )  # fmt: skip
 """Names that may be joined by '-'; each is the module of the same name."""
 
 GAUSSIAN_FORMATS: tuple[str, ...] = ('gs_ply', 'gs_video')
 """Those that need Gaussians."""
+
+FORMAT_ALIASES: dict[str, str] = {'3dgs_video': 'gs_video'}
+"""Other names of formats, which are accepted wherever a format is named."""
 
 _GAUSSIANS = frozenset(GAUSSIAN_FORMATS)
 
@@ -69,12 +72,13 @@ class ExportReport:
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
-    """Return the distinct formats that a '-'-joined name asks for.
+    """Return the distinct formats that a '-'-joined name asks for, aliases by their own names.
 
     Raises:
         ExportError: none, or one that does not exist.
     """
-    names = tuple(dict.fromkeys(part for part in text.split('-') if part))
+    parts = [FORMAT_ALIASES.get(part, part) for part in text.split('-') if part]
+    names = tuple(dict.fromkeys(parts))
     unknown = [name for name in names if name not in FORMATS]
     if not names or unknown:
         raise ExportError(

@@ -99,6 +99,13 @@ class ExportScene:
     """None for the views of a stream."""
     gaussians: GaussianCloud | None = None
     """In the world of the views; None when the network gave none."""
+    caution: str = ''
+    """What everybody who looks at the scene has to know of the network; empty for nothing."""
+
+    @property
+    def unit(self) -> str:
+        """The unit of depth and positions, for behind a number."""
+        return 'm' if self.is_metric else 'scene units'
 
     @property
     def world_text(self) -> str:

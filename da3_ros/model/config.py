@@ -166,7 +166,9 @@ class AnyViewConfig:
 
     backbone: BackboneConfig
     head: PyramidConfig
-    camera: CameraHeadConfig
+    camera: CameraHeadConfig | None
+    """None for a network without camera encoder and decoder: it takes no cameras, and gives them
+    by its rays only."""
 
     gaussian: GaussianConfig | None = None
     """None for a network without Gaussian head."""
@@ -182,7 +184,7 @@ class AnyViewConfig:
             )
         if not self.backbone.sees_other_views:
             raise ModelError(f'{self.name}: an any-view network needs alt_start below depth')
-        if self.backbone.embed_dim % self.camera.num_heads:
+        if self.camera and self.backbone.embed_dim % self.camera.num_heads:
             raise ModelError(
                 f'{self.name}: embed_dim {self.backbone.embed_dim} is no multiple of the camera '
                 f"encoder's {self.camera.num_heads} heads"
@@ -248,7 +250,9 @@ class NestedConfig:
     metric: SingleViewConfig
 
     def __post_init__(self) -> None:
-        """Check that the second network is metric."""
+        """Check that the second network is metric, and that the first one tells focal lengths."""
+        if self.any_view.camera is None:
+            raise ModelError(f'{self.name}: the any-view network needs its camera parts')
         if self.metric.canonical_focal_px is None:
             raise ModelError(f'{self.name}: the metric network needs canonical_focal_px')
 

@@ -27,7 +27,8 @@ Array = np.ndarray[Any, Any]
 
 _GREY = 128
 _NS_PER_S = 1_000_000_000
-_ALIASES = {'depths': 'depth', 'images': 'image'}
+_ALIASES = {'depths': 'depth', 'images': 'image', 'exts': 'extrinsics', 'ixts': 'intrinsics'}
+"""Names of the upstream user interface and of the upstream documentation to those of files."""
 _RANKS = {'depth': 3, 'conf': 3, 'sky': 3, 'image': 4, 'extrinsics': 3, 'intrinsics': 3}
 
 
