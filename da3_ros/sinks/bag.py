@@ -12,7 +12,6 @@ from contextlib import suppress
 import logging
 import os
 from pathlib import Path
-import shutil
 import sqlite3
 import time
 from types import TracebackType
@@ -33,7 +32,7 @@ from rosbags.rosbag2.storage_sqlite3 import Sqlite3Writer
 
 from da3_ros.errors import ExportError, SinkError
 from da3_ros.export.files import listed, move_in
-from da3_ros.export.staging import KEEP_MARKER, abandoned_folders, locked_folder
+from da3_ros.export.staging import KEEP_MARKER, abandoned_folders, locked_folder, remove_staging
 from da3_ros.options.choices import BAG_STORAGES, UNFINISHED, BagStorage
 from da3_ros.options.export import RESULTS
 from da3_ros.sinks.definitions import MessageDefinitions, shared_definitions
@@ -303,7 +302,7 @@ class BagWriter:
                             self.path,
                             recovered,
                         )
-                shutil.rmtree(scratch, ignore_errors=True)
+                remove_staging(scratch)
 
     def _recovered_name(self) -> Path:
         """Make an empty folder, whose name a bag may take."""
@@ -317,7 +316,7 @@ class BagWriter:
             number += 1
 
     def _discard(self) -> None:
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        remove_staging(self._scratch)
         self._release()
 
     def _release(self) -> None:

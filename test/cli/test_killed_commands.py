@@ -6,8 +6,8 @@ turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 import json
 import os
 from pathlib import Path
@@ -76,11 +76,6 @@ def running_with(text: str) -> list[str]:
         if text in line and int(process.name) != os.getpid():
             found.append(line)
     return found
-
-
-@contextmanager
-def nothing() -> Iterator[None]:
-    yield
 
 
 def kill_and_look(
