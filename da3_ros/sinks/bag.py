@@ -109,7 +109,8 @@ class BagWriter:
                 storage_plugin=_PLUGINS[self._storage],
             )
             self._writer.open()
-        except (OSError, sqlite3.Error) as error:
+        except Exception as error:
+            # The library has errors of its own.
             self._discard()
             raise SinkError(f'bag {self.path}: cannot be written: {error}') from error
 
@@ -252,6 +253,8 @@ class BagWriter:
             SinkError: says what is there.
         """
         path = self.path
+        if path.name in ('', '..'):
+            raise SinkError(f'bag {path}: expected the name of a file or folder to make')
         if not os.path.lexists(path):
             return
         if not self._overwrite:
