@@ -51,6 +51,7 @@ class ChildProcess:
         self._changed = threading.Condition()
         self._lines: list[str] = []
         self._has_ended = False
+        self._is_ready = False
         self._process = subprocess.Popen(
             [sys.executable, '-m', __name__, str(os.getpid()), *command],
             stdin=subprocess.DEVNULL,
@@ -88,9 +89,12 @@ class ChildProcess:
         Raises:
             NodeError: the process ended, or said nothing in time; quotes its last lines.
         """
-        if not self._ready.wait(timeout_s) or not self.is_running:
+        self._ready.wait(timeout_s)
+        # One that has closed its output may take a while to end.
+        if not self._is_ready or not self.is_running:
             last = '\n  '.join(self._lines[-5:]) or '(no output)'
-            state = 'did not get ready' if self.is_running else 'ended'
+            is_over = self._has_ended or not self.is_running
+            state = 'ended' if is_over else 'did not get ready'
             raise NodeError(f'{self.name} {state}; see {self._log}; its last lines:\n  {last}')
 
     def wait_line(self, pattern: re.Pattern[str], timeout_s: float) -> re.Match[str]:
@@ -139,6 +143,7 @@ class ChildProcess:
                     self._lines = [*self._lines[-_KEPT_LINES:], line.rstrip()]
                     self._changed.notify_all()
                 if says_ready(line):
+                    self._is_ready = True
                     self._ready.set()
         # Whoever waits shall learn at once that nothing more will come.
         self._ready.set()
