@@ -30,11 +30,11 @@ COMMANDS_INSTEAD: dict[str, str] = {
     'app': _PAGE,
     'gallery': (
         'there is no gallery; any glTF viewer shows the scene.glb that `--export-format glb` '
-        'writes, the pictures are beside it in depth_vis/, and `da3 info FOLDER` says what is there'
+        'writes, its pictures are in depth_vis/, and `da3 info FOLDER` says what is there'
     ),
     'streaming': (
-        'videos are not yet computed in overlapping chunks; `da3 demo --video VIDEO --seconds 600` '
-        'sends one through the node, which takes it window by window (needs ROS 2), and '
+        'videos are not computed in overlapping chunks yet; `da3 demo --video VIDEO --seconds '
+        '600` sends one through the node, which takes it window by window (needs ROS 2), and '
         '`da3 video VIDEO --fps 0.5` takes fewer frames'
     ),
     'bench': (

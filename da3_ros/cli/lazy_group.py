@@ -13,7 +13,7 @@ from da3_ros.cli import verbosity
 from da3_ros.cli.exit_codes import EXIT_INTERRUPTED
 from da3_ros.cli.reporting import print_error
 
-_USAGE_ERROR = typer.BadParameter.__mro__[1]
+_USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """What typer raises for wrong arguments of any kind: typer has it under several names."""
 
 

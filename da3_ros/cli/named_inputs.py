@@ -63,7 +63,8 @@ def _matches(names: Sequence[Path]) -> Iterator[Path]:
         if name.exists() or not _PATTERN.search(str(name)):
             yield name
             continue
-        found = sorted(glob.glob(str(name)))
+        # Not Path.glob, whose * matches hidden files as no shell does.
+        found = sorted(glob.glob(str(name)))  # noqa: PTH207
         if not found:
             raise SourceError(f'{name}: expected a pattern of images or folders, nothing matches')
         yield from map(Path, found)
@@ -166,7 +167,7 @@ def _refuse_known_files(path: Path) -> None:
     name = shlex.quote(str(path))
     if looks_like_bag(path):
         raise SourceError(
-            f'{path}: a bag of ROS 2 is for `da3 demo --bag {name}` (through the node to a scene), '
+            f'{path}: a ROS 2 bag is for `da3 demo --bag {name}` (through the node to a scene), '
             f'`da3 play {name}` (publishes it) and `da3 info {name}` (what is in it)'
         )
     if path.suffix.lower() == '.npz':

@@ -7,6 +7,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import wraps
 import logging
 import os
+from pathlib import Path
 import sys
 from typing import Annotated, Any, TextIO, cast
 
@@ -77,7 +78,7 @@ def _quietly(*, keeps_stdout: bool) -> Iterator[None]:
         if keeps_stdout:
             yield
             return
-        with open(os.devnull, 'w', encoding='utf-8') as nowhere, redirect_stdout(nowhere):
+        with Path(os.devnull).open('w', encoding='utf-8') as nowhere, redirect_stdout(nowhere):
             yield
 
 
