@@ -11,7 +11,7 @@ from da3_ros import __version__
 from da3_ros.cli import verbosity
 from da3_ros.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
 from da3_ros.cli.lazy_group import LazyCommand, LazyGroup
-from da3_ros.errors import Da3Error
+from da3_ros.cli.reporting import KNOWN_ERRORS, one_line
 
 _CONTEXT = {'help_option_names': ['-h', '--help']}
 _IMAGES, _ROS, _ABOUT = 'Images to scenes', 'Recordings and ROS 2', 'What is here'
@@ -24,7 +24,10 @@ COMMANDS: dict[str, LazyCommand] = {
         'image:image', _IMAGES, 'Depth of one image, and its scene as files.', True
     ),
     'images': LazyCommand(
-        'images:images', _IMAGES, 'Depth, cameras and scene of a folder of images.', True
+        'images:images',
+        _IMAGES,
+        'Depth, cameras and scene of images, or of a folder of them.',
+        True,
     ),
     'video': LazyCommand(
         'video:video', _IMAGES, "Depth and cameras of a video's frames, as one scene.", True
@@ -136,8 +139,8 @@ def run() -> None:
     """
     try:
         app(prog_name='da3')
-    except (Da3Error, OSError, MemoryError) as error:
-        print(f'da3: {_one_line(error)}', file=sys.stderr)
+    except KNOWN_ERRORS as error:
+        print(f'da3: {one_line(error)}', file=sys.stderr)
         sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:
         print('da3: interrupted', file=sys.stderr)
@@ -147,7 +150,3 @@ def run() -> None:
         if end.code == EXIT_INTERRUPTED:
             print('da3: interrupted', file=sys.stderr)
         raise
-
-
-def _one_line(error: BaseException) -> str:
-    return ' '.join(str(error).split()) or type(error).__name__

@@ -49,6 +49,8 @@ def named_inputs(names: Sequence[Path]) -> NamedInputs:
     repeated: dict[Path, None] = {}
     for path in _matches(names):
         refuse_other_kinds(path)
+        if not path.exists():
+            raise SourceError(f'{path}: expected a file or a folder, there is nothing')
         if path.is_dir():
             folders[path] = None
         elif path in files:

@@ -19,6 +19,9 @@ from da3_ros.errors import Da3Error
 _SHOWN_FILES = 12
 _PRINTED = 'is_printed_as_json'
 
+KNOWN_ERRORS = (Da3Error, OSError, MemoryError)
+"""What ends a command with one line rather than with a trace."""
+
 
 @dataclass(slots=True)
 class Report:
@@ -66,6 +69,11 @@ def complain(text: str) -> None:
     print(f'da3: {" ".join(text.split())}', file=sys.stderr, flush=True)
 
 
+def one_line(error: BaseException) -> str:
+    """Return the text of an error without line breaks; the name of its kind where it has none."""
+    return ' '.join(str(error).split()) or type(error).__name__
+
+
 def show_files(folder: Path, names: Sequence[str]) -> None:
     """Print the paths of written files, not more than a screen takes."""
     for name in names[:_SHOWN_FILES]:
@@ -84,7 +92,7 @@ def errors_as_json(command: str, *, wanted: bool = True) -> Iterator[None]:
     """Print an error of the body as one JSON object too; it is raised further."""
     try:
         yield
-    except (Da3Error, typer.BadParameter, KeyboardInterrupt) as error:
+    except (*KNOWN_ERRORS, typer.BadParameter, KeyboardInterrupt) as error:
         if wanted:
             print_error(command, error)
         raise
@@ -97,8 +105,8 @@ def print_error(command: str, error: BaseException) -> None:
     setattr(error, _PRINTED, True)
     if isinstance(error, KeyboardInterrupt):
         code, message = EXIT_INTERRUPTED, 'interrupted'
-    elif isinstance(error, Da3Error):
-        code, message = EXIT_FAILED, str(error)
+    elif isinstance(error, KNOWN_ERRORS):
+        code, message = EXIT_FAILED, one_line(error)
     else:
         # Of typer, whose text is not its own str.
         code, message = EXIT_USAGE, str(getattr(error, 'format_message', error.__str__)())
