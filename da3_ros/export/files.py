@@ -111,6 +111,28 @@ def staged(
         raise ExportError(f'{directory}: cannot be written: {error}') from error
 
 
+def check_target(
+    directory: Path, names: Sequence[str], *, overwrite: bool, owned: Sequence[str] = ()
+) -> None:
+    """Refuse a folder that `staged` would refuse now; nothing is made or changed.
+
+    Args: as of `staged`.
+
+    Raises:
+        ExportError: a file is in the way, or the folder cannot be made or written.
+    """
+    try:
+        _check_free(directory, names, _present(directory, names, owned), overwrite=overwrite)
+        target = directory.absolute()
+        there = next(path for path in (target, *target.parents) if os.path.lexists(path))
+        if not there.is_dir():
+            raise ExportError(f'{there}: expected a folder, it is none')
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise ExportError(f'{directory}: cannot be written: no permission in {there}')
+    except OSError as error:
+        raise ExportError(f'{directory}: cannot be written: {error}') from error
+
+
 def move_into(
     staging: Path,
     directory: Path,
