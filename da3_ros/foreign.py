@@ -65,7 +65,7 @@ def reason_of(raised: BaseException) -> str:
     if isinstance(raised, KeyError):
         return f'it has no entry {text}'
     is_of_code = isinstance(raised, (TypeError, AttributeError, IndexError, AssertionError))
-    if not text or is_of_code:
+    if is_of_code or not text:
         # Words about code say little of a file; the class tells at least what kind they are.
         return f'{type(raised).__name__}: {text}' if text else type(raised).__name__
     return text
