@@ -10,6 +10,8 @@ from contextlib import contextmanager
 import os
 from pathlib import Path
 import re
+import stat
+from typing import BinaryIO
 
 from da3_ros.errors import Da3Error, SourceError
 
@@ -69,6 +71,35 @@ def reason_of(raised: BaseException) -> str:
         # Words about code say little of a file; the class tells at least what kind they are.
         return f'{type(raised).__name__}: {text}' if text else type(raised).__name__
     return text
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; a device or a pipe, which may never end, is refused.
+
+    Raises:
+        OSError: It cannot be opened.
+        ValueError: It is no regular file.
+    """
+    # Opening a pipe would wait for its writer.
+    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise ValueError('expected a regular file, it is a folder, a device or a pipe')
+    return os.fdopen(number, 'rb')
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """Return the bytes of a regular file that is not larger than a limit.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is larger, or no regular file.
+    """
+    with open_regular(path) as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError(f'expected at most {limit} bytes, it is larger')
+    return data
 
 
 def plain_line(text: object, limit: int = MAX_REASON_LENGTH) -> str:
