@@ -224,8 +224,8 @@ def test_our_style_is_checked_entry_by_entry(
     [
         ('__inherit__: network.yaml\n', 'more than 16 parents'),
         ('__inherit__: nobody.configs.da4\n', "__inherit__: expected .* got 'nobody.configs.da4'"),
-        ('__inherit__: missing.yaml\n', r'missing\.yaml: cannot read'),
-        ('!!python/object/apply:os.system [ls]\n', 'cannot read the configuration'),
+        ('__inherit__: missing.yaml\n', r'missing\.yaml: cannot be read'),
+        ('!!python/object/apply:os.system [ls]\n', 'cannot be read: line 1: could not determine'),
         ('- a\n', 'expected a mapping, got list'),
         ('network: 3\n', 'network: expected a mapping, got 3'),
         ('model_name: da3-huge\n', "got 'da3-huge'"),
