@@ -27,8 +27,8 @@ from da3_ros.model.config import (
 from da3_ros.model.presets import METRIC_FOCAL_PX, PRESETS
 
 __all__ = [
-    'INHERIT_KEY', 'OBJECT_KEY', 'Node', 'config_from_upstream', 'resolve_parents',
-    'upstream_from_config',
+    'INHERIT_KEY', 'OBJECT_KEY', 'Node', 'config_from_upstream', 'preset_node',
+    'resolve_parents', 'upstream_from_config',
 ]  # fmt: skip
 
 INHERIT_KEY = '__inherit__'
@@ -119,6 +119,15 @@ def _parent(name: Any, folder: Path, read: Reader, depth: int) -> Node:
         path = folder / name
         resolved: Node = resolve_parents(read(path), path.parent, read, depth)
         return resolved
+    return preset_node(name)
+
+
+def preset_node(name: Any) -> Node:
+    """Return a preset in the upstream style, by a dotted name whose last part it is.
+
+    Raises:
+        CheckpointError: It is none.
+    """
     preset = name.split('.')[-1] if isinstance(name, str) else None
     if preset not in PRESETS:
         raise CheckpointError(

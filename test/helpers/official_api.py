@@ -6,7 +6,6 @@ Snippets stand as they are printed; what they lack, as a small size, only makes 
 from __future__ import annotations
 
 from configparser import ConfigParser
-from glob import glob
 from pathlib import Path
 import subprocess
 import sys
@@ -25,13 +24,13 @@ from da3_ros.options.choices import TrajectoryMode
 from da3_ros.sources.results import read_results
 from helpers import official_places
 from helpers.cli import da3
-from helpers.official_places import ROOT, SOH, Place, infer, model, row, small
+from helpers.official_places import ROOT, Place, folder_images, infer, model, row, small
 
 
 @row(0)
 def imports(place: Place) -> None:
     names = 'DepthAnything3, Prediction'
-    code = f'import sys\nimport da3_ros.api, da3_ros.cfg\nassert "torch" not in sys.modules\n'
+    code = 'import sys\nimport da3_ros.api, da3_ros.cfg\nassert "torch" not in sys.modules\n'
     code += f'from da3_ros.api import {names}\nimport da3_ros\n'
     code += 'assert (da3_ros.DepthAnything3, da3_ros.Prediction) == (DepthAnything3, Prediction)'
     subprocess.run([sys.executable, '-c', code], check=True, timeout=200, cwd=ROOT)
@@ -66,7 +65,7 @@ def known_cameras(place: Place) -> None:
 @row(4)
 def exported_twice(place: Place) -> None:
     network = small()
-    options = {'export_dir': './output', 'export_format': 'mini_npz-glb'}
+    options: dict[str, Any] = {'export_dir': './output', 'export_format': 'mini_npz-glb'}
     infer(network, place, **options)
     (place.folder / 'output' / 'mine.txt').write_text('keep')
     before = place.arrays('mini_npz')['depth']
@@ -166,7 +165,7 @@ def every_argument(place: Place) -> None:
 def kinds_of_images(place: Place) -> None:
     network, (path, _) = small(), place.images
     pixels = Image.open(path).convert('RGB')
-    given = [path, Path(path), pixels, np.array(pixels)]
+    given: list[Any] = [path, Path(path), pixels, np.array(pixels)]
     depths = [network.inference([image]).depth for image in given]
     for depth in depths[1:]:
         np.testing.assert_array_equal(depth, depths[0])
@@ -234,8 +233,7 @@ def documented_keys(place: Place) -> None:
     (place.folder / 'out').mkdir()
     path = place.folder / 'out' / 'results.npz'
     depth = np.full((2, 4, 6), 2.0, np.float32)
-    cameras = {'exts': place.extrinsics, 'ixts': place.intrinsics}
-    np.savez(path, depth=depth, conf=depth, **cameras)
+    np.savez(path, depth=depth, conf=depth, exts=place.extrinsics, ixts=place.intrinsics)
     scene = read_results(path).scene
     np.testing.assert_allclose(scene.views[1].world_from_camera[0, 3], 0.2)
     assert 'extrinsics' in da3('info', path)
@@ -273,6 +271,8 @@ def extras(place: Place) -> None:
 def on_a_device(place: Place) -> None:
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     network = DepthAnything3.from_pretrained('depth-anything/DA3-SMALL').to(device=device)
-    prediction = network.inference(sorted(glob(f'{SOH}/*.png')))
+    prediction = network.inference(folder_images())
     assert prediction.depth.shape == (3, 42, 56)
-    print(prediction.depth.shape, prediction.conf.shape, prediction.extrinsics.shape)
+    assert prediction.conf is not None
+    assert prediction.extrinsics is not None
+    assert (prediction.conf.shape, prediction.extrinsics.shape) == ((3, 42, 56), (3, 3, 4))

@@ -5,7 +5,6 @@ The model is named where the documentation names one; else it is that of the one
 
 from __future__ import annotations
 
-from pathlib import Path
 import re
 import runpy
 import sys
@@ -161,5 +160,8 @@ def features_of_a_video(place: Place) -> None:
         *('--export-feat', '11,21,31', '--export-dir', 'output', *CPU),
     )
     da3(*command, '--model-dir', 'models')
-    assert {'scene.glb', *(f'feat_vis/feat_layer_{n}.mp4' for n in (11, 21, 31))} <= place.written()
+    assert {
+        'scene.glb',
+        *(f'feat_vis/feat_layer_{n}.mp4' for n in (11, 21, 31)),
+    } <= place.written()
     assert re.search(r'\[21, 31\].*0\.\.11', failure(*command[:-3], 'other', *CPU))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from glob import glob
 from pathlib import Path
 import re
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -18,7 +18,7 @@ from da3_ros.errors import CheckpointError, Da3Error
 from da3_ros.inference.network_file import read_network_config
 from da3_ros.model.config import AnyViewConfig
 from da3_ros.model.presets import PRESETS
-from helpers.official_places import ROOT, SOH, Place, infer, model, row, small
+from helpers.official_places import ROOT, SOH, Place, folder_images, infer, model, row, small
 
 # As the official readme prints it.
 PRINTED = """
@@ -106,7 +106,7 @@ def metric_by_hand(place: Place) -> None:
 
 @row(37)
 def folder_of_images(place: Place) -> None:
-    prediction = small().inference(sorted(glob(f'{SOH}/*.png')))
+    prediction: Any = small().inference(folder_images())
     assert prediction.processed_images.dtype == np.uint8
     assert [len(a) for a in (prediction.depth, prediction.conf, prediction.extrinsics)] == [3] * 3
     prediction.export('output', 'mini_npz-glb')
@@ -124,7 +124,7 @@ def config_as_printed(place: Place) -> None:
     assert (config.backbone, config.head, config.camera) == (base.backbone, base.head, None)
     file.write_text(narrow(PRINTED))
     network = DepthAnything3.from_config(file)
-    assert not (network.capabilities.poses or network.capabilities.conditioning)
+    assert network.capabilities.names() == ('confidence',)
     prediction = infer(network, place, process_res=56)
     assert prediction.depth.shape == (2, 42, 56)
     assert prediction.extrinsics is None
@@ -157,10 +157,8 @@ def full_config(place: Place) -> None:
 def on_what_there_is(place: Place) -> None:
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     network = small()
-    network = network.to(device=device)
-    prediction = infer(network, place)
-    print(prediction.depth.shape, prediction.conf.shape, prediction.extrinsics.shape)
-    print(prediction)
+    prediction = infer(network.to(device=device), place)
+    assert f'{prediction.depth.shape} {prediction.extrinsics.shape}' == '(2, 42, 56) (2, 3, 4)'
     assert len(repr(prediction).splitlines()) == 3
 
 

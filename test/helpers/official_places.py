@@ -182,6 +182,11 @@ def small() -> DepthAnything3:
     return model('-SMALL')
 
 
+def folder_images() -> list[str]:
+    """Return the paths of the images in the folder that is named most."""
+    return sorted(str(path) for path in Path(SOH).glob('*.png'))
+
+
 def infer(network: DepthAnything3, place: Place, **options: Any) -> Any:
     """Return the prediction of the two images."""
     return network.inference(list(place.images), **options)
