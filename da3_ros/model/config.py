@@ -124,6 +124,11 @@ class CameraHeadConfig:
     num_heads: int = 16
     """Attention heads of the encoder."""
 
+    def __post_init__(self) -> None:
+        """Check that there is something to attend with."""
+        if min(self.trunk_depth, self.num_heads) < 1:
+            raise ModelError('camera: trunk_depth and num_heads must be positive')
+
 
 @dataclass(frozen=True, slots=True)
 class GaussianConfig:
