@@ -30,7 +30,7 @@ from da3_ros.types import METRES_FROM, ColourImage, FloatImage
 
 _CELL_WIDTH = 360
 _GAP = 10
-_TEXT, _HEAD = 0.55, 0.7
+_TEXT, _HEAD = 0.55, 0.6
 _FRAME = 16
 _MIN_SIDE = 520
 
@@ -108,7 +108,7 @@ def _confidence_cell(confidence: FloatImage) -> list[ColourImage]:
     colours = _viridis(np.nan_to_num((confidence - low) / extent))
     colours[~known] = UNKNOWN_RGB
     bar = BarScale(_viridis, lambda share: float(low + share * (high - low)), '')
-    words = text_strip('confidence of the network, 1 or more; larger is surer', _CELL_WIDTH, _TEXT)
+    words = text_strip('confidence: 1 or more, larger is surer', _CELL_WIDTH, _TEXT)
     return [_scaled(colours), colour_bar(bar, _CELL_WIDTH, _TEXT), words]
 
 
