@@ -181,6 +181,7 @@ def _run_one(
     folder = runner.options.results.export_dir / job.name
     try:
         scene = images.result()
+        runner.check_images(scene)
         (folder / RECORD).unlink(missing_ok=True)
         summary = runner.run(scene, folder, overwrite=runner.options.results.overwrite or replace)
         _write_record(runner, job, summary, folder)

@@ -35,6 +35,7 @@ def run_single_scene(
             overwrite=results.overwrite,
             auto_cleanup=results.auto_cleanup,
         )
+        runner.check_views(source)
         run_source(runner, source, report)
 
 
@@ -42,9 +43,10 @@ def run_source(runner: SceneRunner, source: SceneSource, report: Report) -> None
     """Run a checked source into the folder of the results."""
     results = runner.options.results
     description = runner.description()
+    most = runner.check_views(source)
     if results.auto_cleanup:
         empty(results.export_dir, source.inputs)
-    with source.open(results.export_dir) as scene:
+    with source.open(results.export_dir, shrink=runner.shrink, most=most) as scene:
         say(f'computing {len(scene.images)} views on {description["device"]}')
         summary = runner.run(scene, results.export_dir, overwrite=results.overwrite)
     content = summary.content()

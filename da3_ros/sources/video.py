@@ -145,7 +145,7 @@ class VideoReader:
                 image = self._shown(frame, stream, pixels)
                 if image is not None:
                     yield self._start_ns + elapsed_ns, image
-            findings.add_times(times, video_times.promised(container, stream), container, stream)
+            findings.add_times(times, container, stream)
         if not findings.decoded:
             raise SourceError(f'video {self.path}: no frame could be decoded')
 
@@ -204,9 +204,11 @@ class VideoReader:
         with self._open() as (container, stream):
             frame = next(_decoded(container, stream, Findings()), None)
             if frame is None:
-                image = container.format.name.endswith('_pipe')
-                hint = '; it is an image, see `da3 image`' if image else ''
-                raise SourceError(f'video {self.path}: no frame could be decoded{hint}')
+                is_image = container.format.name.endswith('_pipe')
+                hint = '; it is an image, see `da3 image`' if is_image else ''
+                raise SourceError(
+                    f'video {self.path}: cannot be read: no frame could be decoded{hint}'
+                )
             display = display_of(frame, _aspect(stream))
             duration_s = video_times.promised_s(container, stream)
             rate_hz = video_times.rate_hz(stream)
@@ -267,5 +269,3 @@ def _calibration(size: ImageSize, fov_deg: float) -> PinholeCamera:
     return PinholeCamera.from_focal(
         focal, focal, (size.width - 1) / 2, (size.height - 1) / 2, size
     )
-
-

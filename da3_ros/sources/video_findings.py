@@ -10,11 +10,13 @@ from da3_ros.geometry.camera import ImageSize
 from da3_ros.notes import Note
 from da3_ros.sources import video_times
 from da3_ros.sources.video_display import Display, Pixels
-from da3_ros.sources.video_times import Length, Timeline
+from da3_ros.sources.video_times import Timeline
 
 # Durations in headers are rounded, and the last frame's own duration is a guess.
 _SLACK_FRAMES = 3
 _SLACK = Fraction(1, 50)
+# Where only the whole file has a duration, it may be that of its sound.
+_SLACK_OF_FILE = Fraction(1, 5)
 
 
 @dataclass(slots=True)
@@ -51,16 +53,14 @@ class Findings:
         self._left_out[size] = self._left_out.get(size, 0) + 1
         self._wanted = wanted
 
-    def add_times(
-        self, times: Timeline, promised: Length | None, container: Any, stream: Any
-    ) -> None:
+    def add_times(self, times: Timeline, container: Any, stream: Any) -> None:
         """Compare what was read to its end with what the header promised."""
         if times.joints:
             self._of_times.append(
                 Note(
                     'video_times',
-                    f'the time stamps start anew {times.joints} times, as where videos were '
-                    'joined; the parts follow each other',
+                    f'the time stamps start anew in {counted(times.joints, "place")}, as where '
+                    'videos were joined; the parts follow each other',
                     {'joints': times.joints},
                 )
             )
@@ -69,12 +69,12 @@ class Findings:
             self._of_times.append(
                 Note(
                     'video_times',
-                    f'{times.unstamped} frames have no time stamp; {rate:g} per second were '
-                    'assumed',
+                    f'no time stamp at {counted(times.unstamped, "frame")}; {rate:g} per second '
+                    'were assumed',
                     {'frames': times.unstamped, 'rate_hz': rate},
                 )
             )
-        self._compare(times, promised, container, stream)
+        self._compare(times, container, stream)
 
     def notes(self) -> tuple[Note, ...]:
         """Return everything as notes."""
@@ -87,26 +87,27 @@ class Findings:
         for size, count in self._left_out.items():
             assert self._wanted is not None
             text = (
-                f'{count} frames of {size.width}x{size.height} were left out: the video began '
-                f'with {self._wanted.width}x{self._wanted.height}'
+                f'left out: {counted(count, "frame")} of {size.width}x{size.height}; the video '
+                f'began with {self._wanted.width}x{self._wanted.height}'
             )
             notes.append(Note('video_file', text, {'frames': count}))
         if self.damaged and not any(note.code == 'video_damaged' for note in notes):
-            text = f'{self.damaged} places of the video are damaged and were left out'
+            text = (
+                f'left out: {counted(self.damaged, "place")} of the video that cannot be decoded'
+            )
             notes.append(Note('video_damaged', text, {'places': self.damaged}))
         return tuple(notes)
 
     def _say(self, text: str) -> None:
         self._of_file.append(Note('video_file', text))
 
-    def _compare(
-        self, times: Timeline, promised: Length | None, container: Any, stream: Any
-    ) -> None:
-        # A duration of the whole file may be that of its sound.
-        is_alone = stream.duration is not None or len(container.streams) == 1
-        if promised is None or times.joints or times.unstamped or not is_alone:
+    def _compare(self, times: Timeline, container: Any, stream: Any) -> None:
+        promised = video_times.promised(container, stream)
+        if promised is None or times.joints or times.unstamped:
             return
-        slack_s = max(_SLACK_FRAMES * video_times.period_s(stream), promised.length_s * _SLACK)
+        is_own = len(container.streams) == 1 or video_times.own_s(stream) is not None
+        slack = _SLACK if is_own else _SLACK_OF_FILE
+        slack_s = max(_SLACK_FRAMES * video_times.period_s(stream), promised.length_s * slack)
         read_s = times.length_s
         if read_s + slack_s >= promised.length_s:
             return
@@ -124,3 +125,8 @@ class Findings:
                 },
             )
         )
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f'{count} {noun}' if count == 1 else f'{count} {noun}s'

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 import math
+import re
 from typing import Any
 
 ASSUMED_RATE_HZ = 25
 """Of a file that says nothing of times, as FFmpeg assumes."""
 
 _MOST_RATE_HZ = 10_000
+_DURATION_TAG = re.compile(r'(\d+):(\d+):(\d+(?:\.\d+)?)')
 # Pictures that are stored out of their order lie closer together than this.
 _REORDERED_S = Fraction(1, 10)
 # A pause of a day within one file is no pause.
@@ -102,10 +104,23 @@ def period_s(stream: Any) -> Fraction:
     return Fraction(1, ASSUMED_RATE_HZ)
 
 
-def promised_s(container: Any, stream: Any) -> Fraction | None:
-    """Return the duration of the pictures by the header, None when it does not say."""
+def own_s(stream: Any) -> Fraction | None:
+    """Return the duration that the header says of the pictures themselves."""
     if stream.duration and stream.time_base:
         return Fraction(stream.duration) * Fraction(stream.time_base)
+    # Matroska has it as a tag, in nanoseconds.
+    match = _DURATION_TAG.fullmatch(stream.metadata.get('DURATION', ''))
+    if match is None:
+        return None
+    hours, minutes, seconds = match.groups()
+    return Fraction(hours) * 3600 + Fraction(minutes) * 60 + Fraction(seconds)
+
+
+def promised_s(container: Any, stream: Any) -> Fraction | None:
+    """Return the duration by the header, of the whole file where need be; None without any."""
+    own = own_s(stream)
+    if own is not None and own > 0:
+        return own
     if container.duration and container.duration > 0:
         return Fraction(container.duration, 1_000_000)
     return None
@@ -114,7 +129,7 @@ def promised_s(container: Any, stream: Any) -> Fraction | None:
 def promised(container: Any, stream: Any) -> Length | None:
     """Return the length by the header, None when it does not say."""
     length_s = promised_s(container, stream)
-    if length_s is None or length_s <= 0:
+    if length_s is None:
         return None
     rate = rate_hz(stream)
     if stream.frames > 0:
