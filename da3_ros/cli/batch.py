@@ -189,6 +189,7 @@ def _run_one(runner: SceneRunner, job: Job, images: Future[SceneInput], bar: tqd
     folder = results.export_dir / job.name
     try:
         scene = images.result()
+        runner.check_images(scene)
         if not results.overwrite:
             check_own(folder, 'without --overwrite only what da3 wrote is replaced')
         replaces = results.overwrite or has_ledger(folder)
