@@ -34,6 +34,8 @@ from da3_ros.export.ledger import has_ledger, read_ledger
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+    from da3_ros.cli.named_inputs import NamedInputs
+
 _AHEAD = 2
 """Scenes whose images are read while another one is computed."""
 
@@ -66,7 +68,7 @@ class Outcome:
 
 def run_batch(
     options: SceneOptions,
-    folders: Sequence[Path],
+    named: NamedInputs,
     image_extensions: str,
     *,
     each: bool,
@@ -76,7 +78,7 @@ def run_batch(
 
     Args:
         options: of the command.
-        folders: of images.
+        named: folders of images; with `each` images too.
         image_extensions: comma-separated.
         each: whether every image is a scene, rather than every folder.
         resume: whether scenes that are done are left out.
@@ -90,8 +92,10 @@ def run_batch(
         if resume and results.auto_cleanup:
             raise typer.BadParameter('expected --resume or --auto-cleanup, got both')
         runner = SceneRunner(options)
-        jobs = _jobs(folders, image_extensions, each=each)
+        jobs = _jobs(named, image_extensions, each=each)
         inputs = [path for job in jobs for path in job.inputs]
+        if not (resume or results.overwrite or results.auto_cleanup):
+            _refuse_begun(results.export_dir, jobs)
         check_export_dir(
             results.export_dir,
             inputs,
@@ -115,14 +119,31 @@ def run_batch(
         _tell(report, runner, outcomes, time.perf_counter() - began)
 
 
-def _jobs(folders: Sequence[Path], image_extensions: str, *, each: bool) -> list[Job]:
+def _refuse_begun(export_dir: Path, jobs: Sequence[Job]) -> None:
+    """Refuse a folder that has scenes of this batch: to go on is what most want then.
+
+    Raises:
+        ExportError: names the option.
+    """
+    begun = sum((export_dir / job.name).is_dir() for job in jobs)
+    if begun:
+        raise ExportError(
+            f'{export_dir} holds {begun} of these {len(jobs)} scenes: --resume goes on and leaves '
+            'out those that are done, --overwrite computes all again, --export-dir names another '
+            'folder'
+        )
+
+
+def _jobs(named: NamedInputs, image_extensions: str, *, each: bool) -> list[Job]:
     from da3_ros.export.scene import safe_name
     from da3_ros.sources.images import list_images, parse_suffixes
 
     suffixes = parse_suffixes(image_extensions)
-    files = {folder: list_images(folder, suffixes) for folder in dict.fromkeys(folders)}
+    files = {folder: list_images(folder, suffixes) for folder in named.folders}
     if each:
-        sources = [path for paths in files.values() for path in paths]
+        # One that is named and lies in a named folder is one scene.
+        every = (*named.files, *(path for paths in files.values() for path in paths))
+        sources = list(dict.fromkeys(every))
         stems = Counter(safe_name(path.stem).casefold() for path in sources)
         clear = [stems[safe_name(path.stem).casefold()] == 1 for path in sources]
         names = [p.stem if ok else p.name for p, ok in zip(sources, clear, strict=True)]

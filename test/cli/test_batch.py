@@ -208,7 +208,8 @@ def test_a_used_folder_is_refused_and_a_batch_can_start_anew(
     out: Path, options: Options, photos: Path
 ) -> None:
     da3('images', photos, '--each', *options())
-    assert 'not empty' in failure('images', photos, '--each', *options())
+    refusal = failure('images', photos, '--each', *options())
+    assert 'holds 3 of these 3 scenes: --resume goes on' in refusal
     assert 'got both' in failure(
         'images', photos, '--each', '--resume', '--auto-cleanup', *options()
     )

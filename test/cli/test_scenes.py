@@ -264,7 +264,7 @@ def test_missing_and_broken_input_is_found_first(tmp_path: Path, photos: Path) -
         (('image', tmp_path / 'none.png'), 'there is none'),
         (('image', tmp_path / 'broken.png'), 'cannot be read'),
         (('images', tmp_path / 'empty'), 'expected images'),
-        (('images', tmp_path / 'nowhere'), 'cannot be read as a folder'),
+        (('images', tmp_path / 'nowhere'), 'there is nothing'),
         (('images', photos, '--image-extensions', 'webp'), r'it has .png files'),
         (('video', tmp_path / 'none.mp4'), 'expected a file'),
         (('video', tmp_path / 'broken.png'), 'cannot be read'),
