@@ -32,7 +32,8 @@ def describe_results(path: Path) -> Description:
     """
     import numpy as np
 
-    from da3_ros.sources.results import read_arrays, read_results
+    from da3_ros.sources.npz_file import read_arrays
+    from da3_ros.sources.results import results_of
 
     arrays = read_arrays(path)
     listed = [
@@ -41,7 +42,7 @@ def describe_results(path: Path) -> Description:
     ]
     if not any(name.split('_')[0] == 'depth' for name in arrays):
         return {'kind': 'npz', 'arrays': listed}
-    saved = read_results(path)
+    saved = results_of(arrays, path)
     depths = [view.depth[np.isfinite(view.depth) & (view.depth > 0)] for view in saved.scene.views]
     depth = np.concatenate(depths) if depths else np.empty(0)
     found: Description = {
