@@ -22,6 +22,7 @@ from da3_ros.cli.scene_options import SceneOptions
 from da3_ros.cli.scene_run import SceneInput, SceneRunner, SceneSummary, print_model
 from da3_ros.errors import Da3Error, ExportError
 from da3_ros.export.files import STAGING_PREFIX
+from da3_ros.foreign import foreign_file, plain_line, reason_of
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -142,7 +143,8 @@ def _distinct(names: Sequence[str]) -> tuple[str, ...]:
 def _load_one(path: Path) -> SceneInput:
     from da3_ros.inference.preprocess import load_image
 
-    return SceneInput(path, [load_image(path)], files=(path,))
+    with foreign_file(path, 'image'):
+        return SceneInput(path, [load_image(path)], files=(path,))
 
 
 def _finished_jobs(runner: SceneRunner, jobs: Sequence[Job]) -> list[Outcome]:
@@ -184,8 +186,9 @@ def _run_one(
         (folder / RECORD).unlink(missing_ok=True)
         summary = runner.run(scene, folder, overwrite=runner.options.results.overwrite or replace)
         _write_record(runner, job, summary, folder)
-    except (Da3Error, OSError, MemoryError) as error:
-        message = str(error) or type(error).__name__
+    except Exception as error:
+        # Whatever one image does to a decoder or to the network, the others are computed.
+        message = plain_line(error, 2000) if isinstance(error, Da3Error) else reason_of(error)
         bar.clear()
         complain(f'{job.source}: {message}')
         return Outcome(job, 'failed', {'source': str(job.source), 'error': message})
