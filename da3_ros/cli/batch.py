@@ -30,6 +30,7 @@ from da3_ros.cli.scene_run import SceneInput, SceneRunner, SceneSummary, print_m
 from da3_ros.errors import Da3Error
 from da3_ros.export.files import staged
 from da3_ros.export.ledger import has_ledger, read_ledger
+from da3_ros.foreign import foreign_file, plain_line, reason_of
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -172,7 +173,8 @@ def _distinct(names: Sequence[str]) -> tuple[str, ...]:
 def _load_one(path: Path) -> SceneInput:
     from da3_ros.inference.preprocess import load_image
 
-    return SceneInput(path, [load_image(path)], files=(path,))
+    with foreign_file(path, 'image'):
+        return SceneInput(path, [load_image(path)], files=(path,))
 
 
 def _finished_jobs(runner: SceneRunner, jobs: Sequence[Job]) -> list[Outcome]:
@@ -217,8 +219,9 @@ def _run_one(runner: SceneRunner, job: Job, images: Future[SceneInput], bar: tqd
         with recorded_results(folder):
             summary = runner.run(scene, folder, overwrite=replaces)
             _write_record(runner, job, summary, folder)
-    except (Da3Error, OSError, MemoryError) as error:
-        message = str(error) or type(error).__name__
+    except Exception as error:
+        # Whatever one image does to a decoder or to the network, the others are computed.
+        message = plain_line(error, 2000) if isinstance(error, Da3Error) else reason_of(error)
         bar.clear()
         complain(f'{job.source}: {message}')
         return Outcome(job, 'failed', {'source': str(job.source), 'error': message})

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageOps
 
 from da3_ros.errors import PreprocessError
+from da3_ros.foreign import plain_line, reason_of
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.resample import PixelMap
 from da3_ros.model.config import PATCH_SIZE
@@ -173,8 +174,10 @@ def load_image(item: ImageLike, index: int = 0) -> NDArray[np.uint8]:
         if isinstance(item, (str, PathLike)):
             with Image.open(item) as opened:
                 return _upright(opened)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise PreprocessError(f'image {index}: cannot read {item!s}: {error}') from error
+    except Exception as error:
+        # Decoders raise anything, and an image is not all of a batch.
+        name, reason = plain_line(item), reason_of(error)
+        raise PreprocessError(f'image {index}: cannot read {name}: {reason}') from error
     raise PreprocessError(
         f'image {index}: expected a uint8 array, a PIL image or a path, got {type(item).__name__}'
     )
