@@ -19,8 +19,8 @@ def video(
 ) -> None:
     """Depth and cameras of a video's frames, as one scene."""
     from da3_ros.cli.named_inputs import refuse_other_kinds
-    from da3_ros.cli.scene_sources import VideoSource
     from da3_ros.cli.single_scene import run_single_scene
+    from da3_ros.cli.video_source import VideoSource
 
     def make_source() -> VideoSource:
         refuse_other_kinds(video_path)

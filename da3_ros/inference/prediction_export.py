@@ -17,7 +17,7 @@ from PIL import Image
 from da3_ros.errors import ExportError
 from da3_ros.export.gs_options import GsVideoOptions
 from da3_ros.export.options import ExportOptions
-from da3_ros.export.registry import FORMATS
+from da3_ros.export.registry import FORMAT_ALIASES, FORMATS
 from da3_ros.export.scene import ExportScene
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.inference.pixel_rule import posed_cameras
@@ -38,7 +38,7 @@ _SHARED: dict[str, dict[str, str]] = {
     'glb': _POINTS,
     'ply': _POINTS,
     'colmap': {**_POINTS, 'encoding': 'colmap_encoding'},
-    'depth_vis': {'suffix': 'depth_vis_suffix'},
+    'depth_vis': {'suffix': 'depth_vis_suffix', 'plain': 'depth_vis_plain'},
     'feat_vis': {'fps': 'feat_vis_fps'},
 }
 """Format to names of the Python API, each with the field of `ExportOptions` that it sets."""
@@ -105,7 +105,10 @@ def export_options(
             gs_video=_video_options(render_exts, render_ixts, render_hw),
         )
         changes = {
-            name: _changes(options, name, values) for name, values in (export_kwargs or {}).items()
+            FORMAT_ALIASES.get(name, name): _changes(
+                options, FORMAT_ALIASES.get(name, name), values
+            )
+            for name, values in (export_kwargs or {}).items()
         }
         return replace(options, by_format=changes)
     except (TypeError, ValueError, AttributeError) as error:

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageOps
 
 from da3_ros.errors import PreprocessError
+from da3_ros.foreign import plain_line, reason_of
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.resample import PixelMap
 from da3_ros.model.config import PATCH_SIZE
@@ -173,8 +174,10 @@ def load_image(item: ImageLike, index: int = 0) -> NDArray[np.uint8]:
         if isinstance(item, (str, PathLike)):
             with Image.open(item) as opened:
                 return _upright(opened)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise PreprocessError(f'image {index}: cannot read {item!s}: {error}') from error
+    except Exception as error:
+        # Decoders raise anything, and an image is not all of a batch.
+        name, reason = plain_line(item), reason_of(error)
+        raise PreprocessError(f'image {index}: cannot read {name}: {reason}') from error
     raise PreprocessError(
         f'image {index}: expected a uint8 array, a PIL image or a path, got {type(item).__name__}'
     )
@@ -214,27 +217,49 @@ def _resize(
     image: NDArray[np.uint8], process_res: int, method: str, index: int
 ) -> tuple[NDArray[np.uint8], Placement]:
     original = _size(image)
-    bound = max if method.startswith('upper') else min
-    side = bound(original.height, original.width)
-    if side != process_res:
-        scale = process_res / float(side)
-        # Python's round takes ties to the even neighbour, as the reference does.
-        height, width = (max(1, round(n * scale)) for n in (original.height, original.width))
-        enlarge = scale > 1
-        image = _interpolate(image, height, width, enlarge=enlarge)
+    image = bounded(image, process_res, method)
+    height, width = input_size(original, process_res, method)
+    _check_sides(height, width, original, index)
     if method.endswith('crop'):
-        placement = _whole(original, image)
-        height, width = (n - n % PATCH_SIZE for n in (placement.size.height, placement.size.width))
-        _check_sides(height, width, original, index)
-        placement = placement.cropped(ImageSize(height, width))
+        placement = _whole(original, image).cropped(ImageSize(height, width))
         rows = slice(placement.top_px, placement.top_px + height)
         return image[rows, placement.left_px : placement.left_px + width], placement
-    height, width = (_nearest_multiple(n) for n in image.shape[:2])
-    _check_sides(height, width, original, index)
     if (height, width) != image.shape[:2]:
         enlarge = height > image.shape[0] or width > image.shape[1]
         image = _interpolate(image, height, width, enlarge=enlarge)
     return image, _whole(original, image)
+
+
+def bounded(image: NDArray[np.uint8], process_res: int, method: str) -> NDArray[np.uint8]:
+    """Return an image (H, W, 3) with its bounded side at `process_res`: the first of the steps.
+
+    `preprocess` makes the same pixels of the result as of the image itself.
+    """
+    original = _size(image)
+    size = _bounded_size(original, process_res, method)
+    if size == original:
+        return image
+    enlarge = size.height > original.height or size.width > original.width
+    return _interpolate(image, size.height, size.width, enlarge=enlarge)
+
+
+def input_size(original: ImageSize, process_res: int, method: str) -> tuple[int, int]:
+    """Return (H, W) of what `preprocess` makes of one image, without computing it."""
+    size = _bounded_size(original, process_res, method)
+    if method.endswith('crop'):
+        return size.height - size.height % PATCH_SIZE, size.width - size.width % PATCH_SIZE
+    return _nearest_multiple(size.height), _nearest_multiple(size.width)
+
+
+def _bounded_size(original: ImageSize, process_res: int, method: str) -> ImageSize:
+    bound = max if method.startswith('upper') else min
+    side = bound(original.height, original.width)
+    if side == process_res:
+        return original
+    scale = process_res / float(side)
+    # Python's round takes ties to the even neighbour, as the reference does.
+    height, width = (max(1, round(n * scale)) for n in (original.height, original.width))
+    return ImageSize(height, width)
 
 
 def _whole(original: ImageSize, resized: NDArray[np.uint8]) -> Placement:

@@ -86,6 +86,9 @@ PARAMETERS: dict[str, int] = {
 """Parameters of each, as `build_network` makes them: known here, nobody has to build one."""
 
 
+RANDOM_WEIGHTS = 'random weights: output means nothing'
+"""What everybody has to know of a network without trained weights."""
+
 _NOT_REAL = f'{NANO.name} is a test network, not for real pictures'
 CAUTIONS: dict[str, Caution] = {
     NANO.name: Caution(
@@ -95,6 +98,15 @@ CAUTIONS: dict[str, Caution] = {
     )
 }
 """By name of the network; most need none."""
+
+
+def random_caution(name: str) -> Caution:
+    """Return what to know of a network whose weights were drawn and not learned."""
+    return Caution(
+        RANDOM_WEIGHTS,
+        f'{RANDOM_WEIGHTS}: {name} was not trained; DepthAnything3.from_pretrained({name!r}) '
+        'loads weights that were',
+    )
 
 
 def preset_name(name: str) -> str | None:

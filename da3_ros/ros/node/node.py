@@ -12,9 +12,9 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from da3_ros.errors import NodeError
-from da3_ros.export.files import remove_abandoned
+from da3_ros.export.staging import remove_abandoned
 from da3_ros.options import NodeOptions
-from da3_ros.pipeline.estimators import TRUTH_MODEL, build_estimator
+from da3_ros.pipeline.estimators import TRUTH_MODEL, build_estimator, chosen_model
 from da3_ros.ros.node.diagnostics import diagnostic_array, idle_status
 from da3_ros.ros.node.lifecycle import ManagedNode, require_alive
 from da3_ros.ros.node.params import CAMERA_PREFIXES, OptionsHolder, declare_rig, undeclared
@@ -119,9 +119,11 @@ class Da3Node(ManagedNode):
         return result
 
     def _configure(self) -> None:
+        self._holder.set_default_model('')
         self._declare_cameras(self._holder.checked())
         # From here on nothing that is read below can change.
         self._holder.is_configured = True
+        self._choose_model()
         options = self._holder.checked()
         cameras = self._declare_cameras(options)
         self._warn_of_unknown_parameters(options)
@@ -138,6 +140,13 @@ class Da3Node(ManagedNode):
         self._processing = Processing(
             self, self._holder, cameras, estimator, turns_images=not is_truth
         )
+
+    def _choose_model(self) -> None:
+        """Settle on a model where the parameter names none, and say which and why."""
+        if self._given is None and not self._holder.checked().estimator.model:
+            chosen = chosen_model('')
+            self._holder.set_default_model(chosen.name)
+            self.get_logger().info(f'model: {chosen.title}')
 
     def _make_estimator(self, options: NodeOptions) -> Estimator:
         if self._given is None:
