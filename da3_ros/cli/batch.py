@@ -27,7 +27,7 @@ from da3_ros.cli.process import unwind_on_terminate
 from da3_ros.cli.reporting import Report, complain, in_words, reporting
 from da3_ros.cli.scene_options import SceneOptions
 from da3_ros.cli.scene_run import SceneInput, SceneRunner, SceneSummary, print_model
-from da3_ros.errors import Da3Error
+from da3_ros.errors import Da3Error, ExportError
 from da3_ros.export.files import staged
 from da3_ros.export.ledger import has_ledger, read_ledger
 from da3_ros.foreign import foreign_file, plain_line, reason_of

@@ -14,6 +14,8 @@ import shlex
 import typer
 
 from da3_ros.cli.scene_run import SceneInput
+from da3_ros.cli.video_frames import Shrink
+from da3_ros.cli.view_check import FEWER_IMAGES, Extent, sizes_of
 from da3_ros.errors import SourceError
 
 _DEVICE = re.compile(r'/dev/(video\d+|v4l/.+)|\d+')
@@ -93,10 +95,20 @@ class FilesSource:
         """The images."""
         return self._inputs.files
 
+    def extent(self, *, exact: bool = False) -> Extent:
+        """Return the sizes by the headers of the files."""
+        del exact
+        return Extent(len(self._inputs.files), sizes_of(self._inputs.files))
+
+    def fewer(self, most: int) -> str:
+        """Return which part of the images fits."""
+        del most
+        return FEWER_IMAGES
+
     @contextmanager
-    def open(self, export_dir: Path) -> Iterator[SceneInput]:
+    def open(self, export_dir: Path, *, shrink: Shrink, most: int | None) -> Iterator[SceneInput]:
         """Yield the images."""
-        del export_dir
+        del export_dir, shrink, most
         repeated = ', '.join(map(str, self._inputs.repeated))
         notes = (f'named more than once, taken once: {repeated}',) if repeated else ()
         images = [str(path) for path in self._inputs.files]

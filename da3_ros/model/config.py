@@ -5,6 +5,7 @@ parts, itself among them, as `any_view` and `single_view`: what depends on the p
 these and not for the kind of the network.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
