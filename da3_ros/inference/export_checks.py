@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,35 @@ from da3_ros.model.outputs import feature_name
 from da3_ros.types import PosedView, ViewId
 
 _ONE_PIXEL = ImageSize(1, 1)
+
+
+def check_before_computing(
+    config: NetworkConfig,
+    images: Any,
+    options: ForwardOptions,
+    plan: ExportPlan | None,
+    *,
+    has_poses: bool,
+) -> None:
+    """Refuse what would fail later, before anything is computed.
+
+    Args:
+        config: of the network.
+        images: as they are given; what is no list is left to whoever reads them.
+        options: what is computed.
+        plan: of the export; None for none.
+        has_poses: whether extrinsics are given.
+
+    Raises:
+        ExportError: the export cannot be made of that, or not written.
+        ModelError: the network cannot compute what is asked.
+    """
+    check_formats(config, () if plan is None else plan.formats, options)
+    is_list = isinstance(images, (Sequence, np.ndarray)) and not isinstance(images, str)
+    if plan is None or not is_list or not len(images):
+        return
+    check_views(config, plan.formats, options, len(images), has_poses=has_poses)
+    check_target(plan, images, options.export_layers)
 
 
 def check_formats(config: NetworkConfig, formats: Sequence[str], options: ForwardOptions) -> None:

@@ -21,7 +21,7 @@ from da3_ros.export.registry import FORMAT_ALIASES, FORMATS
 from da3_ros.export.scene import ExportScene
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.inference.pixel_rule import posed_cameras
-from da3_ros.options.export import CONTENT, GLB, RESULTS, GlbOptions, GsPlyOptions
+from da3_ros.options.export import CONTENT, GLB, GlbOptions, GsPlyOptions, ResultOptions
 from da3_ros.options.table import Entrance, defaults_at, specs_of
 
 ASSUMED_FIELD_OF_VIEW_DEG = 60.0
@@ -65,7 +65,7 @@ class ExportPlan:
     formats: tuple[str, ...]
     """Names of `export.registry.FORMATS`."""
     options: ExportOptions
-    overwrite: bool = RESULTS.overwrite
+    overwrite: bool = defaults_at(ResultOptions, Entrance.PREDICTION).overwrite
     """Whether files of an earlier export may be replaced."""
 
 
@@ -201,6 +201,10 @@ def readable_path(image: object) -> str | None:
     """
     if not isinstance(image, (str, PathLike)):
         return None
-    with Image.open(image) as opened:
-        orientation = opened.getexif().get(_EXIF_ORIENTATION, _UPRIGHT)
+    try:
+        with Image.open(image) as opened:
+            orientation = opened.getexif().get(_EXIF_ORIENTATION, _UPRIGHT)
+    except Exception:
+        # What reads the pixels says why; of a file that is gone by now they are known already.
+        return None
     return str(image) if orientation == _UPRIGHT else None
