@@ -136,8 +136,9 @@ class SceneRunner:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know about the loaded model, whatever the scene."""
-        caution = self.model.caution
-        return () if caution is None else (caution.text,)
+        chosen, caution = self._wanted.chosen, self.model.caution
+        why = (f'{chosen.name}: {chosen.reason}',) if chosen.reason else ()
+        return why if caution is None else (*why, caution.text)
 
     def description(self) -> dict[str, str]:
         """Return what computes, for the summary."""
