@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from da3_ros.cli.demo_input import prepare_input
+from da3_ros.cli.demo_input import plan_input
 from da3_ros.cli.demo_report import scene_points
 from da3_ros.cli.demo_results import read_results
 from da3_ros.cli.synthesize import synthesize
@@ -149,7 +149,7 @@ def _write_bag(path: Path, camera: str, *, is_compressed: bool) -> None:
 def test_topics_of_a_recording_become_cameras(tmp_path: Path, is_compressed: bool) -> None:
     path = tmp_path / 'drive.mcap'
     _write_bag(path, 'robot/color', is_compressed=is_compressed)
-    found = prepare_input(path, None, tmp_path, 1.0)
+    found = plan_input(path, None, tmp_path)
     assert found.cameras == ('robot_color',)
     assert found.transport == ('compressed' if is_compressed else 'raw')
     name = 'image_raw/compressed' if is_compressed else 'image_raw'
@@ -161,7 +161,7 @@ def test_topics_of_a_recording_become_cameras(tmp_path: Path, is_compressed: boo
 
 def test_topics_that_fit_already_are_left_alone(tmp_path: Path) -> None:
     _write_bag(tmp_path / 'drive.mcap', 'front', is_compressed=False)
-    found = prepare_input(tmp_path / 'drive.mcap', None, tmp_path, 1.0)
+    found = plan_input(tmp_path / 'drive.mcap', None, tmp_path)
     assert found.cameras == ('front',)
     assert found.remappings == ()
 
@@ -171,10 +171,10 @@ def test_what_is_missing_of_a_recording_is_said(
 ) -> None:
     path = tmp_path / 'drive.mcap'
     _write_bag(path, 'front', is_compressed=False)
-    prepare_input(path, None, tmp_path, 1.0)
+    plan_input(path, None, tmp_path)
     assert caplog.messages == []
     path.write_bytes(path.read_bytes()[:-100])
-    assert prepare_input(path, None, tmp_path, 1.0).cameras == ('front',)
+    assert plan_input(path, None, tmp_path).cameras == ('front',)
     (line,) = caplog.messages
     assert 'drive.mcap: ends without the summary' in line
 
@@ -185,7 +185,7 @@ def test_a_recording_without_images_is_refused(tmp_path: Path) -> None:
         bag.add_topic('/chatter', 'std_msgs/msg/String')
         bag.write('/chatter', 1, b'\x00\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00')
     with pytest.raises(SourceError, match=r'expected colour images.*/chatter'):
-        prepare_input(path, None, tmp_path, 1.0)
+        plan_input(path, None, tmp_path)
 
 
 def test_points_read_from_the_npz_are_the_points_of_the_scene(tmp_path: Path) -> None:
