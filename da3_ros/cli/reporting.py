@@ -17,10 +17,14 @@ from da3_ros.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from da3_ros.errors import Da3Error
 
 _SHOWN_FILES = 12
-_PRINTED = 'is_printed_as_json'
 
 KNOWN_ERRORS = (Da3Error, OSError, MemoryError)
 """What ends a command with one line rather than with a trace."""
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
+"""What typer raises for wrong arguments of any kind: it has no name for it in all versions."""
+
+_printed: BaseException | None = None
+"""The error that was printed last."""
 
 
 @dataclass(slots=True)
@@ -100,16 +104,17 @@ def errors_as_json(command: str, *, wanted: bool = True) -> Iterator[None]:
 
 def print_error(command: str, error: BaseException) -> None:
     """Print an error on stdout as one JSON object, once however often it is asked for."""
-    if getattr(error, _PRINTED, False):
+    global _printed
+    if error is _printed:
         return
-    setattr(error, _PRINTED, True)
+    _printed = error
     if isinstance(error, KeyboardInterrupt):
         code, message = EXIT_INTERRUPTED, 'interrupted'
-    elif isinstance(error, KNOWN_ERRORS):
-        code, message = EXIT_FAILED, one_line(error)
+    elif isinstance(error, USAGE_ERROR):
+        usage: Any = error
+        code, message = EXIT_USAGE, str(usage.format_message())
     else:
-        # Of typer, whose text is not its own str.
-        code, message = EXIT_USAGE, str(getattr(error, 'format_message', error.__str__)())
+        code, message = EXIT_FAILED, one_line(error)
     _print({'command': command, 'status': 'error', 'exit_code': code, 'error': message})
 
 

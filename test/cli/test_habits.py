@@ -37,7 +37,8 @@ def test_files_are_one_scene_however_they_are_named(
     monkeypatch.chdir(photos.parent)
     files = sorted(photos.glob('*.png'))
     found = []
-    for number, inputs in enumerate((files, ['photos/*.png'], ['photos'])):
+    kinds: tuple[list[Path | str], ...] = ([*files], ['photos/*.png'], ['photos'])
+    for number, inputs in enumerate(kinds):
         out = tmp_path / str(number)
         content = da3_json(command, *inputs, '--model', checkpoint, '-o', out, *QUICK)
         assert content['views'] == 3
@@ -169,6 +170,8 @@ def test_the_backend_is_asked_for_in_vain(photos: Path, options: tuple[str | Pat
         assert result.exit_code == 2
         assert result.stderr.count('\n') == 1
         assert 'da3 images FOLDER --each' in result.stderr
+        told = json.loads(invoke('auto', photos, *options, *asked, '--json').stdout)
+        assert (told['command'], told['exit_code']) == ('auto', 2)
     assert da3_json('auto', photos, *options, '--no-use-backend')['views'] == 3
     assert 'backend' not in da3('auto', '--help')
 
