@@ -165,3 +165,16 @@ def test_the_python_of_the_readme_runs(
         found = eval(expression, names).shape
         assert len(found) == len(shape.split(','))
         assert found[0] == 2
+
+
+def test_the_python_of_the_page_of_exports_runs(
+    desk: Path, tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = DepthAnything3.from_pretrained(checkpoint)
+    images = [str(desk / 'a.jpg'), str(desk / 'b.jpg')]
+    prediction = model.inference(images, process_res=28, infer_gs=True)
+    (code,) = blocks(ROOT / 'docs' / 'exports.md', 'python')
+    exec(compile(code, 'exports.md', 'exec'), {'prediction': prediction})
+    assert (tmp_path / 'out' / 'scene.glb').is_file()
+    assert list((tmp_path / 'out' / 'gs_video').glob('*.mp4'))

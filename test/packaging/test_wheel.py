@@ -28,7 +28,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         else:
             shutil.copy2(ROOT / name, source / name)
     pip = [sys.executable, '-m', 'pip', 'wheel', '--quiet', '--no-deps', '--no-build-isolation']
+    before = {path.relative_to(source) for path in source.rglob('*')}
     subprocess.run([*pip, '--wheel-dir', str(target), str(source)], check=True, timeout=100)
+    # Neither build/ nor *.egg-info, which the next user of the folder would wonder about.
+    assert {path.relative_to(source) for path in source.rglob('*')} == before
     return next(target.glob('da3_ros-*.whl'))
 
 
