@@ -176,6 +176,12 @@ def test_the_backend_is_asked_for_in_vain(photos: Path, options: tuple[str | Pat
     assert 'backend' not in da3('auto', '--help')
 
 
+def test_without_arguments_the_list_is_printed() -> None:
+    result = invoke()
+    assert result.exit_code == 2
+    assert 'images' in result.output
+
+
 def test_wrong_usage_is_json_too_and_told_once(photos: Path) -> None:
     for words in (
         ('images', '--json'),
