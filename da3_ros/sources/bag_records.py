@@ -226,5 +226,6 @@ def _is_certain(stream: BinaryIO, offset: int, end: int, channels: Container[int
 
 def _is_zero(stream: BinaryIO, start: int, end: int) -> bool:
     return not any(
-        any(read_at(stream, at, min(_WINDOW, end - at))) for at in range(start, end, _WINDOW)
+        read_at(stream, at, min(_WINDOW, end - at)).strip(b'\0')
+        for at in range(start, end, _WINDOW)
     )
