@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 
 from da3_ros.errors import SourceError
+from da3_ros.foreign import plain_line
 from da3_ros.notes import Note, joined
 from da3_ros.sources.bag_damage import BagDamage
 from da3_ros.sources.bag_files import bag_files, is_packed, storage_suffix
@@ -25,6 +26,8 @@ from da3_ros.sources.bag_records import MAGIC as MCAP_MAGIC
 from da3_ros.sources.bag_split import MAX_STAMP_NS, Split, Stored, in_order
 from da3_ros.sources.bag_sqlite import SqliteSplit
 from da3_ros.sources.bag_unpack import ZSTD_MAGIC, plain_message, unpack_file
+
+_MAX_REASONS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +212,7 @@ class BagReader:
                 splits.append(split)
         count = self.message_count
         if not count and (self._damage.lost or not splits):
-            reasons = joined(self._damage.notes)
+            reasons = plain_line(joined(self._damage.notes), _MAX_REASONS)
             raise SourceError(
                 f'bag {self.path}: cannot be read as a ROS 2 bag (a folder with metadata.yaml, '
                 f'or a .mcap or .db3 file); it may be incomplete or damaged: {reasons}'

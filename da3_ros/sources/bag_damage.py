@@ -7,17 +7,24 @@ from collections.abc import Hashable
 from da3_ros.notes import Note, NoteCode
 
 
+_MAX_NOTES = 50
+"""Remarks that are kept; a file made of damage has no end of them."""
+
+
 class BagDamage:
     """Collects remarks about a bag; the same remark counts once, however often it is read."""
 
     def __init__(self) -> None:
         self._notes: dict[str, Note] = {}
+        self._more: set[int] = set()
         self._skipped: dict[tuple[str, str], dict[Hashable, int]] = {}
 
     @property
     def notes(self) -> tuple[Note, ...]:
         """All remarks, in the order in which they came, then the messages that were skipped."""
-        return (*self._notes.values(), *self._skips())
+        more = len(self._more)
+        last = [Note('bag_damaged', f'{more} more remarks of the kind')] if more else []
+        return (*self._notes.values(), *last, *self._skips())
 
     @property
     def lost(self) -> bool:
@@ -26,7 +33,10 @@ class BagDamage:
 
     def say(self, code: NoteCode, text: str, **numbers: float) -> None:
         """Add a remark."""
-        self._notes.setdefault(text, Note(code, text, numbers))
+        if text in self._notes or len(self._notes) < _MAX_NOTES:
+            self._notes.setdefault(text, Note(code, text, numbers))
+        else:
+            self._more.add(hash(text))
 
     def skip(self, file: str, position: Hashable, reason: str, messages: int = 1) -> None:
         """Count messages that were skipped.

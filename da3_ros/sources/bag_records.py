@@ -26,7 +26,7 @@ _MESSAGE = struct.Struct('<HIQQ')
 _CHUNK = struct.Struct('<QQQI')
 _CHUNK_FIXED = 40
 # A record that damage may hide: one of four opcodes, and a length below 4 GiB.
-_CANDIDATE = re.compile(rb'(?=[\x03-\x06][\s\S]{4}\x00{4})')
+_CANDIDATE = re.compile(rb'[\x03-\x06](?=[\s\S]{4}\x00{4})')
 _WINDOW = 1 << 20
 _LARGEST_NAMES = 1 << 20
 _LARGEST_RECORD = 1 << 40
