@@ -6,8 +6,7 @@ from collections.abc import Hashable
 
 from da3_ros.notes import Note, NoteCode
 
-
-_MAX_NOTES = 50
+_MAX_NOTES = 200
 """Remarks that are kept; a file made of damage has no end of them."""
 
 
@@ -16,14 +15,17 @@ class BagDamage:
 
     def __init__(self) -> None:
         self._notes: dict[str, Note] = {}
-        self._more: set[int] = set()
+        self._more: dict[int, NoteCode] = {}
         self._skipped: dict[tuple[str, str], dict[Hashable, int]] = {}
 
     @property
     def notes(self) -> tuple[Note, ...]:
         """All remarks, in the order in which they came, then the messages that were skipped."""
         more = len(self._more)
-        last = [Note('bag_damaged', f'{more} more remarks of the kind')] if more else []
+        # Damage is never hidden behind remarks of less weight.
+        codes: tuple[NoteCode, ...] = ('bag_damaged', 'bag_topics_left_out', 'bag_index_rebuilt')
+        found = [code for code in codes if code in self._more.values()]
+        last = [Note(found[0], f'{more} more remarks of the kind')] if found else []
         return (*self._notes.values(), *last, *self._skips())
 
     @property
@@ -36,7 +38,7 @@ class BagDamage:
         if text in self._notes or len(self._notes) < _MAX_NOTES:
             self._notes.setdefault(text, Note(code, text, numbers))
         else:
-            self._more.add(hash(text))
+            self._more[hash(text)] = code
 
     def skip(self, file: str, position: Hashable, reason: str, messages: int = 1) -> None:
         """Count messages that were skipped.
