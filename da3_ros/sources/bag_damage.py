@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+from da3_ros.foreign import plain_line
 from da3_ros.notes import Note, NoteCode
 
+_MAX_LENGTH = 1000
 _MAX_NOTES = 200
 """Remarks that are kept; a file made of damage has no end of them."""
 
@@ -34,7 +36,8 @@ class BagDamage:
         return any(note.code == 'bag_damaged' for note in self.notes)
 
     def say(self, code: NoteCode, text: str, **numbers: float) -> None:
-        """Add a remark."""
+        """Add a remark; what a file says in it becomes one printable line."""
+        text = plain_line(text, _MAX_LENGTH)
         if text in self._notes or len(self._notes) < _MAX_NOTES:
             self._notes.setdefault(text, Note(code, text, numbers))
         else:

@@ -249,7 +249,11 @@ LOOKS: Mapping[str, Callable[[Path], object]] = {
     'params.json': lambda path: expected_options(path, {}),
     'recipe.json': read_recipe,
     'metadata.yaml': lambda path: _look_bag(path.parent),
-    **{f'{part}.{kind}': _look_dataset for part in ('cameras', 'images') for kind in ('bin', 'txt')},
+    **{
+        f'{part}.{kind}': _look_dataset
+        for part in ('cameras', 'images')
+        for kind in ('bin', 'txt')
+    },
 }
 """What reads a file, by its name or its suffix; others are described."""
 
