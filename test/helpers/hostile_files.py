@@ -44,13 +44,12 @@ CONFIG: dict[str, Any] = {
     'kind': 'any_view',
     'name': 'own',
     'backbone': {
-        'embed_dim': 64, 'depth': 4, 'num_heads': 2, 'feed_forward': 'mlp',
-        'out_layers': [0, 1, 2, 3], 'alt_start': 0 + 1,
+        'embed_dim': 64, 'depth': 6, 'num_heads': 2, 'feed_forward': 'mlp',
+        'out_layers': [1, 2, 3, 5], 'alt_start': 1,
     },
     'head': {'features': 16, 'out_channels': [8, 8, 8, 8]},
     'camera': {'trunk_depth': 1, 'num_heads': 2},
 }  # fmt: skip
-CONFIG['backbone']['depth'], CONFIG['backbone']['out_layers'] = 6, [1, 2, 3, 5]
 GLB: dict[str, Any] = {
     'asset': {'version': '2.0'},
     'scene': 0,
@@ -65,9 +64,9 @@ TREES: dict[str, dict[str, Any]] = {
     'rig.json': {
         'cameras': {'front': {'image': '/a', 'rotation_deg': 90, 'crop_px': [0, 0, 4, 4]}},
         'transport': 'raw',
-        'parameters': {'window_size': 2},
+        'parameters': {'window': 2},
     },
-    'params.json': {'/**': {'ros__parameters': {'cameras': ['front'], 'window_size': 2}}},
+    'params.json': {'/**': {'ros__parameters': {'cameras': ['front'], 'window': 2}}},
     'recipe.json': {
         'consumer': {'package': 'a', 'executable': 'b', 'name': 'c'},
         'node': {'cameras': ['front']},
@@ -142,8 +141,8 @@ def damaged(data: bytes, rng: random.Random) -> bytes:
         elif kind == 3:
             number = rng.choice((0, 1, 0x7F, 0xFF, 0x7FFFFFFF, 0xFFFFFFFF, 1 << 40, (1 << 64) - 1))
             width = rng.choice((2, 4, 8))
-            order = rng.choice(('little', 'big'))
-            found[at : at + width] = (number % (1 << 8 * width)).to_bytes(width, order)
+            written = (number % (1 << 8 * width)).to_bytes(width, 'little')
+            found[at : at + width] = written if rng.random() < 0.5 else written[::-1]
         elif kind == 4:
             found[at : at + 16] = bytes(16)
         else:
