@@ -112,7 +112,7 @@ def test_a_name_that_is_no_text_is_printed(tmp_path: Path, more: tuple[str, ...]
     path = os.fsencode(tmp_path) + b'/caf\xe9\x1b[31m\n.ply'
     with open(path, 'wb') as file:  # noqa: PTH123
         file.write(b'ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nend_header\n')
-    command = [sys.executable, '-m', 'da3_ros.cli.main', 'info', path, *more]
+    command = [sys.executable, '-m', 'da3_ros.cli.main', 'info', os.fsdecode(path), *more]
     paths = os.pathsep.join((str(ROOT), os.environ.get('PYTHONPATH', '')))
     ended = subprocess.run(
         command,
