@@ -23,7 +23,8 @@ _SCENE_FILES = {
     'exports/npz/results.npz': 'npz', 'exports/mini_npz/results.npz': 'mini_npz',
     'scene.glb': 'glb', 'points.ply': 'ply', 'cameras.bin': 'colmap', 'cameras.txt': 'colmap',
     'depth_vis/*': 'depth_vis', 'depth_png/*': 'depth_png', 'gs_ply/*.ply': 'gs_ply',
-    'gs_video/*.mp4': 'gs_video', 'feat_vis/*.mp4': 'feat_vis', 'results.npz': 'npz',
+    'depth_image/*': 'depth_image', 'gs_video/*.mp4': 'gs_video', 'feat_vis/*.mp4': 'feat_vis',
+    'results.npz': 'npz',
 }  # fmt: skip
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from da3_ros.cli.reporting import in_words, say, show_files
-from da3_ros.cli.scene_options import DEFAULT_MODEL, SceneOptions
+from da3_ros.cli.scene_options import SceneOptions
+from da3_ros.cli.view_check import Measured, ViewCheck
 from da3_ros.errors import CheckpointError, ExportError, ModelError
 from da3_ros.options.scenes import INPUT
 from da3_ros.process import set_threads
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
     import numpy as np
 
     from da3_ros.export.registry import ExportReport
+    from da3_ros.geometry.camera import ImageSize
     from da3_ros.inference.api import DepthAnything3, Prediction
     from da3_ros.inference.preprocess import ImageLike
+    from da3_ros.types import ColourImage
 
 _CONFIDENCE_FOLDER = 'conf'
-_GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +38,8 @@ class SceneInput:
     images: Sequence[ImageLike]
     files: tuple[Path, ...] = ()
     """The files that hold these very images where they are given as pixels, in the same order."""
+    sizes: tuple[ImageSize, ...] = ()
+    """Of the images before they were shrunk by `SceneRunner.shrink`; empty where none was."""
     extrinsics: np.ndarray[Any, Any] | None = None
     """(N, 4, 4) camera_from_world; None when unknown."""
     intrinsics: np.ndarray[Any, Any] | None = None
@@ -106,6 +110,9 @@ class SceneRunner:
             raise ExportError(
                 'feat_vis: expected --export-feat with the blocks to show, e.g. --export-feat 11'
             )
+        self._view_check = ViewCheck(
+            options, self.checkpoint, choose_device, infer_gs=self.infer_gs
+        )
         self.load_s = 0.0
         self._model: DepthAnything3 | None = None
 
@@ -157,7 +164,6 @@ class SceneRunner:
         """
         from da3_ros.inference.prediction_export import readable_path
 
-        self._check_memory(scene)
         options = self.options
         prediction = self.model.inference(
             scene.images,
@@ -172,10 +178,44 @@ class SceneRunner:
             export_feat_layers=self.layers,
             allow_smaller=options.prediction.allow_smaller,
         )
+        if scene.sizes:
+            placements = zip(prediction.placements, scene.sizes, strict=True)
+            prediction = replace(
+                prediction,
+                placements=tuple(replace(placed, original=size) for placed, size in placements),
+            )
         if scene.files:
             paths = tuple(readable_path(path) for path in scene.files)
             prediction = replace(prediction, image_paths=paths)
         return prediction
+
+    def check_views(self, source: Measured) -> int | None:
+        """Return how many views of a source fit into memory, None where that is not known.
+
+        Before the model is loaded, only what is too much for sure is refused.
+
+        Raises:
+            SourceError: an image of the source is none.
+            ModelError: it has more views than fit.
+        """
+        return self._view_check.check_source(source, self._model)
+
+    def check_images(self, scene: SceneInput) -> None:
+        """Check whether the images of a scene fit into memory together.
+
+        Raises:
+            SourceError: one of them is none.
+            ModelError: they do not fit.
+        """
+        self._view_check.check_images(scene.source, scene.images, self.model)
+
+    def shrink(self, image: ColourImage) -> ColourImage:
+        """Return what is enough of an image (H, W, 3): the network sees the same of it."""
+        from da3_ros.inference.preprocess import bounded
+
+        network = self.options.network
+        side = network.process_res or self.model.process_res
+        return bounded(image, side, network.process_res_method)
 
     def run(self, scene: SceneInput, export_dir: Path, *, overwrite: bool) -> SceneSummary:
         """Predict a scene and write its files, all of them or none.
@@ -253,28 +293,6 @@ class SceneRunner:
         if self.options.results.save_conf and not model.capabilities.confidence:
             raise ModelError(f'{self.checkpoint}: --save-conf: it gives no confidence')
         return model
-
-    def _check_memory(self, scene: SceneInput) -> None:
-        """Refuse what would drive a computer without a GPU out of its memory.
-
-        Raises:
-            ModelError: the views do not fit.
-        """
-        if self.options.prediction.allow_smaller or self.model.device.type != 'cpu':
-            return
-        side = self.options.network.process_res or self.model.process_res
-        # Images are not square: two thirds of that square is 3:2.
-        flat = (side, max(14, side * 2 // 3))
-        fits = self.model.views_that_fit(flat, infer_gs=self.infer_gs)
-        count = len(scene.images)
-        if fits is not None and count > max(fits, 1):
-            estimate = self.model.estimate_memory(count, flat, infer_gs=self.infer_gs)
-            raise ModelError(
-                f'{scene.source}: {count} views would take about '
-                f'{estimate.total_bytes / _GIB:.0f} GiB of memory, about {fits} fit; use fewer '
-                'images (a lower --fps), a smaller --process-res or --model, or --each for '
-                'images of their own'
-            )
 
 
 def print_model(description: Mapping[str, str], notes: Sequence[str]) -> None:

@@ -79,6 +79,18 @@ def read_network_config(path: Path) -> NetworkConfig:
     return config
 
 
+def read_merged(path: Path) -> Node:
+    """Read a mapping and merge its parents into it, without asking what it describes.
+
+    Raises:
+        CheckpointError: A file cannot be read, or a parent is not known.
+    """
+    files = _Files(path)
+    with foreign_file(path, 'configuration', CheckpointError):
+        merged: Node = resolve_parents(files.read(path), path.parent, files.read_parent)
+    return merged
+
+
 class _Files:
     """The files that one configuration is made of: few, small, and in one folder.
 

@@ -24,7 +24,7 @@ def check_size(config: NetworkConfig) -> None:
         CheckpointError: It has too many blocks or parameters, or too large images.
     """
     blocks = max((part.depth for part in _backbones(config)), default=0)
-    if config.any_view is not None:
+    if config.any_view is not None and config.any_view.camera is not None:
         blocks = max(blocks, config.any_view.camera.trunk_depth)
     if blocks > MAX_BLOCKS:
         raise CheckpointError(f'expected at most {MAX_BLOCKS} blocks, got {blocks}')
@@ -47,8 +47,9 @@ def estimated_parameters(config: NetworkConfig) -> int:
         width = any_view.backbone.embed_dim
         total += _backbone(any_view.backbone)
         total += 2 * _pyramid(any_view.head, any_view.backbone)
-        total += any_view.camera.trunk_depth * _BLOCK_MATRICES * width**2
-        total += _DECODER_MATRICES * any_view.backbone.feature_dim**2
+        if any_view.camera is not None:
+            total += any_view.camera.trunk_depth * _BLOCK_MATRICES * width**2
+            total += _DECODER_MATRICES * any_view.backbone.feature_dim**2
         if any_view.gaussian is not None:
             total += _pyramid(any_view.gaussian.pyramid, any_view.backbone)
     if single_view is not None:

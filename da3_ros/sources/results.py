@@ -28,7 +28,8 @@ Array = np.ndarray[Any, Any]
 
 _GREY = 128
 _NS_PER_S = 1_000_000_000
-_ALIASES = {'depths': 'depth', 'images': 'image'}
+_ALIASES = {'depths': 'depth', 'images': 'image', 'exts': 'extrinsics', 'ixts': 'intrinsics'}
+"""Names of the upstream user interface and of the upstream documentation to those of files."""
 _NUMBERS = 'fiub'
 _LAST_STAMP_NS = (1 << 63) - 1
 _RANKS = {'depth': 3, 'conf': 3, 'sky': 3, 'image': 4, 'extrinsics': 3, 'intrinsics': 3}
