@@ -133,7 +133,7 @@ def check_torch() -> Iterator[Check]:
         yield Check(
             'GPU', 'warning', 'an NVIDIA driver is there, torch sees no device '
             f'({"built for CUDA " + built if built else "built without CUDA"})',
-            'update the driver' if built else 'pip install torch, in its build with CUDA',
+            'update the driver' if built else 'pip install --force-reinstall torch',
         )  # fmt: skip
     else:
         yield Check(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from da3_ros.cli.reporting import in_words, say, show_files
-from da3_ros.cli.scene_options import DEFAULT_MODEL, SceneOptions
+from da3_ros.cli.scene_options import SceneOptions
 from da3_ros.cli.view_check import Measured, ViewCheck
 from da3_ros.errors import CheckpointError, ExportError, ModelError
 from da3_ros.options.scenes import INPUT

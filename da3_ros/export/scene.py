@@ -21,6 +21,9 @@ from da3_ros.types import Mask, PosedSet, PosedView
 
 # A thinned scene is the same every time.
 _SAMPLE_SEED = 0
+
+WORLD_FORMATS: tuple[str, ...] = ('glb', 'ply', 'colmap', 'tum')
+"""Formats in which all views stand in one world, see `require_world`."""
 _LONGEST_NAME = 100
 
 
@@ -99,6 +102,13 @@ class ExportScene:
     """None for the views of a stream."""
     gaussians: GaussianCloud | None = None
     """In the world of the views; None when the network gave none."""
+    caution: str = ''
+    """What everybody who looks at the scene has to know of the network; empty for nothing."""
+
+    @property
+    def unit(self) -> str:
+        """The unit of depth and positions, for behind a number."""
+        return 'm' if self.is_metric else 'scene units'
 
     @property
     def world_text(self) -> str:

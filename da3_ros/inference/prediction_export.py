@@ -17,11 +17,11 @@ from PIL import Image
 from da3_ros.errors import ExportError
 from da3_ros.export.gs_options import GsVideoOptions
 from da3_ros.export.options import ExportOptions
-from da3_ros.export.registry import FORMATS
+from da3_ros.export.registry import FORMAT_ALIASES, FORMATS
 from da3_ros.export.scene import ExportScene
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.inference.pixel_rule import posed_cameras
-from da3_ros.options.export import CONTENT, GLB, RESULTS, GlbOptions, GsPlyOptions
+from da3_ros.options.export import CONTENT, GLB, GlbOptions, GsPlyOptions, ResultOptions
 from da3_ros.options.table import Entrance, defaults_at, specs_of
 
 ASSUMED_FIELD_OF_VIEW_DEG = 60.0
@@ -38,7 +38,7 @@ _SHARED: dict[str, dict[str, str]] = {
     'glb': _POINTS,
     'ply': _POINTS,
     'colmap': {**_POINTS, 'encoding': 'colmap_encoding'},
-    'depth_vis': {'suffix': 'depth_vis_suffix'},
+    'depth_vis': {'suffix': 'depth_vis_suffix', 'plain': 'depth_vis_plain'},
     'feat_vis': {'fps': 'feat_vis_fps'},
 }
 """Format to names of the Python API, each with the field of `ExportOptions` that it sets."""
@@ -65,7 +65,7 @@ class ExportPlan:
     formats: tuple[str, ...]
     """Names of `export.registry.FORMATS`."""
     options: ExportOptions
-    overwrite: bool = RESULTS.overwrite
+    overwrite: bool = defaults_at(ResultOptions, Entrance.PREDICTION).overwrite
     """Whether files of an earlier export may be replaced."""
 
 
@@ -105,7 +105,10 @@ def export_options(
             gs_video=_video_options(render_exts, render_ixts, render_hw),
         )
         changes = {
-            name: _changes(options, name, values) for name, values in (export_kwargs or {}).items()
+            FORMAT_ALIASES.get(name, name): _changes(
+                options, FORMAT_ALIASES.get(name, name), values
+            )
+            for name, values in (export_kwargs or {}).items()
         }
         return replace(options, by_format=changes)
     except (TypeError, ValueError, AttributeError) as error:
@@ -198,6 +201,10 @@ def readable_path(image: object) -> str | None:
     """
     if not isinstance(image, (str, PathLike)):
         return None
-    with Image.open(image) as opened:
-        orientation = opened.getexif().get(_EXIF_ORIENTATION, _UPRIGHT)
+    try:
+        with Image.open(image) as opened:
+            orientation = opened.getexif().get(_EXIF_ORIENTATION, _UPRIGHT)
+    except Exception:
+        # What reads the pixels says why; of a file that is gone by now they are known already.
+        return None
     return str(image) if orientation == _UPRIGHT else None

@@ -8,25 +8,31 @@ Unlike the upstream code, the EXIF orientation of files and PIL images is applie
 taken upright is seen upright. Arrays, and images without that tag, are not affected.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageOps
-import torch
-from torch import Tensor
 
 from da3_ros.errors import PreprocessError
+from da3_ros.foreign import plain_line, reason_of
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.resample import PixelMap
 from da3_ros.model.config import PATCH_SIZE
 from da3_ros.options.choices import RESIZE_METHODS
 from da3_ros.options.network import NETWORK
+
+if TYPE_CHECKING:
+    # Who only wants to know sizes (`da3 info`) does not wait for it.
+    import torch
+    from torch import Tensor
 
 ImageLike: TypeAlias = NDArray[np.uint8] | Image.Image | str | PathLike[str]
 
@@ -77,7 +83,7 @@ class Placement:
         out[1, 2] -= self.top_px
         return out.astype(np.float32)
 
-    def cropped(self, size: ImageSize) -> 'Placement':
+    def cropped(self, size: ImageSize) -> Placement:
         """Return the placement after a further centre crop."""
         left = self.left_px + (self.size.width - size.width) // 2
         top = self.top_px + (self.size.height - size.height) // 2
@@ -96,11 +102,15 @@ class ProcessedImages:
 
     def pixels(self, device: torch.device | str = 'cpu') -> Tensor:
         """Return the network input (1, N, 3, H, W) float32, normalised on the device."""
+        import torch
+
         return normalise(torch.from_numpy(self.images).to(device))[None]
 
 
 def normalise(images: Tensor) -> Tensor:
     """Return uint8 images (N, H, W, 3) as ImageNet-normalised float32 (N, 3, H, W)."""
+    import torch
+
     unit = images.permute(0, 3, 1, 2).to(torch.float32).div(255)
     mean = torch.tensor(IMAGE_MEAN, device=images.device).view(3, 1, 1)
     std = torch.tensor(IMAGE_STD, device=images.device).view(3, 1, 1)
@@ -164,8 +174,10 @@ def load_image(item: ImageLike, index: int = 0) -> NDArray[np.uint8]:
         if isinstance(item, (str, PathLike)):
             with Image.open(item) as opened:
                 return _upright(opened)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise PreprocessError(f'image {index}: cannot read {item!s}: {error}') from error
+    except Exception as error:
+        # Decoders raise anything, and an image is not all of a batch.
+        name, reason = plain_line(item), reason_of(error)
+        raise PreprocessError(f'image {index}: cannot read {name}: {reason}') from error
     raise PreprocessError(
         f'image {index}: expected a uint8 array, a PIL image or a path, got {type(item).__name__}'
     )

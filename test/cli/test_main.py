@@ -135,7 +135,7 @@ def test_without_ros_one_sentence_says_how_to_get_it(command: str, tmp_path: Pat
     assert status == 1
     assert error.count('\n') == 1
     assert f'da3 {command} needs ROS 2' in error
-    assert 'pip install' in error
+    assert 'make env' in error
 
 
 def test_known_errors_are_one_line(tmp_path: Path) -> None:

@@ -81,7 +81,8 @@ class Processing:
         self._options: NodeOptions = holder.current
         self._views = cameras.views
         network = estimator if isinstance(estimator, NetworkEstimator) else None
-        self._device = network.device if network else 'none'
+        self.device = network.device if network else 'none'
+        """Of the network; `none` without one."""
         self.caution: Caution | None = network.caution if network else None
         """What to know before relying on the network; None for most.
 
@@ -180,6 +181,11 @@ class Processing:
             self._tf.deactivate()
             self._close_inputs()
         return self._worker.deactivate(timeout_s)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """What is subscribed to of the cameras."""
+        return tuple(topic for camera in tuple(self._inputs) for topic in camera.topics)
 
     @property
     def work(self) -> str:
@@ -319,9 +325,9 @@ class Processing:
             'state': state,
             'enabled': self._is_enabled,
             'model': self._options.estimator.model,
-            'device': self._device,
+            'device': self.device,
             'threads': threads_in_use() or 'none',
-            **memory_use(self._device),
+            **memory_use(self.device),
         }
         if self.caution is not None:
             facts['caution'] = self.caution.text
