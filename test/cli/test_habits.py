@@ -35,6 +35,8 @@ def test_files_are_one_scene_however_they_are_named(
 ) -> None:
     """By name, by a pattern in quotes, and by their folder."""
     monkeypatch.chdir(photos.parent)
+    # A shell puts 10 before 2.
+    (photos / '0.png').rename(photos / '10.png')
     files = sorted(photos.glob('*.png'))
     found = []
     kinds: tuple[list[Path | str], ...] = ([*files], ['photos/*.png'], ['photos'])
