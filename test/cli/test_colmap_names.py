@@ -12,7 +12,7 @@ import pytest
 from da3_ros.cli.colmap_source import ColmapSource, file_names
 from da3_ros.errors import SourceError
 from da3_ros.sources.colmap import read_colmap
-from helpers.colmap_writer import write_binary, write_text
+from helpers.colmap_writer import Image, write_binary, write_text
 
 CAMERA = (1, 'SIMPLE_RADIAL', 64, 48, (60.0, 32.0, 24.0, 0.05))
 SETS = {
@@ -31,13 +31,14 @@ def add_images(folder: Path, names: Sequence[str]) -> None:
     for index, name in enumerate(names):
         path = folder / 'images' / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(cv2.imencode('.png', np.full((48, 64, 3), 40 * index, np.uint8))[1])
+        _, data = cv2.imencode('.png', np.full((48, 64, 3), 40 * index, np.uint8))
+        path.write_bytes(data.tobytes())
 
 
 def dataset(folder: Path, names: Sequence[str], listed: Sequence[str] | None = None) -> Path:
     """Write distorted images, each of its own grey, and a model."""
     add_images(folder, names)
-    images = [
+    images: list[Image] = [
         (index + 1, (1.0, 0.0, 0.0, 0.0, float(index), 0.0, 0.0), 1, name, [])
         for index, name in enumerate(names if listed is None else listed)
     ]
