@@ -73,6 +73,11 @@ def test_names_of_pictures_differ_where_case_is_ignored(names: list[str]) -> Non
     ]
 
 
+def test_pictures_of_one_stem_keep_their_names() -> None:
+    chosen = file_names(['a.jpg', 'a.png', 'b.jpg'])
+    assert chosen == ['a.jpg.png', 'a.png.png', 'b.png']
+
+
 def test_an_image_that_is_listed_twice_is_one_view(tmp_path: Path) -> None:
     listed = ['a.png', 'b.png', 'a.png', './b.png', 'gone.png']
     source = ColmapSource(
