@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from da3_ros.errors import ExportError
 from da3_ros.export.gaussians import GaussianCloud
-from da3_ros.export.registry import ExportReport, export_scene, parse_formats
+from da3_ros.export.registry import ExportReport, export_scene
 from da3_ros.export.scene import ExportScene, OriginalImage, StillImages
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.se3 import invert, nearest_rigid
@@ -22,7 +22,7 @@ from da3_ros.inference.pose_alignment import PoseAlignment
 from da3_ros.inference.prediction_export import (
     ExportPlan,
     assumed_camera,
-    export_options,
+    export_plan,
     warn_of_assumptions,
 )
 from da3_ros.inference.preprocess import Placement
@@ -157,8 +157,8 @@ class Prediction:
         if save_depth:
             pictures = 'depth_png' if self.is_metric else 'depth_image'
             export_format = f'{export_format}-mini_npz-{pictures}'
-        formats = parse_formats(export_format)
-        plan = ExportPlan(Path(export_dir), formats, export_options(**options), overwrite)
+        plan = export_plan(export_dir, export_format, overwrite=overwrite, **options)
+        assert plan is not None
         return write_prediction(self, plan, progress, cancelled)
 
 
