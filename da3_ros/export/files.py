@@ -114,7 +114,7 @@ def staged(
 def check_target(
     directory: Path, names: Sequence[str], *, overwrite: bool, owned: Sequence[str] = ()
 ) -> None:
-    """Refuse a folder that `staged` would refuse now; nothing is made or changed.
+    """Refuse a folder that `staged` would refuse now; nothing in it is changed.
 
     Args: as of `staged`.
 
@@ -127,8 +127,9 @@ def check_target(
         there = next(path for path in (target, *target.parents) if os.path.lexists(path))
         if not there.is_dir():
             raise ExportError(f'{there}: expected a folder, it is none')
-        if not os.access(there, os.W_OK | os.X_OK):
-            raise ExportError(f'{directory}: cannot be written: no permission in {there}')
+        # Only trying tells: permissions are not all that may forbid it.
+        with staging_folder(there):
+            pass
     except OSError as error:
         raise ExportError(f'{directory}: cannot be written: {error}') from error
 
