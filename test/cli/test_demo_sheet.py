@@ -67,7 +67,7 @@ def test_the_bar_of_the_view_from_above_is_as_long_as_it_says(span: float) -> No
     # The bar is the longest run of ink in any row.
     ink = (strip == INK).all(axis=2)
     rows = [np.flatnonzero(row) for row in ink]
-    lengths = [run[-1] - run[0] for row in rows for run in _runs(row)]
+    lengths = [len(run) for row in rows for run in _runs(row)]
     length_units = max(lengths) / side * span
     leading = length_units / 10 ** np.floor(np.log10(length_units) + 0.02)
     assert min(abs(leading - round_one) for round_one in (1, 2, 5, 10)) < 0.1
