@@ -17,11 +17,11 @@ from da3_ros.errors import ExportError
 from da3_ros.export.files import listed, move_into
 from da3_ros.export.ledger import Ledger, has_ledger, read_ledger, write_ledger
 from da3_ros.export.staging import (
-    MARKER,
     STAGING_PREFIX,
     locked_folder,
     make_folder,
     remove_abandoned,
+    remove_staging,
 )
 
 SHEET = 'sheet.png'
@@ -104,9 +104,9 @@ class DemoFolder:
                 (self._staging / LOG).mkdir()
                 yield self._staging
             except BaseException:
-                _keep_only_logs(self._staging)
+                remove_staging(self._staging, kept=LOG)
                 raise
-            shutil.rmtree(self._staging, ignore_errors=True)
+            remove_staging(self._staging)
 
     def put(self, *names: str) -> None:
         """Move single files of the run into place now.
@@ -181,14 +181,3 @@ def _files(folder: Path, top: str) -> list[str]:
         return [top] if os.path.lexists(entry) else []
     found = [path for path in sorted(entry.rglob('*')) if path.is_symlink() or not path.is_dir()]
     return [path.relative_to(folder).as_posix() for path in found]
-
-
-def _keep_only_logs(staging: Path) -> None:
-    with suppress(OSError):
-        for entry in staging.iterdir():
-            if entry.name in (LOG, MARKER):
-                continue
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry, ignore_errors=True)
-            else:
-                entry.unlink()

@@ -15,8 +15,10 @@ import typer
 
 from da3_ros.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from da3_ros.errors import Da3Error
+from da3_ros.foreign import plain_line
 
 _SHOWN_FILES = 12
+_MAX_LINE = 4000
 
 KNOWN_ERRORS = (Da3Error, OSError, MemoryError)
 """What ends a command with one line rather than with a trace."""
@@ -70,12 +72,12 @@ def say(text: str) -> None:
 
 def complain(text: str) -> None:
     """Tell about an error that does not end the command."""
-    print(f'da3: {" ".join(text.split())}', file=sys.stderr, flush=True)
+    print(f'da3: {plain_line(text, _MAX_LINE)}', file=sys.stderr, flush=True)
 
 
 def one_line(error: BaseException) -> str:
-    """Return the text of an error without line breaks; the name of its kind where it has none."""
-    return ' '.join(str(error).split()) or type(error).__name__
+    """Return the text of an error as one printable line; the name of its kind without a text."""
+    return plain_line(error, _MAX_LINE) or type(error).__name__
 
 
 def show_files(folder: Path, names: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from da3_ros.cli.demo_report import scene_points
 from da3_ros.cli.demo_results import read_results
 from da3_ros.cli.synthesize import synthesize
 from da3_ros.errors import SourceError
+from da3_ros.export.ledger import LEDGER, read_ledger
 from da3_ros.export.registry import export_scene
 from da3_ros.export.scene import ExportScene, world_points
 from da3_ros.geometry.camera import ImageSize
@@ -22,6 +23,7 @@ from da3_ros.sources.bag import BagReader
 from da3_ros.synthetic.trajectory import START_NS
 from da3_ros.synthetic.world import make_world
 from da3_ros.types import CameraFrame, PosedView, ViewId
+from helpers.cli import results_in
 from helpers.ros_process import RosProcess
 
 CAUTION = CAUTIONS['da3-nano']
@@ -65,6 +67,14 @@ def test_demo_carries_exact_geometry_to_the_end_unharmed(
         assert counts[f'/{camera}/depth/image'] == counts[f'/{camera}/color/image'] == views >= 2
     assert counts['/odometry'] >= len(windows)
     assert {p.name for p in (out / 'exports' / 'scene_0000').iterdir()} == {'exports', 'scene.glb'}
+    # A picture came early, and made room for the sheet; nothing else is left.
+    assert re.search(r'first picture after \d+ s: .*first_look\.png', text), text
+    assert results_in(out) == {'exports', 'input.mcap', 'log', 'output.mcap', 'sheet.png'}
+    assert set(read_ledger(out).own()) == {
+        path.relative_to(out).as_posix()
+        for path in out.rglob('*')
+        if path.is_file() and path.name != LEDGER
+    }
 
 
 @pytest.mark.ros

@@ -6,8 +6,8 @@ turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 import json
 import os
 from pathlib import Path
@@ -76,11 +76,6 @@ def running_with(text: str) -> list[str]:
         if text in line and int(process.name) != os.getpid():
             found.append(line)
     return found
-
-
-@contextmanager
-def nothing() -> Iterator[None]:
-    yield
 
 
 def kill_and_look(
@@ -211,7 +206,7 @@ def test_a_recorder(tmp_path: Path, ros_domain_id: int) -> None:
 @pytest.mark.slow
 @pytest.mark.ros
 @pytest.mark.timeout(3000)
-def test_a_demo(tmp_path: Path, ros_domain_id: int) -> None:
+def test_a_demo(tmp_path: Path, single_view_checkpoint: Path, ros_domain_id: int) -> None:
     out = tmp_path / 'out'
     arguments = ('demo', '--model', 'truth', '--seconds', '2', '--out', out)
 
@@ -228,3 +223,24 @@ def test_a_demo(tmp_path: Path, ros_domain_id: int) -> None:
         seed=5,
         every=5,
     )
+    _check_own_input_and_failure(out, single_view_checkpoint, ros_domain_id)
+
+
+def _check_own_input_and_failure(out: Path, poseless: Path, domain_id: int) -> None:
+    """Its own recording may be played, and a run that fails says where its logs are."""
+    recording = out / 'input.mcap'
+    before = recording.read_bytes(), recording.stat().st_mtime_ns
+    play = ('demo', '--model', 'truth', '--seconds', '2', '--out', out, '--bag')
+    with RosProcess(DA3, *play, recording, domain_id=domain_id) as process:
+        assert process.wait(300.0) == 0, process.output
+    assert (recording.read_bytes(), recording.stat().st_mtime_ns) == before
+    with RosProcess(DA3, *play, out / 'output.mcap', domain_id=domain_id) as process:
+        assert process.wait(60.0) == 1
+        assert 'the results of the demo would replace it' in process.output
+    results = {path: path.read_bytes() for path in own_files(out)}
+    # The node has no use for a network without poses, and says so only when it starts.
+    with RosProcess(DA3, *play, recording, '--model', poseless, domain_id=domain_id) as process:
+        assert process.wait(300.0) == 1, process.output
+        found = process.wait_for_line(r'see (/\S+\.log)')
+    assert Path(found[1]).read_text(encoding='utf-8')
+    assert {path: path.read_bytes() for path in results} == results

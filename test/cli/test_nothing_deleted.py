@@ -1,4 +1,4 @@
-"""No command deletes or changes what it did not write, whatever it is given and however it ends."""
+"""No command deletes or changes what it did not write, whatever it is given."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from da3_ros.export.staging import STAGING_PREFIX
 from helpers.cli import SMALL, da3, failure, invoke, results_in
-from helpers.foreign_files import OF_OURS, ForeignFiles
+from helpers.foreign_files import OF_OTHERS, OF_OURS, ForeignFiles
 
 ROOM = ('--seconds', '0.2', '--rate', '5', '--size', '32x24', '--cameras', 'front')
 
@@ -159,6 +159,23 @@ def test_frames_of_an_earlier_run_go_where_nobody_changed_them(
     assert (out / 'input_images' / '000001.png').read_bytes() == b'drawn into'
 
 
+def test_results_never_replace_what_they_are_made_of(
+    tmp_path: Path, checkpoint: Path, photos: Path
+) -> None:
+    photos.rename(tmp_path / 'images')
+    foreign = ForeignFiles(tmp_path / 'other')
+    model = ('--model-dir', checkpoint, *SMALL, '--overwrite', '--export-dir', tmp_path)
+    before = {path: path.read_bytes() for path in (tmp_path / 'images').iterdir()}
+    message = failure('images', tmp_path / 'images', *model, '--export-format', 'colmap')
+    assert 'is an input' in message
+    da3('images', tmp_path / 'images', *model, '--export-format', 'mini_npz')
+    assert {path: path.read_bytes() for path in (tmp_path / 'images').iterdir()} == before
+    again = ('export', tmp_path, '--export-dir', tmp_path, '--overwrite', '--export-format')
+    assert 'is an input' in failure(*again, 'mini_npz')
+    da3(*again, 'ply')
+    assert foreign.changed() == set()
+
+
 @pytest.mark.parametrize('command', ['synthesize', 'bag-from-video'])
 @pytest.mark.parametrize('name', ['bag.mcap', 'bag'])
 def test_a_bag_replaces_nothing_but_a_bag(
@@ -174,16 +191,10 @@ def test_a_bag_replaces_nothing_but_a_bag(
     da3(*start, '--overwrite')
     assert invoke(*start, '--overwrite', '--storage', 'tape').exit_code != 0
     assert foreign.changed() == set()
-    others = {
-        '.hidden',
-        '.partial-photos',
-        f'{STAGING_PREFIX}stranger',
-        'bag.mcap.unfinished.stranger',
-    }
-    others |= {'thesis.tex', 'src', 'bag.unfinished.stranger', 'depth_vis_old', 'scene_0000'}
-    assert {path.name for path in out.iterdir()} == {*others, 'linked', 'dangling', name}
+    others = {Path(other).parts[0] for other in (*OF_OTHERS, 'linked', 'dangling')}
+    assert {path.name for path in out.iterdir()} == {*others, name}
     # A folder that holds something else, a link and a file are no bag folder.
-    for other in ('src', 'linked', 'thesis.tex', 'depth_vis_old'):
+    for other in ('src', 'linked', 'thesis.tex', 'depth_vis_old', '.', '..'):
         target = out / other
         again = (command, target, *ROOM) if command == 'synthesize' else (command, video, target)
         assert invoke(*again, '--overwrite').exit_code == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 import stat
 
@@ -79,5 +78,5 @@ def _state(path: Path) -> tuple[object, ...]:
         # Others may write into it, which changes its time.
         return ()
     if stat.S_ISLNK(status.st_mode):
-        return ('link', os.readlink(path), status.st_mtime_ns)
+        return ('link', str(path.readlink()), status.st_mtime_ns)
     return ('file', path.read_bytes(), status.st_mtime_ns, status.st_mode, status.st_ino)

@@ -3,6 +3,7 @@
 from configparser import ConfigParser
 import os
 from pathlib import Path
+import re
 import shutil
 import subprocess
 import sys
@@ -61,6 +62,14 @@ def test_wheel_carries_licence_and_commands(wheel: Path) -> None:
         'da3_node': 'da3_ros.ros.node.main:main',
     }
     assert any(name.endswith('/LICENSE') for name in names)
+
+
+def test_wheel_offers_the_extras_of_the_official_package(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        entry = next(name for name in archive.namelist() if name.endswith('.dist-info/METADATA'))
+        text = archive.read(entry).decode()
+
+    assert {'app', 'gs', 'all'} <= set(re.findall(r'^Provides-Extra: (\S+)$', text, re.M))
 
 
 def test_installed_command_answers_without_ros(wheel: Path, tmp_path: Path) -> None:
