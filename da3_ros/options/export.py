@@ -332,6 +332,7 @@ class ResultOptions:
         False,
         'Remove earlier results of da3 from the folder, once the new ones are there.',
         entrances=_COMMANDS,
+        details='What da3 did not write stays; under a name of results it is refused.',
         changes_files=False,
     )
     as_json: bool = option(
