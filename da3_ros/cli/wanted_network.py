@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -66,7 +67,11 @@ class WantedNetwork:
         """
         from da3_ros.inference.hub import find_config
         from da3_ros.inference.network_file import read_network_config
+        from da3_ros.model.presets import NETWORKS, preset_name
 
+        name = preset_name(self.checkpoint)
+        if name is not None and not Path(self.checkpoint).is_dir():
+            return NETWORKS[name]
         return read_network_config(find_config(self.checkpoint))
 
     def check(self) -> None:

@@ -41,7 +41,7 @@ def spoken(path: Path) -> str:
             return comment.decode() if isinstance(comment, bytes) else str(comment)
     if kind == '.mp4':
         with av.open(str(path)) as video:
-            return video.metadata.get('comment', '')
+            return str(video.metadata.get('comment', ''))
     if kind == '.ply':
         return path.read_bytes().split(b'end_header')[0].decode()
     return path.read_text() if kind == '.txt' else ''
