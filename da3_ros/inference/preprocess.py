@@ -8,25 +8,31 @@ Unlike the upstream code, the EXIF orientation of files and PIL images is applie
 taken upright is seen upright. Arrays, and images without that tag, are not affected.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageOps
-import torch
-from torch import Tensor
 
 from da3_ros.errors import PreprocessError
+from da3_ros.foreign import plain_line, reason_of
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.resample import PixelMap
 from da3_ros.model.config import PATCH_SIZE
 from da3_ros.options.choices import RESIZE_METHODS
 from da3_ros.options.network import NETWORK
+
+if TYPE_CHECKING:
+    # Who only wants to know sizes (`da3 info`) does not wait for it.
+    import torch
+    from torch import Tensor
 
 ImageLike: TypeAlias = NDArray[np.uint8] | Image.Image | str | PathLike[str]
 
@@ -77,7 +83,7 @@ class Placement:
         out[1, 2] -= self.top_px
         return out.astype(np.float32)
 
-    def cropped(self, size: ImageSize) -> 'Placement':
+    def cropped(self, size: ImageSize) -> Placement:
         """Return the placement after a further centre crop."""
         left = self.left_px + (self.size.width - size.width) // 2
         top = self.top_px + (self.size.height - size.height) // 2
@@ -96,11 +102,15 @@ class ProcessedImages:
 
     def pixels(self, device: torch.device | str = 'cpu') -> Tensor:
         """Return the network input (1, N, 3, H, W) float32, normalised on the device."""
+        import torch
+
         return normalise(torch.from_numpy(self.images).to(device))[None]
 
 
 def normalise(images: Tensor) -> Tensor:
     """Return uint8 images (N, H, W, 3) as ImageNet-normalised float32 (N, 3, H, W)."""
+    import torch
+
     unit = images.permute(0, 3, 1, 2).to(torch.float32).div(255)
     mean = torch.tensor(IMAGE_MEAN, device=images.device).view(3, 1, 1)
     std = torch.tensor(IMAGE_STD, device=images.device).view(3, 1, 1)
@@ -164,8 +174,10 @@ def load_image(item: ImageLike, index: int = 0) -> NDArray[np.uint8]:
         if isinstance(item, (str, PathLike)):
             with Image.open(item) as opened:
                 return _upright(opened)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise PreprocessError(f'image {index}: cannot read {item!s}: {error}') from error
+    except Exception as error:
+        # Decoders raise anything, and an image is not all of a batch.
+        name, reason = plain_line(item), reason_of(error)
+        raise PreprocessError(f'image {index}: cannot read {name}: {reason}') from error
     raise PreprocessError(
         f'image {index}: expected a uint8 array, a PIL image or a path, got {type(item).__name__}'
     )
@@ -205,27 +217,49 @@ def _resize(
     image: NDArray[np.uint8], process_res: int, method: str, index: int
 ) -> tuple[NDArray[np.uint8], Placement]:
     original = _size(image)
-    bound = max if method.startswith('upper') else min
-    side = bound(original.height, original.width)
-    if side != process_res:
-        scale = process_res / float(side)
-        # Python's round takes ties to the even neighbour, as the reference does.
-        height, width = (max(1, round(n * scale)) for n in (original.height, original.width))
-        enlarge = scale > 1
-        image = _interpolate(image, height, width, enlarge=enlarge)
+    image = bounded(image, process_res, method)
+    height, width = input_size(original, process_res, method)
+    _check_sides(height, width, original, index)
     if method.endswith('crop'):
-        placement = _whole(original, image)
-        height, width = (n - n % PATCH_SIZE for n in (placement.size.height, placement.size.width))
-        _check_sides(height, width, original, index)
-        placement = placement.cropped(ImageSize(height, width))
+        placement = _whole(original, image).cropped(ImageSize(height, width))
         rows = slice(placement.top_px, placement.top_px + height)
         return image[rows, placement.left_px : placement.left_px + width], placement
-    height, width = (_nearest_multiple(n) for n in image.shape[:2])
-    _check_sides(height, width, original, index)
     if (height, width) != image.shape[:2]:
         enlarge = height > image.shape[0] or width > image.shape[1]
         image = _interpolate(image, height, width, enlarge=enlarge)
     return image, _whole(original, image)
+
+
+def bounded(image: NDArray[np.uint8], process_res: int, method: str) -> NDArray[np.uint8]:
+    """Return an image (H, W, 3) with its bounded side at `process_res`: the first of the steps.
+
+    `preprocess` makes the same pixels of the result as of the image itself.
+    """
+    original = _size(image)
+    size = _bounded_size(original, process_res, method)
+    if size == original:
+        return image
+    enlarge = size.height > original.height or size.width > original.width
+    return _interpolate(image, size.height, size.width, enlarge=enlarge)
+
+
+def input_size(original: ImageSize, process_res: int, method: str) -> tuple[int, int]:
+    """Return (H, W) of what `preprocess` makes of one image, without computing it."""
+    size = _bounded_size(original, process_res, method)
+    if method.endswith('crop'):
+        return size.height - size.height % PATCH_SIZE, size.width - size.width % PATCH_SIZE
+    return _nearest_multiple(size.height), _nearest_multiple(size.width)
+
+
+def _bounded_size(original: ImageSize, process_res: int, method: str) -> ImageSize:
+    bound = max if method.startswith('upper') else min
+    side = bound(original.height, original.width)
+    if side == process_res:
+        return original
+    scale = process_res / float(side)
+    # Python's round takes ties to the even neighbour, as the reference does.
+    height, width = (max(1, round(n * scale)) for n in (original.height, original.width))
+    return ImageSize(height, width)
 
 
 def _whole(original: ImageSize, resized: NDArray[np.uint8]) -> Placement:

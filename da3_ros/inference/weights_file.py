@@ -9,9 +9,10 @@ Source: the safetensors format, a length of 8 bytes, a JSON header, the tensors'
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BufferedReader
 import math
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from safetensors import safe_open
 import torch
@@ -106,7 +107,7 @@ class WeightsFile:
         return source.view(stored.dtype).reshape(stored.shape).to(device).to(dtype)
 
 
-def _read_header(file: BinaryIO) -> dict[str, StoredTensor]:
+def _read_header(file: BufferedReader) -> dict[str, StoredTensor]:
     size = file.seek(0, 2)
     file.seek(0)
     length = int.from_bytes(file.read(_LENGTH_BYTES), 'little')

@@ -304,7 +304,8 @@ class ResultOptions:
     )
     save_depth: bool = option(
         False,
-        'Also write the numbers (mini_npz).',
+        'Also write depth: the numbers (mini_npz), and pictures of them, in millimetres '
+        '(depth_png) where the unit is known, else grey (depth_image).',
         entrances=(_SCENES, _PREDICTION),
         flag='--save-depth',
     )
@@ -319,7 +320,12 @@ class ResultOptions:
         'Replace earlier files of the same formats.',
         entrances=(*_EVERY, Entrance.BAGS),
         flag='--overwrite',
-        variants={Entrance.BAGS: Variant(summary='Replace OUT.')},
+        variants={
+            Entrance.BAGS: Variant(summary='Replace OUT.'),
+            # As upstream: one file after the other, by a rename, and nothing else is touched.
+            Entrance.INFERENCE: Variant(default=True),
+            Entrance.PREDICTION: Variant(default=True),
+        },
         changes_files=False,
     )
     auto_cleanup: bool = option(

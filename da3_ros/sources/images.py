@@ -11,6 +11,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from da3_ros.errors import SourceError
+from da3_ros.foreign import foreign_file
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.types import ColourImage
 
@@ -54,7 +55,7 @@ def read_header(path: Path) -> ImageHeader:
     Raises:
         SourceError: the file is missing or no image.
     """
-    with _opened(path) as image:
+    with foreign_file(path, 'image'), _opened(path) as image:
         orientation = image.getexif().get(ExifTags.Base.Orientation, _UPRIGHT)
         known = isinstance(orientation, int) and 1 <= orientation <= 8
         return ImageHeader(
@@ -73,11 +74,8 @@ def read_stored(path: Path) -> ColourImage:
     Raises:
         SourceError: the file is missing, damaged or no image.
     """
-    with _opened(path) as image:
-        try:
-            return np.asarray(image.convert('RGB'), dtype=np.uint8)
-        except (OSError, ValueError, SyntaxError) as error:
-            raise SourceError(f'image {path}: damaged: {error}') from error
+    with foreign_file(path, 'image'), _opened(path) as image:
+        return np.asarray(image.convert('RGB'), dtype=np.uint8)
 
 
 def parse_suffixes(text: str) -> tuple[str, ...]:
@@ -136,7 +134,4 @@ def _opened(path: Path) -> Image.Image:
     if not path.is_file():
         what = 'it is a folder' if path.is_dir() else 'there is none'
         raise SourceError(f'image {path}: expected a file, {what}')
-    try:
-        return Image.open(path)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise SourceError(f'image {path}: cannot be read: {error}') from error
+    return Image.open(path)

@@ -153,7 +153,7 @@ def test_truncated_files_are_refused(saved: Path, tmp_path: Path) -> None:
     folder = variant(saved, tmp_path, lambda tensors: None)
     weights = folder / 'model.safetensors'
     weights.write_bytes(weights.read_bytes()[:100_000])
-    with pytest.raises(CheckpointError, match='weights .*: cannot be read'):
+    with pytest.raises(CheckpointError, match=r'^weights .*: cannot be read'):
         load_network(folder)
 
 
