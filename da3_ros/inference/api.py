@@ -23,7 +23,7 @@ from da3_ros.inference.pose_alignment import PoseAlignment
 from da3_ros.inference.prediction import GAUSSIANS, Prediction, write_computed
 from da3_ros.inference.prediction_export import ExportPlan, export_plan, readable_path
 from da3_ros.inference.preprocess import ImageLike
-from da3_ros.inference.random_weights import random_network
+from da3_ros.inference.random_weights import is_marked_random, random_network
 from da3_ros.inference.runner import NetworkRunner, existing_device
 from da3_ros.inference.upstream_arguments import (
     attention_kernel,
@@ -88,7 +88,8 @@ class DepthAnything3(NetworkRunner):
                 is asked.
         """
         arithmetic = Arithmetic(precision, rounding, attention, tf32)
-        weights = f'{RANDOM_WEIGHTS} (seed {seed})' if network is None else 'given network'
+        is_random = network is None or is_marked_random(network)
+        weights = f'{RANDOM_WEIGHTS} (seed {seed})' if is_random else 'given network'
         if network is None:
             network = random_network(preset(model_name), seed)
         super().__init__(network, arithmetic, view_chunk)
