@@ -171,6 +171,7 @@ class SceneRunner:
             process_res_method=options.network.process_res_method,
             export_feat_layers=self.layers,
             allow_smaller=options.prediction.allow_smaller,
+            depth_size=options.results.depth_size,
         )
         if scene.files:
             paths = tuple(readable_path(path) for path in scene.files)

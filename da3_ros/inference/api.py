@@ -17,6 +17,7 @@ from da3_ros.export.registry import GAUSSIAN_FORMATS, parse_formats
 from da3_ros.inference.checkpoint import load_network, load_weights, save_checkpoint
 from da3_ros.inference.forward_pass import compute, with_given_cameras
 from da3_ros.inference.hub import HubOptions
+from da3_ros.inference.input_size import at_input_size, check_depth_size
 from da3_ros.inference.network_file import read_network_config
 from da3_ros.inference.pose_alignment import PoseAlignment
 from da3_ros.inference.prediction import Prediction, write_prediction
@@ -31,7 +32,7 @@ from da3_ros.model.chunks import VIEW_CHUNK
 from da3_ros.model.config import NetworkConfig
 from da3_ros.model.forward import ForwardOptions
 from da3_ros.model.presets import CAUTIONS, preset
-from da3_ros.options.choices import AttentionKind, Precision, Rounding
+from da3_ros.options.choices import AttentionKind, DepthSize, Precision, Rounding
 from da3_ros.types import Caution
 
 __all__ = ['DepthAnything3', 'PoseAlignment', 'Prediction']
@@ -229,6 +230,7 @@ class DepthAnything3(NetworkRunner):
         overwrite: bool = False,
         to_metric: bool = False,
         allow_smaller: bool = False,
+        depth_size: DepthSize = 'network',
     ) -> Prediction:
         """Predict depth and cameras of images of one scene.
 
@@ -271,6 +273,8 @@ class DepthAnything3(NetworkRunner):
                 nested network's output is in metres anyway.
             allow_smaller: When memory runs out, try again with smaller chunks of views, and when
                 that does not help either, with smaller images; `notes` says so.
+            depth_size: Size of the result's arrays and `intrinsics`: `network`, or `input` for
+                that of the images, see `input_size.at_input_size`.
 
         Returns:
             The prediction, in the order of the images.
@@ -300,6 +304,7 @@ class DepthAnything3(NetworkRunner):
             )
             plan = ExportPlan(Path(export_dir), parse_formats(export_format), choice, overwrite)
             _check_computed(plan, options)
+        check_depth_size(depth_size, image, has_gaussians=infer_gs)
         if to_metric:
             self._check_metric(has_intrinsics=intrinsics is not None)
         side = self.process_res if process_res is None else process_res
@@ -314,6 +319,8 @@ class DepthAnything3(NetworkRunner):
         prediction = with_given_cameras(
             self, computed, to_input_scale=align_to_input_ext_scale, to_metric=to_metric
         )
+        if depth_size == 'input':
+            prediction = at_input_size(prediction, image)
         paths = tuple(readable_path(item) for item in image)
         return self._finished(replace(prediction, image_paths=paths), plan)
 

@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from PIL import Image
 
-from da3_ros.errors import ExportError
+from da3_ros.errors import ExportError, PreprocessError
 from da3_ros.export.gs_options import GsVideoOptions
 from da3_ros.export.options import ExportOptions
 from da3_ros.export.registry import FORMATS
 from da3_ros.export.scene import ExportScene
+from da3_ros.foreign import foreign_file
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.images.opening import UPRIGHT, opened, orientation_of
 from da3_ros.inference.pixel_rule import posed_cameras
 from da3_ros.options.export import CONTENT, GLB, RESULTS, GlbOptions, GsPlyOptions
 from da3_ros.options.table import Entrance, defaults_at, specs_of
@@ -29,9 +30,6 @@ ASSUMED_FIELD_OF_VIEW_DEG = 60.0
 
 NEED_CAMERAS = ('glb', 'ply', 'colmap')
 """Formats of points in space."""
-
-_EXIF_ORIENTATION = 0x0112
-_UPRIGHT = 1
 
 _POINTS = {name: name for name in ('conf_thresh_percentile', 'num_max_points')}
 _SHARED: dict[str, dict[str, str]] = {
@@ -198,6 +196,6 @@ def readable_path(image: object) -> str | None:
     """
     if not isinstance(image, (str, PathLike)):
         return None
-    with Image.open(image) as opened:
-        orientation = opened.getexif().get(_EXIF_ORIENTATION, _UPRIGHT)
-    return str(image) if orientation == _UPRIGHT else None
+    with foreign_file(str(image), 'image', PreprocessError), opened(image) as found:
+        is_upright = orientation_of(found) == UPRIGHT
+    return str(image) if is_upright else None

@@ -11,19 +11,19 @@ made up for what is fully transparent: the network sees the mean colour there, a
 holds any of it is not `visible`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
-import torch
-from torch import Tensor
 
 from da3_ros.errors import PreprocessError
 from da3_ros.foreign import plain_path, reason_of
@@ -35,6 +35,11 @@ from da3_ros.model.config import PATCH_SIZE
 from da3_ros.notes import Note
 from da3_ros.options.choices import RESIZE_METHODS
 from da3_ros.options.network import NETWORK
+
+if TYPE_CHECKING:
+    # Who only wants to know sizes (`da3 info`) does not wait for it.
+    import torch
+    from torch import Tensor
 
 ImageLike: TypeAlias = NDArray[np.uint8] | Image.Image | str | PathLike[str] | DecodedImage
 Mask: TypeAlias = NDArray[np.bool_]
@@ -92,7 +97,7 @@ class Placement:
         out[1, 2] -= self.top_px
         return out.astype(np.float32)
 
-    def cropped(self, size: ImageSize) -> 'Placement':
+    def cropped(self, size: ImageSize) -> Placement:
         """Return the placement after a further centre crop."""
         left = self.left_px + (self.size.width - size.width) // 2
         top = self.top_px + (self.size.height - size.height) // 2
@@ -117,11 +122,15 @@ class ProcessedImages:
 
     def pixels(self, device: torch.device | str = 'cpu') -> Tensor:
         """Return the network input (1, N, 3, H, W) float32, normalised on the device."""
+        import torch
+
         return normalise(torch.from_numpy(self.images).to(device))[None]
 
 
 def normalise(images: Tensor) -> Tensor:
     """Return uint8 images (N, H, W, 3) as ImageNet-normalised float32 (N, 3, H, W)."""
+    import torch
+
     unit = images.permute(0, 3, 1, 2).to(torch.float32).div(255)
     mean = torch.tensor(IMAGE_MEAN, device=images.device).view(3, 1, 1)
     std = torch.tensor(IMAGE_STD, device=images.device).view(3, 1, 1)
@@ -153,7 +162,7 @@ def preprocess(
         )
     if process_res < PATCH_SIZE:
         raise PreprocessError(f'process_res must be at least {PATCH_SIZE}, got {process_res}')
-    items = _as_list(images)
+    items = as_list(images)
     most_pixels = max(_MOST_PIXELS, (4 * process_res) ** 2)
 
     def process(indexed: tuple[int, ImageLike]) -> _Resized:
@@ -212,7 +221,12 @@ def _name(item: ImageLike, index: int) -> str:
     return f'image {index}'
 
 
-def _as_list(images: Any) -> list[ImageLike]:
+def as_list(images: Any) -> list[ImageLike]:
+    """Return the images of one call.
+
+    Raises:
+        PreprocessError: There is none, or a single one that is in no list.
+    """
     is_one_image = isinstance(images, (str, PathLike, Image.Image)) or (
         isinstance(images, np.ndarray) and images.ndim != 4
     )
@@ -227,11 +241,21 @@ def _as_list(images: Any) -> list[ImageLike]:
 
 
 @dataclass(frozen=True, slots=True)
+class _Step:
+    """One of the resizings of an image."""
+
+    size: ImageSize
+    """Afterwards."""
+    enlarges: bool
+    """Whether a side grows."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Plan:
     """How an image gets its size."""
 
-    steps: tuple[tuple[ImageSize, bool], ...]
-    """The sizes it is resized to, one after the other, and whether that enlarges it."""
+    steps: tuple[_Step, ...]
+    """One after the other."""
     placement: Placement
 
 
@@ -245,43 +269,66 @@ class _Resized:
     remarks: tuple[Note, ...]
 
 
+def bounded(image: NDArray[np.uint8], process_res: int, method: str) -> NDArray[np.uint8]:
+    """Return an image (H, W, 3) with its bounded side at `process_res`: the first of the steps.
+
+    `preprocess` makes the same pixels of the result as of the image itself.
+    """
+    original = ImageSize(int(image.shape[0]), int(image.shape[1]))
+    size = _bounded_size(original, process_res, method)
+    return image if size == original else _interpolated(image, _step(original, size))
+
+
+def input_size(original: ImageSize, process_res: int, method: str) -> tuple[int, int]:
+    """Return (H, W) of what `preprocess` makes of one image, without computing it."""
+    size = _bounded_size(original, process_res, method)
+    if method.endswith('crop'):
+        return size.height - size.height % PATCH_SIZE, size.width - size.width % PATCH_SIZE
+    return _nearest_multiple(size.height), _nearest_multiple(size.width)
+
+
+def _bounded_size(original: ImageSize, process_res: int, method: str) -> ImageSize:
+    bound = max if method.startswith('upper') else min
+    side = bound(original.height, original.width)
+    if side == process_res:
+        return original
+    scale = process_res / float(side)
+    # Python's round takes ties to the even neighbour, as the reference does.
+    height, width = (max(1, round(n * scale)) for n in (original.height, original.width))
+    return ImageSize(height, width)
+
+
 def _plan(original: ImageSize, process_res: int, method: str, index: int) -> _Plan:
     """Return how an image is resized, as the reference does it.
 
     Raises:
         PreprocessError: it would become smaller than a patch.
     """
-    size, steps = original, []
-    bound = max if method.startswith('upper') else min
-    side = bound(original.height, original.width)
-    if side != process_res:
-        scale = process_res / float(side)
-        # Python's round takes ties to the even neighbour, as the reference does.
-        size = ImageSize(*(max(1, round(n * scale)) for n in (original.height, original.width)))
-        steps.append((size, scale > 1))
+    first = _bounded_size(original, process_res, method)
+    last = input_size(original, process_res, method)
+    _check_sides(*last, original, index)
+    steps = [] if first == original else [_step(original, first)]
     if method.endswith('crop'):
-        height, width = (n - n % PATCH_SIZE for n in (size.height, size.width))
-        _check_sides(height, width, original, index)
-        whole = Placement(original, size, 0, 0, size)
-        return _Plan(tuple(steps), whole.cropped(ImageSize(height, width)))
-    height, width = (_nearest_multiple(n) for n in (size.height, size.width))
-    _check_sides(height, width, original, index)
-    last = ImageSize(height, width)
-    if last != size:
-        steps.append((last, height > size.height or width > size.width))
-    return _Plan(tuple(steps), Placement(original, last, 0, 0, last))
+        whole = Placement(original, first, 0, 0, first)
+        return _Plan(tuple(steps), whole.cropped(ImageSize(*last)))
+    size = ImageSize(*last)
+    if size != first:
+        steps.append(_step(first, size))
+    return _Plan(tuple(steps), Placement(original, size, 0, 0, size))
+
+
+def _step(before: ImageSize, after: ImageSize) -> _Step:
+    return _Step(after, after.height > before.height or after.width > before.width)
 
 
 def _resize(decoded: DecodedImage, plan: _Plan) -> _Resized:
     image, placement = decoded.pixels, plan.placement
     visible = None if decoded.visible is None else decoded.visible.astype(np.float32)
-    for size, enlarge in plan.steps:
-        kind = cv2.INTER_CUBIC if enlarge else cv2.INTER_AREA
-        image = _interpolated(image, size, kind)
+    for step in plan.steps:
+        image = _interpolated(image, step)
         if visible is not None:
             # Cubic weights go below 0, so that some of what is missing would not be noticed.
-            kind = cv2.INTER_LINEAR if enlarge else cv2.INTER_AREA
-            visible = _interpolated(visible, size, kind)
+            visible = _interpolated(visible, step, cv2.INTER_LINEAR)
     image = _part(image, placement.left_px, placement.top_px, placement.size)
     mask = None
     if visible is not None:
@@ -290,8 +337,12 @@ def _resize(decoded: DecodedImage, plan: _Plan) -> _Resized:
     return _Resized(image, mask, placement, decoded.remarks)
 
 
-def _interpolated(image: NDArray[Any], size: ImageSize, kind: int) -> NDArray[Any]:
-    return np.asarray(cv2.resize(image, (size.width, size.height), interpolation=kind))
+def _interpolated(
+    image: NDArray[Any], step: _Step, enlarging: int = cv2.INTER_CUBIC
+) -> NDArray[Any]:
+    size = (step.size.width, step.size.height)
+    kind = enlarging if step.enlarges else cv2.INTER_AREA
+    return np.asarray(cv2.resize(image, size, interpolation=kind))
 
 
 def _part(image: NDArray[_Value], left: int, top: int, size: ImageSize) -> NDArray[_Value]:

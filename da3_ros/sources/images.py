@@ -152,7 +152,7 @@ def find_images(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> Found
         files = tuple(folder / name for name in found)
         text = f'{counted} files of the folder were left out; {advice}'
         return FoundImages(files, (text,) if counted else ())
-    hint = f'; it has {counted} files: {advice}' if counted else ''
+    hint = f'; it has {", ".join(sorted(left_out))} files: {advice}' if counted else ''
     raise SourceError(
         f'{plain_path(folder)}: expected images ({", ".join(suffixes)}), there are none among its '
         f'{len(names)} files{hint}'

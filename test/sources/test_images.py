@@ -22,8 +22,8 @@ def test_images_come_sorted_in_any_case(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / 'folder.png').mkdir()
     found = [path.name for path in list_images(tmp_path, parse_suffixes('png,jpg,jpeg'))]
-    assert found == ['C.jpeg', 'a.jpg', 'b.PNG']
-    assert [path.name for path in list_images(tmp_path)] == ['C.jpeg', 'a.jpg', 'b.PNG', 'd.webp']
+    assert found == ['a.jpg', 'b.PNG', 'C.jpeg']
+    assert [path.name for path in list_images(tmp_path)] == ['a.jpg', 'b.PNG', 'C.jpeg', 'd.webp']
 
 
 def test_a_folder_without_images_says_what_it_has(tmp_path: Path) -> None:
