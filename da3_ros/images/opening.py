@@ -93,7 +93,7 @@ def _identified(file: BinaryIO) -> Image.Image:
     except UnidentifiedImageError as error:
         file.seek(0)
         if file.read(12)[8:] not in _HEIF_BRANDS:
-            raise ValueError('it is no image, or of a format that is not known') from error
+            raise ValueError('it is no image, or of a kind that is not known') from error
         if not reads_heif():
             raise ValueError(
                 'it is a HEIF image; pip install pillow-heif, and it is read'
