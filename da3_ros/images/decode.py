@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import math
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -51,6 +52,9 @@ class DecodedImage:
     remarks: tuple[Note, ...] = ()
     """What a user should know of how it was read."""
 
+    name: str = ''
+    """Of the file, without its folder; empty when there is none."""
+
 
 def read_image(
     path: str | PathLike[str], *, most_pixels: int | None = None, upright: bool = True
@@ -70,12 +74,13 @@ def read_image(
     """
     with opened(path) as image:
         factor = _factor(image.size, most_pixels)
-        if factor == 1 or image.format not in ('JPEG', 'MPO'):
-            return _decoded(image, most_pixels, upright, None)
-        size = ImageSize(image.height, image.width)
-        # The decoder of JPEG leaves out what a smaller picture does not need.
-        image.draft(None, (size.width // factor, size.height // factor))
-        return _decoded(image, most_pixels, upright, size)
+        whole = None
+        if factor > 1 and image.format in ('JPEG', 'MPO'):
+            # The decoder of JPEG leaves out what a smaller picture does not need.
+            whole = ImageSize(image.height, image.width)
+            image.draft(None, (whole.width // factor, whole.height // factor))
+        found = _decoded(image, most_pixels, upright, whole)
+    return replace(found, name=Path(path).name)
 
 
 def decode(

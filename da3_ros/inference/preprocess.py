@@ -218,7 +218,8 @@ def decoded_image(item: ImageLike, index: int = 0, most_pixels: int | None = Non
 def _name(item: ImageLike, index: int) -> str:
     if isinstance(item, (str, PathLike)):
         return plain_path(Path(item).name)
-    return f'image {index}'
+    known = plain_path(item.name) if isinstance(item, DecodedImage) else ''
+    return known or f'image {index}'
 
 
 def as_list(images: Any) -> list[ImageLike]:

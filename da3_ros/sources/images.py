@@ -122,9 +122,10 @@ def natural_order(name: str) -> tuple[object, ...]:
     Numbers are those of any script; names that differ in zeros or case only are in the order of
     their characters.
     """
+    file = Path(name.casefold())
     # Text and numbers alternate, text first, so that only like is compared with like.
-    parts = _DIGITS.split(name.casefold())
-    return (*(int(part) if n % 2 else part for n, part in enumerate(parts)), '', name)
+    parts = tuple(int(p) if n % 2 else p for n, p in enumerate(_DIGITS.split(file.stem)))
+    return parts, file.suffix, name
 
 
 def find_images(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> FoundImages:
