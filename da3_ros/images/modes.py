@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from da3_ros.images.bits import eight_bits
 
@@ -57,7 +58,7 @@ def values_of(image: Image.Image) -> Values:
     Raises:
         ValueError: they are below 0 or beyond 16 bits, so that nobody knows what is white.
     """
-    tags: Any = getattr(image, 'tag_v2', {})
+    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
     is_inverted = tags.get(_TIFF_MEANING) == _WHITE_IS_ZERO
     if image.mode == 'F':
         return _float_values(image, is_inverted)

@@ -8,9 +8,11 @@ from functools import cache
 from os import PathLike
 from pathlib import Path
 import threading
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from da3_ros.foreign import open_regular
 from da3_ros.geometry.camera import ImageSize
@@ -75,9 +77,9 @@ def orientation_of(image: Image.Image) -> int:
 
 def stored_size(image: Image.Image) -> ImageSize:
     """Return the size of an image that is not decoded yet, as its pixels lie in the file."""
-    tags: Any = getattr(image, 'tag_v2', None)
-    if tags is not None:
+    if isinstance(image, TiffImageFile):
         # Pillow gives the size of TIFF files as it is to be seen.
+        tags = image.tag_v2
         return ImageSize(int(tags[_TIFF_HEIGHT]), int(tags[_TIFF_WIDTH]))
     return ImageSize(image.height, image.width)
 
@@ -117,8 +119,10 @@ def _has_no_late_exif(image: Image.Image) -> bool:
 
     Pillow decodes the whole file to look behind them; names of chunks tell it as well.
     """
-    file: Any = getattr(image, 'fp', None)
-    if image.format != 'PNG' or file is None or any(key in image.info for key in _PNG_TEXTS):
+    if not isinstance(image, PngImageFile) or any(key in image.info for key in _PNG_TEXTS):
+        return False
+    file = image.fp
+    if file is None:
         return False
     before = file.tell()
     try:

@@ -305,8 +305,7 @@ class DepthAnything3(NetworkRunner):
             plan = ExportPlan(Path(export_dir), parse_formats(export_format), choice, overwrite)
             _check_computed(plan, options)
         check_depth_size(depth_size, image, has_gaussians=infer_gs)
-        if to_metric:
-            self._check_metric(has_intrinsics=intrinsics is not None)
+        self._check_metric(to_metric=to_metric, has_intrinsics=intrinsics is not None)
         side = self.process_res if process_res is None else process_res
         computed = compute(
             self,
@@ -319,13 +318,20 @@ class DepthAnything3(NetworkRunner):
         prediction = with_given_cameras(
             self, computed, to_input_scale=align_to_input_ext_scale, to_metric=to_metric
         )
-        if depth_size == 'input':
-            prediction = at_input_size(prediction, image)
-        paths = tuple(readable_path(item) for item in image)
-        return self._finished(replace(prediction, image_paths=paths), plan)
+        return self._finished(prediction, image, depth_size, plan)
 
-    def _finished(self, prediction: Prediction, plan: ExportPlan | None) -> Prediction:
-        """Log the notes, add the network's caution, and write what was asked."""
+    def _finished(
+        self,
+        prediction: Prediction,
+        images: Sequence[ImageLike] | NDArray[np.uint8],
+        depth_size: DepthSize,
+        plan: ExportPlan | None,
+    ) -> Prediction:
+        """Bring the size, log the notes, add the network's caution, and write what was asked."""
+        if depth_size == 'input':
+            prediction = at_input_size(prediction, images)
+        paths = tuple(readable_path(item) for item in images)
+        prediction = replace(prediction, image_paths=paths)
         for note in prediction.notes:
             _logger.warning('%s: %s', self.model_name, note)
         prediction = self._with_caution(prediction)
@@ -342,7 +348,9 @@ class DepthAnything3(NetworkRunner):
             self._has_cautioned = True
         return replace(prediction, notes=(*prediction.notes, self.caution.text))
 
-    def _check_metric(self, *, has_intrinsics: bool) -> None:
+    def _check_metric(self, *, to_metric: bool, has_intrinsics: bool) -> None:
+        if not to_metric:
+            return
         if not self.capabilities.metric:
             raise ModelError(
                 f'{self.model_name} knows no metres; use da3metric-large with intrinsics, or '

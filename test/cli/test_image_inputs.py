@@ -21,6 +21,10 @@ def results(out: Path, name: str = 'npz') -> dict[str, np.ndarray[Any, Any]]:
         return dict(archive)
 
 
+def depth_png(path: Path) -> np.ndarray[Any, Any]:
+    return np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
+
+
 def test_sixteen_bits_of_grey_are_the_same_picture_in_every_command(
     tmp_path: Path, checkpoint: Path
 ) -> None:
@@ -64,7 +68,7 @@ def test_nothing_stands_where_an_image_is_transparent(
     np.testing.assert_array_equal(np.isfinite(stored['depth'][0]), pixels[..., 3] > 0)
     assert (stored['conf'][0][:14] == 0).all()
     assert content['points'] == 28 * 56
-    depth = cv2.imread(str(out / 'depth_png' / '0000.png'), cv2.IMREAD_UNCHANGED)
+    depth = depth_png(out / 'depth_png' / '0000.png')
     assert not depth[:14].any()
     # Of Gaussians at most those of the visible pixels.
     assert 0 < len(read_ply(out / 'gs_ply' / '0000.ply').xyz) <= 28 * 56
@@ -77,7 +81,7 @@ def test_depth_at_the_size_of_the_images(tmp_path: Path, checkpoint: Path, photo
     stored = results(tmp_path / 'a', 'mini_npz')
     assert stored['depth'].shape == (3, 48, 64)
     np.testing.assert_allclose(stored['intrinsics'][:, 0, 2], 32, atol=1e-3)
-    depth = cv2.imread(str(tmp_path / 'a' / 'depth_png' / '0002.png'), cv2.IMREAD_UNCHANGED)
+    depth = depth_png(tmp_path / 'a' / 'depth_png' / '0002.png')
     np.testing.assert_allclose(depth, stored['depth'][2] * 1000, atol=0.51)
     message = failure(*arguments, *options(checkpoint, tmp_path / 'b', 'gs_ply'))
     assert 'Gaussians' in message
