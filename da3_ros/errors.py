@@ -5,6 +5,11 @@ error means that the caller must change something; weak data (a window that coul
 a view without valid depth) is a result with a report, never an exception.
 """
 
+import re
+from typing import Any
+
+_USER_OF_ADDRESS = re.compile(r'(\b[a-z][a-z0-9+.-]*://)[^/\s\'"]*@', re.IGNORECASE)
+
 
 class Da3Error(Exception):
     """Base of every error this package raises on purpose."""
@@ -35,7 +40,15 @@ class PreprocessError(Da3Error):
 
 
 class ExportError(Da3Error):
-    """Raised when a scene cannot be written: path, format or content."""
+    """Raised when a scene cannot be written: path, format or content.
+
+    Where `DepthAnything3.inference` had computed it by then, `prediction` is its result.
+    """
+
+    def __init__(self, message: str = '', prediction: Any = None) -> None:
+        super().__init__(message)
+        self.prediction = prediction
+        """The `Prediction` that could not be written; None where nothing was computed."""
 
 
 class ExportCancelledError(ExportError):
@@ -68,3 +81,8 @@ class WebError(Da3Error):
 
 class NodeError(Da3Error):
     """Raised when the node cannot start or serve: parameters, names, missing ROS pieces."""
+
+
+def without_credentials(text: str) -> str:
+    """Return a text for log and screen: addresses in it have lost their user and password."""
+    return _USER_OF_ADDRESS.sub(r'\1', text)

@@ -7,11 +7,11 @@ file it is and that it cannot be read.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 import os
 from pathlib import Path
 import re
 import stat
-from typing import BinaryIO
 
 from da3_ros.errors import Da3Error, SourceError
 
@@ -73,7 +73,7 @@ def reason_of(raised: BaseException) -> str:
     return text
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a file for reading; a device or a pipe, which may never end, is refused.
 
     Raises:

@@ -55,6 +55,10 @@ NoteCode = Literal[
     'bag_damaged',
     'bag_index_rebuilt',
     'bag_topics_left_out',
+    # of a video that is read
+    'video_damaged',
+    'video_file',
+    'video_times',
 ]
 """What a note is about. A code keeps its meaning; new ones may come."""
 

@@ -177,7 +177,23 @@ def test_extras() -> None:
     node = distributions(extras['ros'])
     chosen = {name: distributions(text) for name, text in extras.items() if name != 'ros'}
     assert node == column(NODE, 'PyPI')
-    assert chosen == {row.get('extra'): {row.get('PyPI')} for row in BY_CHOICE}
+    described: dict[str, set[str]] = {}
+    for row in BY_CHOICE:
+        for extra in row.get('extra').split(', '):
+            described.setdefault(extra, set()).add(row.get('PyPI'))
+    assert chosen == described
+
+
+def test_all_is_every_extra_that_leaves_torch_and_ros_alone() -> None:
+    extras = {
+        name: set(text.split('\n')) - {''}
+        for name, text in setup()['options.extras_require'].items()
+    }
+    everything = extras.pop('all')
+    assert everything == set().union(
+        *(lines for name, lines in extras.items() if name not in ('xformers', 'ros'))
+    )
+    assert (extras['app'], extras['gs']) == (extras['viewer'], extras['gsplat'])
 
 
 @pytest.mark.parametrize('ros', ['jazzy', 'kilted'])

@@ -41,6 +41,7 @@ def bag_from_video(
     """Turn a video into a ROS 2 bag of /CAMERA/image_raw, ready for `da3 play`."""
     from tqdm import tqdm
 
+    from da3_ros.cli.process import unwind_on_terminate
     from da3_ros.sinks.camera_bag import CameraBagWriter
     from da3_ros.sources.video import VIDEO_START_NS, VideoReader
 
@@ -50,6 +51,7 @@ def bag_from_video(
     limit_ns = None if seconds is None else VIDEO_START_NS + round(seconds * 1e9)
     images = 0
     with (
+        unwind_on_terminate(),
         CameraBagWriter(
             out,
             storage=bag_options.storage,

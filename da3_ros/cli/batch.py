@@ -15,19 +15,27 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from da3_ros.cli.exit_codes import EXIT_FAILED
-from da3_ros.cli.export_folder import check_export_dir, empty
+from da3_ros.cli.export_folder import (
+    RECORD,
+    check_export_dir,
+    check_own,
+    earlier_results,
+    recorded_results,
+    remove_earlier,
+)
 from da3_ros.cli.process import unwind_on_terminate
 from da3_ros.cli.reporting import Report, complain, in_words, reporting
 from da3_ros.cli.scene_options import SceneOptions
 from da3_ros.cli.scene_run import SceneInput, SceneRunner, SceneSummary, print_model
 from da3_ros.errors import Da3Error, ExportError
-from da3_ros.export.files import STAGING_PREFIX
+from da3_ros.export.files import staged
+from da3_ros.export.ledger import has_ledger, read_ledger
+from da3_ros.foreign import foreign_file, plain_line, reason_of
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-RECORD = 'da3.json'
-"""Written last into the folder of a scene: it is done, and this is what was done."""
+    from da3_ros.cli.named_inputs import NamedInputs
 
 _AHEAD = 2
 """Scenes whose images are read while another one is computed."""
@@ -61,7 +69,7 @@ class Outcome:
 
 def run_batch(
     options: SceneOptions,
-    folders: Sequence[Path],
+    named: NamedInputs,
     image_extensions: str,
     *,
     each: bool,
@@ -71,7 +79,7 @@ def run_batch(
 
     Args:
         options: of the command.
-        folders: of images.
+        named: folders of images; with `each` images too.
         image_extensions: comma-separated.
         each: whether every image is a scene, rather than every folder.
         resume: whether scenes that are done are left out.
@@ -85,13 +93,16 @@ def run_batch(
         if resume and results.auto_cleanup:
             raise typer.BadParameter('expected --resume or --auto-cleanup, got both')
         runner = SceneRunner(options)
-        jobs = _jobs(folders, image_extensions, each=each)
+        jobs = _jobs(named, image_extensions, each=each)
         inputs = [path for job in jobs for path in job.inputs]
+        if not (resume or results.overwrite or results.auto_cleanup):
+            _refuse_begun(results.export_dir, jobs)
         check_export_dir(
             results.export_dir,
             inputs,
             overwrite=results.overwrite or resume,
             auto_cleanup=results.auto_cleanup,
+            scenes=[job.name for job in jobs],
         )
         outcomes = [] if not resume else _finished_jobs(runner, jobs)
         skipped = {outcome.job.name for outcome in outcomes}
@@ -100,23 +111,43 @@ def run_batch(
         if todo:
             # Fails here once rather than for every scene.
             runner.description()
+            earlier = earlier_results(results.export_dir) if results.auto_cleanup else ()
+            outcomes += _run_all(runner, todo)
             if results.auto_cleanup:
-                empty(results.export_dir, inputs)
-            outcomes += _run_all(runner, todo, replace=resume)
+                failed = [o.job.name for o in outcomes if o.status == 'failed']
+                kept = [results.export_dir / name for name in failed]
+                remove_earlier(results.export_dir, earlier, kept)
         _tell(report, runner, outcomes, time.perf_counter() - began)
 
 
-def _jobs(folders: Sequence[Path], image_extensions: str, *, each: bool) -> list[Job]:
+def _refuse_begun(export_dir: Path, jobs: Sequence[Job]) -> None:
+    """Refuse a folder that has scenes of this batch: to go on is what most want then.
+
+    Raises:
+        ExportError: names the option.
+    """
+    begun = sum((export_dir / job.name).is_dir() for job in jobs)
+    if begun:
+        raise ExportError(
+            f'{export_dir} holds {begun} of these {len(jobs)} scenes: --resume goes on and leaves '
+            'out those that are done, --overwrite computes all again, --export-dir names another '
+            'folder'
+        )
+
+
+def _jobs(named: NamedInputs, image_extensions: str, *, each: bool) -> list[Job]:
     from da3_ros.export.scene import safe_name
     from da3_ros.sources.images import find_images, parse_suffixes
 
     suffixes = parse_suffixes(image_extensions)
-    found = {folder: find_images(folder, suffixes) for folder in dict.fromkeys(folders)}
+    found = {folder: find_images(folder, suffixes) for folder in named.folders}
     if each:
         for folder, images in found.items():
             for note in images.notes:
                 complain(f'{folder}: {note}')
-        sources = [path for images in found.values() for path in images.files]
+        # One that is named and lies in a named folder is one scene.
+        every = (*named.files, *(path for images in found.values() for path in images.files))
+        sources = list(dict.fromkeys(every))
         stems = Counter(safe_name(path.stem).casefold() for path in sources)
         clear = [stems[safe_name(path.stem).casefold()] == 1 for path in sources]
         names = [p.stem if ok else p.name for p, ok in zip(sources, clear, strict=True)]
@@ -143,9 +174,10 @@ def _distinct(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _load_one(path: Path) -> SceneInput:
-    from da3_ros.inference.preprocess import decoded_image
+    from da3_ros.images.decode import read_image
 
-    return SceneInput(path, [decoded_image(path)], files=(path,))
+    with foreign_file(path, 'image'):
+        return SceneInput(path, [read_image(path)], files=(path,))
 
 
 def _finished_jobs(runner: SceneRunner, jobs: Sequence[Job]) -> list[Outcome]:
@@ -153,13 +185,13 @@ def _finished_jobs(runner: SceneRunner, jobs: Sequence[Job]) -> list[Outcome]:
     return [Outcome(job, 'skipped', done) for job, done in found if done is not None]
 
 
-def _run_all(runner: SceneRunner, jobs: Sequence[Job], *, replace: bool) -> list[Outcome]:
+def _run_all(runner: SceneRunner, jobs: Sequence[Job]) -> list[Outcome]:
     from tqdm import tqdm
 
     outcomes = []
     with tqdm(total=len(jobs), unit='scene', disable=None) as bar:
         for job, images in _prefetched(jobs):
-            outcomes.append(_run_one(runner, job, images, bar, replace=replace))
+            outcomes.append(_run_one(runner, job, images, bar))
             bar.update()
     return outcomes
 
@@ -178,17 +210,21 @@ def _prefetched(jobs: Sequence[Job]) -> Iterator[tuple[Job, Future[SceneInput]]]
             pool.shutdown(cancel_futures=True)
 
 
-def _run_one(
-    runner: SceneRunner, job: Job, images: Future[SceneInput], bar: tqdm[Any], *, replace: bool
-) -> Outcome:
-    folder = runner.options.results.export_dir / job.name
+def _run_one(runner: SceneRunner, job: Job, images: Future[SceneInput], bar: tqdm[Any]) -> Outcome:
+    results = runner.options.results
+    folder = results.export_dir / job.name
     try:
         scene = images.result()
-        (folder / RECORD).unlink(missing_ok=True)
-        summary = runner.run(scene, folder, overwrite=runner.options.results.overwrite or replace)
-        _write_record(runner, job, summary, folder)
-    except (Da3Error, OSError, MemoryError) as error:
-        message = str(error) or type(error).__name__
+        runner.check_images(scene)
+        if not results.overwrite:
+            check_own(folder, 'without --overwrite only what da3 wrote is replaced')
+        replaces = results.overwrite or has_ledger(folder)
+        with recorded_results(folder):
+            summary = runner.run(scene, folder, overwrite=replaces)
+            _write_record(runner, job, summary, folder)
+    except Exception as error:
+        # Whatever one image does to a decoder or to the network, the others are computed.
+        message = plain_line(error, 2000) if isinstance(error, Da3Error) else reason_of(error)
         bar.clear()
         complain(f'{job.source}: {message}')
         return Outcome(job, 'failed', {'source': str(job.source), 'error': message})
@@ -199,15 +235,16 @@ def _write_record(runner: SceneRunner, job: Job, summary: SceneSummary, folder: 
     content = {
         'request': _request(runner, job),
         'summary': {**summary.content(), **runner.description()},
+        'written': _written(folder, summary.files),
     }
-    partial = folder / f'{STAGING_PREFIX}{RECORD}'
-    try:
-        partial.write_text(json.dumps(content, indent=2), encoding='utf-8')
-        partial.replace(folder / RECORD)
-    except OSError as error:
-        raise ExportError(f'{folder / RECORD}: cannot be written: {error}') from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with staged(folder, [RECORD], overwrite=True) as staging:
+        (staging / RECORD).write_text(json.dumps(content, indent=2), encoding='utf-8')
+
+
+def _written(folder: Path, files: Sequence[str]) -> dict[str, Any]:
+    """Return what the folder's record says of files: another run leaves something else there."""
+    entries = read_ledger(folder).entries
+    return {name: [list(pair) for pair in entries.get(name, ())] for name in files}
 
 
 def _request(runner: SceneRunner, job: Job) -> dict[str, Any]:
@@ -226,9 +263,12 @@ def _finished(runner: SceneRunner, job: Job) -> dict[str, Any] | None:
         record = json.loads((folder / RECORD).read_text(encoding='utf-8'))
         is_same = record['request'] == json.loads(json.dumps(_request(runner, job)))
         summary: dict[str, Any] = record['summary']
-        if is_same and all((folder / name).is_file() for name in summary['files']):
+        are_these = not has_ledger(folder) or record['written'] == _written(
+            folder, summary['files']
+        )
+        if is_same and are_these and all((folder / n).is_file() for n in summary['files']):
             return summary
-    except (OSError, ValueError, KeyError, TypeError):
+    except (Da3Error, OSError, ValueError, KeyError, TypeError):
         return None
     return None
 

@@ -114,22 +114,26 @@ def _choose_model(model: str | None) -> _Model:
         CheckpointError: a model was asked for and cannot be had.
     """
     from da3_ros.errors import CheckpointError
+    from da3_ros.inference.default_model import choose_default_model
     from da3_ros.inference.hub import find_checkpoint
     from da3_ros.pipeline.estimators import TRUTH_MODEL
 
     if model == TRUTH_MODEL:
         title = 'truth: exact geometry of the synthetic room, no network'
         return _Model(model, title, uses_odometry=False)
-    if model is not None:
+    if model:
         find_checkpoint(model)
         return _Model(model, model)
     try:
-        find_checkpoint(_OFFICIAL)
+        found = choose_default_model()
+        if found.name == TRUTH_MODEL:
+            return _choose_model(found.name)
+        find_checkpoint(found.name)
     except CheckpointError as error:
         print(f'{_OFFICIAL} cannot be had, going on with {_BUNDLED}: {error}')
         title = f'{_BUNDLED} ({_OFFICIAL} cannot be had; this small one comes with the package)'
         return _Model(_BUNDLED, title)
-    return _Model(_OFFICIAL, _OFFICIAL)
+    return _Model(found.name, found.title)
 
 
 def _length_s(bag: Path) -> float:

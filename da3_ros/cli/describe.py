@@ -207,16 +207,21 @@ def _checkpoint(path: Path) -> Description:
 def _weights(path: Path) -> Description:
     import math
 
-    from da3_ros.inference.weights_file import WeightsFile
+    from safetensors import SafetensorError, safe_open
 
-    with WeightsFile(path) as file:
-        tensors = list(file.tensors.values())
     parameters: Counter[str] = Counter()
-    for tensor in tensors:
-        parameters[tensor.kind] += math.prod(tensor.shape)
+    try:
+        # Reads the header alone, and needs no torch for that.
+        with safe_open(path, framework='numpy') as file:
+            names = list(file.keys())
+            for name in names:
+                tensor = file.get_slice(name)
+                parameters[str(tensor.get_dtype())] += math.prod(tensor.get_shape())
+    except (OSError, SafetensorError, ValueError) as error:
+        raise CheckpointError(f'{path}: cannot read the weights: {error}') from error
     return {
         'kind': 'weights',
-        'tensors': len(tensors),
+        'tensors': len(names),
         'parameters': sum(parameters.values()),
         'parameters_by_type': dict(parameters),
     }

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from da3_ros.cli.export_folder import check_export_dir, empty
+from da3_ros.cli.export_folder import (
+    check_export_dir,
+    earlier_results,
+    recorded_results,
+    remove_earlier,
+)
 from da3_ros.cli.process import unwind_on_terminate
 from da3_ros.cli.reporting import Report, in_words, reporting, show_files
 from da3_ros.cli.table_options import takes_options
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
 _PLACES = (
     'results.npz', 'exports/npz/results.npz', 'exports/mini_npz/results.npz', 'predictions.npz',
 )  # fmt: skip
-_WITHOUT_IMAGES = ('glb', 'ply', 'mini_npz', 'depth_png', 'tum')
+_WITHOUT_IMAGES = ('glb', 'ply', 'mini_npz', 'depth_png', 'depth_image', 'tum')
 """Formats that say something without the colours of the images."""
 
 
@@ -66,12 +71,18 @@ def export(
         if not saved.has_images:
             # Pictures beside it would show grey.
             options = replace(options, glb=replace(options.glb, export_depth_vis=False))
-        if auto_cleanup:
-            empty(export_dir, inputs)
+        earlier = earlier_results(export_dir) if auto_cleanup else ()
         began = time.perf_counter()
-        written = export_scene(
-            saved.scene, export_format, export_dir, overwrite=overwrite, options=options
-        )
+        with recorded_results(export_dir):
+            written = export_scene(
+                saved.scene,
+                export_format,
+                export_dir,
+                overwrite=overwrite or auto_cleanup,
+                options=options,
+            )
+        if auto_cleanup:
+            remove_earlier(export_dir, earlier)
         _tell(report, path, saved, written, export_dir, time.perf_counter() - began)
 
 

@@ -9,7 +9,12 @@ from typing import Any, ClassVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from da3_ros.cli import verbosity
 from da3_ros.cli.exit_codes import EXIT_INTERRUPTED
+from da3_ros.cli.reporting import print_error
+
+_USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
+"""What typer raises for wrong arguments of any kind: typer has it under several names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,8 @@ class LazyCommand:
     """Heading in the list."""
     help: str
     """One sentence; the first one of the function's docstring."""
+    knows_backend: bool = False
+    """Whether it is asked for `--use-backend` by who knows the official tool."""
 
 
 class LazyGroup(TyperGroup):
@@ -41,19 +48,33 @@ class LazyGroup(TyperGroup):
         del ctx
         found = self.commands_by_name.get(cmd_name)
         if found is None:
-            return None
+            return self.unlisted_command(cmd_name)
         if self._is_listing:
             return TyperCommand(cmd_name, help=found.help, rich_help_panel=found.panel)
         if cmd_name not in self.commands:
             self.commands[cmd_name] = self._imported(cmd_name, found)
         return self.commands[cmd_name]
 
+    def unlisted_command(self, name: str) -> Any:
+        """Return a command that stands in no list; a subclass may have some."""
+        del name
+
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; Ctrl-C ends it with a status of its own in every version of typer."""
+        """Run the command; Ctrl-C ends it with a status of its own in every version of typer.
+
+        With `--json` among its arguments, wrong ones are told on stdout too.
+        """
+        # Click has renamed the first of the two.
+        first = getattr(ctx, '_protected_args', None) or getattr(ctx, 'protected_args', [])
+        arguments = [*first, *ctx.args]
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise typer.Exit(EXIT_INTERRUPTED) from error
+        except _USAGE_ERROR as error:
+            if '--json' in arguments:
+                print_error(arguments[0], error)
+            raise
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help without importing any command."""
@@ -70,4 +91,10 @@ class LazyGroup(TyperGroup):
         app.command(name, context_settings=settings)(
             getattr(import_module(f'da3_ros.cli.{module}'), function)
         )
-        return typer.main.get_command(app)
+        made = typer.main.get_command(app)
+        verbosity.add_to(name, made)
+        if command.knows_backend:
+            from da3_ros.cli.later import add_backend_options
+
+            add_backend_options(made)
+        return made

@@ -17,6 +17,10 @@ from da3_ros.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from da3_ros.errors import Da3Error
 
 _SHOWN_FILES = 12
+_PRINTED = 'is_printed_as_json'
+
+KNOWN_ERRORS = (Da3Error, OSError, MemoryError)
+"""What ends a command with one line rather than with a trace."""
 
 
 @dataclass(slots=True)
@@ -46,7 +50,7 @@ def reporting(command: str, *, as_json: bool) -> Iterator[Report]:
         yield report
         report.print_summary()
     else:
-        with _reported_as_json(command), redirect_stdout(sys.stderr):
+        with errors_as_json(command), redirect_stdout(sys.stderr):
             yield report
         status = 'ok' if report.exit_code == 0 else 'failed'
         _print({'command': command, 'status': status, **report.content})
@@ -65,6 +69,11 @@ def complain(text: str) -> None:
     print(f'da3: {" ".join(text.split())}', file=sys.stderr, flush=True)
 
 
+def one_line(error: BaseException) -> str:
+    """Return the text of an error without line breaks; the name of its kind where it has none."""
+    return ' '.join(str(error).split()) or type(error).__name__
+
+
 def show_files(folder: Path, names: Sequence[str]) -> None:
     """Print the paths of written files, not more than a screen takes."""
     for name in names[:_SHOWN_FILES]:
@@ -79,21 +88,28 @@ def in_words(seconds: float) -> str:
 
 
 @contextmanager
-def _reported_as_json(command: str) -> Iterator[None]:
+def errors_as_json(command: str, *, wanted: bool = True) -> Iterator[None]:
+    """Print an error of the body as one JSON object too; it is raised further."""
     try:
         yield
-    except Da3Error as error:
-        _print_error(command, EXIT_FAILED, str(error))
-        raise
-    except typer.BadParameter as error:
-        _print_error(command, EXIT_USAGE, error.format_message())
-        raise
-    except KeyboardInterrupt:
-        _print_error(command, EXIT_INTERRUPTED, 'interrupted')
+    except (*KNOWN_ERRORS, typer.BadParameter, KeyboardInterrupt) as error:
+        if wanted:
+            print_error(command, error)
         raise
 
 
-def _print_error(command: str, code: int, message: str) -> None:
+def print_error(command: str, error: BaseException) -> None:
+    """Print an error on stdout as one JSON object, once however often it is asked for."""
+    if getattr(error, _PRINTED, False):
+        return
+    setattr(error, _PRINTED, True)
+    if isinstance(error, KeyboardInterrupt):
+        code, message = EXIT_INTERRUPTED, 'interrupted'
+    elif isinstance(error, KNOWN_ERRORS):
+        code, message = EXIT_FAILED, one_line(error)
+    else:
+        # Of typer, whose text is not its own str.
+        code, message = EXIT_USAGE, str(getattr(error, 'format_message', error.__str__)())
     _print({'command': command, 'status': 'error', 'exit_code': code, 'error': message})
 
 

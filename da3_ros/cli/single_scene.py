@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from da3_ros.cli.export_folder import check_export_dir, empty
+from da3_ros.cli.export_folder import (
+    check_export_dir,
+    earlier_results,
+    recorded_results,
+    remove_earlier,
+)
 from da3_ros.cli.process import unwind_on_terminate
 from da3_ros.cli.reporting import Report, reporting, say
 from da3_ros.cli.scene_options import SceneOptions
@@ -35,6 +40,7 @@ def run_single_scene(
             overwrite=results.overwrite,
             auto_cleanup=results.auto_cleanup,
         )
+        runner.check_views(source)
         run_source(runner, source, report)
 
 
@@ -42,11 +48,15 @@ def run_source(runner: SceneRunner, source: SceneSource, report: Report) -> None
     """Run a checked source into the folder of the results."""
     results = runner.options.results
     description = runner.description()
-    if results.auto_cleanup:
-        empty(results.export_dir, source.inputs)
-    with source.open(results.export_dir) as scene:
+    most = runner.check_views(source)
+    earlier = earlier_results(results.export_dir) if results.auto_cleanup else ()
+    overwrite = results.overwrite or results.auto_cleanup
+    opened = source.open(results.export_dir, shrink=runner.shrink, most=most)
+    with recorded_results(results.export_dir), opened as scene:
         say(f'computing {len(scene.images)} views on {description["device"]}')
-        summary = runner.run(scene, results.export_dir, overwrite=results.overwrite)
+        summary = runner.run(scene, results.export_dir, overwrite=overwrite)
+    if results.auto_cleanup:
+        remove_earlier(results.export_dir, earlier)
     content = summary.content()
     content['seconds'] = {'load': runner.load_s, **summary.seconds}
     report.content = {**description, **content}

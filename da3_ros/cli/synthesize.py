@@ -46,6 +46,7 @@ def synthesize(
     ] = 1,
 ) -> None:
     """Render a drive through a furnished room to a ROS 2 bag, with exact poses and depth."""
+    from da3_ros.cli.process import unwind_on_terminate
     from da3_ros.sinks.camera_bag import CameraBagWriter
     from da3_ros.synthetic import START_NS, make_family_world
     from da3_ros.synthetic.wheels import odom_from_base
@@ -55,12 +56,15 @@ def synthesize(
     names = [name.strip() for name in cameras.split(',')]
     world = make_family_world(seed, parse_size(size), names)
     stamps = [START_NS + round(i * 1e9 / rate) for i in range(max(1, int(seconds * rate + 1e-9)))]
-    with CameraBagWriter(
-        out,
-        storage=bag_options.storage,
-        is_compressed=bag_options.compressed,
-        overwrite=overwrite,
-    ) as bag:
+    with (
+        unwind_on_terminate(),
+        CameraBagWriter(
+            out,
+            storage=bag_options.storage,
+            is_compressed=bag_options.compressed,
+            overwrite=overwrite,
+        ) as bag,
+    ):
         frame_ids = {name: world.rig.frame_id(name) for name in names}
         bag.write_rig(world.rig.calibration, frame_ids, stamps[0])
         for stamp_ns in _with_progress(stamps):

@@ -61,6 +61,9 @@ _COMPLETIONS: dict[str, Callable[[str], list[str]]] = {
     'export_format': complete_format,
 }
 
+_SHORT: dict[str, str] = {'export_dir': '-o'}
+"""Short flags beside the long ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
@@ -87,8 +90,10 @@ class _Shared:
         self, name: str, text: str, default: Any, shown: str | bool
     ) -> inspect.Parameter:
         spec = self.spec
+        short = _SHORT.get(name)
+        flags = (flag_of(spec), *([short] if short else [])) if spec.flag or short else ()
         option = typer.Option(
-            *([spec.flag] if spec.flag and name == spec.name else []),
+            *(flags if name == spec.name else ()),
             help=text,
             min=spec.minimum,
             max=None if spec.maximum is None or math.isinf(spec.maximum) else spec.maximum,

@@ -33,6 +33,8 @@ def write_model(model: ColmapModel, folder: Path, progress: Callable[[float], No
     for name, blocks in parts.items():
         with (folder / f'{name}.txt').open('w', encoding='utf-8', newline='\n') as file:
             file.write(f'# {_HEADERS[name]}\n')
+            if model.comment:
+                file.write(f'# {model.comment}\n')
             for lines in blocks:
                 file.writelines(f'{line}\n' for line in lines)
                 done += 1

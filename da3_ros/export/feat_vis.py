@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import eigsh
 
 from da3_ros.errors import ExportError
-from da3_ros.export.images import write_colour
+from da3_ros.export.caution_strip import stamp_caution
+from da3_ros.export.images import enlarged, write_colour
 from da3_ros.export.options import ExportOptions
 from da3_ros.export.scene import ExportScene
 from da3_ros.export.video_file import VideoCoding, video_file
@@ -64,17 +65,23 @@ def write(
             progress((number + share) / len(layers))
 
         path = folder / f'feat_vis/{layer}.mp4'
-        with video_file(path, options.feat_vis_fps, _CODING) as video:
+        with video_file(path, options.feat_vis_fps, _CODING, scene.comment) as video:
             for index, (view, colours) in enumerate(
                 zip(scene.views, feature_colours(features), strict=True)
             ):
-                height, width = view.image.shape[:2]
-                grown = cv2.resize(colours, (width, height), interpolation=cv2.INTER_NEAREST)
-                sheet = np.concatenate([view.image, np.asarray(grown, np.uint8)], axis=1)
-                write_colour(folder / f'feat_vis/{layer}/{index:06d}.jpg', sheet)
+                sheet = stamp_caution(_sheet(view.image, colours), scene.caution)
+                picture = folder / f'feat_vis/{layer}/{index:06d}.jpg'
+                write_colour(picture, sheet, scene.comment)
                 video.add(sheet)
                 step((index + 1) / len(scene.views))
     return 0
+
+
+def _sheet(image: ColourImage, colours: ColourImage) -> ColourImage:
+    large = enlarged(image)
+    height, width = large.shape[:2]
+    grown = cv2.resize(colours, (width, height), interpolation=cv2.INTER_NEAREST)
+    return np.concatenate([large, np.asarray(grown, np.uint8)], axis=1)
 
 
 def feature_colours(features: Features) -> ColourImage:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 import fcntl
+import logging
 import os
 from pathlib import Path
 import shutil
-import tempfile
 
 from da3_ros.errors import ExportError
+from da3_ros.export.ledger import is_linked, read_ledger, recorded_files
+from da3_ros.export.staging import make_folder, remove_empty, staging_folder
 
 _SHOWN_NAMES = 3
-STAGING_PREFIX = '.partial-'
-"""Of the names of folders that something is written in before it is moved into place."""
+_REPLACED = '.replaced'
+"""Folder inside a staging folder: what is there until the move has succeeded."""
+
+_LOG = logging.getLogger(__name__)
 
 
 def resolve_inside(export_dir: Path, path: str) -> Path:
@@ -25,7 +29,7 @@ def resolve_inside(export_dir: Path, path: str) -> Path:
         path: relative to `export_dir`; empty for the first free `scene_0000`, `scene_0001`, ...
 
     Raises:
-        ExportError: the path leads outside (also through a symbolic link), or is no path.
+        ExportError: the path leads outside or through a symbolic link, or is no path.
     """
     root = export_dir.expanduser().resolve()
     if _has_no_name(path):
@@ -39,6 +43,11 @@ def resolve_inside(export_dir: Path, path: str) -> Path:
     target = (root / path).resolve()
     if target == root or root not in target.parents:
         raise ExportError(f'path {path!r}: expected one inside {root}, it leads to {target}')
+    if Path(os.path.normpath(root / path)) != target:
+        raise ExportError(
+            f'path {path!r}: a symbolic link in it leads to {target}; links inside {root} are '
+            'not followed, name the place itself'
+        )
     return target
 
 
@@ -61,7 +70,7 @@ def export_folder(export_dir: Path, path: str) -> Iterator[Path]:
                     folder = resolve_inside(export_dir, path)
             except OSError as error:
                 raise ExportError(f'{folder}: cannot be written: {error}') from error
-            undo.callback(_remove_empty, folder)
+            undo.callback(remove_empty, folder)
         yield folder
 
 
@@ -72,105 +81,97 @@ def staged(
     """Yield a temporary folder; move the named files from it into `directory` on success.
 
     When the body or a move raises, `directory` is as it was before. The staging folder lies
-    beside the target, so that every move is a rename within one file system. Of several that
-    write the same files at the same time, in this process or others, the first to be done wins
-    where none may overwrite; where they may, the files of the last are there, never a mixture.
+    beside the target, so that every move is a rename within one file system; a link that has the
+    name of a file is replaced, never written through. Of several that write the same files at the
+    same time, in this process or others, the first to be done wins where none may overwrite;
+    where they may, the files of the last are there, never a mixture.
 
     Args:
         directory: where the files belong; made when missing.
         names: relative file names that the body will have written.
         overwrite: whether files already there may be replaced.
         owned: globs of files that would be mistaken for part of this export if they stayed, for
-            example those of an earlier and larger one. They count as being in the way, and are
-            removed on `overwrite`.
+            example those of an earlier and larger one. They count as being in the way. On
+            `overwrite` those are removed that the folder's record proves to be ours; the others
+            stay, and a warning says so.
 
     Raises:
         ExportError: a file is in the way, also one that came in the meantime, or the folder
             cannot be written (says why).
     """
     try:
-        _check_free(directory, _present(directory, names, owned), overwrite=overwrite)
+        _check_free(directory, names, _present(directory, names, owned), overwrite=overwrite)
         with ExitStack() as undo:
             make_folder(directory, undo)
             with staging_folder(directory) as staging:
                 yield staging
-                with _locked(directory):
-                    present = _present(directory, names, owned)
-                    _check_free(directory, present, overwrite=overwrite)
-                    _move_all(staging, directory, names, present)
+                move_into(staging, directory, names, overwrite=overwrite, owned=owned)
             undo.pop_all()
     except OSError as error:
         raise ExportError(f'{directory}: cannot be written: {error}') from error
 
 
-@contextmanager
-def staging_folder(directory: Path) -> Iterator[Path]:
-    """Yield a temporary folder in another one, and remove it with what is left in it.
+def check_target(
+    directory: Path, names: Sequence[str], *, overwrite: bool, owned: Sequence[str] = ()
+) -> None:
+    """Refuse a folder that `staged` would refuse now; nothing is made or changed.
 
-    It is locked for as long as its process lives, so that `remove_abandoned` knows those of
-    killed ones.
+    Args: as of `staged`.
 
     Raises:
-        OSError: it cannot be made.
+        ExportError: a file is in the way, or the folder cannot be made or written.
     """
-    staging, lock = _locked_folder(directory)
     try:
-        yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        os.close(lock)
+        _check_free(directory, names, _present(directory, names, owned), overwrite=overwrite)
+        target = directory.absolute()
+        there = next(path for path in (target, *target.parents) if os.path.lexists(path))
+        if not there.is_dir():
+            raise ExportError(f'{there}: expected a folder, it is none')
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise ExportError(f'{directory}: cannot be written: no permission in {there}')
+    except OSError as error:
+        raise ExportError(f'{directory}: cannot be written: {error}') from error
 
 
-def make_folder(folder: Path, undo: ExitStack) -> None:
-    """Make a folder and its parents; `undo` removes those that were missing, if empty then.
+def move_into(
+    staging: Path,
+    directory: Path,
+    names: Sequence[str],
+    *,
+    overwrite: bool,
+    owned: Sequence[str] = (),
+) -> None:
+    """Move files from a staging folder into the folder around it, all of them or none.
+
+    Args: as of `staged`.
 
     Raises:
-        OSError: it cannot be made, or something else than a folder has the name.
+        ExportError: a file is in the way.
+        OSError: one cannot be moved.
     """
-    missing = [p for p in (folder, *folder.parents) if not p.exists()]
-    for path in reversed(missing):
-        path.mkdir(exist_ok=True)
-        undo.callback(_remove_empty, path)
-    # Raises when something else than a folder has the name.
-    folder.mkdir(exist_ok=True)
+    with _locked(directory):
+        present = _present(directory, names, owned)
+        _check_free(directory, names, present, overwrite=overwrite)
+        others = [name for name in present if name not in set(names)]
+        ledger = read_ledger(directory) if others else None
+        stale = [name for name in others if ledger is not None and ledger.owns(name)]
+        with recorded_files(directory, staging, names, stale):
+            _move_all(staging, directory, names, stale, overwrite=overwrite)
+    kept = [name for name in others if name not in stale]
+    if kept:
+        _LOG.warning(
+            '%s: %s stayed beside the new files: not known to be ours; a reader may take %s for '
+            'part of them',
+            directory,
+            listed(kept),
+            'it' if len(kept) == 1 else 'them',
+        )
 
 
-def remove_abandoned(export_dir: Path) -> int:
-    """Remove what exports of killed processes left half-written; return how many there were.
-
-    Looked for in the folder itself and in those directly below it. What a living process writes
-    now, here or in another node with the same folder, is left alone.
-    """
-    root = export_dir.expanduser()
-    count = 0
-    for pattern in (f'{STAGING_PREFIX}*', f'*/{STAGING_PREFIX}*'):
-        for staging in root.glob(pattern):
-            with suppress(OSError):
-                lock = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(staging)
-                finally:
-                    os.close(lock)
-                count += 1
-                if staging.parent != root:
-                    _remove_empty(staging.parent)
-    return count
-
-
-def _locked_folder(directory: Path) -> tuple[Path, int]:
-    """Make a staging folder and return it with the open descriptor that locks it."""
-    while True:
-        staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=directory))
-        # Between making and locking, `remove_abandoned` of another process may take it away.
-        with suppress(FileNotFoundError):
-            lock = os.open(staging, os.O_RDONLY | os.O_DIRECTORY)
-            # Where a file system has no locks, nobody can take the folder for abandoned either.
-            with suppress(OSError):
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            if staging.exists() and os.path.samestat(staging.stat(), os.fstat(lock)):
-                return staging, lock
-            os.close(lock)
+def listed(names: Sequence[str]) -> str:
+    """Return the first of some names and how many more there are."""
+    more = len(names) - _SHOWN_NAMES
+    return f'{", ".join(names[:_SHOWN_NAMES])}{f" and {more} more" if more > 0 else ""}'
 
 
 @contextmanager
@@ -186,54 +187,80 @@ def _locked(directory: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def _check_free(directory: Path, present: Sequence[str], *, overwrite: bool) -> None:
+def _check_free(
+    directory: Path, names: Sequence[str], present: Sequence[str], *, overwrite: bool
+) -> None:
+    """Refuse files in the way, folders that have the name of a file, and links to folders.
+
+    Raises:
+        ExportError: says which.
+    """
+    for name in (*names, *present):
+        path = directory / name
+        if is_linked(directory, name):
+            raise ExportError(
+                f'{path.parent}: expected a folder, a symbolic link is on the path; links inside '
+                f'{directory} are not followed: remove it or choose another folder'
+            )
+        if path.is_dir() and not path.is_symlink():
+            raise ExportError(f'{path}: expected a file or nothing, it is a folder')
     if present and not overwrite:
-        shown = ', '.join(present[:_SHOWN_NAMES])
-        more = len(present) - _SHOWN_NAMES
         raise ExportError(
-            f'{directory}: {shown}{f" and {more} more" if more > 0 else ""} already there; '
-            'ask for overwrite or another path'
+            f'{directory}: {listed(present)} already there; ask for overwrite or another path'
         )
 
 
 def _present(directory: Path, names: Sequence[str], owned: Sequence[str]) -> list[str]:
-    """Return the files in the way, relative to `directory`.
-
-    Raises:
-        ExportError: a folder is in the way of a file, or a link leads out of `directory`.
-    """
-    found = [name for name in names if (directory / name).exists()]
+    """Return the files in the way, relative to `directory`; links count, wherever they lead."""
+    found = [name for name in names if os.path.lexists(directory / name)]
     globbed = sorted(str(p.relative_to(directory)) for glob in owned for p in directory.glob(glob))
-    present = list(dict.fromkeys([*found, *globbed]))
-    for name in present:
-        if (directory / name).is_dir():
-            raise ExportError(f'{directory / name}: expected a file or nothing, it is a folder')
-    root = directory.resolve()
-    for parent in {(directory / name).parent for name in (*names, *present)}:
-        if not parent.resolve().is_relative_to(root):
-            raise ExportError(f'{parent}: expected a folder inside {root}, it is a link out of it')
-    return present
+    return list(dict.fromkeys([*found, *globbed]))
 
 
 def _move_all(
-    staging: Path, directory: Path, names: Sequence[str], present: Sequence[str]
+    staging: Path,
+    directory: Path,
+    names: Sequence[str],
+    stale: Sequence[str],
+    *,
+    overwrite: bool,
 ) -> None:
-    """Move the new files in and the old ones out; take everything back when one move fails."""
+    """Move the new files in, then stale ones out; take everything back when one move fails.
+
+    A file is replaced by a rename over it: whenever this process is killed, it is the old or the
+    new one, and whole.
+    """
     with ExitStack() as undo:
-        for name in present:
-            old, kept = directory / name, staging / '.replaced' / name
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            old.replace(kept)
-            undo.callback(kept.replace, old)
         for name in names:
             target = directory / name
             make_folder(target.parent, undo)
-            _move_in(staging / name, target)
-            undo.callback(target.unlink)
+            if overwrite and os.path.lexists(target):
+                kept = _kept(target, staging / _REPLACED / name)
+                (staging / name).replace(target)
+                undo.callback(kept.replace, target)
+            else:
+                move_in(staging / name, target)
+                undo.callback(target.unlink)
+        for name in stale:
+            old, kept = directory / name, staging / _REPLACED / name
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            old.replace(kept)
+            undo.callback(kept.replace, old)
         undo.pop_all()
 
 
-def _move_in(source: Path, target: Path) -> None:
+def _kept(old: Path, kept: Path) -> Path:
+    """Give a file a second name, under which it outlives what replaces it; return that."""
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        # The link itself where it is one, not what it leads to.
+        os.link(old, kept, follow_symlinks=False)
+    except (OSError, NotImplementedError):
+        shutil.copy2(old, kept, follow_symlinks=False)
+    return kept
+
+
+def move_in(source: Path, target: Path) -> None:
     """Move a file to a name that nobody has.
 
     Raises:
@@ -263,8 +290,3 @@ def _is_made(folder: Path) -> bool:
     except FileExistsError:
         return False
     return True
-
-
-def _remove_empty(folder: Path) -> None:
-    with suppress(OSError):
-        folder.rmdir()

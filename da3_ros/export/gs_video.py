@@ -8,14 +8,16 @@ percentile, the same for the whole video.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 import math
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
+from da3_ros.export.caution_strip import stamp_caution
 from da3_ros.export.gs_options import GsVideoOptions
 from da3_ros.export.gs_scene import cameras_of, require_gaussians
 from da3_ros.export.gs_trajectory import make_trajectory, trajectory_mode
@@ -26,7 +28,7 @@ from da3_ros.export.splat_render import cpu_backend
 from da3_ros.export.splat_types import PosedCamera, SplatImage, SplatRenderer
 from da3_ros.export.video_file import VideoCoding, video_file
 from da3_ros.geometry.camera import ImageSize
-from da3_ros.options.choices import DepthPlace
+from da3_ros.options.choices import ColourMode, DepthPlace
 from da3_ros.types import ColourImage
 
 OWNED: tuple[str, ...] = ()
@@ -72,11 +74,12 @@ def write(
     size = None if choice.out_image_hw is None else ImageSize(*choice.out_image_hw)
     path = make_trajectory(_given_cameras(scene, choice), choice.trj_mode, size)
     (name,) = file_names(scene, options)
-    with video_file(folder / name, FPS, _CODINGS[choice.video_quality]) as video:
+    coding = _CODINGS[choice.video_quality]
+    with video_file(folder / name, FPS, coding, scene.comment) as video:
         renderer = (choice.backend or cpu_backend)(cloud)
-        images = _rendered(renderer, path, choice.chunk_size, progress)
+        images = _rendered(renderer, path, choice, progress)
         for frame in _frames(images, choice.vis_depth):
-            video.add(frame)
+            video.add(stamp_caution(frame, scene.caution))
     progress(1.0)
     return 0
 
@@ -88,16 +91,24 @@ def _given_cameras(scene: ExportScene, choice: GsVideoOptions) -> tuple[PosedCam
 def _rendered(
     renderer: SplatRenderer,
     path: tuple[PosedCamera, ...],
-    chunk_size: int,
+    choice: GsVideoOptions,
     progress: Callable[[float], None],
 ) -> Iterator[SplatImage]:
     """Yield the pictures of a path; `progress` hears of each, and may stop it."""
     done = 0
-    for start in range(0, len(path), chunk_size):
-        for image in renderer(path[start : start + chunk_size]):
-            done += 1
-            progress(0.99 * done / len(path))
-            yield image
+    bar = tqdm(total=len(path), desc='gs_video', unit='img', disable=not choice.enable_tqdm)
+    with bar:
+        for start in range(0, len(path), choice.chunk_size):
+            for image in renderer(path[start : start + choice.chunk_size]):
+                done += 1
+                bar.update()
+                progress(0.99 * done / len(path))
+                yield _with_depth(image, choice.color_mode)
+
+
+def _with_depth(image: SplatImage, mode: ColourMode) -> SplatImage:
+    """Return a picture with the depth that the mode of gsplat's name has."""
+    return image if mode == 'RGB+ED' else replace(image, depth=image.depth * image.alpha)
 
 
 def _frames(images: Iterator[SplatImage], place: DepthPlace | None) -> Iterator[ColourImage]:

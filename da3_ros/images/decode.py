@@ -25,7 +25,7 @@ from da3_ros.images.modes import (
     values_of,
     with_alpha,
 )
-from da3_ros.images.opening import opened, orientation_of, seen_size
+from da3_ros.images.opening import opened, orientation_of, seen_size, stored_size
 from da3_ros.notes import Note
 
 # What is converted at once of an image that is made smaller on the way.
@@ -88,6 +88,21 @@ def decode(
 ) -> DecodedImage:
     """Return the pixels of an image of Pillow; arguments and errors as of `read_image`."""
     return _decoded(image, most_pixels, upright, None)
+
+
+def size_of(item: NDArray[Any] | Image.Image | str | PathLike[str] | DecodedImage) -> ImageSize:
+    """Return the size of an image as it is seen; of files and PIL images nothing is decoded.
+
+    Raises:
+        OSError: As `read_image`.
+        ValueError: As `read_image`.
+    """
+    if isinstance(item, (str, PathLike)):
+        with opened(item) as image:
+            return seen_size(stored_size(image), orientation_of(image))
+    if isinstance(item, Image.Image):
+        return seen_size(stored_size(item), orientation_of(item))
+    return item.size if isinstance(item, DecodedImage) else ImageSize(*item.shape[:2])
 
 
 def from_array(array: NDArray[Any]) -> DecodedImage:

@@ -91,7 +91,16 @@ class Da3Estimator:
             ref_view_strategy: How the window's reference view is chosen.
             use_ray_pose: Take cameras from predicted rays instead of the camera decoder.
             conditioning: Give the network the poses that a window's sets know beforehand.
+
+        Raises:
+            ModelError: The network has no camera decoder, and rays are not asked for.
         """
+        any_view = model.model.config.any_view
+        if any_view is not None and any_view.camera is None and not use_ray_pose:
+            raise ModelError(
+                f'{model.model_name} has no camera decoder; use_ray_pose takes cameras from its '
+                'rays'
+            )
         self.model = model
         self._conditioning = conditioning
         self._process_res = model.process_res if process_res is None else process_res

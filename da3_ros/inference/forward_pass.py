@@ -108,7 +108,7 @@ def _in_their_unit(
 ) -> Prediction:
     output, processed, given = computed.output, computed.processed, computed.given
     prediction = replace(to_prediction(output, processed.images), placements=processed.placements)
-    if not network.capabilities.poses:
+    if prediction.extrinsics is None:
         prediction = pass_cameras_through(prediction, given)
         return in_metres(prediction, network.model.config) if to_metric else prediction
     if given.extrinsics is None:

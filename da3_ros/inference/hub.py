@@ -6,27 +6,31 @@ weights in this package. A file that is in the hub's cache is taken from there w
 network, so a robot starts without one.
 
 The environment is read at every call: `HF_HUB_OFFLINE=1` forbids the network, `HF_ENDPOINT` names
-a mirror; the cache folder is huggingface_hub's (`HF_HOME`, `HF_HUB_CACHE`) unless given.
+a mirror, whose user and password are never printed; the cache folder is huggingface_hub's
+(`HF_HOME`, `HF_HUB_CACHE`) unless given.
 """
 
 from dataclasses import dataclass
+import logging
 import os
 from pathlib import Path
 
 from huggingface_hub import errors as hub_errors
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
-from da3_ros.errors import CheckpointError
+from da3_ros.errors import CheckpointError, without_credentials
+from da3_ros.inference.hub_endpoint import HubEndpoint, hub_endpoint
 from da3_ros.model.presets import BUNDLED, preset_name
 
 CONFIG_NAME = 'config.json'
 WEIGHTS_NAME = 'model.safetensors'
 PICKLE_SUFFIXES = ('.bin', '.pt', '.pth', '.ckpt')
-DEFAULT_ENDPOINT = 'https://huggingface.co'
 CONNECT_TIMEOUT_S = 5.0
 
 APACHE = 'Apache-2.0'
 NON_COMMERCIAL = 'CC BY-NC 4.0 (no commercial use)'
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +43,19 @@ class UpstreamModel:
     licence: str
     """Licence of the weights."""
 
+    size_mb: int
+    """About what is downloaded, in megabytes."""
+
 
 UPSTREAM: dict[str, UpstreamModel] = {
-    'da3-small': UpstreamModel('depth-anything/DA3-SMALL', APACHE),
-    'da3-base': UpstreamModel('depth-anything/DA3-BASE', APACHE),
-    'da3-large': UpstreamModel('depth-anything/DA3-LARGE-1.1', NON_COMMERCIAL),
-    'da3-giant': UpstreamModel('depth-anything/DA3-GIANT-1.1', NON_COMMERCIAL),
-    'da3mono-large': UpstreamModel('depth-anything/DA3MONO-LARGE', APACHE),
-    'da3metric-large': UpstreamModel('depth-anything/DA3METRIC-LARGE', APACHE),
+    'da3-small': UpstreamModel('depth-anything/DA3-SMALL', APACHE, 140),
+    'da3-base': UpstreamModel('depth-anything/DA3-BASE', APACHE, 540),
+    'da3-large': UpstreamModel('depth-anything/DA3-LARGE-1.1', NON_COMMERCIAL, 1640),
+    'da3-giant': UpstreamModel('depth-anything/DA3-GIANT-1.1', NON_COMMERCIAL, 5420),
+    'da3mono-large': UpstreamModel('depth-anything/DA3MONO-LARGE', APACHE, 1340),
+    'da3metric-large': UpstreamModel('depth-anything/DA3METRIC-LARGE', APACHE, 1340),
     'da3nested-giant-large': UpstreamModel(
-        'depth-anything/DA3NESTED-GIANT-LARGE-1.1', NON_COMMERCIAL
+        'depth-anything/DA3NESTED-GIANT-LARGE-1.1', NON_COMMERCIAL, 6760
     ),
 }
 """Official checkpoints by preset. The older trainings are reached by their repositories, e.g.
@@ -97,21 +104,26 @@ def find_checkpoint(source: str | Path, options: HubOptions | None = None) -> Ch
     Raises:
         CheckpointError: The files are not there and cannot be had; the message says what to do.
     """
-    folder = Path(source).expanduser()
-    if folder.is_dir():
-        return _in_folder(folder)
-    name = str(source)
-    if isinstance(source, Path) or folder.is_file() or name.startswith(('.', '/', '~')):
-        raise CheckpointError(
-            f'{source}: expected a folder with {CONFIG_NAME} and {WEIGHTS_NAME}, '
-            'but there is no such folder'
-        )
     options = options or HubOptions()
-    if name in BUNDLED:
-        return _bundled(name, options)
-    repository = repository_of(name)
+    here = _not_of_the_hub(source, options)
+    if here is not None:
+        return here
+    repository = repository_of(str(source))
     config = _from_hub(repository, CONFIG_NAME, options)
     return CheckpointFiles(config, _from_hub(repository, WEIGHTS_NAME, options))
+
+
+def find_config(source: str | Path, options: HubOptions | None = None) -> Path:
+    """Return only the `config.json` of a checkpoint: a few kilobytes that tell its network.
+
+    Raises:
+        CheckpointError: As of `find_checkpoint`.
+    """
+    options = options or HubOptions()
+    here = _not_of_the_hub(source, options)
+    if here is not None:
+        return here.config
+    return _from_hub(repository_of(str(source)), CONFIG_NAME, options)
 
 
 def repository_of(name: str) -> str:
@@ -156,6 +168,22 @@ def is_cached(name: str, cache_dir: str | Path | None = None) -> bool:
     return True
 
 
+def _not_of_the_hub(source: str | Path, options: HubOptions) -> CheckpointFiles | None:
+    """Return the files of a folder or of this package; None for what the hub may have."""
+    if not str(source).strip():
+        raise CheckpointError('expected the name of a model or a folder, got nothing')
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return _in_folder(folder)
+    name = str(source)
+    if isinstance(source, Path) or folder.is_file() or name.startswith(('.', '/', '~')):
+        raise CheckpointError(
+            f'{source}: expected a folder with {CONFIG_NAME} and {WEIGHTS_NAME}, '
+            'but there is no such folder'
+        )
+    return _bundled(name, options) if name in BUNDLED else None
+
+
 def _bundled(name: str, options: HubOptions) -> CheckpointFiles:
     if options.revision:
         raise CheckpointError(
@@ -186,28 +214,58 @@ def _is_pickle(path: Path) -> bool:
     return path.suffix in PICKLE_SUFFIXES
 
 
+def unreachable_reason(repository: str, options: HubOptions) -> str:
+    """Return why nothing of a repository can be downloaded now, empty where the hub answers.
+
+    Raises:
+        CheckpointError: `HF_ENDPOINT` is no address.
+    """
+    return _asked(repository, CONFIG_NAME, options).silence
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the hub says of a file before it is fetched."""
+
+    silence: str = ''
+    """Why there is no answer; empty where there is one."""
+    size_bytes: int | None = None
+    """None where the hub does not tell, or refuses."""
+
+
 def _from_hub(repository: str, filename: str, options: HubOptions) -> Path:
-    offline = options.local_files_only or _is_set('HF_HUB_OFFLINE')
-    endpoint = os.environ.get('HF_ENDPOINT') or DEFAULT_ENDPOINT
-    if not options.force_download or offline:
-        cached = _download(repository, filename, options, endpoint, local_files_only=True)
+    if not options.force_download or _is_offline(options):
+        cached = _download(repository, filename, options, None)
         if cached is not None:
             return cached
-    if offline:
-        raise _unreachable(repository, filename, 'the network may not be used (offline mode)')
-    silence = _silence_of(repository, filename, options, endpoint)
-    if silence:
-        raise _unreachable(repository, filename, f'{endpoint} cannot be reached ({silence})')
-    downloaded = _download(repository, filename, options, endpoint, local_files_only=False)
+    answer = _asked(repository, filename, options)
+    if answer.silence:
+        raise _unreachable(repository, filename, answer.silence)
+    endpoint = hub_endpoint()
+    if filename == WEIGHTS_NAME and answer.size_bytes is not None:
+        size_mb = max(1.0, answer.size_bytes / 1e6)
+        _logger.warning('downloading %s, %.0f MB, from %s', repository, size_mb, endpoint.url)
+    downloaded = _download(repository, filename, options, endpoint)
     if downloaded is None:
-        raise _unreachable(repository, filename, f'{endpoint} stopped answering')
+        raise _unreachable(repository, filename, f'{endpoint.url} stopped answering')
     return downloaded
 
 
 def _download(
-    repository: str, filename: str, options: HubOptions, endpoint: str, *, local_files_only: bool
+    repository: str, filename: str, options: HubOptions, endpoint: HubEndpoint | None
 ) -> Path | None:
-    """Return the file, or None when it is not cached and the hub was not or could not be asked."""
+    """Return the file, None when it is not here and the hub was not or could not be asked.
+
+    Args:
+        repository: Of the hub.
+        filename: In the repository.
+        options: How the hub is asked.
+        endpoint: The hub; None to look into the cache only.
+
+    Raises:
+        CheckpointError: There is no such file, or it may not be had; without the errors of the
+            libraries below, which are long and may hold what is nobody's business.
+    """
     try:
         path = hf_hub_download(
             repository,
@@ -215,46 +273,57 @@ def _download(
             revision=options.revision,
             token=options.token,
             cache_dir=options.cache_dir,
-            force_download=options.force_download and not local_files_only,
-            local_files_only=local_files_only,
-            endpoint=endpoint,
+            force_download=options.force_download and endpoint is not None,
+            local_files_only=endpoint is None,
+            endpoint=None if endpoint is None else endpoint.url,
+            headers=None if endpoint is None else dict(endpoint.headers),
         )
     except hub_errors.LocalEntryNotFoundError:
         return None
     except (hub_errors.EntryNotFoundError, hub_errors.HFValidationError, OSError) as error:
         revision = f' at revision {options.revision}' if options.revision else ''
-        reason = str(error).strip().splitlines()[0]
         raise CheckpointError(
-            f'{repository}{revision}: cannot get {filename}: {reason}'
-        ) from error
+            f'{repository}{revision}: cannot get {filename}: {_first_line(error)}'
+        ) from None
     return Path(path)
 
 
 def _unreachable(repository: str, filename: str, reason: str) -> CheckpointError:
     return CheckpointError(
         f'{filename} of {repository} is not in the local cache and {reason}; '
-        f'run `hf download {repository}` where there is a network, or set HF_ENDPOINT to a '
-        f'mirror, or give a folder with {CONFIG_NAME} and {WEIGHTS_NAME}; '
-        f'{" or ".join(BUNDLED)} comes with this package and is enough for a demo'
+        f'{" or ".join(BUNDLED)} comes with this package and is enough for a demo. '
+        f'Give a folder with {CONFIG_NAME} and {WEIGHTS_NAME}, set HF_ENDPOINT to a mirror, or '
+        f'run where there is a network: hf download {repository}'
     )
 
 
-def _is_set(variable: str) -> bool:
-    return os.environ.get(variable, '').strip().upper() in {'1', 'ON', 'YES', 'TRUE'}
+def _is_offline(options: HubOptions) -> bool:
+    variable = os.environ.get('HF_HUB_OFFLINE', '').strip().upper()
+    return options.local_files_only or variable in {'1', 'ON', 'YES', 'TRUE'}
 
 
-def _silence_of(repository: str, filename: str, options: HubOptions, endpoint: str) -> str:
-    """Return why the hub does not answer, empty where it does; without the minute of retries.
+def _asked(repository: str, filename: str, options: HubOptions) -> _Answer:
+    """Ask the hub for a file's size, without the minute of retries where it does not answer.
 
     Asked by huggingface_hub itself, so through its proxies and with its certificates.
     """
+    if _is_offline(options):
+        return _Answer('the network may not be used (offline mode)')
+    endpoint = hub_endpoint()
     try:
-        url = hf_hub_url(repository, filename, revision=options.revision, endpoint=endpoint)
-        get_hf_file_metadata(url, token=options.token, timeout=CONNECT_TIMEOUT_S)
+        url = hf_hub_url(repository, filename, revision=options.revision, endpoint=endpoint.url)
+        found = get_hf_file_metadata(
+            url, token=options.token, timeout=CONNECT_TIMEOUT_S, headers=dict(endpoint.headers)
+        )
     except (hub_errors.HfHubHTTPError, hub_errors.HFValidationError):
         # It does; what it has against the request is said when the file is fetched.
-        return ''
+        return _Answer()
     except Exception as error:
         # Of the library that it speaks HTTP with, which has changed and may change again.
-        return (str(error).strip() or type(error).__name__).splitlines()[0]
-    return ''
+        return _Answer(f'{endpoint.url} cannot be reached ({_first_line(error)})')
+    return _Answer(size_bytes=found.size)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return without_credentials(text.splitlines()[0])

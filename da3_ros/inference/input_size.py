@@ -9,14 +9,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from da3_ros.errors import PreprocessError
 from da3_ros.foreign import foreign_file
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.geometry.resample import DepthResampler
-from da3_ros.images.decode import DecodedImage
-from da3_ros.images.opening import opened, orientation_of, seen_size, stored_size
+from da3_ros.images.decode import DecodedImage, size_of
 from da3_ros.inference.prediction import Prediction
 from da3_ros.inference.preprocess import ImageLike, Placement, as_list, decoded_image
 from da3_ros.options.choices import DEPTH_SIZES
@@ -58,7 +56,7 @@ def check_depth_size(
             "depth_size='input': Gaussians (infer_gs, gs_ply, gs_video) come at the size of the "
             "network; take 'network', or leave them out"
         )
-    sizes = [size_of(image, index) for index, image in enumerate(as_list(images))]
+    sizes = [_size_of(image, index) for index, image in enumerate(as_list(images))]
     other = next((n for n, size in enumerate(sizes) if size != sizes[0]), None)
     if other is not None:
         first, found = ((s.height, s.width) for s in (sizes[0], sizes[other]))
@@ -68,18 +66,10 @@ def check_depth_size(
         )
 
 
-def size_of(item: ImageLike, index: int) -> ImageSize:
-    """Return the size of an image as it is seen; of files and PIL images without decoding it.
-
-    Raises:
-        PreprocessError: the file cannot be read.
-    """
-    if isinstance(item, (str, PathLike)):
-        with foreign_file(str(item), f'image {index}:', PreprocessError), opened(item) as image:
-            return seen_size(stored_size(image), orientation_of(image))
-    if isinstance(item, Image.Image):
-        return seen_size(stored_size(item), orientation_of(item))
-    return item.size if isinstance(item, DecodedImage) else ImageSize(*item.shape[:2])
+def _size_of(item: ImageLike, index: int) -> ImageSize:
+    name = str(item) if isinstance(item, (str, PathLike)) else ''
+    with foreign_file(name, f'image {index}:', PreprocessError):
+        return size_of(item)
 
 
 def at_input_size(

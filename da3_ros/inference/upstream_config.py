@@ -3,7 +3,8 @@
 There, a node names the Python class that takes the rest of the node as arguments (`__object__`),
 and a parent whose entries it overrides (`__inherit__`: a file, or a dotted name whose last part
 is a preset). Classes are looked up in a table by name; a class, an argument or a value that this
-project's networks do not have is refused by name, never imported, ignored or guessed.
+project's networks do not have is refused by name, never imported, ignored or guessed. As in the
+upstream code a network may do without `cam_enc` and `cam_dec`.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from da3_ros.errors import CheckpointError
+from da3_ros.inference.upstream_entries import OBJECT_KEY, Entries, Node
 from da3_ros.model.config import (
     AnyViewConfig,
     BackboneConfig,
@@ -24,7 +26,11 @@ from da3_ros.model.config import (
 )
 from da3_ros.model.presets import METRIC_FOCAL_PX, PRESETS
 
-OBJECT_KEY = '__object__'
+__all__ = [
+    'INHERIT_KEY', 'OBJECT_KEY', 'Node', 'config_from_upstream', 'preset_node',
+    'resolve_parents', 'upstream_from_config',
+]  # fmt: skip
+
 INHERIT_KEY = '__inherit__'
 MAX_PARENTS = 16
 
@@ -36,8 +42,6 @@ BACKBONES: dict[str, tuple[int, int, int, FeedForward]] = {
 }
 """Channels, blocks, heads and kind of feed-forward layer by the upstream name."""
 
-Node = Mapping[str, Any]
-"""Part of a file: names to anything that YAML knows."""
 Reader = Callable[[Path], Node]
 
 _HEAD = {'patch_size': 14, 'down_ratio': 1}
@@ -82,47 +86,6 @@ HEADS: dict[str, tuple[int, Node]] = {
 their default, which may be spelled out."""
 
 
-class _Entries:
-    """The arguments of one node, taken one by one; what is left over is unknown."""
-
-    def __init__(self, node: Any, where: str, class_name: str) -> None:
-        if not isinstance(node, Mapping):
-            raise CheckpointError(f'{where}: expected a mapping, got {node!r}')
-        self._rest = dict(node)
-        self._where = where
-        described = self._rest.pop(OBJECT_KEY, None)
-        found = described.get('name') if isinstance(described, Mapping) else None
-        if found != class_name:
-            raise CheckpointError(f'{where}.{OBJECT_KEY}: expected {class_name}, got {found!r}')
-
-    def take(self, key: str, default: Any = None) -> Any:
-        """Return an entry, or the default; without either it is missing."""
-        value = self._rest.pop(key, default)
-        if value is None:
-            raise CheckpointError(f'{self._where}: {key} is missing')
-        return value
-
-    def fixed(self, key: str, expected: Any, default: Any = None) -> None:
-        """Accept an entry only with the one value that is supported.
-
-        Args:
-            key: The entry.
-            expected: What is supported.
-            default: What the upstream class takes when the entry is absent.
-        """
-        value = self._rest.pop(key, default)
-        if value != expected:
-            raise CheckpointError(
-                f'{self._where}.{key}: only {expected!r} is supported, got {value!r}'
-            )
-
-    def end(self) -> None:
-        """Refuse what was not taken."""
-        if self._rest:
-            names = ', '.join(f'{self._where}.{key}' for key in self._rest)
-            raise CheckpointError(f'unknown entries {names}')
-
-
 def resolve_parents(node: Any, folder: Path, read: Reader, depth: int = 0) -> Any:
     """Merge parents into a node and all nodes below it, the node's own entries winning.
 
@@ -140,7 +103,10 @@ def resolve_parents(node: Any, folder: Path, read: Reader, depth: int = 0) -> An
     own = {key: value for key, value in node.items() if key != INHERIT_KEY}
     parents = node.get(INHERIT_KEY) or []
     merged: Node = {}
-    for parent in [parents] if isinstance(parents, str) else parents:
+    listed = parents if isinstance(parents, list) else [parents]
+    if len(listed) > MAX_PARENTS:
+        raise CheckpointError(f'{INHERIT_KEY}: expected at most {MAX_PARENTS}, got {len(listed)}')
+    for parent in listed:
         if depth >= MAX_PARENTS:
             raise CheckpointError(f'{INHERIT_KEY}: more than {MAX_PARENTS} parents in a row')
         merged = _merge(merged, _parent(parent, folder, read, depth + 1))
@@ -153,6 +119,15 @@ def _parent(name: Any, folder: Path, read: Reader, depth: int) -> Node:
         path = folder / name
         resolved: Node = resolve_parents(read(path), path.parent, read, depth)
         return resolved
+    return preset_node(name)
+
+
+def preset_node(name: Any) -> Node:
+    """Return a preset in the upstream style, by a dotted name whose last part it is.
+
+    Raises:
+        CheckpointError: It is none.
+    """
     preset = name.split('.')[-1] if isinstance(name, str) else None
     if preset not in PRESETS:
         raise CheckpointError(
@@ -184,18 +159,18 @@ def config_from_upstream(node: Node, name: str) -> NetworkConfig:
     described = node.get(OBJECT_KEY)
     class_name = described.get('name') if isinstance(described, Mapping) else None
     if class_name == 'NestedDepthAnything3Net':
-        top = _Entries(node, 'network', class_name)
+        top = Entries(node, 'network', class_name)
         any_view = _network(top.take('anyview'), 'anyview', 'da3-giant').any_view
         metric = _network(top.take('metric'), 'metric', 'da3metric-large').single_view
         top.end()
         if any_view is None or metric is None:
-            raise CheckpointError('expected anyview with, and metric without, camera parts')
+            raise CheckpointError('expected anyview to see other views, and metric not to')
         return NestedConfig(name, any_view, metric)
     return _network(node, 'network', name)
 
 
 def _network(node: Any, where: str, name: str) -> AnyViewConfig | SingleViewConfig:
-    top = _Entries(node, where, 'DepthAnything3Net')
+    top = Entries(node, where, 'DepthAnything3Net')
     backbone = _backbone(top.take('net'), f'{where}.net')
     if not backbone.sees_other_views:
         head = _pyramid(top.take('head'), f'{where}.head', 'DPT', backbone, 1)
@@ -215,9 +190,9 @@ def _network(node: Any, where: str, name: str) -> AnyViewConfig | SingleViewConf
 
 
 def _backbone(node: Any, where: str) -> BackboneConfig:
-    entries = _Entries(node, where, 'DinoV2')
+    entries = Entries(node, where, 'DinoV2')
     kind = entries.take('name')
-    if kind not in BACKBONES:
+    if not isinstance(kind, str) or kind not in BACKBONES:
         raise CheckpointError(
             f'{where}.name: expected one of {", ".join(BACKBONES)}, got {kind!r}'
         )
@@ -226,7 +201,7 @@ def _backbone(node: Any, where: str) -> BackboneConfig:
     entries.fixed('qknorm_start', alt_start, -1)
     entries.fixed('rope_start', alt_start, -1)
     entries.fixed('cat_token', alt_start != -1, True)
-    layers = tuple(_whole(layer, f'{where}.out_layers') for layer in entries.take('out_layers'))
+    layers = _wholes(entries.take('out_layers'), f'{where}.out_layers')
     entries.end()
     start = depth if alt_start == -1 else alt_start
     return BackboneConfig(embed_dim, depth, heads, feed_forward, layers, start)
@@ -239,7 +214,7 @@ def _pyramid(
     backbone: BackboneConfig,
     output_dim: int,
 ) -> PyramidConfig:
-    entries = _Entries(node, where, class_name)
+    entries = Entries(node, where, class_name)
     default_dim, constants = HEADS[class_name]
     entries.fixed('dim_in', backbone.feature_dim)
     entries.fixed('output_dim', output_dim, default_dim)
@@ -247,15 +222,23 @@ def _pyramid(
         entries.fixed(key, value, value)
     features = _whole(entries.take('features', 256), f'{where}.features')
     channels = entries.take('out_channels', (256, 512, 1024, 1024))
-    widths = tuple(_whole(width, f'{where}.out_channels') for width in channels)
+    widths = _wholes(channels, f'{where}.out_channels')
     entries.end()
     if len(widths) != 4:
         raise CheckpointError(f'{where}.out_channels: expected four numbers, got {list(widths)}')
     return PyramidConfig(features, widths)
 
 
-def _camera(top: _Entries, where: str, backbone: BackboneConfig) -> CameraHeadConfig:
-    encoder = _Entries(top.take('cam_enc'), f'{where}.cam_enc', 'CameraEnc')
+def _camera(top: Entries, where: str, backbone: BackboneConfig) -> CameraHeadConfig | None:
+    parts = {key: top.optional(key) for key in ('cam_enc', 'cam_dec')}
+    if not any(parts.values()):
+        return None
+    missing = [key for key, part in parts.items() if not part]
+    if missing:
+        raise CheckpointError(
+            f'{where}: {missing[0]} is missing; cam_enc and cam_dec are given together, or neither'
+        )
+    encoder = Entries(parts['cam_enc'], f'{where}.cam_enc', 'CameraEnc')
     encoder.fixed('dim_out', backbone.embed_dim, 1024)
     trunk_depth = _whole(encoder.take('trunk_depth', 4), f'{where}.cam_enc.trunk_depth')
     heads = _whole(encoder.take('num_heads', 16), f'{where}.cam_enc.num_heads')
@@ -263,14 +246,14 @@ def _camera(top: _Entries, where: str, backbone: BackboneConfig) -> CameraHeadCo
         encoder.fixed(key, value, value)
     encoder.take('init_values', 0.01)
     encoder.end()
-    decoder = _Entries(top.take('cam_dec'), f'{where}.cam_dec', 'CameraDec')
+    decoder = Entries(parts['cam_dec'], f'{where}.cam_dec', 'CameraDec')
     decoder.fixed('dim_in', backbone.feature_dim, 1536)
     decoder.end()
     return CameraHeadConfig(trunk_depth, heads)
 
 
 def _gaussian(head: Any, adapter: Any, where: str, backbone: BackboneConfig) -> GaussianConfig:
-    entries = _Entries(adapter, f'{where}.gs_adapter', 'GaussianAdapter')
+    entries = Entries(adapter, f'{where}.gs_adapter', 'GaussianAdapter')
     degree = _whole(entries.take('sh_degree', 0), f'{where}.gs_adapter.sh_degree')
     entries.fixed('pred_color', False, False)
     entries.fixed('pred_offset_depth', True, False)
@@ -287,6 +270,12 @@ def _whole(value: Any, where: str) -> int:
     if type(value) is not int:
         raise CheckpointError(f'{where}: expected a whole number, got {value!r}')
     return value
+
+
+def _wholes(values: Any, where: str) -> tuple[int, ...]:
+    if not isinstance(values, (list, tuple)):
+        raise CheckpointError(f'{where}: expected a list of whole numbers, got {values!r}')
+    return tuple(_whole(value, where) for value in values)
 
 
 def _real(value: Any, where: str) -> float:
@@ -320,17 +309,15 @@ def _upstream_single_view(config: SingleViewConfig) -> Node:
 def _upstream_any_view(config: AnyViewConfig) -> Node:
     backbone, gaussian = config.backbone, config.gaussian
     dim = backbone.feature_dim
-    node = {
-        **_upstream_backbone(backbone),
-        'head': _head('DualDPT', dim, 2, config.head),
-        'cam_enc': {
-            **_object('CameraEnc'),
+    node = {**_upstream_backbone(backbone), 'head': _head('DualDPT', dim, 2, config.head)}
+    if config.camera is not None:
+        encoder = {
             'dim_out': backbone.embed_dim,
             'trunk_depth': config.camera.trunk_depth,
             'num_heads': config.camera.num_heads,
-        },
-        'cam_dec': {**_object('CameraDec'), 'dim_in': dim},
-    }
+        }
+        node['cam_enc'] = {**_object('CameraEnc'), **encoder}
+        node['cam_dec'] = {**_object('CameraDec'), 'dim_in': dim}
     if gaussian is None:
         return node
     return {

@@ -13,7 +13,8 @@ class Capabilities:
     """Confidence of depth."""
 
     poses: bool
-    """Camera poses and intrinsics, by camera decoder or by rays."""
+    """Camera poses and intrinsics. A network that sees other views but has no camera decoder gives
+    them all the same where they are taken from its rays (`use_ray_pose`)."""
 
     conditioning: bool
     """Known cameras may go in."""
@@ -35,10 +36,11 @@ class Capabilities:
 def capabilities(config: NetworkConfig) -> Capabilities:
     """Return what a network can do."""
     any_view, single_view = config.any_view, config.single_view
+    has_cameras = any_view is not None and any_view.camera is not None
     return Capabilities(
         confidence=any_view is not None,
-        poses=any_view is not None,
-        conditioning=any_view is not None,
+        poses=has_cameras,
+        conditioning=has_cameras,
         gaussians=any_view is not None and any_view.gaussian is not None,
         sky=single_view is not None,
         metric=single_view is not None and single_view.canonical_focal_px is not None,

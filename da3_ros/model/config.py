@@ -5,6 +5,7 @@ parts, itself among them, as `any_view` and `single_view`: what depends on the p
 these and not for the kind of the network.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -47,6 +48,12 @@ class BackboneConfig:
     alt_start: int
     """First block that knows of other views; query/key norms and rotary positions start here.
     Equal to `depth` when no block does."""
+
+    def require_layers(self, layers: Collection[int]) -> None:
+        """Raise ModelError for blocks that do not exist."""
+        unknown = sorted(layer for layer in layers if not 0 <= layer < self.depth)
+        if unknown:
+            raise ModelError(f'layers {unknown} do not exist, the network has 0..{self.depth - 1}')
 
     def __post_init__(self) -> None:
         """Check what the parts of the transformer need."""
@@ -118,6 +125,11 @@ class CameraHeadConfig:
     num_heads: int = 16
     """Attention heads of the encoder."""
 
+    def __post_init__(self) -> None:
+        """Check that there is something to attend with."""
+        if min(self.trunk_depth, self.num_heads) < 1:
+            raise ModelError('camera: trunk_depth and num_heads must be positive')
+
 
 @dataclass(frozen=True, slots=True)
 class GaussianConfig:
@@ -166,7 +178,9 @@ class AnyViewConfig:
 
     backbone: BackboneConfig
     head: PyramidConfig
-    camera: CameraHeadConfig
+    camera: CameraHeadConfig | None
+    """None for a network without camera encoder and decoder: it takes no cameras, and gives them
+    by its rays only."""
 
     gaussian: GaussianConfig | None = None
     """None for a network without Gaussian head."""
@@ -182,7 +196,7 @@ class AnyViewConfig:
             )
         if not self.backbone.sees_other_views:
             raise ModelError(f'{self.name}: an any-view network needs alt_start below depth')
-        if self.backbone.embed_dim % self.camera.num_heads:
+        if self.camera and self.backbone.embed_dim % self.camera.num_heads:
             raise ModelError(
                 f'{self.name}: embed_dim {self.backbone.embed_dim} is no multiple of the camera '
                 f"encoder's {self.camera.num_heads} heads"
@@ -248,7 +262,9 @@ class NestedConfig:
     metric: SingleViewConfig
 
     def __post_init__(self) -> None:
-        """Check that the second network is metric."""
+        """Check that the second network is metric, and that the first one tells focal lengths."""
+        if self.any_view.camera is None:
+            raise ModelError(f'{self.name}: the any-view network needs its camera parts')
         if self.metric.canonical_focal_px is None:
             raise ModelError(f'{self.name}: the metric network needs canonical_focal_px')
 

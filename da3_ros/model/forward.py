@@ -49,8 +49,15 @@ def require_gaussians(config: NetworkConfig, options: ForwardOptions) -> None:
     """Refuse Gaussians of a network without them.
 
     Raises:
-        ModelError: They are asked for and not there.
+        ModelError: They are asked for and not there, or there are no cameras to put them before.
     """
+    any_view = config.any_view
+    has_cameras = any_view is None or any_view.camera is not None or options.use_ray_pose
+    if options.infer_gs and capabilities(config).gaussians and not has_cameras:
+        raise ModelError(
+            f'{config.name} has no camera decoder, and Gaussians stand before cameras; '
+            'use_ray_pose=True takes cameras from its rays'
+        )
     if options.infer_gs and not capabilities(config).gaussians:
         raise ModelError(
             f'{config.name} predicts no Gaussians; da3-giant and da3nested-giant-large do'

@@ -43,6 +43,11 @@ PREDICTED_INTRINSICS = Note(
     'extrinsics were given without intrinsics: the network first predicted the intrinsics that '
     'went in with them',
 )
+UNENCODED_CAMERAS = Note(
+    'cameras_unused',
+    'this network has no camera encoder: the given cameras did not go into it, and only with '
+    'use_ray_pose is depth brought to their scale',
+)
 
 Rows = Sequence[tuple[int, int]]
 """Scene and view of each map that is decoded."""
@@ -66,8 +71,9 @@ class AnyViewNetwork(nn.Module):
         backbone = config.backbone
         self.backbone = Backbone(backbone)
         self.head = DualDpt(backbone.feature_dim, config.head)
-        self.cam_enc = CameraEncoder(backbone.embed_dim, config.camera)
-        self.cam_dec = CameraDecoder(backbone.feature_dim)
+        if config.camera is not None:
+            self.cam_enc = CameraEncoder(backbone.embed_dim, config.camera)
+            self.cam_dec = CameraDecoder(backbone.feature_dim)
         if config.gaussian is not None:
             self.gs_head = GaussianHead(backbone.feature_dim, config.gaussian)
 
@@ -94,7 +100,8 @@ class AnyViewNetwork(nn.Module):
             images: (B, V, 3, H, W) ImageNet-normalised, sides multiples of 14.
             extrinsics: (B, V, 4, 4) known camera_from_world; None if unknown.
             intrinsics: (B, V, 3, 3) known intrinsics in pixels. Unused without extrinsics;
-                predicted first when only the extrinsics are known.
+                predicted first when only the extrinsics are known. A network without camera
+                encoder uses neither.
             options: What else is wanted.
 
         Returns:
@@ -106,15 +113,8 @@ class AnyViewNetwork(nn.Module):
         require_gaussians(self.config, options)
         layers, strategy, chunk = options.export_layers, options.ref_view_strategy, options.chunk
         encoded = self.encode(images, layers, chunk)
-        notes: tuple[Note, ...] = ()
-        if extrinsics is None and intrinsics is not None:
-            notes = (UNUSED_INTRINSICS,)
-        elif extrinsics is not None and intrinsics is None:
-            # Only the cameras of this first pass are needed, so no dense head runs in it.
-            first = self.pose_encoding(self.fuse(encoded, strategy=strategy))
-            _, intrinsics = decode_cameras(first, encoded.image_size)
-            notes = (PREDICTED_INTRINSICS,)
-        fused = self.fuse(encoded, extrinsics, intrinsics, strategy=strategy, export_layers=layers)
+        known, notes = self._known_cameras(encoded, extrinsics, intrinsics, strategy)
+        fused = self.fuse(encoded, *known, strategy=strategy, export_layers=layers)
         # The heads do not need it, and it is as large as one of their eight inputs.
         del encoded
         output = self.decode(
@@ -199,8 +199,10 @@ class AnyViewNetwork(nn.Module):
             chunk: Views decoded at once.
 
         Returns:
-            Maps, cameras and exported features.
+            Maps, cameras and exported features; no cameras without rays when the network has no
+            camera decoder.
         """
+        extrinsics = intrinsics = None
         if use_ray_pose:
             dense = self.dense_maps(fused, with_rays=True, chunk=chunk)
             assert dense.rays is not None
@@ -210,7 +212,9 @@ class AnyViewNetwork(nn.Module):
             if views is not None:
                 dense = DenseMaps(dense.depth[:, views], dense.confidence[:, views], None)
         else:
-            extrinsics, intrinsics = decode_cameras(self.pose_encoding(fused), fused.image_size)
+            if self.config.camera is not None:
+                encoding = self.pose_encoding(fused)
+                extrinsics, intrinsics = decode_cameras(encoding, fused.image_size)
             dense = self.dense_maps(fused, views, chunk=chunk)
         return NetworkOutput(
             depth=dense.depth,
@@ -345,6 +349,25 @@ class AnyViewNetwork(nn.Module):
             across = norm(_taken(level.across_views, rows)[:, 1:])
             levels.append(torch.cat((within, across), dim=-1))
         return levels
+
+    def _known_cameras(
+        self,
+        encoded: EncodedViews,
+        extrinsics: Tensor | None,
+        intrinsics: Tensor | None,
+        strategy: str,
+    ) -> tuple[tuple[Tensor | None, Tensor | None], tuple[Note, ...]]:
+        """Return the cameras that go in, and what to know of it."""
+        if extrinsics is None:
+            return (None, None), () if intrinsics is None else (UNUSED_INTRINSICS,)
+        if self.config.camera is None:
+            return (None, None), (UNENCODED_CAMERAS,)
+        if intrinsics is not None:
+            return (extrinsics, intrinsics), ()
+        # Only the cameras of this first pass are needed, so no dense head runs in it.
+        first = self.pose_encoding(self.fuse(encoded, strategy=strategy))
+        _, intrinsics = decode_cameras(first, encoded.image_size)
+        return (extrinsics, intrinsics), (PREDICTED_INTRINSICS,)
 
     def _camera_tokens(
         self, views: EncodedViews, extrinsics: Tensor, intrinsics: Tensor | None

@@ -57,6 +57,9 @@ TRAJECTORY_MODES: tuple[TrajectoryMode, ...] = get_args(TrajectoryMode)
 DepthPlace = Literal['hcat', 'vcat']
 DEPTH_PLACES: tuple[DepthPlace, ...] = get_args(DepthPlace)
 
+ColourMode = Literal['RGB+D', 'RGB+ED']
+COLOUR_MODES: tuple[ColourMode, ...] = get_args(ColourMode)
+
 VideoQuality = Literal['low', 'medium', 'high']
 VIDEO_QUALITIES: tuple[VideoQuality, ...] = get_args(VideoQuality)
 

@@ -10,12 +10,14 @@ import re
 from da3_ros.errors import ExportError
 from da3_ros.options.choices import (
     COLMAP_ENCODINGS,
+    COLOUR_MODES,
     DEPTH_PLACES,
     DEPTH_SIZES,
     SHEET_SUFFIXES,
     TRAJECTORY_MODES,
     VIDEO_QUALITIES,
     ColmapEncoding,
+    ColourMode,
     DepthPlace,
     DepthSize,
     SheetSuffix,
@@ -72,6 +74,13 @@ class ContentOptions:
         'Whether depth_vis writes JPEG (quality 95) or lossless PNG.',
         entrances=_PYTHON,
         choices=SHEET_SUFFIXES,
+    )
+    depth_vis_plain: bool = option(
+        False,
+        'Whether depth_vis is colour beside depth at the size of the depth and nothing else.',
+        entrances=_PYTHON,
+        details='Else small pictures are enlarged to 504 pixels, and a strip below says which '
+        'depths the colours are.',
     )
     feat_vis_fps: int = option(
         15,
@@ -215,6 +224,13 @@ class FlightOptions:
         choices=DEPTH_PLACES,
         optional=True,
     )
+    color_mode: ColourMode = option(
+        'RGB+ED',
+        "Which depth is shown: the mean of the Gaussians' depth by their share in the pixel (ED), "
+        'or the sum (D), smaller where they cover less.',
+        entrances=_PYTHON,
+        choices=COLOUR_MODES,
+    )
     video_quality: VideoQuality = option(
         'high',
         'How much the H.264 encoder may lose, and how long it may take.',
@@ -235,6 +251,12 @@ class FlightOptions:
         details='More is faster on a GPU and takes more of its memory. The pictures do not '
         'depend on it.',
         minimum=1,
+    )
+    enable_tqdm: bool = option(
+        False,
+        'Show a progress bar while pictures are rendered.',
+        entrances=_PYTHON,
+        changes_files=False,
     )
 
     def check(self) -> None:
@@ -292,7 +314,8 @@ class ResultOptions:
     )
     save_depth: bool = option(
         False,
-        'Also write the numbers (mini_npz).',
+        'Also write depth: the numbers (mini_npz), and pictures of them, in millimetres '
+        '(depth_png) where the unit is known, else grey (depth_image).',
         entrances=(_SCENES, _PREDICTION),
         flag='--save-depth',
     )
@@ -307,7 +330,12 @@ class ResultOptions:
         'Replace earlier files of the same formats.',
         entrances=(*_EVERY, Entrance.BAGS),
         flag='--overwrite',
-        variants={Entrance.BAGS: Variant(summary='Replace OUT.')},
+        variants={
+            Entrance.BAGS: Variant(summary='Replace OUT.'),
+            # As upstream: one file after the other, by a rename, and nothing else is touched.
+            Entrance.INFERENCE: Variant(default=True),
+            Entrance.PREDICTION: Variant(default=True),
+        },
         changes_files=False,
     )
     auto_cleanup: bool = option(

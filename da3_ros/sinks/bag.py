@@ -2,17 +2,18 @@
 
 Until a bag is complete it lies in a folder beside its name. Once a second what was written is
 handed to the system, so that of a process that is killed all but the last second can be read
-there.
+there. The next writer of that name removes what killed ones left, and gives what cannot be had
+again a name of its own.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
 import logging
+import os
 from pathlib import Path
 import shutil
 import sqlite3
-import tempfile
 import time
 from types import TracebackType
 from typing import Literal
@@ -30,7 +31,9 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.rosbag2.storage_mcap import McapWriter
 from rosbags.rosbag2.storage_sqlite3 import Sqlite3Writer
 
-from da3_ros.errors import SinkError
+from da3_ros.errors import ExportError, SinkError
+from da3_ros.export.files import listed, move_in
+from da3_ros.export.staging import KEEP_MARKER, abandoned_folders, locked_folder
 from da3_ros.options.choices import BAG_STORAGES, UNFINISHED, BagStorage
 from da3_ros.options.export import RESULTS
 from da3_ros.sinks.definitions import MessageDefinitions, shared_definitions
@@ -41,6 +44,8 @@ _SUFFIXES: dict[str, BagStorage] = {'.mcap': 'mcap', '.db3': 'sqlite3'}
 # Older releases of ROS 2 (Humble) read this version, newer ones as well.
 _METADATA_VERSION: Literal[8] = 8
 _FLUSH_PERIOD_S = 1.0
+_METADATA = 'metadata.yaml'
+_RECOVERED = '.recovered'
 
 
 class BagWriter:
@@ -53,7 +58,8 @@ class BagWriter:
     Args:
         path: the file or folder to make.
         storage: format of the messages; None takes it from the path's suffix, else mcap.
-        overwrite: replace what is there when the new bag is complete.
+        overwrite: replace the files of the bag that is there when the new one is complete. A
+            folder that holds anything else is refused.
         definitions: where message definitions come from; None for the process's own.
         keeps_unfinished: leave what was written in the folder `unfinished` after an exception: it
             cannot be had again.
@@ -87,20 +93,25 @@ class BagWriter:
         self._definitions = definitions or shared_definitions()
         self._connections: dict[str, Connection] = {}
         self.message_count = 0
-        if self.path.exists() and not overwrite:
-            raise SinkError(f'bag {self.path}: exists already; choose another name or overwrite')
+        self._storage: BagStorage = storage or implied or 'mcap'
+        self._check_target()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._scratch = Path(
-                tempfile.mkdtemp(prefix=f'{self.path.name}{UNFINISHED}', dir=self.path.parent)
+            self._clear_leftovers()
+            self._scratch, self._lock = locked_folder(
+                self.path.parent, f'{self.path.name}{UNFINISHED}'
             )
+        except OSError as error:
+            raise SinkError(f'bag {self.path}: cannot be written: {error}') from error
+        try:
             self._writer = Writer(
                 self._scratch / (self.path.stem if self._is_single_file else self.path.name),
                 version=_METADATA_VERSION,
-                storage_plugin=_PLUGINS[storage or implied or 'mcap'],
+                storage_plugin=_PLUGINS[self._storage],
             )
             self._writer.open()
-        except OSError as error:
+        except (OSError, sqlite3.Error) as error:
+            self._discard()
             raise SinkError(f'bag {self.path}: cannot be written: {error}') from error
 
     def __enter__(self) -> BagWriter:
@@ -195,6 +206,8 @@ class BagWriter:
                 storage.bio.flush()
             elif isinstance(storage, Sqlite3Writer):
                 storage.conn.commit()
+            if self._keeps_unfinished and self.message_count:
+                (self._scratch / KEEP_MARKER).touch()
         except (OSError, sqlite3.Error) as error:
             raise SinkError(f'bag {self.path}: cannot be written: {error}') from error
 
@@ -204,19 +217,19 @@ class BagWriter:
         Raises:
             SinkError: the disk refuses; nothing appears under the name then.
         """
+        where = ''
         try:
             self._writer.close()
-            made = self._writer.path
-            if self._is_single_file:
-                made = next(file for file in made.iterdir() if file.suffix == self.path.suffix)
-            if self._overwrite:
-                _remove(self.path)
-            made.rename(self.path)
-        except (OSError, sqlite3.Error) as error:
-            if not self._keeps_unfinished:
-                shutil.rmtree(self._scratch, ignore_errors=True)
-            raise SinkError(f'bag {self.path}: cannot be finished: {error}') from error
-        shutil.rmtree(self._scratch, ignore_errors=True)
+            self._check_target()
+            self._move_into_place(self._writer.path)
+        except (OSError, sqlite3.Error, ExportError, SinkError) as error:
+            if self._keeps_unfinished:
+                where = f'; what was written is {self.unfinished}'
+                self._release()
+            else:
+                self._discard()
+            raise SinkError(f'bag {self.path}: cannot be finished: {error}{where}') from error
+        self._discard()
 
     def abort(self) -> None:
         """End without a bag; what was written is thrown away unless it is to be kept."""
@@ -225,19 +238,93 @@ class BagWriter:
                 self._flush_due = 0.0
                 self.flush_when_due()
             self._writer.abort()
+            self._release()
             _LOG.warning(
                 'bag %s: not finished; what was written is %s', self.path, self.unfinished
             )
             return
         self._writer.abort()
+        self._discard()
+
+    def _check_target(self) -> None:
+        """Refuse what would have to be removed for the bag.
+
+        Raises:
+            SinkError: says what is there.
+        """
+        path = self.path
+        if not os.path.lexists(path):
+            return
+        if not self._overwrite:
+            raise SinkError(f'bag {path}: exists already; choose another name or overwrite')
+        if self._is_single_file:
+            if path.is_dir() and not path.is_symlink():
+                raise SinkError(f'bag {path}: expected a file or nothing, it is a folder')
+            return
+        if path.is_symlink() or not path.is_dir():
+            kind = 'link' if path.is_symlink() else 'file'
+            raise SinkError(f'bag {path}: expected a bag folder or nothing, it is a {kind}')
+        names = {_METADATA, f'{path.name}.{"mcap" if self._storage == "mcap" else "db3"}'}
+        others = sorted(
+            entry.name
+            for entry in path.iterdir()
+            if entry.name not in names or (entry.is_dir() and not entry.is_symlink())
+        )
+        if others:
+            raise SinkError(
+                f'bag {path}: holds {listed(others)}, which no new bag would replace; choose '
+                'another name or move it away'
+            )
+
+    def _move_into_place(self, made: Path) -> None:
+        if self._is_single_file:
+            file = next(file for file in made.iterdir() if file.suffix == self.path.suffix)
+            if self._overwrite:
+                file.replace(self.path)
+            else:
+                move_in(file, self.path)
+        elif self.path.is_dir():
+            # Metadata last: until then the messages alone are a bag, too.
+            for file in sorted(made.iterdir(), key=lambda file: file.name == _METADATA):
+                file.replace(self.path / file.name)
+        else:
+            made.rename(self.path)
+
+    def _clear_leftovers(self) -> None:
+        """Remove what killed writers of this name left; what cannot be had again gets a name."""
+        with abandoned_folders(self.path.parent, f'{self.path.name}{UNFINISHED}') as found:
+            for scratch in found:
+                if (scratch / KEEP_MARKER).is_file():
+                    for bag in (entry for entry in scratch.iterdir() if entry.is_dir()):
+                        recovered = self._recovered_name()
+                        bag.rename(recovered)
+                        _LOG.warning(
+                            'bag %s: an earlier recorder was killed; what it wrote is now %s',
+                            self.path,
+                            recovered,
+                        )
+                shutil.rmtree(scratch, ignore_errors=True)
+
+    def _recovered_name(self) -> Path:
+        """Make an empty folder, whose name a bag may take."""
+        stem = self.path.stem if self._is_single_file else self.path.name
+        number = 1
+        while True:
+            folder = self.path.with_name(f'{stem}{_RECOVERED}{"" if number == 1 else number}')
+            with suppress(FileExistsError):
+                folder.mkdir()
+                return folder
+            number += 1
+
+    def _discard(self) -> None:
         shutil.rmtree(self._scratch, ignore_errors=True)
+        self._release()
 
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    def _release(self) -> None:
+        """Give up the lock: whatever is in the folder now is nobody's work in progress."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
 
 def _qos(is_latched: bool, is_reliable: bool) -> Qos:

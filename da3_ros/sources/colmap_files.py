@@ -114,7 +114,7 @@ def _cameras_binary(path: Path) -> Iterator[ColmapCamera]:
 
 
 def _cameras_text(path: Path) -> Iterator[ColmapCamera]:
-    for line in path.read_text(encoding='utf-8').splitlines():
+    for line in path.read_text(encoding='utf-8-sig', errors='replace').splitlines():
         if line.strip() and not line.startswith('#'):
             camera_id, model, width, height, *params = line.split()
             yield _camera(
@@ -144,7 +144,7 @@ def _images_binary(path: Path) -> Iterator[StoredImage]:
 
 
 def _images_text(path: Path) -> Iterator[StoredImage]:
-    with path.open(encoding='utf-8', errors='surrogateescape') as lines:
+    with path.open(encoding='utf-8-sig', errors='surrogateescape') as lines:
         for line in lines:
             if not line.strip() or line.startswith('#'):
                 continue

@@ -12,7 +12,7 @@ import re
 from PIL import features
 
 from da3_ros.errors import SourceError
-from da3_ros.foreign import foreign_file, plain_path, reason_of
+from da3_ros.foreign import foreign_file, plain_path
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.images.decode import read_image
 from da3_ros.images.opening import (
@@ -98,10 +98,8 @@ def read_stored(path: Path) -> ColourImage:
         SourceError: the file is missing, damaged or no image.
     """
     _check_is_file(path)
-    try:
+    with foreign_file(path, 'image'):
         return read_image(path, upright=False).pixels
-    except Exception as error:  # what a parser raises at the bytes of others
-        raise SourceError(f'image {plain_path(path)}: damaged: {reason_of(error)}') from error
 
 
 def parse_suffixes(text: str) -> tuple[str, ...]:

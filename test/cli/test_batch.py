@@ -10,7 +10,7 @@ import pytest
 
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.model.presets import CAUTIONS
-from helpers.cli import SMALL, da3, da3_json, failure, invoke
+from helpers.cli import SMALL, da3, da3_json, failure, invoke, results_in
 
 Options = Callable[..., tuple[str | Path, ...]]
 
@@ -59,7 +59,7 @@ def test_every_image_is_what_it_is_alone(
     for name in ('0', '1', '2'):
         alone = model.inference([str(photos / f'{name}.png')], process_res=56)
         np.testing.assert_allclose(depth(out / name), alone.depth, rtol=1e-5)
-        assert {path.name for path in (out / name).iterdir()} == {'exports', 'da3.json'}
+        assert results_in(out / name) == {'exports', 'da3.json'}
 
 
 def test_the_test_network_is_named_once(
@@ -146,10 +146,23 @@ def test_resume_repeats_what_lost_its_files_or_its_record(
 ) -> None:
     da3('images', photos, '--each', *options())
     (out / '0' / 'exports' / 'mini_npz' / 'results.npz').unlink()
-    (out / '1' / 'da3.json').write_text('{"request": ', encoding='utf-8')
+    (out / '1' / 'da3.json').unlink()
     content = da3_json('images', photos, '--each', '--resume', *options())
     done = {scene['name'] for scene in content['scenes'] if scene['status'] == 'done'}
     assert done == {'0', '1'}
+
+
+def test_resume_replaces_no_record_that_somebody_changed(
+    out: Path, options: Options, photos: Path
+) -> None:
+    da3('images', photos, '--each', *options())
+    (out / '1' / 'da3.json').write_text('{"request": ', encoding='utf-8')
+    result = invoke('images', photos, '--each', '--resume', *options())
+    assert result.exit_code == 1
+    assert 'da3.json was not written by da3, or was changed since' in result.stderr
+    assert (out / '1' / 'da3.json').read_text(encoding='utf-8') == '{"request": '
+    da3('images', photos, '--each', '--overwrite', *options())
+    assert json.loads((out / '1' / 'da3.json').read_text(encoding='utf-8'))
 
 
 def test_equal_names_get_folders_of_their_own(
@@ -195,15 +208,18 @@ def test_a_used_folder_is_refused_and_a_batch_can_start_anew(
     out: Path, options: Options, photos: Path
 ) -> None:
     da3('images', photos, '--each', *options())
-    assert 'not empty' in failure('images', photos, '--each', *options())
+    refusal = failure('images', photos, '--each', *options())
+    assert 'holds 3 of these 3 scenes: --resume goes on' in refusal
     assert 'got both' in failure(
         'images', photos, '--each', '--resume', '--auto-cleanup', *options()
     )
     (out / 'old').mkdir()
     da3('images', photos, '--each', '--overwrite', *options())
     assert (out / 'old').is_dir()
+    (photos / '2.png').unlink()
     da3('images', photos, '--each', '--auto-cleanup', *options())
-    assert {path.name for path in out.iterdir()} == {'0', '1', '2'}
+    # What another batch left is gone, what somebody else made is not.
+    assert {path.name for path in out.iterdir()} == {'0', '1', 'old'}
 
 
 def test_a_wrong_checkpoint_ends_the_batch_at_once(

@@ -4,9 +4,34 @@ from pathlib import Path
 
 import pytest
 
-from da3_ros.cli.export_folder import check_export_dir, empty
+from da3_ros.cli.export_folder import (
+    check_export_dir,
+    earlier_results,
+    recorded_results,
+    remove_earlier,
+)
 from da3_ros.cli.input_images import staged_images
 from da3_ros.errors import ExportError
+from da3_ros.export.files import staged
+from da3_ros.export.staging import MARKER, STAGING_PREFIX
+
+
+def killed(folder: Path) -> Path:
+    """Leave what a process leaves that is killed while it writes."""
+    with staged(folder, [], overwrite=False) as staging:
+        left = staging.with_name(f'{STAGING_PREFIX}k1lled')
+        left.mkdir()
+        (left / MARKER).write_bytes((staging / MARKER).read_bytes())
+    (left / 'half.glb').write_bytes(b'half')
+    return left
+
+
+def write(folder: Path, *names: str) -> None:
+    """Write results as a command does."""
+    with recorded_results(folder), staged(folder, names, overwrite=True) as staging:
+        for name in names:
+            (staging / name).parent.mkdir(parents=True, exist_ok=True)
+            (staging / name).write_text('ours')
 
 
 def test_a_new_or_empty_folder_is_fine(tmp_path: Path) -> None:
@@ -16,10 +41,9 @@ def test_a_new_or_empty_folder_is_fine(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_run_left_is_no_result_and_is_removed(tmp_path: Path) -> None:
-    left = tmp_path / '.partial-k1lled'
-    left.mkdir()
-    (left / 'half.glb').write_bytes(b'half')
+    left = killed(tmp_path)
     with staged_images(tmp_path) as living:
+        (living / 'a.png').touch()
         check_export_dir(tmp_path, [], overwrite=False, auto_cleanup=False)
         assert not left.exists()
         assert living.is_dir()
@@ -27,7 +51,7 @@ def test_what_a_killed_run_left_is_no_result_and_is_removed(tmp_path: Path) -> N
 
 
 def test_a_folder_that_is_refused_is_left_as_it_was(tmp_path: Path) -> None:
-    (tmp_path / '.partial-k1lled').mkdir()
+    killed(tmp_path)
     (tmp_path / 'thesis.tex').touch()
     with pytest.raises(ExportError, match='not empty'):
         check_export_dir(tmp_path, [], overwrite=False, auto_cleanup=False)
@@ -53,17 +77,22 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
         check_export_dir(tmp_path / 'a\0b', [], overwrite=True, auto_cleanup=False)
 
 
-def test_emptying_follows_no_links(tmp_path: Path) -> None:
-    precious = tmp_path / 'precious'
-    precious.mkdir()
-    (precious / 'a').touch()
-    folder = tmp_path / 'results' / 'scene'
-    (folder / 'old').mkdir(parents=True)
-    (folder / 'old' / 'b').touch()
-    (folder / 'link').symlink_to(precious, target_is_directory=True)
-    empty(folder, [precious])
-    assert list(folder.iterdir()) == []
-    assert (precious / 'a').exists()
+def test_earlier_results_leave_only_what_is_not_ours(tmp_path: Path) -> None:
+    precious, folder = tmp_path / 'precious', tmp_path / 'results'
+    write(folder, 'scene.glb', 'depth_vis/0000.jpg', 'depth_vis/0001.jpg', 'tum/base.txt')
+    write(folder / 'other', 'points.ply')
+    # One is changed, one replaced by a link, one gets company, one another name.
+    (folder / 'depth_vis' / '0001.jpg').write_text('mine')
+    (folder / 'tum').rename(precious)
+    (folder / 'tum').symlink_to(precious, target_is_directory=True)
+    (folder / 'notes.txt').touch()
+    earlier = earlier_results(folder)
+    write(folder, 'scene.glb')
+    remove_earlier(folder, earlier)
+    left = {p.relative_to(folder).as_posix() for p in folder.rglob('*') if not p.is_dir()}
+    assert left == {'.da3_files.json', 'scene.glb', 'depth_vis/0001.jpg', 'notes.txt'}
+    assert (precious / 'base.txt').read_text() == 'ours'
+    assert not (folder / 'other').exists()
 
 
 def test_precious_folders_are_never_emptied(
@@ -89,8 +118,6 @@ def test_precious_folders_are_never_emptied(
     for folder in refused:
         with pytest.raises(ExportError, match=r'--auto-cleanup'):
             check_export_dir(folder, inputs, overwrite=False, auto_cleanup=True)
-        with pytest.raises(ExportError, match=r'--auto-cleanup'):
-            empty(folder, inputs)
     assert (scene / 'images' / 'a.png').exists()
     check_export_dir(scene / 'images' / 'out', inputs, overwrite=False, auto_cleanup=True)
     check_export_dir(home / 'out', inputs, overwrite=False, auto_cleanup=True)

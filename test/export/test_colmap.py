@@ -10,6 +10,7 @@ from PIL import Image
 import pytest
 
 from da3_ros.errors import ExportError
+from da3_ros.export.ledger import Ledger, write_ledger
 from da3_ros.export.options import ExportOptions
 from da3_ros.export.registry import ExportReport, export_scene
 from da3_ros.export.scene import ExportScene
@@ -155,6 +156,7 @@ def test_a_view_without_points_is_still_an_image(tmp_path: Path) -> None:
 
 def test_files_of_the_other_encoding_are_in_the_way(scene: ExportScene, tmp_path: Path) -> None:
     """COLMAP would open the old binary model instead of the new text."""
+    write_ledger(Ledger(tmp_path, {}))
     export(scene, tmp_path, 'binary')
     other = tmp_path / 'images' / 'not_ours.png'
     other.write_text('keep')

@@ -14,7 +14,6 @@ import trimesh
 
 from da3_ros.errors import ExportError
 from da3_ros.export.colmap import write as write_colmap
-from da3_ros.export.files import make_folder
 from da3_ros.export.glb import write as write_glb
 from da3_ros.export.options import ExportOptions
 from da3_ros.export.registry import FORMATS, export_scene, exporter
@@ -30,6 +29,7 @@ from da3_ros.export.scene import (
     view_names,
     world_points,
 )
+from da3_ros.export.staging import make_folder
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import rigid
 from da3_ros.options.export import GlbOptions

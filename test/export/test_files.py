@@ -14,7 +14,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from da3_ros.errors import ExportError
-from da3_ros.export.files import remove_abandoned, staged
+from da3_ros.export.files import staged
+from da3_ros.export.staging import remove_abandoned
 from da3_ros.export.trajectory_file import save_trajectory
 from da3_ros.geometry.trajectory import StampedPose
 

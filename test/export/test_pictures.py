@@ -12,6 +12,7 @@ from PIL import Image
 import pytest
 
 from da3_ros.errors import ExportError
+from da3_ros.export.ledger import Ledger, write_ledger
 from da3_ros.export.options import ExportOptions
 from da3_ros.export.registry import export_scene
 from da3_ros.export.scene import ExportScene
@@ -113,6 +114,7 @@ def test_a_sheet_of_nothing_or_of_one_depth_is_a_sheet(tmp_path: Path, value: fl
 
 
 def test_a_smaller_scene_leaves_no_sheets_of_the_larger_one(tmp_path: Path) -> None:
+    write_ledger(Ledger(tmp_path, {}))
     view = make_view()
     export_scene(scene_of(view, view, view), 'depth_vis', tmp_path)
     with pytest.raises(ExportError, match='already there'):

@@ -14,6 +14,7 @@ import pytest
 from da3_ros.errors import ExportCancelledError, ExportError
 from da3_ros.export.files import staged
 from da3_ros.export.gs_options import GsVideoOptions
+from da3_ros.export.ledger import LEDGER, Ledger, write_ledger
 from da3_ros.export.options import ExportOptions
 from da3_ros.export.registry import FORMATS, export_scene, exporter
 from da3_ros.export.scene import ExportScene, safe_name
@@ -136,14 +137,29 @@ def write_two(folder: Path, text: str, *, fail: bool = False) -> None:
 
 
 def test_a_failed_replacement_brings_the_old_files_back(tmp_path: Path) -> None:
+    write_ledger(Ledger(tmp_path, {}))
+    with staged(tmp_path, ['old_1'], overwrite=False) as staging:
+        (staging / 'old_1').write_text('old')
     write_two(tmp_path, 'first')
-    (tmp_path / 'old_1').write_text('old')
+    with staged(tmp_path, ['old_1'], overwrite=False) as staging:
+        (staging / 'old_1').write_text('old')
     before = content(tmp_path)
     with pytest.raises(ExportError, match='cannot be written'):
         write_two(tmp_path, 'second', fail=True)
     assert content(tmp_path) == before
     write_two(tmp_path, 'second')
+    (tmp_path / LEDGER).unlink()
     assert content(tmp_path) == {'a': b'second', 'sub/b': b'second'}
+
+
+def test_files_that_are_not_known_to_be_ours_stay_and_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_two(tmp_path, 'first')
+    (tmp_path / 'old_1').write_text('old')
+    write_two(tmp_path, 'second')
+    assert content(tmp_path) == {'a': b'second', 'sub/b': b'second', 'old_1': b'old'}
+    assert 'old_1 stayed beside the new files' in caplog.text
 
 
 def test_a_failed_export_into_an_existing_folder_leaves_no_new_folders(tmp_path: Path) -> None:
@@ -165,7 +181,7 @@ def test_links_out_of_the_export_folder_are_not_followed(tmp_path: Path) -> None
     outside.mkdir()
     folder.mkdir()
     (folder / 'images').symlink_to(outside)
-    with pytest.raises(ExportError, match='link out of it'):
+    with pytest.raises(ExportError, match='links inside'):
         export_scene(two_walls(), 'colmap', folder, overwrite=True)
     assert list(outside.iterdir()) == []
     assert [p.name for p in folder.iterdir()] == ['images']
@@ -177,10 +193,13 @@ def test_overwriting_leaves_what_a_fresh_export_writes_and_images_of_others(
 ) -> None:
     """Images stay: they may be the user's own, and COLMAP opens only those that it lists."""
     small = complete(ExportScene((make_view(10),), is_metric=True))
+    (tmp_path / 'used').mkdir()
+    write_ledger(Ledger(tmp_path / 'used', {}))
     export_scene(complete(two_walls()), EVERY, tmp_path / 'used', options=SHORT)
     options = replace(SHORT, colmap_encoding=encoding)
     export_scene(small, EVERY, tmp_path / 'used', options=options, overwrite=True)
     export_scene(small, EVERY, tmp_path / 'fresh', options=options)
+    (tmp_path / 'used' / LEDGER).unlink()
     used, fresh = content(tmp_path / 'used'), content(tmp_path / 'fresh')
     assert set(used) - set(fresh) == {'images/0001.png'}
     assert {name: used[name] for name in fresh} == fresh

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from da3_ros.export.ledger import Ledger, write_ledger
 from da3_ros.export.registry import export_scene
 from da3_ros.export.scene import ExportScene
 from da3_ros.export.tum import stamp_text
@@ -78,6 +79,7 @@ def test_a_scene_without_base_has_cameras_only(tmp_path: Path) -> None:
 def test_a_camera_that_left_the_scene_leaves_no_file(tmp_path: Path) -> None:
     view = make_view()
     other = replace(view, id=replace(view.id, camera='back'))
+    write_ledger(Ledger(tmp_path, {}))
     export_scene(ExportScene((view, other), is_metric=True), 'tum', tmp_path)
     export_scene(ExportScene((view,), is_metric=True), 'tum', tmp_path, overwrite=True)
     assert [p.name for p in (tmp_path / 'tum').iterdir()] == ['camera_front.txt']

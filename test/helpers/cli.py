@@ -7,6 +7,7 @@ from typing import Any
 from typer.testing import CliRunner
 
 from da3_ros.cli.app import app
+from da3_ros.export.ledger import LEDGER
 
 SMALL = ('--process-res', '56', '--device', 'cpu')
 """Options that make every command quick."""
@@ -29,6 +30,11 @@ def da3_json(*arguments: str | Path) -> dict[str, Any]:
     content = json.loads(da3(*arguments, '--json'))
     assert isinstance(content, dict)
     return content
+
+
+def results_in(folder: Path) -> set[str]:
+    """Return the names in a folder of results, without the record of its files."""
+    return {path.name for path in folder.iterdir()} - {LEDGER}
 
 
 def failure(*arguments: str | Path) -> str:

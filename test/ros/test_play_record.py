@@ -270,11 +270,17 @@ def test_what_a_killed_recorder_wrote_is_read(
     assert found[: len(so_far)] == so_far
     known = {topic: set(data) for topic, data in payloads(sent).items()}
     assert all(set(data) <= known[topic] for topic, data in payloads(found).items())
+    # The next recorder of that name gives it a name of its own, and leaves nothing half done.
+    with BagWriter(tmp_path / name, keeps_unfinished=True):
+        pass
+    assert read(tmp_path / 'out.recovered') == found
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {'in.mcap', name, 'out.recovered'}
 
 
 def left_by(folder: Path, name: str) -> Path:
     (outer,) = folder.glob(f'{name}.unfinished.*')
-    (inner,) = outer.iterdir()
+    (inner,) = (entry for entry in outer.iterdir() if entry.is_dir())
     return inner
 
 

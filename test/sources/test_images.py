@@ -155,5 +155,5 @@ def test_what_is_no_image_is_told(tmp_path: Path) -> None:
         read_header(path)
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(SourceError, match='damaged'):
+    with pytest.raises(SourceError, match='cannot be read'):
         read_stored(path)

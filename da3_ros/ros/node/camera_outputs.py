@@ -16,6 +16,7 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
+from da3_ros.export.depth_colours import coloured_depth
 from da3_ros.geometry.camera import PinholeCamera
 from da3_ros.geometry.edges import flying_pixels
 from da3_ros.geometry.resample import DepthResampler
@@ -24,7 +25,6 @@ from da3_ros.ros.conversions import image_message
 from da3_ros.ros.messages.geometry_messages import header, info_from_camera
 from da3_ros.ros.messages.point_cloud import organised_cloud
 from da3_ros.ros.messages.qos import data_output, overridable
-from da3_ros.ros.node.debug_image import coloured_depth
 from da3_ros.types import ColourImage, FloatImage, PosedView
 
 _MM_PER_M = 1000.0
