@@ -40,7 +40,8 @@ class ColmapSource:
 
         del exact
         views = self._dataset.views
-        return Extent(len(views), frozenset(read_header(v.path).stored_size for v in views))
+        sizes = frozenset(read_header(v.path).stored_size for v in views)
+        return Extent(len(views), sizes, has_poses=True)
 
     def fewer(self, most: int) -> str:
         """Only another model has fewer images."""

@@ -161,6 +161,7 @@ def check_weights() -> Check:
     """Look at which checkpoints are in the hub's cache."""
     try:
         from da3_ros.inference.hub import UPSTREAM, is_cached
+        from da3_ros.inference.hub_endpoint import endpoint_to_show
         from da3_ros.model.presets import NETWORKS
 
         there = [name for name in NETWORKS if is_cached(name)]
@@ -169,7 +170,7 @@ def check_weights() -> Check:
     detail = f'here: {", ".join(there) or "none"}'
     if set(there) & set(UPSTREAM):
         return Check('weights', 'ok', detail)
-    where = os.environ.get('HF_ENDPOINT', 'https://huggingface.co')
+    where = endpoint_to_show()
     offline = os.environ.get('HF_HUB_OFFLINE', '') not in ('', '0')
     return Check(
         'weights',

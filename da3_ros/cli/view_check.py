@@ -8,8 +8,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from PIL.Image import Image
-
 from da3_ros.errors import ModelError
 
 if TYPE_CHECKING:
@@ -31,6 +29,8 @@ class Extent:
     """At most."""
     sizes: frozenset[ImageSize]
     """Of its images, as they are seen."""
+    has_poses: bool = False
+    """Whether the poses of the cameras are known."""
 
 
 class Measured(Protocol):
@@ -60,7 +60,7 @@ class ViewCheck:
 
     Args:
         options: of the command.
-        checkpoint: what it will load.
+        read_config: returns the configuration of the network that will be loaded.
         choose_device: returns the name of the device for a `--device`.
         infer_gs: whether Gaussians are predicted.
     """
@@ -68,13 +68,13 @@ class ViewCheck:
     def __init__(
         self,
         options: SceneOptions,
-        checkpoint: str,
+        read_config: Callable[[], NetworkConfig],
         choose_device: Callable[[str], str],
         *,
         infer_gs: bool,
     ) -> None:
         self._options = options
-        self._checkpoint = checkpoint
+        self._read_config = read_config
         self._choose_device = choose_device
         self._infer_gs = infer_gs
 
@@ -129,9 +129,7 @@ class ViewCheck:
         )
 
         network = self._options.network
-        config = _known_config(self._checkpoint) if model is None else model.model.config
-        if config is None:
-            return None
+        config = self._read_config() if model is None else model.model.config
         side = network.process_res or config.process_res
         size = common_input_size(sizes, side, network.process_res_method)
         if model is not None:
@@ -162,27 +160,12 @@ def sizes_of(images: Sequence[ImageLike]) -> frozenset[ImageSize]:
 
 
 def _size_of(image: ImageLike) -> ImageSize:
-    from da3_ros.geometry.camera import ImageSize
-    from da3_ros.sources.images import read_header
+    from da3_ros.foreign import foreign_file
+    from da3_ros.images.decode import size_of
 
-    if isinstance(image, (str, PathLike)):
-        return read_header(Path(image)).size
-    if isinstance(image, Image):
-        return ImageSize(image.height, image.width)
-    return ImageSize(image.shape[0], image.shape[1])
-
-
-def _known_config(checkpoint: str) -> NetworkConfig | None:
-    """Return the configuration of a checkpoint that can be read without the hub."""
-    from da3_ros.inference.hub import CONFIG_NAME
-    from da3_ros.inference.network_file import read_network_config
-    from da3_ros.model.presets import NETWORKS, preset_name
-
-    path = Path(checkpoint) / CONFIG_NAME
-    if path.is_file():
-        return read_network_config(path)
-    name = preset_name(checkpoint)
-    return None if name is None else NETWORKS[name]
+    name = image if isinstance(image, (str, PathLike)) else ''
+    with foreign_file(str(name), 'image'):
+        return size_of(image)
 
 
 def _too_many(path: Path, views: int, limit: ViewLimit, fewer: str) -> ModelError:

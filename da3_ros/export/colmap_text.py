@@ -47,6 +47,8 @@ def write_model(model: ColmapModel, folder: Path, progress: Callable[[float], No
         # Names of files are bytes, and need not be UTF-8.
         with path.open('w', encoding='utf-8', errors='surrogateescape', newline='\n') as file:
             file.write(f'# {_HEADERS[name]}\n')
+            if model.comment:
+                file.write(f'# {model.comment}\n')
             for lines in blocks:
                 file.writelines(f'{line}\n' for line in lines)
                 done += 1

@@ -13,22 +13,22 @@ from numpy.typing import ArrayLike, NDArray
 import torch
 
 from da3_ros.errors import ModelError, PreprocessError
-from da3_ros.export.registry import parse_formats
 from da3_ros.inference.checkpoint import load_network, load_weights, save_checkpoint
 from da3_ros.inference.export_checks import check_before_computing
 from da3_ros.inference.forward_pass import compute, with_given_cameras
 from da3_ros.inference.hub import HubOptions
+from da3_ros.inference.input_size import at_input_size, check_depth_size
 from da3_ros.inference.missing_intrinsics import MissingIntrinsics
 from da3_ros.inference.network_file import read_network_config
 from da3_ros.inference.pose_alignment import PoseAlignment
 from da3_ros.inference.prediction import GAUSSIANS, Prediction, write_computed
-from da3_ros.inference.prediction_export import ExportPlan, export_options, readable_path
+from da3_ros.inference.prediction_export import ExportPlan, export_plan, readable_path
 from da3_ros.inference.preprocess import ImageLike
 from da3_ros.inference.random_weights import random_network
 from da3_ros.inference.runner import NetworkRunner, existing_device
 from da3_ros.inference.upstream_arguments import (
     attention_kernel,
-    check_least_confidence,
+    least_confidence,
     with_least_confidence,
 )
 from da3_ros.model.arithmetic import Arithmetic
@@ -38,7 +38,7 @@ from da3_ros.model.chunks import VIEW_CHUNK
 from da3_ros.model.config import NetworkConfig
 from da3_ros.model.forward import ForwardOptions
 from da3_ros.model.presets import CAUTIONS, preset, random_caution
-from da3_ros.options.choices import AttentionKind, Precision, Rounding
+from da3_ros.options.choices import AttentionKind, DepthSize, Precision, Rounding
 from da3_ros.types import Caution
 
 __all__ = ['DepthAnything3', 'PoseAlignment', 'Prediction']
@@ -250,6 +250,7 @@ class DepthAnything3(NetworkRunner):
         overwrite: bool = True,
         to_metric: bool = False,
         allow_smaller: bool = False,
+        depth_size: DepthSize = 'network',
         conf_thr: float | None = None,
     ) -> Prediction:
         """Predict depth and cameras of images of one scene.
@@ -295,6 +296,8 @@ class DepthAnything3(NetworkRunner):
                 nested network's output is in metres anyway.
             allow_smaller: When memory runs out, try again with smaller chunks of views, and when
                 that does not help either, with smaller images; `notes` says so.
+            depth_size: Size of the result's arrays and `intrinsics`: `network`, or `input` for
+                that of the images, see `input_size.at_input_size`.
             conf_thr: Least confidence of points; where there is less, `conf` becomes NaN.
 
         Returns:
@@ -311,42 +314,45 @@ class DepthAnything3(NetworkRunner):
         options = ForwardOptions(
             tuple(export_feat_layers or ()), infer_gs, use_ray_pose, ref_view_strategy
         )
-        plan = None
-        if export_dir is not None:
-            choice = export_options(
-                conf_thresh_percentile=conf_thresh_percentile,
-                num_max_points=num_max_points,
-                show_cameras=show_cameras,
-                feat_vis_fps=feat_vis_fps,
-                render_exts=render_exts,
-                render_ixts=render_ixts,
-                render_hw=render_hw,
-                export_kwargs=export_kwargs,
-            )
-            plan = ExportPlan(Path(export_dir), parse_formats(export_format), choice, overwrite)
-        config = self.model.config
-        check_before_computing(config, image, options, plan, has_poses=extrinsics is not None)
-        check_least_confidence(conf_thr)
-        if to_metric:
-            self._check_metric(has_intrinsics=intrinsics is not None)
-        side = self.process_res if process_res is None else process_res
-        computed = compute(
-            self,
-            image,
-            (extrinsics, intrinsics),
-            (side, process_res_method),
-            options,
-            allow_smaller=allow_smaller,
+        plan = export_plan(
+            export_dir,
+            export_format,
+            overwrite=overwrite,
+            conf_thresh_percentile=conf_thresh_percentile,
+            num_max_points=num_max_points,
+            show_cameras=show_cameras,
+            feat_vis_fps=feat_vis_fps,
+            render_exts=render_exts,
+            render_ixts=render_ixts,
+            render_hw=render_hw,
+            export_kwargs=export_kwargs,
         )
+        has_poses = extrinsics is not None
+        check_before_computing(self.model.config, image, options, plan, has_poses=has_poses)
+        check_depth_size(depth_size, image, has_gaussians=infer_gs)
+        self._check_metric(to_metric=to_metric, has_intrinsics=intrinsics is not None)
+        least = least_confidence(conf_thr)
+        side = self.process_res if process_res is None else process_res
+        cameras, resize = (extrinsics, intrinsics), (side, process_res_method)
+        computed = compute(self, image, cameras, resize, options, allow_smaller=allow_smaller)
         prediction = with_given_cameras(
             self, computed, to_input_scale=align_to_input_ext_scale, to_metric=to_metric
         )
-        prediction = with_least_confidence(prediction, conf_thr)
-        paths = tuple(readable_path(item) for item in image)
-        return self._finished(replace(prediction, image_paths=paths), plan)
+        prediction = with_least_confidence(prediction, least)
+        return self._finished(prediction, image, depth_size, plan)
 
-    def _finished(self, prediction: Prediction, plan: ExportPlan | None) -> Prediction:
-        """Log the notes, add the network's caution, and write what was asked."""
+    def _finished(
+        self,
+        prediction: Prediction,
+        images: Sequence[ImageLike] | NDArray[np.uint8],
+        depth_size: DepthSize,
+        plan: ExportPlan | None,
+    ) -> Prediction:
+        """Bring the size, log the notes, add what comes last, and write what was asked."""
+        if depth_size == 'input':
+            prediction = at_input_size(prediction, images)
+        paths = tuple(readable_path(item) for item in images)
+        prediction = replace(prediction, image_paths=paths)
         for note in prediction.notes:
             _logger.warning('%s: %s', self.model_name, note)
         prediction = self._with_caution(prediction)
@@ -370,7 +376,9 @@ class DepthAnything3(NetworkRunner):
         notes = (*prediction.notes, self.caution.text)
         return replace(prediction, notes=notes, caution=self.caution.brief)
 
-    def _check_metric(self, *, has_intrinsics: bool) -> None:
+    def _check_metric(self, *, to_metric: bool, has_intrinsics: bool) -> None:
+        if not to_metric:
+            return
         if not self.capabilities.metric:
             raise ModelError(
                 f'{self.model_name} knows no metres; use da3metric-large with intrinsics, or '

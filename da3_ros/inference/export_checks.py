@@ -93,14 +93,22 @@ def check_views(
     Raises:
         ExportError: names the formats.
     """
-    any_view = config.any_view
-    predicts = any_view is not None and (any_view.camera is not None or options.use_ray_pose)
-    needing = [name for name in formats if name in WORLD_FORMATS]
-    if needing and count > 1 and not (predicts or has_poses):
+    needing = needs_poses(config, formats, options)
+    if needing and count > 1 and not has_poses:
         raise ExportError(
             f'{", ".join(needing)}: expected views in one world, got {count} images of '
             f'{config.name}, which predicts no poses; export them one by one, or give extrinsics'
         )
+
+
+def needs_poses(
+    config: NetworkConfig, formats: Sequence[str], options: ForwardOptions
+) -> tuple[str, ...]:
+    """Return the formats of one world, where the network will not say where its views stand."""
+    any_view = config.any_view
+    if any_view is not None and (any_view.camera is not None or options.use_ray_pose):
+        return ()
+    return tuple(name for name in formats if name in WORLD_FORMATS)
 
 
 def check_target(plan: ExportPlan, images: Sequence[object], layers: Sequence[int]) -> None:

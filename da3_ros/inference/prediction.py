@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from da3_ros.errors import ExportError
 from da3_ros.export.gaussians import GaussianCloud
-from da3_ros.export.registry import ExportReport, export_scene, parse_formats
+from da3_ros.export.registry import ExportReport, export_scene
 from da3_ros.export.scene import ExportScene, OriginalImage, StillImages
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.se3 import invert, nearest_rigid
@@ -22,7 +22,7 @@ from da3_ros.inference.pose_alignment import PoseAlignment
 from da3_ros.inference.prediction_export import (
     ExportPlan,
     assumed_camera,
-    export_options,
+    export_plan,
     warn_of_assumptions,
 )
 from da3_ros.inference.preprocess import Placement
@@ -44,7 +44,8 @@ class Prediction:
     """What `DepthAnything3.inference` returns, for N images of one size (H, W)."""
 
     depth: FloatImages
-    """(N, H, W) z along the optical axis; scene units, metres when `is_metric`."""
+    """(N, H, W) z along the optical axis; scene units, metres when `is_metric`. NaN only where
+    nothing is `visible`."""
 
     is_metric: bool
     """Whether depth and camera positions are in metres by the network's own account. With given
@@ -55,7 +56,8 @@ class Prediction:
     it."""
 
     conf: FloatImages | None = None
-    """(N, H, W) raw confidence, > 1; None when the network gives none."""
+    """(N, H, W) raw confidence, > 1, and 0 where depth is NaN; None when the network gives
+    none."""
 
     extrinsics: FloatImages | None = None
     """(N, 3, 4) camera_from_world, OpenCV axes. The network's when no cameras were given. Else
@@ -98,6 +100,10 @@ class Prediction:
 
     placements: tuple[Placement, ...] = ()
     """Where each processed image lies in its original."""
+
+    visible: NDArray[np.bool_] | None = None
+    """(N, H, W) False where an image is fully transparent, at least in part of the pixel; None
+    when all of all images can be seen."""
 
     image_paths: tuple[str | None, ...] = ()
     """File of each image; None for one that came as pixels, or that other programs might read
@@ -157,8 +163,8 @@ class Prediction:
         if save_depth:
             pictures = 'depth_png' if self.is_metric else 'depth_image'
             export_format = f'{export_format}-mini_npz-{pictures}'
-        formats = parse_formats(export_format)
-        plan = ExportPlan(Path(export_dir), formats, export_options(**options), overwrite)
+        plan = export_plan(export_dir, export_format, overwrite=overwrite, **options)
+        assert plan is not None
         return write_prediction(self, plan, progress, cancelled)
 
 

@@ -34,27 +34,28 @@ def attention_kernel(attention: AttentionKind, use_xformers: bool | None) -> Att
     return 'xformers'
 
 
-def check_least_confidence(conf_thr: float | None) -> None:
-    """Refuse what is no number.
+def least_confidence(conf_thr: float | None) -> float | None:
+    """Return a threshold, after a look whether it is a number.
 
     Raises:
         PreprocessError: it is none.
     """
     if conf_thr is not None and not np.isfinite(np.float64(conf_thr)):
         raise PreprocessError(f'conf_thr: expected a number or None, got {conf_thr!r}')
+    return conf_thr
 
 
-def with_least_confidence(prediction: Prediction, conf_thr: float | None) -> Prediction:
+def with_least_confidence(prediction: Prediction, least: float | None) -> Prediction:
     """Return a prediction whose confidence is NaN below a threshold: no file has points there."""
-    if conf_thr is None:
+    if least is None:
         return prediction
     if prediction.conf is None:
         note = 'conf_thr had no effect: this network gives no confidence'
         return replace(prediction, notes=(*prediction.notes, note))
-    conf = np.where(prediction.conf < conf_thr, np.float32(np.nan), prediction.conf)
+    conf = np.where(prediction.conf < least, np.float32(np.nan), prediction.conf)
     share = float(np.isnan(conf).mean())
     note = (
-        f'conf_thr: {share:.1%} of the pixels have a confidence below {conf_thr:g} and give no '
+        f'conf_thr: {share:.1%} of the pixels have a confidence below {least:g} and give no '
         'points (confidence begins at 1)'
     )
     return replace(prediction, conf=conf, notes=(*prediction.notes, note))

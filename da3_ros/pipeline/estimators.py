@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from da3_ros.errors import CheckpointError, ConfigError
 from da3_ros.model.config import PROCESS_RES, NetworkConfig
-from da3_ros.model.presets import CAUTIONS, NETWORKS, preset_name
+from da3_ros.model.presets import CAUTIONS, NETWORKS, preset_name, random_caution
 from da3_ros.options import EstimatorOptions, NodeOptions, StreamOptions
 from da3_ros.process import set_threads
 from da3_ros.types import Caution, Estimator
@@ -120,10 +120,14 @@ def own_caution(model: str) -> Caution | None:
         model: value of the option `model`.
 
     Returns:
-        None for most models, and for random weights.
+        None for most models.
     """
-    config = None if model.startswith(RANDOM_PREFIX) else _own_config(model)
-    return None if config is None else CAUTIONS.get(config.name)
+    config = _own_config(model)
+    if config is None:
+        return None
+    if model.startswith(RANDOM_PREFIX):
+        return random_caution(config.name)
+    return CAUTIONS.get(config.name)
 
 
 def _own_config(model: str) -> NetworkConfig | None:

@@ -88,8 +88,18 @@ def _results(arrays: Mapping[str, Array]) -> SavedResults:
             has_poses=all('extrinsics' in group for group in groups),
         )
     views.sort(key=lambda view: view.id.stamp_ns)
-    scene = ExportScene(tuple(views), is_metric, stills=stills)
+    scene = ExportScene(tuple(views), is_metric, stills=stills, caution=_caution(arrays))
     return SavedResults(scene, all('image' in group for group in groups))
+
+
+def _caution(arrays: Mapping[str, Array]) -> str:
+    """Return what has to be known of the network that made the file; empty for nothing."""
+    array = arrays.get('caution')
+    if array is None:
+        return ''
+    if array.size != 1 or array.dtype.kind != 'U':
+        raise SourceError(f'caution: expected one text, got {array.dtype} {array.shape}')
+    return plain_line(str(array.reshape(())))
 
 
 def _number(arrays: Mapping[str, Array], name: str, default: float) -> float:

@@ -151,7 +151,8 @@ class Processing:
         self._worker = Worker(estimator, self._delivery.work, lambda: self._pipeline.has_work)
         undo.callback(self._worker.close, 0.0)
         export_dir = Path(options.output.export_dir)
-        self._trajectory = TrajectoryService(node, export_dir, self._pipeline.snapshot)
+        brief = '' if caution is None else caution.brief
+        self._trajectory = TrajectoryService(node, export_dir, self._pipeline.snapshot, brief)
         node.create_service(Trigger, '~/reset', self._reset, callback_group=self._rig_group)
         node.create_service(SetBool, '~/enable', self._enable, callback_group=self._rig_group)
         # Last: an action server is not among what the node can destroy.
@@ -270,7 +271,8 @@ class Processing:
 
     def _scene(self) -> ExportScene:
         found = self._pipeline.snapshot()
-        return ExportScene.from_sets(found.sets, is_metric=found.is_metric)
+        caution = '' if self.caution is None else self.caution.brief
+        return ExportScene.from_sets(found.sets, is_metric=found.is_metric, caution=caution)
 
     # ---- stamps and clocks
 
