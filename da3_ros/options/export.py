@@ -12,12 +12,14 @@ from da3_ros.options.choices import (
     COLMAP_ENCODINGS,
     COLOUR_MODES,
     DEPTH_PLACES,
+    DEPTH_SIZES,
     SHEET_SUFFIXES,
     TRAJECTORY_MODES,
     VIDEO_QUALITIES,
     ColmapEncoding,
     ColourMode,
     DepthPlace,
+    DepthSize,
     SheetSuffix,
     TrajectoryMode,
     VideoQuality,
@@ -301,6 +303,14 @@ class ResultOptions:
     )
     export_feat: str = option(
         '', 'Blocks for feat_vis, e.g. 5,11; empty for none.', entrances=(_SCENES,)
+    )
+    depth_size: DepthSize = option(
+        'network',
+        "Size of depth, confidence, sky and colours: the network's, or that of the images.",
+        entrances=(_SCENES, _INFERENCE),
+        details='Nothing is mixed across edges of depth. The intrinsics are those of that size; '
+        'what the network did not see of an image has no depth. Not with Gaussians.',
+        choices=DEPTH_SIZES,
     )
     save_depth: bool = option(
         False,
