@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from da3_ros.cli.named_inputs import named_inputs
 from helpers.cli import SMALL, da3_json, failure
 from helpers.colmap_writer import write_binary
 from helpers.ply_files import read_ply
@@ -154,3 +155,12 @@ def test_frames_of_a_video_keep_their_size_for_depth_of_that_size(
     )
     assert content['size'] == [120, 160]
     assert results(out)['image'].shape == (content['views'], 120, 160, 3)
+
+
+def test_what_a_pattern_matches_comes_in_the_order_of_numbers(tmp_path: Path) -> None:
+    names = ('9/a2.png', '9/a10.png', '10/a1.png')
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = named_inputs([tmp_path / '*' / '*.png']).files
+    assert [path.relative_to(tmp_path).as_posix() for path in found] == list(names)
