@@ -10,6 +10,7 @@
 #   TESTS="test/stream"  for make test: which tests, and any other argument of pytest
 #   MUTANTS="--rooms stream --seed 2"  for make mutants: any argument of python -m tools.mutants
 #   BAG= VIDEO= MODEL= OUT=   for make demo: input, checkpoint, folder of the results
+#   VIEWER=1             for make demo: show the run live in a browser, until Ctrl-C
 
 ROS ?= jazzy
 PYTHON ?= python3
@@ -19,7 +20,13 @@ BAG ?=
 VIDEO ?=
 MODEL ?=
 OUT ?=
-export BAG VIDEO MODEL OUT
+VIEWER ?=
+export BAG VIDEO MODEL OUT VIEWER
+
+# `make clean` removes a folder of this name.
+ifneq ($(ROS),$(filter jazzy kilted,$(ROS)))
+$(error ROS=$(ROS): expected jazzy or kilted)
+endif
 
 SHELL := /bin/sh
 ENTER := . ./.build/$(ROS)/env.sh &&
@@ -42,6 +49,7 @@ demo: env
 	if [ -n "$$VIDEO" ]; then set -- "$$@" --video "$$VIDEO"; fi && \
 	if [ -n "$$MODEL" ]; then set -- "$$@" --model "$$MODEL"; fi && \
 	if [ -n "$$OUT" ]; then set -- "$$@" --out "$$OUT"; fi && \
+	case "$$VIEWER" in ''|0) ;; *) set -- "$$@" --viewer ;; esac && \
 	da3 "$$@"
 
 test: lint

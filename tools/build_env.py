@@ -346,8 +346,8 @@ def build(layout: Layout) -> None:
         text = layout.env_sh_text()
         if not layout.env_sh.is_file() or layout.env_sh.read_text() != text:
             layout.env_sh.write_text(text)
-        if _keys(layout) != before:
-            say(layout.ros, f'ready after {time.monotonic() - began:.0f} s')
+        state = 'made' if _keys(layout) != before else 'checked'
+        say(layout.ros, f'the environment was {state} in {time.monotonic() - began:.0f} s')
 
 
 def main() -> int:

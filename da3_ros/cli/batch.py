@@ -103,6 +103,7 @@ def run_batch(
             overwrite=results.overwrite or resume,
             auto_cleanup=results.auto_cleanup,
             scenes=[job.name for job in jobs],
+            formats=runner.formats,
         )
         outcomes = [] if not resume else _finished_jobs(runner, jobs)
         skipped = {outcome.job.name for outcome in outcomes}

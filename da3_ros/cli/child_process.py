@@ -1,10 +1,17 @@
-"""Child processes of a command: started, watched for their ready line, stopped with SIGINT."""
+"""Child processes of a command: started, watched for their ready line, stopped with SIGINT.
+
+As a program (`python -m da3_ros.cli.child_process PARENT MODULE ARGUMENTS`) it runs a module that
+ends when its parent does, also when that is killed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+import ctypes
 import os
 from pathlib import Path
+import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -13,6 +20,9 @@ from types import TracebackType
 
 from da3_ros.errors import NodeError
 from da3_ros.process import says_ready
+
+_PR_SET_PDEATHSIG = 1
+_KEPT_LINES = 200
 
 
 class ChildProcess:
@@ -38,9 +48,11 @@ class ChildProcess:
         self.name = name
         self._log = log
         self._ready = threading.Event()
+        self._changed = threading.Condition()
         self._lines: list[str] = []
+        self._has_ended = False
         self._process = subprocess.Popen(
-            [sys.executable, '-m', *command],
+            [sys.executable, '-m', __name__, str(os.getpid()), *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -81,6 +93,23 @@ class ChildProcess:
             state = 'did not get ready' if self.is_running else 'ended'
             raise NodeError(f'{self.name} {state}; see {self._log}; its last lines:\n  {last}')
 
+    def wait_line(self, pattern: re.Pattern[str], timeout_s: float) -> re.Match[str]:
+        """Wait until one of the last lines of the output matches, and return the match.
+
+        Raises:
+            NodeError: the process ended, or said nothing like that in time.
+        """
+
+        def found() -> re.Match[str] | None:
+            return next(filter(None, map(pattern.search, self._lines)), None)
+
+        with self._changed:
+            self._changed.wait_for(lambda: found() or self._has_ended, timeout_s)
+            match = found()
+        if match is None:
+            raise NodeError(f'{self.name} did not say {pattern.pattern!r}; see {self._log}')
+        return match
+
     def wait(self, timeout_s: float) -> bool:
         """Return whether the process ended within the time."""
         try:
@@ -106,8 +135,28 @@ class ChildProcess:
             for line in stream:
                 log.write(line)
                 log.flush()
-                self._lines = [*self._lines[-20:], line.rstrip()]
+                with self._changed:
+                    self._lines = [*self._lines[-_KEPT_LINES:], line.rstrip()]
+                    self._changed.notify_all()
                 if says_ready(line):
                     self._ready.set()
         # Whoever waits shall learn at once that nothing more will come.
         self._ready.set()
+        with self._changed:
+            self._has_ended = True
+            self._changed.notify_all()
+
+
+def _end_with(parent: int) -> None:
+    """Let the kernel end this process when its parent dies (Linux)."""
+    if sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    # It may have died already.
+    if os.getppid() != parent:
+        sys.exit(128 + signal.SIGTERM)
+
+
+if __name__ == '__main__':
+    _end_with(int(sys.argv[1]))
+    sys.argv = sys.argv[2:]
+    runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 import logging
 from pathlib import Path
 import re
 
+from da3_ros.cli.demo_folder import INPUT
 from da3_ros.errors import SourceError
 from da3_ros.notes import joined
 
@@ -39,25 +42,35 @@ class DemoInput:
     """Fixed frame of the odometry on its /tf, empty for none that could be relied on."""
 
 
-def prepare_input(bag: Path | None, video: Path | None, out: Path, seconds: float) -> DemoInput:
-    """Return the input, rendering or converting it into `out/input.mcap` when need be.
+def check_input(bag: Path | None, video: Path | None) -> None:
+    """Read as much of a given input as shows that it can be played; nothing is written.
 
     Raises:
         SourceError: the bag or the video cannot be read, or has no camera images.
     """
     if bag is not None:
-        return _from_bag(bag)
-    path = out / 'input.mcap'
+        _from_bag(bag)
     if video is not None:
-        from da3_ros.cli.bag_from_video import bag_from_video
+        from da3_ros.sources.video import VideoReader
 
-        bag_from_video(
-            video=video, out=path, rate=_VIDEO_PER_S, max_side=_VIDEO_SIDE_PX, seconds=seconds
-        )
+        frames = VideoReader(video, rate_hz=_VIDEO_PER_S, max_side=_VIDEO_SIDE_PX).frames()
+        if next(frames, None) is None:
+            raise SourceError(f'video {video}: expected at least one frame, there is none')
+
+
+def plan_input(bag: Path | None, video: Path | None, out: Path) -> DemoInput:
+    """Return the input; what must be made for it, `make_input` writes to `out/input.mcap`.
+
+    Raises:
+        SourceError: the bag cannot be read, or has no camera images.
+    """
+    if bag is not None:
+        return _from_bag(bag, warns=True)
+    path = out / INPUT
+    if video is not None:
         return DemoInput(path, ('camera',), 'raw', description=f'video {video.name}')
-    from da3_ros.cli.synthesize import ODOMETRY_FRAME, synthesize
+    from da3_ros.cli.synthesize import ODOMETRY_FRAME
 
-    synthesize(out=path, seconds=seconds, rate=_RENDERED_PER_S, size=_RENDERED_SIZE)
     return DemoInput(
         path,
         ('front', 'left', 'right'),
@@ -68,12 +81,37 @@ def prepare_input(bag: Path | None, video: Path | None, out: Path, seconds: floa
     )
 
 
-def _from_bag(path: Path) -> DemoInput:
+def make_input(source: DemoInput, video: Path | None, seconds: float) -> None:
+    """Render or convert what `plan_input` planned; a bag is as it is.
+
+    Raises:
+        SourceError: the video cannot be read.
+        SinkError: the disk refuses.
+    """
+    # The commands would name a path that is gone in the end.
+    with redirect_stdout(StringIO()):
+        if source.is_rendered:
+            from da3_ros.cli.synthesize import synthesize
+
+            synthesize(out=source.path, seconds=seconds, rate=_RENDERED_PER_S, size=_RENDERED_SIZE)
+        elif video is not None:
+            from da3_ros.cli.bag_from_video import bag_from_video
+
+            bag_from_video(
+                video=video,
+                out=source.path,
+                rate=_VIDEO_PER_S,
+                max_side=_VIDEO_SIDE_PX,
+                seconds=seconds,
+            )
+
+
+def _from_bag(path: Path, *, warns: bool = False) -> DemoInput:
     from da3_ros.sources.bag import BagReader
 
     with BagReader(path) as reader:
         topics = [t for t in reader.topics if t.count and not t.name.startswith('/truth/')]
-        if reader.notes:
+        if warns and reader.notes:
             _LOG.warning('bag %s: %s', path, joined(reader.notes))
     raw = [t.name for t in topics if t.msgtype == _RAW and 'depth' not in t.name]
     compressed = [t.name for t in topics if t.msgtype == _COMPRESSED and 'depth' not in t.name]

@@ -76,7 +76,6 @@ def report(
         print(f'warning: {warning}')
     for line in lines:
         print(line)
-    print(f'look at {out / "sheet.png"}; recorded topics: {out / "output.mcap"}')
 
 
 def scene_points(npz: Path) -> ScenePoints:

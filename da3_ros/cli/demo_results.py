@@ -72,11 +72,11 @@ def read_results(path: Path, cameras: tuple[str, ...]) -> DemoResults:
         targets[f'/{name}/depth/confidence'] = camera.confidence
     for topic, message in _messages(path, {*targets, '/odometry', '/window'}):
         if topic == '/odometry':
-            results.poses[_stamp_ns(message)] = _pose(message.pose.pose)
+            results.poses[stamp_ns_of(message)] = _pose(message.pose.pose)
         elif topic == '/window':
             results.windows.append(_window_line(message))
         else:
-            targets[topic][_stamp_ns(message)] = _pixels(message)
+            targets[topic][stamp_ns_of(message)] = pixels_of(message)
     return results
 
 
@@ -86,9 +86,9 @@ def read_truth(path: Path, cameras: tuple[str, ...]) -> DemoTruth:
     topics = {f'/truth/{name}/depth': name for name in cameras}
     for topic, message in _messages(path, {*topics, '/truth/odometry'}):
         if topic == '/truth/odometry':
-            truth.poses[_stamp_ns(message)] = _pose(message.pose.pose)
+            truth.poses[stamp_ns_of(message)] = _pose(message.pose.pose)
         else:
-            truth.depth[topics[topic]][_stamp_ns(message)] = _pixels(message)
+            truth.depth[topics[topic]][stamp_ns_of(message)] = pixels_of(message)
     return truth
 
 
@@ -148,12 +148,13 @@ def _messages(path: Path, topics: set[str]) -> Iterator[tuple[str, Any]]:
             yield raw.topic, deserialize_message(raw.data, message_class(raw.msgtype))
 
 
-def _stamp_ns(message: Any) -> int:
+def stamp_ns_of(message: Any) -> int:
+    """Return the stamp of a message with a header."""
     stamp = message.header.stamp
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
-def _pixels(image: Any) -> Any:
+def pixels_of(image: Any) -> Any:
     """Return the pixels of an Image in one of the three encodings that we record."""
     dtype, channels = {'32FC1': (np.float32, 1), 'rgb8': (np.uint8, 3), '16UC1': (np.uint16, 1)}[
         image.encoding
@@ -169,7 +170,7 @@ def _pose(pose: Any) -> FloatArray:
 
 def _window_line(report: Any) -> WindowLine:
     return WindowLine(
-        stamp_ns=_stamp_ns(report),
+        stamp_ns=stamp_ns_of(report),
         sets=report.sets,
         scale=report.scale,
         scale_source=report.scale_source,

@@ -207,21 +207,15 @@ def _checkpoint(path: Path) -> Description:
 def _weights(path: Path) -> Description:
     import math
 
-    from safetensors import SafetensorError, safe_open
+    from da3_ros.inference.weights_header import read_entries
 
+    entries = read_entries(path)
     parameters: Counter[str] = Counter()
-    try:
-        # Reads the header alone, and needs no torch for that.
-        with safe_open(path, framework='numpy') as file:
-            names = list(file.keys())
-            for name in names:
-                tensor = file.get_slice(name)
-                parameters[str(tensor.get_dtype())] += math.prod(tensor.get_shape())
-    except (OSError, SafetensorError, ValueError) as error:
-        raise CheckpointError(f'{path}: cannot read the weights: {error}') from error
+    for entry in entries:
+        parameters[entry.kind] += math.prod(entry.shape)
     return {
         'kind': 'weights',
-        'tensors': len(names),
+        'tensors': len(entries),
         'parameters': sum(parameters.values()),
         'parameters_by_type': dict(parameters),
     }

@@ -116,7 +116,7 @@ def describe_ply(path: Path) -> Description:
         if file.readline(_MAX_PLY_LINE).strip() != b'ply':
             raise ValueError('it does not begin like one')
         for _ in range(_MAX_PLY_HEADER_LINES):
-            line = file.readline(_MAX_PLY_LINE).decode('ascii')
+            line = file.readline(_MAX_PLY_LINE).decode('ascii', errors='backslashreplace')
             words = line.split()
             if not line or words == ['end_header']:
                 break

@@ -59,7 +59,9 @@ def export(
         formats = parse_formats(export_format)
         path = find_results(results)
         inputs = (path, *((images,) if images else ()))
-        check_export_dir(export_dir, inputs, overwrite=overwrite, auto_cleanup=auto_cleanup)
+        check_export_dir(
+            export_dir, inputs, overwrite=overwrite, auto_cleanup=auto_cleanup, formats=formats
+        )
         saved = _read(path, images, process_res_method)
         _check_images(saved, formats)
         warn_of_assumptions(saved.scene, formats)

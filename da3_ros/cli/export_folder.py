@@ -35,6 +35,10 @@ _RESULTS = (
     'images', 'input_images', 'conf',
 )  # fmt: skip
 """Files and folders directly in a folder of results that an export may write to."""
+_FOLDERS = {
+    'npz': 'exports/npz', 'mini_npz': 'exports/mini_npz', 'glb': 'depth_vis', 'colmap': 'images',
+}  # fmt: skip
+"""Format to the folder that it writes to, where that has another name."""
 _TOP_FOLDERS = 2
 """Folders with fewer parts than this below the root (`/`, `/usr`) are never cleaned up."""
 
@@ -48,6 +52,7 @@ def check_export_dir(
     overwrite: bool,
     auto_cleanup: bool,
     scenes: Sequence[str] = ('',),
+    formats: Sequence[str] = (),
 ) -> None:
     """Refuse a folder of results that holds something, unless it was said what to do.
 
@@ -60,6 +65,7 @@ def check_export_dir(
         overwrite: single files may be replaced.
         auto_cleanup: earlier results of ours in it may be removed.
         scenes: folders in it that results are written to; empty for itself.
+        formats: of the results.
 
     Raises:
         ExportError: says what to do.
@@ -81,6 +87,7 @@ def check_export_dir(
             )
         for scene in scenes:
             read_ledger(folder / scene)
+            _check_inputs(folder / scene, inputs, formats)
     except OSError as error:
         raise ExportError(f'{folder}: cannot be used: {error.strerror}') from error
     remove_abandoned(folder)
@@ -207,6 +214,21 @@ def _remove_empty_ledger(folder: Path) -> None:
 def _remove_if_empty(folder: Path) -> None:
     if not any(folder.iterdir()):
         folder.rmdir()
+
+
+def _check_inputs(folder: Path, inputs: Sequence[Path], formats: Sequence[str]) -> None:
+    """Refuse inputs that results would replace.
+
+    Raises:
+        ExportError: names one.
+    """
+    places = {(folder / _FOLDERS.get(name, name)).resolve() for name in formats}
+    for path in inputs:
+        if places & {path.resolve(), *path.resolve().parents}:
+            raise ExportError(
+                f'{path}: is an input and lies where results go; name another folder with '
+                '--export-dir'
+            )
 
 
 def _check_removable(folder: Path, inputs: Sequence[Path]) -> None:

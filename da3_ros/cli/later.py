@@ -6,6 +6,8 @@ answered in one line, and the exit status is that of wrong usage.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 import json
 import sys
 from typing import Annotated, Any
@@ -46,7 +48,7 @@ COMMANDS_INSTEAD: dict[str, str] = {
 """Name of a command to one sentence, without the name."""
 
 
-def refuse(name: str, instead: str, *, as_json: bool = False) -> typer.Exit:
+def refuse(name: str, instead: str, *, as_json: bool) -> typer.Exit:
     """Say what to use instead; return what ends the command.
 
     Args:
@@ -80,27 +82,32 @@ def command_instead(name: str) -> Any:
     return typer.main.get_command(app)
 
 
-def _refuse_backend(context: typer.Context, value: Any) -> None:
-    if value and not context.resilient_parsing:
-        name = f'{context.info_name} --use-backend'
-        raise refuse(name, f'{_SERVER}; without it the command computes by itself')
-
-
-_UseBackend = Annotated[
-    bool, typer.Option(hidden=True, callback=_refuse_backend, expose_value=False)
-]
-_BackendUrl = Annotated[
-    str, typer.Option(hidden=True, callback=_refuse_backend, expose_value=False)
-]
-
-
-def _with_backend(use_backend: _UseBackend = False, backend_url: _BackendUrl = '') -> None:
+def _with_backend(
+    use_backend: Annotated[bool, typer.Option(hidden=True)] = False,
+    backend_url: Annotated[str, typer.Option(hidden=True)] = '',
+) -> None:
     """Has only the options."""
 
 
-def add_backend_options(command: Any) -> None:
-    """Let a command know `--use-backend` and `--backend-url`, which it cannot serve."""
+def add_backend_options(name: str, command: Any) -> None:
+    """Let a command know `--use-backend` and `--backend-url`, which it cannot serve.
+
+    Args:
+        name: of the command.
+        command: what typer made of a function.
+    """
     app = typer.Typer(add_completion=False)
     app.command()(_with_backend)
     made = typer.main.get_command(app)
     command.params.extend(p for p in made.params if p.name in ('use_backend', 'backend_url'))
+    inner: Callable[..., Any] = command.callback
+
+    @wraps(inner)
+    def run(**given: Any) -> Any:
+        asked = [given.pop('use_backend'), given.pop('backend_url')]
+        if any(asked):
+            instead = f'{_SERVER}; without it the command computes by itself'
+            raise refuse(f'{name} --use-backend', instead, as_json=given['as_json'])
+        return inner(**given)
+
+    command.callback = run

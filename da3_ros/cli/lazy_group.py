@@ -11,10 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from da3_ros.cli import verbosity
 from da3_ros.cli.exit_codes import EXIT_INTERRUPTED
-from da3_ros.cli.reporting import print_error
-
-_USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
-"""What typer raises for wrong arguments of any kind: typer has it under several names."""
+from da3_ros.cli.reporting import USAGE_ERROR, print_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +34,7 @@ class LazyGroup(TyperGroup):
     commands_by_name: ClassVar[dict[str, LazyCommand]] = {}
     context_settings_of_commands: ClassVar[dict[str, Any]] = {}
     _is_listing = False
+    _arguments: tuple[str, ...] = ()
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of all commands, in the order of the list."""
@@ -59,21 +57,24 @@ class LazyGroup(TyperGroup):
         """Return a command that stands in no list; a subclass may have some."""
         del name
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Divide the arguments into those of the group, the command and its own."""
+        self._arguments = tuple(args)
+        divided: list[str] = super().parse_args(ctx, args)
+        return divided
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command; Ctrl-C ends it with a status of its own in every version of typer.
 
         With `--json` among its arguments, wrong ones are told on stdout too.
         """
-        # Click has renamed the first of the two.
-        first = getattr(ctx, '_protected_args', None) or getattr(ctx, 'protected_args', [])
-        arguments = [*first, *ctx.args]
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise typer.Exit(EXIT_INTERRUPTED) from error
-        except _USAGE_ERROR as error:
-            if '--json' in arguments:
-                print_error(arguments[0], error)
+        except USAGE_ERROR as error:
+            if '--json' in self._arguments:
+                print_error(ctx.invoked_subcommand or '', error)
             raise
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -96,5 +97,5 @@ class LazyGroup(TyperGroup):
         if command.knows_backend:
             from da3_ros.cli.later import add_backend_options
 
-            add_backend_options(made)
+            add_backend_options(name, made)
         return made

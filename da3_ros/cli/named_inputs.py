@@ -25,7 +25,7 @@ _PATTERN = re.compile(r'[*?[]')
 
 @dataclass(frozen=True, slots=True)
 class NamedInputs:
-    """Image files and folders of images, in the order in which they were named."""
+    """Image files and folders of images."""
 
     files: tuple[Path, ...]
     folders: tuple[Path, ...]
@@ -59,7 +59,7 @@ def named_inputs(names: Sequence[Path]) -> NamedInputs:
             repeated[path] = None
         else:
             files[path] = None
-    return NamedInputs(tuple(files), tuple(folders), tuple(repeated))
+    return NamedInputs(_as_in_folder(tuple(files)), tuple(folders), tuple(repeated))
 
 
 def _matches(names: Sequence[Path]) -> Iterator[Path]:
@@ -74,6 +74,27 @@ def _matches(names: Sequence[Path]) -> Iterator[Path]:
         if not found:
             raise SourceError(f'{name}: expected a pattern of images or folders, nothing matches')
         yield from sorted(found, key=lambda path: [natural_order(part) for part in path.parts])
+
+
+def _as_in_folder(files: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Return files in the order that their folder has, where a shell has sorted them.
+
+    It puts 10.jpg before 2.jpg. What is in no order of a shell is in that of the user.
+    """
+    from da3_ros.sources.images import list_images
+
+    names = [path.name for path in files]
+    is_of_a_shell = names in (sorted(names), sorted(names, key=str.casefold))
+    if not is_of_a_shell or len({path.parent for path in files}) != 1:
+        return files
+    try:
+        listed = list_images(files[0].parent, [path.suffix.lower() for path in files])
+    except SourceError:
+        return files
+    place = {path.name: number for number, path in enumerate(listed)}
+    if not place.keys() >= set(names):
+        return files
+    return tuple(sorted(files, key=lambda path: place[path.name]))
 
 
 class FilesSource:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from da3_ros.cli.table_options import takes_options
+from da3_ros.errors import SinkError
 from da3_ros.options.table import Entrance
 
 
@@ -67,6 +69,8 @@ def record(
         recorder.discover()
         print(READY, flush=True)
         summary = recorder.record(on_message=bar.update)
+        if not summary.messages and os.path.lexists(out):
+            raise SinkError(f'record: not one message came; {out} stays as it was')
     print(f'recorded {summary.messages} messages in {summary.seconds:.2f} s to {out}')
     print(f'log times: {summary.clock}')
     for topic, count in summary.counts:

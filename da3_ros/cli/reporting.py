@@ -15,12 +15,18 @@ import typer
 
 from da3_ros.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from da3_ros.errors import Da3Error
+from da3_ros.foreign import plain_line
 
 _SHOWN_FILES = 12
-_PRINTED = 'is_printed_as_json'
+_MAX_LINE = 4000
 
 KNOWN_ERRORS = (Da3Error, OSError, MemoryError)
 """What ends a command with one line rather than with a trace."""
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
+"""What typer raises for wrong arguments of any kind: it has no name for it in all versions."""
+
+_printed: BaseException | None = None
+"""The error that was printed last."""
 
 
 @dataclass(slots=True)
@@ -66,12 +72,12 @@ def say(text: str) -> None:
 
 def complain(text: str) -> None:
     """Tell about an error that does not end the command."""
-    print(f'da3: {" ".join(text.split())}', file=sys.stderr, flush=True)
+    print(f'da3: {plain_line(text, _MAX_LINE)}', file=sys.stderr, flush=True)
 
 
 def one_line(error: BaseException) -> str:
-    """Return the text of an error without line breaks; the name of its kind where it has none."""
-    return ' '.join(str(error).split()) or type(error).__name__
+    """Return the text of an error as one printable line; the name of its kind without a text."""
+    return plain_line(error, _MAX_LINE) or type(error).__name__
 
 
 def show_files(folder: Path, names: Sequence[str]) -> None:
@@ -100,16 +106,17 @@ def errors_as_json(command: str, *, wanted: bool = True) -> Iterator[None]:
 
 def print_error(command: str, error: BaseException) -> None:
     """Print an error on stdout as one JSON object, once however often it is asked for."""
-    if getattr(error, _PRINTED, False):
+    global _printed
+    if error is _printed:
         return
-    setattr(error, _PRINTED, True)
+    _printed = error
     if isinstance(error, KeyboardInterrupt):
         code, message = EXIT_INTERRUPTED, 'interrupted'
-    elif isinstance(error, KNOWN_ERRORS):
-        code, message = EXIT_FAILED, one_line(error)
+    elif isinstance(error, USAGE_ERROR):
+        usage: Any = error
+        code, message = EXIT_USAGE, str(usage.format_message())
     else:
-        # Of typer, whose text is not its own str.
-        code, message = EXIT_USAGE, str(getattr(error, 'format_message', error.__str__)())
+        code, message = EXIT_FAILED, one_line(error)
     _print({'command': command, 'status': 'error', 'exit_code': code, 'error': message})
 
 

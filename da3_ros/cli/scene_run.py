@@ -114,6 +114,11 @@ class SceneRunner:
         return self._wanted.chosen.name
 
     @property
+    def formats(self) -> tuple[str, ...]:
+        """Formats of the files that a scene becomes."""
+        return self._wanted.formats
+
+    @property
     def is_loaded(self) -> bool:
         """Whether the model has been loaded."""
         return self._model is not None

@@ -18,7 +18,10 @@ from da3_ros.cli.video_source import VideoSource
 from da3_ros.cli.view_check import FEWER_IMAGES, Extent, Measured, sizes_of
 from da3_ros.errors import SourceError
 
-VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.flv', '.wmv', '.webm', '.m4v')
+VIDEO_SUFFIXES = (
+    *('.mp4', '.avi', '.mov', '.mkv', '.flv', '.wmv', '.webm', '.m4v', '.gif', '.mpg', '.mpeg'),
+    *('.ts', '.mts', '.m2ts', '.3gp', '.ogv'),
+)
 
 
 class SceneSource(Measured, Protocol):

@@ -39,6 +39,7 @@ def run_single_scene(
             source.inputs,
             overwrite=results.overwrite,
             auto_cleanup=results.auto_cleanup,
+            formats=runner.formats,
         )
         runner.check_views(source)
         run_source(runner, source, report)

@@ -38,7 +38,7 @@ def staging_folder(directory: Path) -> Iterator[Path]:
     try:
         yield staging
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        remove_staging(staging)
         os.close(lock)
 
 
@@ -104,11 +104,35 @@ def remove_abandoned(export_dir: Path) -> int:
             with abandoned_folders(place, STAGING_PREFIX) as found:
                 for staging in found:
                     with suppress(OSError):
-                        shutil.rmtree(staging)
-                        count += 1
+                        remove_staging(staging)
+                        count += not staging.exists()
                         if place != root:
                             remove_empty(place)
     return count
+
+
+def remove_staging(staging: Path, kept: str = '') -> None:
+    """Remove a folder of ours as far as that is possible; the marker goes last.
+
+    Of a process that is killed meanwhile, the rest is known to be ours.
+
+    Args:
+        staging: the folder.
+        kept: name of an entry that stays, and the folder with it; empty for none.
+    """
+    with suppress(OSError):
+        # What says that the rest is precious goes first: the rest is to go.
+        (staging / KEEP_MARKER).unlink(missing_ok=True)
+        for entry in staging.iterdir():
+            if entry.name in (MARKER, kept):
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink()
+        if not kept:
+            (staging / MARKER).unlink(missing_ok=True)
+            staging.rmdir()
 
 
 def make_folder(folder: Path, undo: ExitStack) -> None:

@@ -14,7 +14,7 @@ from da3_ros.inference.runner import NetworkRunner
 from da3_ros.model.arithmetic import Arithmetic
 from da3_ros.model.build import build_network
 from da3_ros.model.chunks import VIEW_CHUNK
-from da3_ros.model.config import NetworkConfig
+from da3_ros.model.config import PATCH_SIZE, NetworkConfig
 from da3_ros.model.memory_estimate import MemoryEstimate, estimate_memory
 
 
@@ -44,8 +44,9 @@ def common_input_size(
         method: one of `options.RESIZE_METHODS`.
     """
     inputs = [input_size(size, process_res, method) for size in set(sizes)]
-    # Images of one call are cropped to their common part.
-    return min(height for height, _ in inputs), min(width for _, width in inputs)
+    # Images of one call are cropped to their common part; less than a patch is refused later.
+    height, width = min(height for height, _ in inputs), min(width for _, width in inputs)
+    return max(height, PATCH_SIZE), max(width, PATCH_SIZE)
 
 
 def limit_of(network: NetworkRunner, size: tuple[int, int], *, infer_gs: bool) -> ViewLimit | None:

@@ -340,7 +340,7 @@ class ResultOptions:
     )
     auto_cleanup: bool = option(
         False,
-        'Empty the folder of the results first.',
+        'Remove earlier results of da3 from the folder, once the new ones are there.',
         entrances=_COMMANDS,
         changes_files=False,
     )

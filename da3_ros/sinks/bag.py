@@ -12,7 +12,6 @@ from contextlib import suppress
 import logging
 import os
 from pathlib import Path
-import shutil
 import sqlite3
 import time
 from types import TracebackType
@@ -33,7 +32,7 @@ from rosbags.rosbag2.storage_sqlite3 import Sqlite3Writer
 
 from da3_ros.errors import ExportError, SinkError
 from da3_ros.export.files import listed, move_in
-from da3_ros.export.staging import KEEP_MARKER, abandoned_folders, locked_folder
+from da3_ros.export.staging import KEEP_MARKER, abandoned_folders, locked_folder, remove_staging
 from da3_ros.options.choices import BAG_STORAGES, UNFINISHED, BagStorage
 from da3_ros.options.export import RESULTS
 from da3_ros.sinks.definitions import MessageDefinitions, shared_definitions
@@ -110,7 +109,8 @@ class BagWriter:
                 storage_plugin=_PLUGINS[self._storage],
             )
             self._writer.open()
-        except (OSError, sqlite3.Error) as error:
+        except Exception as error:
+            # The library has errors of its own.
             self._discard()
             raise SinkError(f'bag {self.path}: cannot be written: {error}') from error
 
@@ -253,6 +253,8 @@ class BagWriter:
             SinkError: says what is there.
         """
         path = self.path
+        if path.name in ('', '..'):
+            raise SinkError(f'bag {path}: expected the name of a file or folder to make')
         if not os.path.lexists(path):
             return
         if not self._overwrite:
@@ -303,7 +305,7 @@ class BagWriter:
                             self.path,
                             recovered,
                         )
-                shutil.rmtree(scratch, ignore_errors=True)
+                remove_staging(scratch)
 
     def _recovered_name(self) -> Path:
         """Make an empty folder, whose name a bag may take."""
@@ -317,7 +319,7 @@ class BagWriter:
             number += 1
 
     def _discard(self) -> None:
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        remove_staging(self._scratch)
         self._release()
 
     def _release(self) -> None:

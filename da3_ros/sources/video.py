@@ -221,8 +221,12 @@ class VideoReader:
 
 
 def _videos(container: Any) -> list[Any]:
-    """Return the videos of a file, without cover pictures."""
-    return [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
+    """Return the videos of a file that have a decoder, without cover pictures."""
+    return [
+        s
+        for s in container.streams.video
+        if s.codec_context is not None and not s.disposition & s.disposition.attached_pic
+    ]
 
 
 def _weight(stream: Any) -> int:

@@ -7,11 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
-from da3_ros.cli.demo_input import prepare_input
+from da3_ros.cli.demo_input import plan_input
 from da3_ros.cli.demo_report import scene_points
 from da3_ros.cli.demo_results import read_results
 from da3_ros.cli.synthesize import synthesize
 from da3_ros.errors import SourceError
+from da3_ros.export.ledger import LEDGER, read_ledger
 from da3_ros.export.registry import export_scene
 from da3_ros.export.scene import ExportScene, world_points
 from da3_ros.geometry.camera import ImageSize
@@ -22,6 +23,7 @@ from da3_ros.sources.bag import BagReader
 from da3_ros.synthetic.trajectory import START_NS
 from da3_ros.synthetic.world import make_world
 from da3_ros.types import CameraFrame, PosedView, ViewId
+from helpers.cli import results_in
 from helpers.ros_process import RosProcess
 
 CAUTION = CAUTIONS['da3-nano']
@@ -65,6 +67,14 @@ def test_demo_carries_exact_geometry_to_the_end_unharmed(
         assert counts[f'/{camera}/depth/image'] == counts[f'/{camera}/color/image'] == views >= 2
     assert counts['/odometry'] >= len(windows)
     assert {p.name for p in (out / 'exports' / 'scene_0000').iterdir()} == {'exports', 'scene.glb'}
+    # A picture came early, and made room for the sheet; nothing else is left.
+    assert re.search(r'first picture after \d+ s: .*first_look\.png', text), text
+    assert results_in(out) == {'exports', 'input.mcap', 'log', 'output.mcap', 'sheet.png'}
+    assert set(read_ledger(out).own()) == {
+        path.relative_to(out).as_posix()
+        for path in out.rglob('*')
+        if path.is_file() and path.name != LEDGER
+    }
 
 
 @pytest.mark.ros
@@ -149,7 +159,7 @@ def _write_bag(path: Path, camera: str, *, is_compressed: bool) -> None:
 def test_topics_of_a_recording_become_cameras(tmp_path: Path, is_compressed: bool) -> None:
     path = tmp_path / 'drive.mcap'
     _write_bag(path, 'robot/color', is_compressed=is_compressed)
-    found = prepare_input(path, None, tmp_path, 1.0)
+    found = plan_input(path, None, tmp_path)
     assert found.cameras == ('robot_color',)
     assert found.transport == ('compressed' if is_compressed else 'raw')
     name = 'image_raw/compressed' if is_compressed else 'image_raw'
@@ -161,7 +171,7 @@ def test_topics_of_a_recording_become_cameras(tmp_path: Path, is_compressed: boo
 
 def test_topics_that_fit_already_are_left_alone(tmp_path: Path) -> None:
     _write_bag(tmp_path / 'drive.mcap', 'front', is_compressed=False)
-    found = prepare_input(tmp_path / 'drive.mcap', None, tmp_path, 1.0)
+    found = plan_input(tmp_path / 'drive.mcap', None, tmp_path)
     assert found.cameras == ('front',)
     assert found.remappings == ()
 
@@ -171,10 +181,10 @@ def test_what_is_missing_of_a_recording_is_said(
 ) -> None:
     path = tmp_path / 'drive.mcap'
     _write_bag(path, 'front', is_compressed=False)
-    prepare_input(path, None, tmp_path, 1.0)
+    plan_input(path, None, tmp_path)
     assert caplog.messages == []
     path.write_bytes(path.read_bytes()[:-100])
-    assert prepare_input(path, None, tmp_path, 1.0).cameras == ('front',)
+    assert plan_input(path, None, tmp_path).cameras == ('front',)
     (line,) = caplog.messages
     assert 'drive.mcap: ends without the summary' in line
 
@@ -185,7 +195,7 @@ def test_a_recording_without_images_is_refused(tmp_path: Path) -> None:
         bag.add_topic('/chatter', 'std_msgs/msg/String')
         bag.write('/chatter', 1, b'\x00\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00')
     with pytest.raises(SourceError, match=r'expected colour images.*/chatter'):
-        prepare_input(path, None, tmp_path, 1.0)
+        plan_input(path, None, tmp_path)
 
 
 def test_points_read_from_the_npz_are_the_points_of_the_scene(tmp_path: Path) -> None:

@@ -219,9 +219,9 @@ def options_of_videos(place: Place) -> None:
 @row(15)
 def color_mode_and_tqdm(place: Place) -> None:
     videos = []
-    for mode, bar in (('RGB+ED', True), ('RGB+D', False)):
-        fly(place, trj_mode='original', color_mode=mode, enable_tqdm=bar, output_name='a')
-        videos.append((place.folder / 'output/gs_video/a.mp4').read_bytes())
+    for mode, bar, name in (('RGB+ED', True, 'a'), ('RGB+D', False, 'b')):
+        fly(place, trj_mode='original', color_mode=mode, enable_tqdm=bar, output_name=name)
+        videos.append((place.folder / f'output/gs_video/{name}.mp4').read_bytes())
         assert ('gs_video' in place.screen.readouterr().err) == bar
     assert videos[0] != videos[1]
     with pytest.raises(ExportError, match=r'color_mode.*RGB\+D, RGB\+ED'):

@@ -146,9 +146,10 @@ class Place:
         )
 
     def written(self, folder: str = 'output') -> set[str]:
-        """Return the files below a folder, relative to it."""
+        """Return the files below a folder, relative to it, without hidden ones."""
         root = self.folder / folder
-        return {str(p.relative_to(root)) for p in root.rglob('*') if p.is_file()}
+        files = {p.relative_to(root) for p in root.rglob('*') if p.is_file()}
+        return {str(path) for path in files if not path.name.startswith('.')}
 
     def arrays(self, name: str, folder: str = 'output') -> dict[str, NDArray[np.generic]]:
         """Return the arrays of `npz` or `mini_npz`."""

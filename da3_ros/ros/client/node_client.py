@@ -12,6 +12,8 @@ from typing import Any
 
 from rclpy.action import ActionClient
 from rclpy.executors import ExternalShutdownException
+from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
 from rclpy.task import Future
 
 from da3_ros.action import ExportScene
@@ -78,6 +80,17 @@ class NodeClient:
         """
         if not self._exporter.wait_for_server(timeout_sec=timeout_s):
             raise NodeError(f'no node offers {self._action} within {timeout_s} s')
+
+    def watch(
+        self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile
+    ) -> Subscription:
+        """Call back with every message of a topic, on this client's thread."""
+        return self._node.create_subscription(kind, topic, callback, qos)
+
+    def unwatch(self, watched: Subscription) -> None:
+        """Call back no more."""
+        # On the thread that may be waiting on it.
+        self._executor.create_task(self._node.destroy_subscription, watched)
 
     def wait_window(self, timeout_s: float) -> bool:
         """Wait for one more window report; return whether it came in time."""
