@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 import re
 
+import numpy as np
 from PIL import features
 
 from da3_ros.errors import SourceError
@@ -94,12 +95,19 @@ def read_stored(path: Path) -> ColourImage:
 
     That is how calibration tools read images.
 
+    Returns:
+        (H, W, 3) RGB, or where some of it is transparent (H, W, 4) with an alpha of 0 or 255.
+
     Raises:
         SourceError: the file is missing, damaged or no image.
     """
     _check_is_file(path)
     with foreign_file(path, 'image'):
-        return read_image(path, upright=False).pixels
+        found = read_image(path, upright=False)
+    if found.visible is None:
+        return found.pixels
+    alpha = np.where(found.visible, np.uint8(255), np.uint8(0))
+    return np.concatenate([found.pixels, alpha[..., None]], axis=2)
 
 
 def parse_suffixes(text: str) -> tuple[str, ...]:

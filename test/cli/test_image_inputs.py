@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 from PIL import Image
 import pytest
 
+from da3_ros.cli.named_inputs import named_inputs
 from helpers.cli import SMALL, da3_json, failure
+from helpers.colmap_writer import write_binary
 from helpers.ply_files import read_ply
 
 
@@ -113,3 +116,51 @@ def test_images_that_a_folder_has_besides_are_in_the_notes(
     content = da3_json('images', photos, *options(checkpoint, tmp_path / 'a', 'mini_npz'))
     assert content['views'] == 3
     assert any(note.startswith('2 .gif files') for note in content['notes'])
+
+
+def test_rectified_images_stay_transparent(tmp_path: Path, checkpoint: Path) -> None:
+    (tmp_path / 'images').mkdir()
+    rows, columns = np.mgrid[0:48, 0:64]
+    pixels = np.dstack([4 * columns, 5 * rows, columns + rows, rows * 0 + 255]).astype(np.uint8)
+    pixels[:24, :, 3] = 0
+    Image.fromarray(pixels).save(tmp_path / 'images' / 'a.png')
+    params = (60.0, 60.0, 32.0, 24.0, -0.1, 0.0, 0.0, 0.0)
+    pose = (1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    camera = (1, 'OPENCV', 64, 48, params)
+    write_binary(tmp_path / 'sparse' / '0', [camera], [(1, pose, 1, 'a.png', ())])
+    out = tmp_path / 'out'
+    da3_json('colmap', tmp_path, *options(checkpoint, out, 'npz'))
+    # The middle row is one, the lens moves pixels along the radius.
+    known = np.isfinite(results(out)['depth'][0])
+    assert not known[:20].any()
+    assert known[23:].all()
+    made = np.asarray(Image.open(out / 'input_images' / 'a.png'))
+    assert set(np.unique(made[..., 3])) == {0, 255}
+
+
+def test_frames_of_a_video_keep_their_size_for_depth_of_that_size(
+    tmp_path: Path, checkpoint: Path
+) -> None:
+    path = tmp_path / 'a.mp4'
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('mpeg4', rate=2)
+        stream.width, stream.height = 160, 120
+        for shade in (50, 200):
+            picture = np.full((120, 160, 3), shade, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+        container.mux(stream.encode(None))
+    out = tmp_path / 'out'
+    content = da3_json(
+        'video', path, '--fps', '2', '--depth-size', 'input', *options(checkpoint, out, 'npz')
+    )
+    assert content['size'] == [120, 160]
+    assert results(out)['image'].shape == (content['views'], 120, 160, 3)
+
+
+def test_what_a_pattern_matches_comes_in_the_order_of_numbers(tmp_path: Path) -> None:
+    names = ('9/a2.png', '9/a10.png', '10/a1.png')
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = named_inputs([tmp_path / '*' / '*.png']).files
+    assert [path.relative_to(tmp_path).as_posix() for path in found] == list(names)
