@@ -37,17 +37,15 @@ def load_config(path: str | PathLike[str]) -> dict[str, Any]:
         CheckpointError: The file cannot be read, is not in the upstream style, or a parent is
             not known.
     """
-    from da3_ros.inference.network_file import read_mapping
-    from da3_ros.inference.upstream_config import INHERIT_KEY, OBJECT_KEY, resolve_parents
+    from da3_ros.inference.network_file import read_merged
+    from da3_ros.inference.upstream_config import OBJECT_KEY, preset_node
 
     text = str(path)
     if '.' in text and '/' not in text and not text.endswith(('.yaml', '.yml', '.json')):
-        name, folder = text.rpartition('.')[-1], Path()
-        content: Mapping[str, Any] = {INHERIT_KEY: text}
+        name = text.rpartition('.')[-1]
+        merged = preset_node(text)
     else:
-        file = Path(path)
-        name, folder, content = file.stem, file.parent, read_mapping(file)
-    merged = dict(resolve_parents(content, folder, read_mapping))
+        name, merged = Path(path).stem, read_merged(Path(path))
     if OBJECT_KEY not in merged:
         raise CheckpointError(
             f'{text}: expected {OBJECT_KEY}, as in the upstream configurations; '
@@ -73,14 +71,18 @@ def create_object(config: Mapping[str, Any], *, seed: int = 0) -> 'Network':
             ever imported by its name.
         ModelError: The parts do not fit.
     """
-    from da3_ros.inference.random_weights import random_network
+    from da3_ros.inference.network_size import check_size
+    from da3_ros.inference.random_weights import mark_random, random_network
     from da3_ros.inference.upstream_config import config_from_upstream
 
     node = dict(config)
     name = node.pop(_NAME_KEY, 'custom')
     if not isinstance(name, str):
         raise CheckpointError(f'{_NAME_KEY}: expected a text, got {name!r}')
-    network = random_network(config_from_upstream(node, name), seed)
+    described = config_from_upstream(node, name)
+    check_size(described)
+    network = random_network(described, seed)
+    mark_random(network)
     _logger.warning(
         '%s has random weights (seed %d): until weights are loaded, its output means nothing',
         name,

@@ -6,6 +6,7 @@ a view without valid depth) is a result with a report, never an exception.
 """
 
 import re
+from typing import Any
 
 _USER_OF_ADDRESS = re.compile(r'(\b[a-z][a-z0-9+.-]*://)[^/\s\'"]*@', re.IGNORECASE)
 
@@ -39,7 +40,15 @@ class PreprocessError(Da3Error):
 
 
 class ExportError(Da3Error):
-    """Raised when a scene cannot be written: path, format or content."""
+    """Raised when a scene cannot be written: path, format or content.
+
+    Where `DepthAnything3.inference` had computed it by then, `prediction` is its result.
+    """
+
+    def __init__(self, message: str = '', prediction: Any = None) -> None:
+        super().__init__(message)
+        self.prediction = prediction
+        """The `Prediction` that could not be written; None where nothing was computed."""
 
 
 class ExportCancelledError(ExportError):

@@ -27,8 +27,11 @@ READY = 'ready'
 
 _SETTLED = 'DA3_ROS_SETTLED_THREADS'
 _IMPORT_PAUSE_S = 0.05
+# More than any machine has: so the older control groups say that there is no limit.
+_NO_LIMIT = 1 << 60
 _CPUS = Path('/sys/devices/system/cpu')
 _CGROUP = Path('/sys/fs/cgroup')
+_OWN_GROUPS = Path('/proc/self/cgroup')
 
 
 def says_ready(line: str) -> bool:
@@ -76,6 +79,60 @@ def _quota(cgroup: Path) -> float | None:
             period = (cgroup / 'cpu' / 'cpu.cfs_period_us').read_text()
         return None if limit in ('max', '-1') else int(limit) / int(period)
     except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def free_in_group(cgroup: Path = _CGROUP, own: Path = _OWN_GROUPS) -> int | None:
+    """Return the bytes of memory that the control groups of this process leave to it.
+
+    A container's `--memory` is such a limit, beside what the whole machine has free.
+
+    Args:
+        cgroup: where the control groups are mounted.
+        own: where the kernel says in which ones this process is.
+
+    Returns:
+        The bytes, None where there is no limit.
+    """
+    free = [_free_in(folder) for folder in _memory_groups(cgroup, own)]
+    return min((count for count in free if count is not None), default=None)
+
+
+def _memory_groups(cgroup: Path, own: Path) -> list[Path]:
+    """Return the folders of the groups that limit memory, up to the outermost that is visible."""
+    try:
+        lines = [line.split(':', 2) for line in own.read_text().splitlines()]
+    except OSError:
+        lines = []
+    # Version 2, then version 1.
+    mounts = {'': cgroup, 'memory': cgroup / 'memory'}
+    groups = [*mounts.values()]
+    for _, controllers, path in (parts for parts in lines if len(parts) == 3):
+        if controllers in mounts:
+            inner = mounts[controllers] / path.strip('/')
+            groups += [inner, *(p for p in inner.parents if mounts[controllers] in p.parents)]
+    return list(dict.fromkeys(groups))
+
+
+def _free_in(group: Path) -> int | None:
+    for limit, used, cache in (
+        ('memory.max', 'memory.current', 'inactive_file'),
+        ('memory.limit_in_bytes', 'memory.usage_in_bytes', 'total_inactive_file'),
+    ):
+        if (group / limit).is_file():
+            return _left(group / limit, group / used, group / 'memory.stat', cache)
+    return None
+
+
+def _left(limit: Path, used: Path, stat: Path, cache: str) -> int | None:
+    try:
+        text = limit.read_text().strip()
+        if text == 'max' or int(text) >= _NO_LIMIT:
+            return None
+        entries = dict(line.split() for line in stat.read_text().splitlines())
+        # Files that were read are forgotten when memory is needed.
+        return max(0, int(text) - int(used.read_text()) + int(entries[cache]))
+    except (OSError, ValueError, KeyError):
         return None
 
 

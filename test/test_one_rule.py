@@ -25,7 +25,7 @@ PIXEL_RULE = {
 """Files that pass between the centre of the first pixel at (0, 0) and at (0.5, 0.5)."""
 
 THROUGH_PIXEL_RULE = {
-    'cli/scene_sources.py': 'cameras of COLMAP for the public API',
+    'cli/colmap_source.py': 'cameras of COLMAP for the public API',
     'inference/engine.py': 'calibrations for the network, and its cameras',
     'inference/given_cameras.py': 'cameras that the public API was given',
     'inference/prediction.py': 'cameras that it returns',
@@ -36,8 +36,8 @@ THROUGH_PIXEL_RULE = {
 """Who uses `inference.pixel_rule`."""
 
 MAY_LACK = {
+    ('images/decode.py', 'is_animated'): 'plugins of Pillow for formats of one picture lack it',
     ('ros/node/node.py', '_parameter_overrides'): 'a private name of rclpy',
-    ('sources/video.py', 'rotation'): 'PyAV has it from version 13 on',
 }
 """Names of other libraries that are looked for with a default."""
 

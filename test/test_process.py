@@ -13,6 +13,7 @@ import time
 import pytest
 
 from da3_ros.process import (
+    free_in_group,
     loading,
     node_threads,
     patient_interrupts,
@@ -223,3 +224,39 @@ def test_handlers_come_back_and_other_threads_change_none(
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def memory_group(
+    folder: Path, limit: str, used: int, cached: int, *, is_old: bool = False
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ('memory.limit_in_bytes', 'memory.usage_in_bytes', 'total_inactive_file')
+    limits, uses, cache = names if is_old else ('memory.max', 'memory.current', 'inactive_file')
+    (folder / limits).write_text(f'{limit}\n')
+    (folder / uses).write_text(f'{used}\n')
+    (folder / 'memory.stat').write_text(f'anon 5\n{cache} {cached}\n')
+
+
+@pytest.mark.parametrize('is_old', [False, True])
+def test_the_tightest_control_group_says_what_memory_is_left(tmp_path: Path, is_old: bool) -> None:
+    own, root = tmp_path / 'own', tmp_path / 'cgroup'
+    own.write_text('8:pids:/x\n' + ('4:memory:/a/b\n' if is_old else '0::/a/b\n'))
+    mount = root / 'memory' if is_old else root
+    no_limit = str(2**63 - 4096) if is_old else 'max'
+    assert free_in_group(root, own) is None
+    memory_group(mount, no_limit, 10, 0, is_old=is_old)
+    assert free_in_group(root, own) is None
+    memory_group(mount / 'a', '5000', 3000, 500, is_old=is_old)
+    assert free_in_group(root, own) == 2500
+    memory_group(mount / 'a' / 'b', '4000', 3000, 200, is_old=is_old)
+    assert free_in_group(root, own) == 1200
+    memory_group(mount / 'a' / 'b', '4000', 4100, 0, is_old=is_old)
+    assert free_in_group(root, own) == 0
+    # In a container the group's own folder is the mount.
+    own.write_text('nonsense\n')
+    memory_group(mount, '9000', 1000, 0, is_old=is_old)
+    assert free_in_group(root, own) == 8000
+
+
+def test_without_control_groups_there_is_no_limit(tmp_path: Path) -> None:
+    assert free_in_group(tmp_path / 'none', tmp_path / 'nothing') is None

@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from da3_ros import __version__
+from da3_ros.cli import verbosity
 from da3_ros.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
 from da3_ros.cli.lazy_group import LazyCommand, LazyGroup
-from da3_ros.errors import Da3Error
+from da3_ros.cli.reporting import KNOWN_ERRORS, one_line
 
 _CONTEXT = {'help_option_names': ['-h', '--help']}
 _IMAGES, _ROS, _ABOUT = 'Images to scenes', 'Recordings and ROS 2', 'What is here'
 
 COMMANDS: dict[str, LazyCommand] = {
-    'auto': LazyCommand('auto:auto', _IMAGES, 'Depth, cameras and scene of whatever it is given.'),
-    'image': LazyCommand('image:image', _IMAGES, 'Depth of one image, and its scene as files.'),
+    'auto': LazyCommand(
+        'auto:auto', _IMAGES, 'Depth, cameras and scene of whatever it is given.', True
+    ),
+    'image': LazyCommand(
+        'image:image', _IMAGES, 'Depth of one image, and its scene as files.', True
+    ),
     'images': LazyCommand(
-        'images:images', _IMAGES, 'Depth, cameras and scene of a folder of images.'
+        'images:images',
+        _IMAGES,
+        'Depth, cameras and scene of images, or of a folder of them.',
+        True,
     ),
     'video': LazyCommand(
-        'video:video', _IMAGES, "Depth and cameras of a video's frames, as one scene."
+        'video:video', _IMAGES, "Depth and cameras of a video's frames, as one scene.", True
     ),
     'colmap': LazyCommand(
         'colmap:colmap',
         _IMAGES,
         'Depth of a COLMAP dataset, with its cameras; distorted images are rectified.',
+        True,
     ),
     'export': LazyCommand(
         'export:export',
@@ -83,6 +91,12 @@ class Commands(LazyGroup):
     commands_by_name = COMMANDS
     context_settings_of_commands = _CONTEXT
 
+    def unlisted_command(self, name: str) -> Any:
+        """Return the answer to a command of the official tool that is not here; else None."""
+        from da3_ros.cli.later import command_instead
+
+        return command_instead(name)
+
 
 app = typer.Typer(
     name='da3',
@@ -109,16 +123,13 @@ def main(
             '--version', help='Print the version and exit.', callback=_show_version, is_eager=True
         ),
     ] = False,
-    verbose: Annotated[
-        bool, typer.Option('--verbose', '-v', help='Print what happens in between, too.')
-    ] = False,
+    verbose: verbosity.Verbose = False,
+    quiet: verbosity.Quiet = False,
 ) -> None:
     """Depth Anything 3 for ROS 2: images, videos and recordings in, geometry out."""
     # The version's callback has done its work before this body runs.
     del version
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format='%(levelname)s: %(message)s'
-    )
+    verbosity.begin(verbose=verbose, quiet=quiet)
 
 
 def run() -> None:
@@ -128,8 +139,8 @@ def run() -> None:
     """
     try:
         app(prog_name='da3')
-    except (Da3Error, OSError, MemoryError) as error:
-        print(f'da3: {_one_line(error)}', file=sys.stderr)
+    except KNOWN_ERRORS as error:
+        print(f'da3: {one_line(error)}', file=sys.stderr)
         sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:
         print('da3: interrupted', file=sys.stderr)
@@ -139,7 +150,3 @@ def run() -> None:
         if end.code == EXIT_INTERRUPTED:
             print('da3: interrupted', file=sys.stderr)
         raise
-
-
-def _one_line(error: BaseException) -> str:
-    return ' '.join(str(error).split()) or type(error).__name__

@@ -66,6 +66,8 @@ def bag_from_video(
             bag.write_frame(frame)
             images += 1
             bar.update()
+    for note in reader.notes:
+        print(f'note: {note.text}')
     size = reader.info.size
     print(f'wrote {images} images of {size.width}x{size.height} to {out}')
     if fov_deg is None:

@@ -27,12 +27,15 @@ from da3_ros.cli.process import unwind_on_terminate
 from da3_ros.cli.reporting import Report, complain, in_words, reporting
 from da3_ros.cli.scene_options import SceneOptions
 from da3_ros.cli.scene_run import SceneInput, SceneRunner, SceneSummary, print_model
-from da3_ros.errors import Da3Error
+from da3_ros.errors import Da3Error, ExportError
 from da3_ros.export.files import staged
 from da3_ros.export.ledger import has_ledger, read_ledger
+from da3_ros.foreign import foreign_file, plain_line, reason_of
 
 if TYPE_CHECKING:
     from tqdm import tqdm
+
+    from da3_ros.cli.named_inputs import NamedInputs
 
 _AHEAD = 2
 """Scenes whose images are read while another one is computed."""
@@ -66,7 +69,7 @@ class Outcome:
 
 def run_batch(
     options: SceneOptions,
-    folders: Sequence[Path],
+    named: NamedInputs,
     image_extensions: str,
     *,
     each: bool,
@@ -76,7 +79,7 @@ def run_batch(
 
     Args:
         options: of the command.
-        folders: of images.
+        named: folders of images; with `each` images too.
         image_extensions: comma-separated.
         each: whether every image is a scene, rather than every folder.
         resume: whether scenes that are done are left out.
@@ -90,8 +93,10 @@ def run_batch(
         if resume and results.auto_cleanup:
             raise typer.BadParameter('expected --resume or --auto-cleanup, got both')
         runner = SceneRunner(options)
-        jobs = _jobs(folders, image_extensions, each=each)
+        jobs = _jobs(named, image_extensions, each=each)
         inputs = [path for job in jobs for path in job.inputs]
+        if not (resume or results.overwrite or results.auto_cleanup):
+            _refuse_begun(results.export_dir, jobs)
         check_export_dir(
             results.export_dir,
             inputs,
@@ -116,14 +121,34 @@ def run_batch(
         _tell(report, runner, outcomes, time.perf_counter() - began)
 
 
-def _jobs(folders: Sequence[Path], image_extensions: str, *, each: bool) -> list[Job]:
+def _refuse_begun(export_dir: Path, jobs: Sequence[Job]) -> None:
+    """Refuse a folder that has scenes of this batch: to go on is what most want then.
+
+    Raises:
+        ExportError: names the option.
+    """
+    begun = sum((export_dir / job.name).is_dir() for job in jobs)
+    if begun:
+        raise ExportError(
+            f'{export_dir} holds {begun} of these {len(jobs)} scenes: --resume goes on and leaves '
+            'out those that are done, --overwrite computes all again, --export-dir names another '
+            'folder'
+        )
+
+
+def _jobs(named: NamedInputs, image_extensions: str, *, each: bool) -> list[Job]:
     from da3_ros.export.scene import safe_name
-    from da3_ros.sources.images import list_images, parse_suffixes
+    from da3_ros.sources.images import find_images, parse_suffixes
 
     suffixes = parse_suffixes(image_extensions)
-    files = {folder: list_images(folder, suffixes) for folder in dict.fromkeys(folders)}
+    found = {folder: find_images(folder, suffixes) for folder in named.folders}
     if each:
-        sources = [path for paths in files.values() for path in paths]
+        for folder, images in found.items():
+            for note in images.notes:
+                complain(f'{folder}: {note}')
+        # One that is named and lies in a named folder is one scene.
+        every = (*named.files, *(path for images in found.values() for path in images.files))
+        sources = list(dict.fromkeys(every))
         stems = Counter(safe_name(path.stem).casefold() for path in sources)
         clear = [stems[safe_name(path.stem).casefold()] == 1 for path in sources]
         names = [p.stem if ok else p.name for p, ok in zip(sources, clear, strict=True)]
@@ -131,15 +156,15 @@ def _jobs(folders: Sequence[Path], image_extensions: str, *, each: bool) -> list
             Job(name, path, partial(_load_one, path), (path,))
             for name, path in zip(_distinct(names), sources, strict=True)
         ]
-    names = [folder.resolve().name for folder in files]
+    names = [folder.resolve().name for folder in found]
     return [
         Job(
             name,
             folder,
-            partial(SceneInput, folder, list(map(str, paths))),
-            (folder, *paths),
+            partial(SceneInput, folder, list(map(str, images.files)), notes=images.notes),
+            (folder, *images.files),
         )
-        for name, (folder, paths) in zip(_distinct(names), files.items(), strict=True)
+        for name, (folder, images) in zip(_distinct(names), found.items(), strict=True)
     ]
 
 
@@ -150,9 +175,10 @@ def _distinct(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _load_one(path: Path) -> SceneInput:
-    from da3_ros.inference.preprocess import load_image
+    from da3_ros.images.decode import read_image
 
-    return SceneInput(path, [load_image(path)], files=(path,))
+    with foreign_file(path, 'image'):
+        return SceneInput(path, [read_image(path)], files=(path,))
 
 
 def _finished_jobs(runner: SceneRunner, jobs: Sequence[Job]) -> list[Outcome]:
@@ -190,14 +216,16 @@ def _run_one(runner: SceneRunner, job: Job, images: Future[SceneInput], bar: tqd
     folder = results.export_dir / job.name
     try:
         scene = images.result()
+        runner.check_images(scene)
         if not results.overwrite:
             check_own(folder, 'without --overwrite only what da3 wrote is replaced')
         replaces = results.overwrite or has_ledger(folder)
         with recorded_results(folder):
             summary = runner.run(scene, folder, overwrite=replaces)
             _write_record(runner, job, summary, folder)
-    except (Da3Error, OSError, MemoryError) as error:
-        message = str(error) or type(error).__name__
+    except Exception as error:
+        # Whatever one image does to a decoder or to the network, the others are computed.
+        message = plain_line(error, 2000) if isinstance(error, Da3Error) else reason_of(error)
         bar.clear()
         complain(f'{job.source}: {message}')
         return Outcome(job, 'failed', {'source': str(job.source), 'error': message})

@@ -18,7 +18,7 @@ def colmap(
     align_to_input_ext_scale: bool,
 ) -> None:
     """Depth of a COLMAP dataset, with its cameras; distorted images are rectified."""
-    from da3_ros.cli.scene_sources import ColmapSource
+    from da3_ros.cli.colmap_source import ColmapSource
     from da3_ros.cli.single_scene import run_single_scene
 
     run_single_scene(

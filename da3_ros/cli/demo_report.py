@@ -18,7 +18,8 @@ from da3_ros.cli.demo_results import (
     read_results,
     read_truth,
 )
-from da3_ros.cli.demo_sheet import ScenePoints, write_sheet
+from da3_ros.cli.demo_sheet import write_sheet
+from da3_ros.cli.demo_top_view import ScenePoints
 from da3_ros.errors import NodeError
 from da3_ros.geometry.se3 import homogeneous, invert, transform_points
 from da3_ros.geometry.unproject import unproject_pixels

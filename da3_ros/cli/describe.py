@@ -207,16 +207,15 @@ def _checkpoint(path: Path) -> Description:
 def _weights(path: Path) -> Description:
     import math
 
-    from da3_ros.inference.weights_file import WeightsFile
+    from da3_ros.inference.weights_header import read_entries
 
-    with WeightsFile(path) as file:
-        tensors = list(file.tensors.values())
+    entries = read_entries(path)
     parameters: Counter[str] = Counter()
-    for tensor in tensors:
-        parameters[tensor.kind] += math.prod(tensor.shape)
+    for entry in entries:
+        parameters[entry.kind] += math.prod(entry.shape)
     return {
         'kind': 'weights',
-        'tensors': len(tensors),
+        'tensors': len(entries),
         'parameters': sum(parameters.values()),
         'parameters_by_type': dict(parameters),
     }

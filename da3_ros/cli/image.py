@@ -15,7 +15,12 @@ def image(
     image_path: Annotated[Path, typer.Argument(help='Any image file.')], options: SceneOptions
 ) -> None:
     """Depth of one image, and its scene as files."""
+    from da3_ros.cli.named_inputs import refuse_other_kinds
     from da3_ros.cli.scene_sources import ImageSource
     from da3_ros.cli.single_scene import run_single_scene
 
-    run_single_scene('image', options, lambda: ImageSource(image_path))
+    def make_source() -> ImageSource:
+        refuse_other_kinds(image_path)
+        return ImageSource(image_path)
+
+    run_single_scene('image', options, make_source)

@@ -9,7 +9,10 @@ import typer
 
 from da3_ros.cli.reporting import reporting
 from da3_ros.cli.table_options import takes_options
+from da3_ros.foreign import plain_line
 from da3_ros.options.table import Entrance
+
+_MAX_TEXT = 2000
 
 
 @takes_options(Entrance.ABOUT)
@@ -57,4 +60,4 @@ def _text(value: Any) -> str:
         return 'x'.join(map(_text, value)) or 'scalar'
     if isinstance(value, list):
         return ', '.join(map(_text, value)) or 'none'
-    return str(value)
+    return plain_line(value, _MAX_TEXT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import TextIOWrapper
 import sys
 
 from da3_ros.process import INTERRUPTED, deaf, loading, patient_interrupts, settle_threads
@@ -10,6 +11,10 @@ from da3_ros.process import INTERRUPTED, deaf, loading, patient_interrupts, sett
 def run() -> None:
     """Run the command line; see `da3_ros.cli.app.run` for the exit status."""
     settle_threads()
+    # Names of files need not be text of the terminal's encoding.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors='backslashreplace')
     try:
         with loading():
             from da3_ros.cli.app import run as run_app

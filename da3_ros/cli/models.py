@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from da3_ros.cli.table_options import takes_options
 from da3_ros.options.table import Entrance
-
-if TYPE_CHECKING:
-    from da3_ros.model.config import NetworkConfig
 
 
 @takes_options(Entrance.ABOUT)
@@ -19,25 +16,16 @@ def models(as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Table
+    _show(rows)
 
-    table = Table(box=SIMPLE, pad_edge=False)
-    table.add_column('preset', no_wrap=True)
-    table.add_column('params', justify='right', no_wrap=True)
-    table.add_column('gives, beyond depth')
-    table.add_column('repository, licence', overflow='fold')
-    table.add_column('here', no_wrap=True)
+
+def _show(rows: list[dict[str, Any]]) -> None:
+    """Print three lines for each network, none longer than 80 columns."""
     for row in rows:
-        table.add_row(
-            row['preset'],
-            f'{row["parameters"] / 1e6:,.0f} M',
-            ', '.join(row['capabilities']),
-            f'{row["repository"]}\n{row["licence"]}',
-            'yes' if row['cached'] else 'no',
-        )
-    Console().print(table)
+        here = 'here' if row['cached'] else 'not here'
+        print(f'{row["preset"]:<24}{row["parameters"] / 1e6:>7,.0f} M parameters, {here}')
+        print(f'    gives beyond depth: {", ".join(row["capabilities"])}')
+        print(f'    {row["repository"]}, {row["licence"]}')
 
 
 def _names() -> list[str]:
@@ -50,22 +38,15 @@ def describe_network(name: str) -> dict[str, Any]:
     """Return what there is to know of a preset, for JSON."""
     from da3_ros.inference.hub import UPSTREAM, is_cached, licence_of
     from da3_ros.model.capabilities import capabilities
-    from da3_ros.model.presets import NETWORKS
+    from da3_ros.model.presets import NETWORKS, PARAMETERS
 
     config = NETWORKS[name]
     upstream = UPSTREAM.get(name)
     return {
         'preset': name,
-        'parameters': _parameters(config),
+        'parameters': PARAMETERS[name],
         'capabilities': list(capabilities(config).names()),
         'licence': licence_of(name),
         'repository': upstream.repository if upstream else 'comes with this package',
         'cached': is_cached(name),
     }
-
-
-def _parameters(config: NetworkConfig) -> int:
-    """Count parameters without making any."""
-    from da3_ros.model.build import build_network
-
-    return sum(value.numel() for value in build_network(config).parameters())

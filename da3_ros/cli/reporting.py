@@ -15,8 +15,18 @@ import typer
 
 from da3_ros.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from da3_ros.errors import Da3Error
+from da3_ros.foreign import plain_line
 
 _SHOWN_FILES = 12
+_MAX_LINE = 4000
+
+KNOWN_ERRORS = (Da3Error, OSError, MemoryError)
+"""What ends a command with one line rather than with a trace."""
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
+"""What typer raises for wrong arguments of any kind: it has no name for it in all versions."""
+
+_printed: BaseException | None = None
+"""The error that was printed last."""
 
 
 @dataclass(slots=True)
@@ -46,7 +56,7 @@ def reporting(command: str, *, as_json: bool) -> Iterator[Report]:
         yield report
         report.print_summary()
     else:
-        with _reported_as_json(command), redirect_stdout(sys.stderr):
+        with errors_as_json(command), redirect_stdout(sys.stderr):
             yield report
         status = 'ok' if report.exit_code == 0 else 'failed'
         _print({'command': command, 'status': status, **report.content})
@@ -62,7 +72,12 @@ def say(text: str) -> None:
 
 def complain(text: str) -> None:
     """Tell about an error that does not end the command."""
-    print(f'da3: {" ".join(text.split())}', file=sys.stderr, flush=True)
+    print(f'da3: {plain_line(text, _MAX_LINE)}', file=sys.stderr, flush=True)
+
+
+def one_line(error: BaseException) -> str:
+    """Return the text of an error as one printable line; the name of its kind without a text."""
+    return plain_line(error, _MAX_LINE) or type(error).__name__
 
 
 def show_files(folder: Path, names: Sequence[str]) -> None:
@@ -79,21 +94,29 @@ def in_words(seconds: float) -> str:
 
 
 @contextmanager
-def _reported_as_json(command: str) -> Iterator[None]:
+def errors_as_json(command: str, *, wanted: bool = True) -> Iterator[None]:
+    """Print an error of the body as one JSON object too; it is raised further."""
     try:
         yield
-    except Da3Error as error:
-        _print_error(command, EXIT_FAILED, str(error))
-        raise
-    except typer.BadParameter as error:
-        _print_error(command, EXIT_USAGE, error.format_message())
-        raise
-    except KeyboardInterrupt:
-        _print_error(command, EXIT_INTERRUPTED, 'interrupted')
+    except (*KNOWN_ERRORS, typer.BadParameter, KeyboardInterrupt) as error:
+        if wanted:
+            print_error(command, error)
         raise
 
 
-def _print_error(command: str, code: int, message: str) -> None:
+def print_error(command: str, error: BaseException) -> None:
+    """Print an error on stdout as one JSON object, once however often it is asked for."""
+    global _printed
+    if error is _printed:
+        return
+    _printed = error
+    if isinstance(error, KeyboardInterrupt):
+        code, message = EXIT_INTERRUPTED, 'interrupted'
+    elif isinstance(error, USAGE_ERROR):
+        usage: Any = error
+        code, message = EXIT_USAGE, str(usage.format_message())
+    else:
+        code, message = EXIT_FAILED, one_line(error)
     _print({'command': command, 'status': 'error', 'exit_code': code, 'error': message})
 
 

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 import typer
 
 from da3_ros.cli.table_options import takes_options
-from da3_ros.options import EstimatorOptions, PredictionOptions, defaults_at
+from da3_ros.options import EstimatorOptions, PredictionOptions
 from da3_ros.options.export import ContentOptions, GlbOptions, ResultOptions
 from da3_ros.options.table import Entrance, OptionValue, specs_of
-
-DEFAULT_MODEL = defaults_at(EstimatorOptions, Entrance.SCENES).model
 
 takes_scene_options = takes_options(Entrance.SCENES)
 

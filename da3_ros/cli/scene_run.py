@@ -8,11 +8,10 @@ from pathlib import Path
 import time
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from da3_ros.cli.reporting import in_words, say, show_files
-from da3_ros.cli.scene_options import DEFAULT_MODEL, SceneOptions
-from da3_ros.errors import CheckpointError, ExportError, ModelError
+from da3_ros.cli.scene_options import SceneOptions
+from da3_ros.cli.view_check import Measured, ViewCheck
+from da3_ros.cli.wanted_network import WantedNetwork, choose_device
 from da3_ros.options.scenes import INPUT
 from da3_ros.process import set_threads
 
@@ -20,11 +19,12 @@ if TYPE_CHECKING:
     import numpy as np
 
     from da3_ros.export.registry import ExportReport
+    from da3_ros.geometry.camera import ImageSize
     from da3_ros.inference.api import DepthAnything3, Prediction
     from da3_ros.inference.preprocess import ImageLike
+    from da3_ros.types import ColourImage
 
 _CONFIDENCE_FOLDER = 'conf'
-_GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +36,8 @@ class SceneInput:
     images: Sequence[ImageLike]
     files: tuple[Path, ...] = ()
     """The files that hold these very images where they are given as pixels, in the same order."""
+    sizes: tuple[ImageSize, ...] = ()
+    """Of the images before they were shrunk by `SceneRunner.shrink`; empty where none was."""
     extrinsics: np.ndarray[Any, Any] | None = None
     """(N, 4, 4) camera_from_world; None when unknown."""
     intrinsics: np.ndarray[Any, Any] | None = None
@@ -94,20 +96,27 @@ class SceneRunner:
     """
 
     def __init__(self, options: SceneOptions) -> None:
-        from da3_ros.export.registry import GAUSSIAN_FORMATS, parse_formats
-
         self.options = options
-        self.checkpoint = options.network.model
-        self.formats = parse_formats(options.results.export_format)
-        self.layers = options.feature_layers
-        asks_for_gs = bool(set(self.formats) & set(GAUSSIAN_FORMATS))
-        self.infer_gs = options.prediction.infer_gs or asks_for_gs
-        if 'feat_vis' in self.formats and not self.layers:
-            raise ExportError(
-                'feat_vis: expected --export-feat with the blocks to show, e.g. --export-feat 11'
-            )
+        self._wanted = wanted = WantedNetwork(options)
+        self._view_check = ViewCheck(
+            options, lambda: wanted.config, choose_device, infer_gs=wanted.infer_gs
+        )
         self.load_s = 0.0
         self._model: DepthAnything3 | None = None
+
+    @property
+    def checkpoint(self) -> str:
+        """Name of the model, which need not be loaded.
+
+        Raises:
+            CheckpointError: none was named, and the default cannot be had.
+        """
+        return self._wanted.chosen.name
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """Formats of the files that a scene becomes."""
+        return self._wanted.formats
 
     @property
     def is_loaded(self) -> bool:
@@ -132,8 +141,9 @@ class SceneRunner:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know about the loaded model, whatever the scene."""
-        caution = self.model.caution
-        return () if caution is None else (caution.text,)
+        chosen, caution = self._wanted.chosen, self.model.caution
+        why = (f'{chosen.name}: {chosen.reason}',) if chosen.reason else ()
+        return why if caution is None else (*why, caution.text)
 
     def description(self) -> dict[str, str]:
         """Return what computes, for the summary."""
@@ -157,25 +167,67 @@ class SceneRunner:
         """
         from da3_ros.inference.prediction_export import readable_path
 
-        self._check_memory(scene)
         options = self.options
         prediction = self.model.inference(
             scene.images,
             extrinsics=scene.extrinsics,
             intrinsics=scene.intrinsics,
             align_to_input_ext_scale=scene.align_to_input_ext_scale,
-            infer_gs=self.infer_gs,
+            infer_gs=self._wanted.infer_gs,
             use_ray_pose=options.network.use_ray_pose,
             ref_view_strategy=options.network.ref_view_strategy,
             process_res=options.network.process_res or None,
             process_res_method=options.network.process_res_method,
-            export_feat_layers=self.layers,
+            export_feat_layers=self._wanted.layers,
             allow_smaller=options.prediction.allow_smaller,
+            depth_size=options.results.depth_size,
         )
+        if scene.sizes:
+            placements = zip(prediction.placements, scene.sizes, strict=True)
+            prediction = replace(
+                prediction,
+                placements=tuple(replace(placed, original=size) for placed, size in placements),
+            )
         if scene.files:
             paths = tuple(readable_path(path) for path in scene.files)
             prediction = replace(prediction, image_paths=paths)
         return prediction
+
+    def check_views(self, source: Measured) -> int | None:
+        """Return how many views of a source fit into memory, None where that is not known.
+
+        Before the model is loaded, only what is too much for sure is refused.
+
+        Raises:
+            SourceError: an image of the source is none.
+            ModelError: it has more views than fit.
+        """
+        if not self.is_loaded:
+            self._wanted.check()
+            self._wanted.check_poses(source)
+        return self._view_check.check_source(source, self._model)
+
+    def check_images(self, scene: SceneInput) -> None:
+        """Check whether the images of a scene fit into memory together.
+
+        Raises:
+            SourceError: one of them is none.
+            ModelError: they do not fit.
+        """
+        self._view_check.check_images(scene.source, scene.images, self.model)
+
+    def shrink(self, image: ColourImage) -> ColourImage:
+        """Return what is enough of an image (H, W, 3): the network sees the same of it.
+
+        All of it is kept where the results shall have its size.
+        """
+        from da3_ros.inference.preprocess import bounded
+
+        if self.options.results.depth_size == 'input':
+            return image
+        network = self.options.network
+        side = network.process_res or self.model.process_res
+        return bounded(image, side, network.process_res_method)
 
     def run(self, scene: SceneInput, export_dir: Path, *, overwrite: bool) -> SceneSummary:
         """Predict a scene and write its files, all of them or none.
@@ -186,6 +238,7 @@ class SceneRunner:
             ExportError: the files cannot be written, or one is in the way.
         """
         began = time.perf_counter()
+        self._check_target(scene, export_dir, overwrite=overwrite)
         prediction = self.predict(scene)
         predicted = time.perf_counter()
         report = self._export(prediction, export_dir, overwrite=overwrite)
@@ -204,6 +257,21 @@ class SceneRunner:
             model_notes=prediction.notes,
             seconds={'predict': predicted - began, 'export': time.perf_counter() - predicted},
         )
+
+    def _check_target(self, scene: SceneInput, export_dir: Path, *, overwrite: bool) -> None:
+        """Find before computing what would stop the export.
+
+        Raises:
+            ExportError: says what.
+        """
+        from da3_ros.inference.export_checks import check_before_computing
+        from da3_ros.inference.prediction_export import ExportPlan, export_options
+
+        plan = ExportPlan(export_dir, self._wanted.formats, export_options(), overwrite)
+        images = scene.files or scene.images
+        has_poses = scene.extrinsics is not None
+        config = self.model.model.config
+        check_before_computing(config, images, self._wanted.forward, plan, has_poses=has_poses)
 
     def _export(
         self, prediction: Prediction, export_dir: Path, *, overwrite: bool
@@ -230,51 +298,16 @@ class SceneRunner:
             )
 
     def _load(self) -> DepthAnything3:
-        say(f'loading {self.checkpoint}')
+        self._wanted.check()
+        say(f'loading {self._wanted.chosen.title}')
         from da3_ros.inference.api import DepthAnything3
 
         set_threads(self.options.network.threads)
-        device = choose_device(self.options.network.device)
-        try:
-            model = DepthAnything3.from_pretrained(
-                self.checkpoint, map_location=device, precision=self.options.network.precision
-            )
-        except CheckpointError as error:
-            if self.checkpoint != DEFAULT_MODEL:
-                raise
-            raise CheckpointError(
-                f'{error}; or name a checkpoint with --model, `da3 models` lists them'
-            ) from error
-        if self.infer_gs and not model.capabilities.gaussians:
-            raise ModelError(
-                f'{self.checkpoint}: {model.model_name} predicts no Gaussians; da3-giant and '
-                'da3nested-giant-large do'
-            )
-        if self.options.results.save_conf and not model.capabilities.confidence:
-            raise ModelError(f'{self.checkpoint}: --save-conf: it gives no confidence')
-        return model
-
-    def _check_memory(self, scene: SceneInput) -> None:
-        """Refuse what would drive a computer without a GPU out of its memory.
-
-        Raises:
-            ModelError: the views do not fit.
-        """
-        if self.options.prediction.allow_smaller or self.model.device.type != 'cpu':
-            return
-        side = self.options.network.process_res or self.model.process_res
-        # Images are not square: two thirds of that square is 3:2.
-        flat = (side, max(14, side * 2 // 3))
-        fits = self.model.views_that_fit(flat, infer_gs=self.infer_gs)
-        count = len(scene.images)
-        if fits is not None and count > max(fits, 1):
-            estimate = self.model.estimate_memory(count, flat, infer_gs=self.infer_gs)
-            raise ModelError(
-                f'{scene.source}: {count} views would take about '
-                f'{estimate.total_bytes / _GIB:.0f} GiB of memory, about {fits} fit; use fewer '
-                'images (a lower --fps), a smaller --process-res or --model, or --each for '
-                'images of their own'
-            )
+        return DepthAnything3.from_pretrained(
+            self.checkpoint,
+            map_location=choose_device(self.options.network.device),
+            precision=self.options.network.precision,
+        )
 
 
 def print_model(description: Mapping[str, str], notes: Sequence[str]) -> None:
@@ -287,32 +320,6 @@ def print_model(description: Mapping[str, str], notes: Sequence[str]) -> None:
     )
     for note in notes:
         print(f'note: {note}')
-
-
-def choose_device(name: str) -> str:
-    """Return the device of a `--device`, the best one for `auto`.
-
-    Raises:
-        BadParameter: there is no such device here.
-    """
-    import torch
-
-    has_cuda = torch.cuda.is_available()
-    has_mps = torch.backends.mps.is_available()
-    if name == 'auto':
-        return 'cuda' if has_cuda else 'mps' if has_mps else 'cpu'
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise typer.BadParameter(f'--device: expected cpu, cuda, mps or auto, got {name!r}') from (
-            error
-        )
-    there = {'cpu': 1, 'cuda': torch.cuda.device_count() if has_cuda else 0, 'mps': int(has_mps)}
-    if (device.index or 0) >= there.get(device.type, 0):
-        raise typer.BadParameter(
-            f'--device: {name} is not available here; use --device auto, and see `da3 doctor`'
-        )
-    return name
 
 
 def _write_confidence(

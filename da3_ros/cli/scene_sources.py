@@ -1,42 +1,47 @@
 """What users name on the command line as scenes: an image, a folder, a video, COLMAP's output.
 
-Making a source checks that its input is there; opening it reads the images.
+Making a source checks that its input is there, its extent is known before anything is decoded;
+opening it reads the images.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-import math
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import Protocol
 
-import typer
-
-from da3_ros.cli.input_images import FOLDER, save_image, staged_images
-from da3_ros.cli.reporting import say
+from da3_ros.cli.colmap_source import ColmapSource
 from da3_ros.cli.scene_run import SceneInput
+from da3_ros.cli.video_frames import Shrink
+from da3_ros.cli.video_source import VideoSource
+from da3_ros.cli.view_check import FEWER_IMAGES, Extent, Measured, sizes_of
 from da3_ros.errors import SourceError
 
-if TYPE_CHECKING:
-    from da3_ros.sources.colmap import ColmapDataset
+VIDEO_SUFFIXES = (
+    *('.mp4', '.avi', '.mov', '.mkv', '.flv', '.wmv', '.webm', '.m4v', '.gif', '.mpg', '.mpeg'),
+    *('.ts', '.mts', '.m2ts', '.3gp', '.ogv'),
+)
 
-VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.flv', '.wmv', '.webm', '.m4v')
 
-
-class SceneSource(Protocol):
+class SceneSource(Measured, Protocol):
     """One scene that can be opened."""
-
-    path: Path
-    """What the user named."""
 
     @property
     def inputs(self) -> tuple[Path, ...]:
         """Files and folders that are read."""
         ...
 
-    def open(self, export_dir: Path) -> AbstractContextManager[SceneInput]:
-        """Return the images; what is made of them along the way goes into `export_dir`."""
+    def open(
+        self, export_dir: Path, *, shrink: Shrink, most: int | None
+    ) -> AbstractContextManager[SceneInput]:
+        """Return the images; what is made of them along the way goes into `export_dir`.
+
+        Args:
+            export_dir: of the results.
+            shrink: what is kept in memory of an image that is not read from a file.
+            most: views; more are refused. None for no limit.
+        """
         ...
 
 
@@ -54,131 +59,53 @@ class ImageSource:
         """The image."""
         return (self.path,)
 
+    def extent(self, *, exact: bool = False) -> Extent:
+        """Return the size of the image."""
+        del exact
+        return Extent(1, sizes_of([self.path]))
+
+    def fewer(self, most: int) -> str:
+        """There is nothing less than one image."""
+        del most
+        return 'a smaller image'
+
     @contextmanager
-    def open(self, export_dir: Path) -> Iterator[SceneInput]:
+    def open(self, export_dir: Path, *, shrink: Shrink, most: int | None) -> Iterator[SceneInput]:
         """Yield the image."""
-        del export_dir
+        del export_dir, shrink, most
         yield SceneInput(self.path, [str(self.path)])
 
 
 class FolderSource:
-    """The images of a folder, sorted by name."""
+    """The images of a folder, in the order of their names."""
 
     def __init__(self, path: Path, suffixes: Sequence[str] | None = None) -> None:
-        from da3_ros.sources.images import IMAGE_SUFFIXES, list_images
+        from da3_ros.sources.images import IMAGE_SUFFIXES, find_images
 
         self.path = path
-        self.files = list_images(path, IMAGE_SUFFIXES if suffixes is None else suffixes)
+        found = find_images(path, IMAGE_SUFFIXES if suffixes is None else suffixes)
+        self.files, self._notes = found.files, found.notes
 
     @property
     def inputs(self) -> tuple[Path, ...]:
         """The folder and its images."""
         return (self.path, *self.files)
 
+    def extent(self, *, exact: bool = False) -> Extent:
+        """Return the sizes by the headers of the files."""
+        del exact
+        return Extent(len(self.files), sizes_of(self.files))
+
+    def fewer(self, most: int) -> str:
+        """Return which part of the images fits."""
+        del most
+        return FEWER_IMAGES
+
     @contextmanager
-    def open(self, export_dir: Path) -> Iterator[SceneInput]:
+    def open(self, export_dir: Path, *, shrink: Shrink, most: int | None) -> Iterator[SceneInput]:
         """Yield the images."""
-        del export_dir
-        yield SceneInput(self.path, [str(path) for path in self.files])
-
-
-class VideoSource:
-    """Frames of a video, evenly spaced in time."""
-
-    def __init__(self, path: Path, fps: float, *, keep_frames: bool) -> None:
-        from da3_ros.sources.video import VideoReader
-
-        if not 0 < fps < math.inf:
-            raise typer.BadParameter(f'--fps: expected more than 0, got {fps}')
-        self.path = path
-        self._keep = keep_frames
-        self._fps = fps
-        self._reader = VideoReader(path, rate_hz=fps)
-
-    @property
-    def inputs(self) -> tuple[Path, ...]:
-        """The video."""
-        return (self.path,)
-
-    @contextmanager
-    def open(self, export_dir: Path) -> Iterator[SceneInput]:
-        """Yield the frames, written to `input_images/` without loss."""
-        from tqdm import tqdm
-
-        info = self._reader.info
-        notes = []
-        if info.rate_hz is not None and self._fps > info.rate_hz:
-            notes.append(f'the video has only {info.rate_hz:g} frames per second; all were taken')
-        expected = None
-        if info.duration_s is not None:
-            expected = math.ceil(info.duration_s * min(self._fps, info.rate_hz or self._fps))
-        with staged_images(export_dir, keep=self._keep) as folder:
-            paths = []
-            with tqdm(total=expected, unit='img', desc='reading', disable=None) as bar:
-                for number, frame in enumerate(self._reader.frames()):
-                    paths.append(folder / f'{number:06d}.png')
-                    save_image(paths[-1], frame.image)
-                    bar.update()
-            say(f'{self.path}: {len(paths)} frames')
-            yield SceneInput(self.path, [str(path) for path in paths], notes=tuple(notes))
-
-
-class ColmapSource:
-    """Images with known cameras."""
-
-    def __init__(self, path: Path, sparse_subdir: str, *, align_to_input_ext_scale: bool) -> None:
-        from da3_ros.sources.colmap import read_colmap
-
-        self.path = path
-        self._align = align_to_input_ext_scale
-        self._dataset: ColmapDataset = read_colmap(path, sparse_subdir)
-
-    @property
-    def inputs(self) -> tuple[Path, ...]:
-        """The folders of the dataset and its images."""
-        images = (view.path for view in self._dataset.views)
-        return (self.path, self._dataset.model_folder, *images)
-
-    @contextmanager
-    def open(self, export_dir: Path) -> Iterator[SceneInput]:
-        """Yield the images; those of distorted cameras rectified, in `input_images/`."""
-        import numpy as np
-        from tqdm import tqdm
-
-        from da3_ros.inference.pixel_rule import corner_matrices
-        from da3_ros.sources.colmap import PinholeImages
-
-        views = self._dataset.views
-        made = PinholeImages()
-        needs_folder = any(made.changes(view) for view in views)
-        with staged_images(export_dir, keep=needs_folder) as folder:
-            paths, cameras = [], []
-            for view in tqdm(views, unit='img', desc='reading', disable=None):
-                found = made.of(view)
-                cameras.append(found.camera)
-                if isinstance(found.image, Path):
-                    paths.append(str(found.image))
-                    continue
-                paths.append(str(folder / PurePosixPath(view.name).with_suffix('.png')))
-                save_image(Path(paths[-1]), found.image)
-            yield SceneInput(
-                self.path,
-                paths,
-                extrinsics=np.stack([view.camera_from_world for view in views]),
-                intrinsics=corner_matrices(cameras),
-                align_to_input_ext_scale=self._align,
-                notes=self._notes(made.rectified),
-            )
-
-    def _notes(self, rectified: set[str]) -> tuple[str, ...]:
-        notes = []
-        missing = self._dataset.missing
-        if missing:
-            notes.append(f'{len(missing)} images of the model are missing, e.g. {missing[0]}')
-        if rectified:
-            kinds = ', '.join(sorted(rectified))
-            notes.append(f'distorted images ({kinds}) were rectified into {FOLDER}/')
-        return tuple(notes)
+        del export_dir, shrink, most
+        yield SceneInput(self.path, [str(path) for path in self.files], notes=self._notes)
 
 
 def detect(

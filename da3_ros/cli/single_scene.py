@@ -41,6 +41,7 @@ def run_single_scene(
             auto_cleanup=results.auto_cleanup,
             formats=runner.formats,
         )
+        runner.check_views(source)
         run_source(runner, source, report)
 
 
@@ -48,9 +49,11 @@ def run_source(runner: SceneRunner, source: SceneSource, report: Report) -> None
     """Run a checked source into the folder of the results."""
     results = runner.options.results
     description = runner.description()
+    most = runner.check_views(source)
     earlier = earlier_results(results.export_dir) if results.auto_cleanup else ()
     overwrite = results.overwrite or results.auto_cleanup
-    with recorded_results(results.export_dir), source.open(results.export_dir) as scene:
+    opened = source.open(results.export_dir, shrink=runner.shrink, most=most)
+    with recorded_results(results.export_dir), opened as scene:
         say(f'computing {len(scene.images)} views on {description["device"]}')
         summary = runner.run(scene, results.export_dir, overwrite=overwrite)
     if results.auto_cleanup:

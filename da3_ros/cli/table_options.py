@@ -13,6 +13,7 @@ from enum import Enum
 from functools import lru_cache
 import inspect
 import math
+from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -61,6 +62,9 @@ _COMPLETIONS: dict[str, Callable[[str], list[str]]] = {
     'export_format': complete_format,
 }
 
+_SHORT: dict[str, str] = {'export_dir': '-o'}
+"""Short flags beside the long ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
@@ -87,8 +91,10 @@ class _Shared:
         self, name: str, text: str, default: Any, shown: str | bool
     ) -> inspect.Parameter:
         spec = self.spec
+        short = _SHORT.get(name)
+        flags = (flag_of(spec), *([short] if short else [])) if spec.flag or short else ()
         option = typer.Option(
-            *([spec.flag] if spec.flag and name == spec.name else []),
+            *(flags if name == spec.name else ()),
             help=text,
             min=spec.minimum,
             max=None if spec.maximum is None or math.isinf(spec.maximum) else spec.maximum,
@@ -97,6 +103,9 @@ class _Shared:
             rich_help_panel=self.panel,
         )
         kind = _enum(spec.name, spec.choices) if spec.choices else spec.kind
+        if issubclass(kind, Path):
+            # Typer knows only the general one in all its versions, not PosixPath of a default.
+            kind = Path
         if default is None:
             kind = kind | None
         elif spec.choices and default is not inspect.Parameter.empty:

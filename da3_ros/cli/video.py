@@ -18,9 +18,12 @@ def video(
     keep_frames: bool,
 ) -> None:
     """Depth and cameras of a video's frames, as one scene."""
-    from da3_ros.cli.scene_sources import VideoSource
+    from da3_ros.cli.named_inputs import refuse_other_kinds
     from da3_ros.cli.single_scene import run_single_scene
+    from da3_ros.cli.video_source import VideoSource
 
-    run_single_scene(
-        'video', options, lambda: VideoSource(video_path, fps, keep_frames=keep_frames)
-    )
+    def make_source() -> VideoSource:
+        refuse_other_kinds(video_path)
+        return VideoSource(video_path, fps, keep_frames=keep_frames)
+
+    run_single_scene('video', options, make_source)

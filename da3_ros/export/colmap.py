@@ -32,17 +32,25 @@ from da3_ros.geometry.rotation import quaternion_xyzw_from_matrix
 from da3_ros.geometry.se3 import invert
 from da3_ros.types import PosedView
 
+_CAUTION = 'caution.txt'
+"""Beside the model when there is one: what has to be known of it. Its files have no comments that
+COLMAP's own programs keep, the binary ones none at all."""
+
 # COLMAP takes the binary files when both kinds are there.
-OWNED: tuple[str, ...] = tuple(f'{part}.{suffix}' for part in PARTS for suffix in ('bin', 'txt'))
+OWNED: tuple[str, ...] = (
+    *(f'{part}.{suffix}' for part in PARTS for suffix in ('bin', 'txt')), _CAUTION,
+)  # fmt: skip
 
 # Skew that moves no pixel of an 8K image by more than a hundred-thousandth is rounding.
 _MAX_RELATIVE_SKEW = 1e-9
 
 
 def file_names(scene: ExportScene, options: ExportOptions) -> tuple[str, ...]:
-    """Return the five files of the model, then one image per view that is in no file yet."""
+    """Return the five files of the model, a caution, and an image per view that is in no file."""
     suffix = 'bin' if options.colmap_encoding == 'binary' else 'txt'
     model = [f'{part}.{suffix}' for part in PARTS]
+    if scene.comment:
+        model.append(_CAUTION)
     if _originals(scene) is not None:
         return tuple(model)
     return (*model, *(f'images/{name}.png' for name in view_names(scene)))
@@ -60,10 +68,12 @@ def write(
     model = _model(scene, options, lambda share: progress(0.6 * share))
     encoding = colmap_binary if options.colmap_encoding == 'binary' else colmap_text
     encoding.write_model(model, folder, lambda share: progress(0.42 + 0.28 * share))
+    if scene.comment:
+        (folder / _CAUTION).write_text(f'{scene.comment}\n', encoding='ascii')
     if _originals(scene) is not None:
         return model.point_count
     for index, (view, image) in enumerate(zip(scene.views, model.images, strict=True)):
-        write_colour(folder / 'images' / image.name, view.image)
+        write_colour(folder / 'images' / image.name, view.image, scene.comment)
         progress(0.7 + 0.3 * (index + 1) / len(scene.views))
     return model.point_count
 
@@ -96,7 +106,7 @@ def _model(
             )
         )
         point_id += len(found.xyz)
-    return ColmapModel(tuple(cameras.values()), tuple(images))
+    return ColmapModel(tuple(cameras.values()), tuple(images), scene.comment)
 
 
 def _originals(scene: ExportScene) -> tuple[OriginalImage, ...] | None:

@@ -61,6 +61,8 @@ class ColmapModel:
 
     cameras: tuple[ColmapCamera, ...]
     images: tuple[ColmapImage, ...]
+    comment: str = ''
+    """What a reader of its text files has to know; one line, empty for nothing."""
 
     @property
     def point_count(self) -> int:

@@ -37,7 +37,8 @@ def write(
     names = file_names(scene, options)
     bounds = depth_bounds(scene)
     for index, (view, name) in enumerate(zip(scene.views, names, strict=True)):
-        write_grey8(folder / name, stamp_caution(grey_depth(view, bounds), scene.caution))
+        grey = stamp_caution(grey_depth(view, bounds), scene.caution)
+        write_grey8(folder / name, grey, scene.comment)
         progress((index + 1) / len(names))
     return 0
 

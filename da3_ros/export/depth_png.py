@@ -44,7 +44,7 @@ def write(
     for index, (view, name) in enumerate(zip(scene.views, names, strict=True)):
         image = depth_in_mm(view)
         count += int(np.count_nonzero(image))
-        write_grey16(folder / name, image)
+        write_grey16(folder / name, image, scene.comment)
         progress((index + 1) / len(names))
     if count == 0:
         raise ExportError(

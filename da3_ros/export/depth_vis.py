@@ -53,7 +53,7 @@ def write(
     names = file_names(scene, options)
     for index, (view, name) in enumerate(zip(scene.views, names, strict=True)):
         sheet = _plain(view) if options.depth_vis_plain else _sheet(view, scene.unit)
-        write_colour(folder / name, stamp_caution(sheet, scene.caution))
+        write_colour(folder / name, stamp_caution(sheet, scene.caution), scene.comment)
         progress((index + 1) / len(names))
     return 0
 

@@ -65,12 +65,13 @@ def write(
             progress((number + share) / len(layers))
 
         path = folder / f'feat_vis/{layer}.mp4'
-        with video_file(path, options.feat_vis_fps, _CODING) as video:
+        with video_file(path, options.feat_vis_fps, _CODING, scene.comment) as video:
             for index, (view, colours) in enumerate(
                 zip(scene.views, feature_colours(features), strict=True)
             ):
                 sheet = stamp_caution(_sheet(view.image, colours), scene.caution)
-                write_colour(folder / f'feat_vis/{layer}/{index:06d}.jpg', sheet)
+                picture = folder / f'feat_vis/{layer}/{index:06d}.jpg'
+                write_colour(picture, sheet, scene.comment)
                 video.add(sheet)
                 step((index + 1) / len(scene.views))
     return 0

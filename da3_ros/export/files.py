@@ -111,6 +111,29 @@ def staged(
         raise ExportError(f'{directory}: cannot be written: {error}') from error
 
 
+def check_target(
+    directory: Path, names: Sequence[str], *, overwrite: bool, owned: Sequence[str] = ()
+) -> None:
+    """Refuse a folder that `staged` would refuse now; nothing in it is changed.
+
+    Args: as of `staged`.
+
+    Raises:
+        ExportError: a file is in the way, or the folder cannot be made or written.
+    """
+    try:
+        _check_free(directory, names, _present(directory, names, owned), overwrite=overwrite)
+        target = directory.absolute()
+        there = next(path for path in (target, *target.parents) if os.path.lexists(path))
+        if not there.is_dir():
+            raise ExportError(f'{there}: expected a folder, it is none')
+        # Only trying tells: permissions are not all that may forbid it.
+        with staging_folder(there):
+            pass
+    except OSError as error:
+        raise ExportError(f'{directory}: cannot be written: {error}') from error
+
+
 def move_into(
     staging: Path,
     directory: Path,

@@ -64,9 +64,13 @@ def write(
     rgb = np.concatenate([rgb for _, rgb in clouds])
     points = transform_points(gltf_from_world, xyz).astype(np.float32)
     rgba = np.concatenate([rgb, np.full((len(rgb), 1), 255, np.uint8)], axis=1)
-    world = trimesh.Scene(
-        metadata={'is_metric': scene.is_metric, 'hf_alignment': gltf_from_world.tolist()}
-    )
+    extras: dict[str, object] = {
+        'is_metric': scene.is_metric,
+        'hf_alignment': gltf_from_world.tolist(),
+    }
+    if scene.caution:
+        extras['caution'] = scene.caution
+    world = trimesh.Scene(metadata=extras)
     world.add_geometry(trimesh.PointCloud(points, colors=rgba), geom_name='points')
     if options.glb.show_cameras:
         low, high = np.percentile(points, [5, 95], axis=0)

@@ -58,6 +58,7 @@ def write(
     header = [
         'ply',
         'format binary_little_endian 1.0',
+        *([f'comment {scene.comment}'] if scene.comment else []),
         f'element vertex {count}',
         *(f'property float {name}' for name in names),
         'end_header',

@@ -74,7 +74,8 @@ def write(
     size = None if choice.out_image_hw is None else ImageSize(*choice.out_image_hw)
     path = make_trajectory(_given_cameras(scene, choice), choice.trj_mode, size)
     (name,) = file_names(scene, options)
-    with video_file(folder / name, FPS, _CODINGS[choice.video_quality]) as video:
+    coding = _CODINGS[choice.video_quality]
+    with video_file(folder / name, FPS, coding, scene.comment) as video:
         renderer = (choice.backend or cpu_backend)(cloud)
         images = _rendered(renderer, path, choice, progress)
         for frame in _frames(images, choice.vis_depth):

@@ -4,6 +4,7 @@ Keys are those of the official exporter (`image`, `depth`, `conf`, `extrinsics`,
 plus what a robot needs to use them (`camera`, `frame_id`, `stamp_ns`, `is_metric`). `intrinsics`
 of a stream follow OpenCV's pixel-centre rule, as `pixel_centre` = 0 says, those of the Python
 API their own (0.5), and such a scene has no stamps and no keys for cameras that nobody knows.
+What has to be known of the network is a text under `caution`, where there is something.
 Views of different size cannot share an array: then every size has its own keys, with `_HxW`
 appended.
 """
@@ -60,6 +61,8 @@ def write_arrays(
         'is_metric': np.array(scene.is_metric),
         'pixel_centre': np.array(0.0 if scene.stills is None else 0.5),
     }
+    if scene.caution:
+        arrays['caution'] = np.array(scene.caution)
     for (height, width), views in by_size.items():
         suffix = '' if len(by_size) == 1 else f'_{height}x{width}'
         arrays.update({f'{key}{suffix}': value for key, value in columns_of(scene, views).items()})

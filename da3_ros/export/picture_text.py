@@ -117,20 +117,17 @@ def colour_bar(shown: BarScale, width: int, scale: float | None = None) -> Colou
     margin = margin_px(width, scale)
     length = max(1, width - 2 * margin)
     thick, step = round(34 * scale), line_height(scale)
-    ticks = next((t for n in (5, 3, 2) if _fits(t := bar_ticks(shown, n), length, scale)), None)
-    if ticks is None:
-        texts = text_strip('\n'.join(text for _, text in bar_ticks(shown, 2)), width, scale)
-    else:
+    placed = next((p for n in (5, 3, 2) if (p := _placed(bar_ticks(shown, n), length, scale))), ())
+    if placed:
         texts = np.full((step + step // 3, width, 3), PAPER, np.uint8)
+    else:
+        texts = text_strip('\n'.join(text for _, text in bar_ticks(shown, 2)), width, scale)
+    for tick in placed:
+        texts[: step // 5, margin + tick.at] = INK
+        draw_text(texts, tick.text, margin + tick.left, step // 4, scale, INK)
     bar = np.full((thick + step // 3, width, 3), PAPER, np.uint8)
     shares = np.arange(length) / max(length - 1, 1)
     bar[step // 3 :, margin : margin + length] = shown.colours(shares)
-    for share, text in ticks or ():
-        at = margin + round(share * (length - 1))
-        texts[: step // 5, at] = INK
-        size = text_width(text, scale)
-        left = min(max(at - size // 2, margin), margin + length - size)
-        draw_text(texts, text, left, step // 4, scale, INK)
     return np.concatenate([bar, texts])
 
 
@@ -165,9 +162,29 @@ def padded(picture: ColourImage, height: int, width: int) -> ColourImage:
     return page
 
 
-def _fits(ticks: Sequence[tuple[float, str]], length: int, scale: float) -> bool:
-    widths = [text_width(text, scale) for _, text in ticks]
-    return sum(widths) + text_width('00', scale) * (len(widths) - 1) <= length
+@dataclass(frozen=True, slots=True)
+class _Tick:
+    at: int
+    """Column of the bar that the number is of."""
+    left: int
+    """First column of the text."""
+    text: str
+
+
+def _placed(
+    ticks: Sequence[tuple[float, str]], length: int, scale: float
+) -> tuple[_Tick, ...] | None:
+    """Return ticks with the places of their texts on a bar, None where these would touch."""
+    placed: list[_Tick] = []
+    gap, end = text_width('0', scale), -length
+    for share, text in ticks:
+        at, wide = round(share * (length - 1)), text_width(text, scale)
+        left = min(max(at - wide // 2, 0), length - wide)
+        if left < max(end + gap, 0):
+            return None
+        placed.append(_Tick(at, left, text))
+        end = left + wide
+    return tuple(placed)
 
 
 def _wrapped(line: str, length: int, scale: float) -> list[str]:

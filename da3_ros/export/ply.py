@@ -50,6 +50,7 @@ def write(
         'ply',
         'format binary_little_endian 1.0',
         f'comment {scene.world_text}',
+        *([f'comment {scene.comment}'] if scene.comment else []),
         f'element vertex {count}',
         *(f'property {_PLY_TYPES[kind]} {name}' for name, kind in fields),
         'end_header',

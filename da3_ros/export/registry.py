@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
 from da3_ros.errors import ExportCancelledError, ExportError
-from da3_ros.export.files import staged
+from da3_ros.export.files import check_target, staged
 from da3_ros.export.options import ExportOptions
 from da3_ros.export.scene import ExportScene
 from da3_ros.options.export import RESULTS
@@ -131,8 +131,7 @@ def export_scene(
     if add_gaussians is not None and scene.gaussians is None and set(names) & _GAUSSIANS:
         with_gaussians = add_gaussians(scene)
         scenes = [with_gaussians if name in _GAUSSIANS else scene for name in names]
-    named = [e.file_names(s, o) for e, s, o in zip(exporters, scenes, own, strict=True)]
-    files = list(dict.fromkeys(file for names_of_one in named for file in names_of_one))
+    files = _file_names(exporters, scenes, own)
     owned = [glob for e in exporters for glob in e.OWNED]
     points = 0
     with staged(directory, files, overwrite=overwrite, owned=owned) as staging:
@@ -149,6 +148,40 @@ def export_scene(
             points = max(points, writer.write(scenes[index], staging, own[index], step))
     root = directory.resolve()
     return ExportReport(tuple(root / file for file in files), len(scene.views), points)
+
+
+def check_export(
+    scene: ExportScene,
+    formats: Sequence[str],
+    directory: Path,
+    *,
+    overwrite: bool,
+    options: ExportOptions,
+) -> None:
+    """Refuse a folder that `export_scene` could not write now; nothing is written.
+
+    Args:
+        scene: one that has the files of that which will be written.
+        formats: names out of `FORMATS`.
+        directory: as of `export_scene`, like the other two.
+        overwrite: see there.
+        options: see there.
+
+    Raises:
+        ExportError: a file in the way, or a folder that cannot be written.
+    """
+    exporters = [exporter(name) for name in formats]
+    own = [options.of(name) for name in formats]
+    files = _file_names(exporters, [scene] * len(own), own)
+    owned = [glob for e in exporters for glob in e.OWNED]
+    check_target(directory, files, overwrite=overwrite, owned=owned)
+
+
+def _file_names(
+    exporters: Sequence[Exporter], scenes: Sequence[ExportScene], options: Sequence[ExportOptions]
+) -> list[str]:
+    named = [e.file_names(s, o) for e, s, o in zip(exporters, scenes, options, strict=True)]
+    return list(dict.fromkeys(file for names_of_one in named for file in names_of_one))
 
 
 def _check_sizes(scene: ExportScene) -> None:

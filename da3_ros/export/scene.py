@@ -21,7 +21,11 @@ from da3_ros.types import Mask, PosedSet, PosedView
 
 # A thinned scene is the same every time.
 _SAMPLE_SEED = 0
+
+WORLD_FORMATS: tuple[str, ...] = ('glb', 'ply', 'colmap', 'tum')
+"""Formats in which all views stand in one world, see `require_world`."""
 _LONGEST_NAME = 100
+_LONGEST_COMMENT = 400
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,11 +117,18 @@ class ExportScene:
         axes = 'z up' if self.stills is None else 'that of camera_from_world of the images'
         return f'world frame ({axes}), {"metres" if self.is_metric else "unit unknown"}'
 
+    @property
+    def comment(self) -> str:
+        """The caution as one line of plain ASCII, for comments in files."""
+        line = ' '.join(self.caution.split()).encode('ascii', 'replace').decode()
+        return ''.join(c for c in line if c.isprintable())[:_LONGEST_COMMENT]
+
     @staticmethod
-    def from_sets(sets: Sequence[PosedSet], *, is_metric: bool) -> ExportScene:
+    def from_sets(sets: Sequence[PosedSet], *, is_metric: bool, caution: str = '') -> ExportScene:
         """Return the scene of all views of the given sets."""
         path = tuple(StampedPose(s.stamp_ns, s.world_from_base) for s in sets)
-        return ExportScene(tuple(view for s in sets for view in s.views), is_metric, path)
+        views = tuple(view for s in sets for view in s.views)
+        return ExportScene(views, is_metric, path, caution=caution)
 
 
 def known_pixels(view: PosedView) -> Mask:

@@ -20,6 +20,7 @@ def save_trajectory(
     *,
     is_metric: bool,
     overwrite: bool,
+    caution: str = '',
 ) -> tuple[Path, int]:
     """Write the poses as a TUM file; return its path and their number.
 
@@ -29,6 +30,7 @@ def save_trajectory(
         poses: in the order of stamps.
         is_metric: whether positions are metres; the file says so.
         overwrite: whether a file already there may be replaced.
+        caution: what has to be known of the network; ASCII, one line, empty for nothing.
 
     Raises:
         ExportError: there is no pose, the path leads outside, a file is in the way, or the disk
@@ -38,7 +40,7 @@ def save_trajectory(
     unit = 'metres' if is_metric else 'unit unknown'
     what = f'pose of the base in the world frame (z up), {unit}'
     with staged(target.parent, [target.name], overwrite=overwrite) as folder:
-        count = write_poses(folder / target.name, poses, what)
+        count = write_poses(folder / target.name, poses, what, caution)
         if not count:
             raise ExportError(
                 'trajectory: expected at least one pose, there is none yet; wait for a window'

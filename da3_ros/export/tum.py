@@ -40,22 +40,25 @@ def write(
     paths = _paths(scene)
     for index, (name, poses) in enumerate(paths.items()):
         in_order = sorted(poses, key=lambda pose: pose.stamp_ns)
-        write_poses(folder / name, in_order, f'pose in the {scene.world_text}')
+        write_poses(folder / name, in_order, f'pose in the {scene.world_text}', scene.comment)
         progress((index + 1) / len(paths))
     return 0
 
 
-def write_poses(file: Path, poses: Iterable[StampedPose], what: str) -> int:
+def write_poses(file: Path, poses: Iterable[StampedPose], what: str, comment: str = '') -> int:
     """Write poses in the order of stamps and return their number.
 
     Args:
         file: where to.
         poses: in the order of stamps.
         what: which pose of what in which frame; ASCII.
+        comment: what a reader has to know; ASCII, one line, empty for nothing.
     """
     count = 0
     with file.open('w', encoding='ascii', newline='\n') as stream:
         stream.write(f'# timestamp tx ty tz qx qy qz qw\n# {what}\n')
+        if comment:
+            stream.write(f'# {comment}\n')
         for pose in poses:
             stream.write(_line(pose) + '\n')
             count += 1

@@ -86,8 +86,16 @@ class VideoFile:
 
 
 @contextmanager
-def video_file(path: Path, fps: int, coding: VideoCoding) -> Iterator[VideoFile]:
+def video_file(
+    path: Path, fps: int, coding: VideoCoding, comment: str = ''
+) -> Iterator[VideoFile]:
     """Yield a video to add pictures to; the file is complete when the body ends well.
+
+    Args:
+        path: of the file.
+        fps: pictures per second.
+        coding: how it is encoded.
+        comment: what players show about the file; empty for nothing.
 
     Raises:
         ExportError: no H.264 encoder, no pictures, or some that cannot be encoded.
@@ -97,6 +105,8 @@ def video_file(path: Path, fps: int, coding: VideoCoding) -> Iterator[VideoFile]
     try:
         # Players start before the whole file has arrived.
         container = av.open(str(path), 'w', format='mp4', options={'movflags': 'faststart'})
+        if comment:
+            container.metadata['comment'] = comment
         try:
             video = VideoFile(container, fps, coding)
             yield video

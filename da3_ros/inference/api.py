@@ -12,26 +12,33 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 import torch
 
-from da3_ros.errors import ExportError, ModelError, PreprocessError
-from da3_ros.export.registry import GAUSSIAN_FORMATS, parse_formats
+from da3_ros.errors import ModelError, PreprocessError
 from da3_ros.inference.checkpoint import load_network, load_weights, save_checkpoint
+from da3_ros.inference.export_checks import check_before_computing
 from da3_ros.inference.forward_pass import compute, with_given_cameras
 from da3_ros.inference.hub import HubOptions
+from da3_ros.inference.input_size import at_input_size, check_depth_size
+from da3_ros.inference.missing_intrinsics import MissingIntrinsics
 from da3_ros.inference.network_file import read_network_config
 from da3_ros.inference.pose_alignment import PoseAlignment
-from da3_ros.inference.prediction import Prediction, write_prediction
-from da3_ros.inference.prediction_export import ExportPlan, export_options, readable_path
+from da3_ros.inference.prediction import GAUSSIANS, Prediction, write_computed
+from da3_ros.inference.prediction_export import ExportPlan, export_plan, readable_path
 from da3_ros.inference.preprocess import ImageLike
-from da3_ros.inference.random_weights import random_network
-from da3_ros.inference.runner import NetworkRunner
+from da3_ros.inference.random_weights import is_marked_random, random_network
+from da3_ros.inference.runner import NetworkRunner, existing_device
+from da3_ros.inference.upstream_arguments import (
+    attention_kernel,
+    least_confidence,
+    with_least_confidence,
+)
 from da3_ros.model.arithmetic import Arithmetic
 from da3_ros.model.build import Network, build_network
 from da3_ros.model.capabilities import Capabilities
 from da3_ros.model.chunks import VIEW_CHUNK
 from da3_ros.model.config import NetworkConfig
 from da3_ros.model.forward import ForwardOptions
-from da3_ros.model.presets import CAUTIONS, preset
-from da3_ros.options.choices import AttentionKind, Precision, Rounding
+from da3_ros.model.presets import CAUTIONS, preset, random_caution
+from da3_ros.options.choices import AttentionKind, DepthSize, Precision, Rounding
 from da3_ros.types import Caution
 
 __all__ = ['DepthAnything3', 'PoseAlignment', 'Prediction']
@@ -82,12 +89,14 @@ class DepthAnything3(NetworkRunner):
                 is asked.
         """
         arithmetic = Arithmetic(precision, rounding, attention, tf32)
-        weights = f'{RANDOM_WEIGHTS} (seed {seed})' if network is None else 'given network'
+        is_random = network is None or is_marked_random(network)
+        weights = f'{RANDOM_WEIGHTS} (seed {seed})' if is_random else 'given network'
         if network is None:
             network = random_network(preset(model_name), seed)
         super().__init__(network, arithmetic, view_chunk)
         self.weights = weights
         self._has_cautioned = False
+        network.register_load_state_dict_post_hook(self._take_state)  # type: ignore[no-untyped-call]
 
     @classmethod
     def from_pretrained(
@@ -105,6 +114,7 @@ class DepthAnything3(NetworkRunner):
         attention: AttentionKind = 'auto',
         tf32: bool = False,
         view_chunk: int = VIEW_CHUNK,
+        use_xformers: bool | None = None,
     ) -> 'DepthAnything3':
         """Load a checkpoint from a folder, the hub's cache, the hub or a mirror.
 
@@ -122,15 +132,19 @@ class DepthAnything3(NetworkRunner):
             attention: See there.
             tf32: See there.
             view_chunk: See there.
+            use_xformers: Of official examples: `attention` sdpa when False, xformers when True
+                and installed. Counts where `attention` is `auto`.
 
         Returns:
             The model in evaluation mode.
 
         Raises:
             CheckpointError: The checkpoint cannot be found or does not fit.
-            ModelError: The device or the installation cannot do what is asked.
+            ModelError: There is no such device, or it or the installation cannot do what is
+                asked.
         """
-        device = torch.device(map_location)
+        device = existing_device(map_location)
+        attention = attention_kernel(attention, use_xformers)
         arithmetic = Arithmetic(precision, rounding, attention, tf32)
         options = HubOptions(revision, token, cache_dir, local_files_only, force_download)
         network = load_network(source, options, device=device, arithmetic=arithmetic)
@@ -200,8 +214,16 @@ class DepthAnything3(NetworkRunner):
 
     @property
     def caution(self) -> Caution | None:
-        """What to know before relying on predictions; None for most, and for random weights."""
-        return None if self.is_random else CAUTIONS.get(self.model_name)
+        """What to know before relying on predictions; None for most."""
+        if self.is_random:
+            return random_caution(self.model_name)
+        return CAUTIONS.get(self.model_name)
+
+    def _take_state(self, network: torch.nn.Module, keys: Any) -> None:
+        """Weights that somebody loads are random no more, unless some stay so."""
+        del network
+        if self.is_random and not keys.missing_keys:
+            self.weights = 'given state'
 
     def inference(
         self,
@@ -226,9 +248,11 @@ class DepthAnything3(NetworkRunner):
         feat_vis_fps: int = 15,
         export_kwargs: Mapping[str, Mapping[str, Any]] | None = None,
         *,
-        overwrite: bool = False,
+        overwrite: bool = True,
         to_metric: bool = False,
         allow_smaller: bool = False,
+        depth_size: DepthSize = 'network',
+        conf_thr: float | None = None,
     ) -> Prediction:
         """Predict depth and cameras of images of one scene.
 
@@ -266,11 +290,16 @@ class DepthAnything3(NetworkRunner):
             show_cameras: Whether frustums stand in the GLB.
             feat_vis_fps: Pictures per second of the videos of `feat_vis`.
             export_kwargs: Format to options of its own, see `prediction_export`.
-            overwrite: Whether files of an earlier export may be replaced.
+            overwrite: Whether files of an earlier export may be replaced, each by an atomic
+                rename; nothing else in the folder is touched. If not, files that are there are
+                refused before anything is computed.
             to_metric: Turn the output of da3metric-large into metres; needs intrinsics. The
                 nested network's output is in metres anyway.
             allow_smaller: When memory runs out, try again with smaller chunks of views, and when
                 that does not help either, with smaller images; `notes` says so.
+            depth_size: Size of the result's arrays and `intrinsics`: `network`, or `input` for
+                that of the images, see `input_size.at_input_size`.
+            conf_thr: Least confidence of points; where there is less, `conf` becomes NaN.
 
         Returns:
             The prediction, in the order of the images.
@@ -280,50 +309,62 @@ class DepthAnything3(NetworkRunner):
             ModelError: The strategy or a layer does not exist, or the network has no Gaussians or
                 no metres.
             MemoryExceededError: Memory ran out; tells how much was needed and available.
-            ExportError: Format or options of the export are wrong (said before anything is
-                computed), or the files cannot be written.
+            ExportError: Format, options or folder of the export are wrong, said before anything
+                is computed; or writing fails, then the error's `prediction` is the result.
         """
         options = ForwardOptions(
             tuple(export_feat_layers or ()), infer_gs, use_ray_pose, ref_view_strategy
         )
-        plan = None
-        if export_dir is not None:
-            choice = export_options(
-                conf_thresh_percentile=conf_thresh_percentile,
-                num_max_points=num_max_points,
-                show_cameras=show_cameras,
-                feat_vis_fps=feat_vis_fps,
-                render_exts=render_exts,
-                render_ixts=render_ixts,
-                render_hw=render_hw,
-                export_kwargs=export_kwargs,
-            )
-            plan = ExportPlan(Path(export_dir), parse_formats(export_format), choice, overwrite)
-            _check_computed(plan, options)
-        if to_metric:
-            self._check_metric(has_intrinsics=intrinsics is not None)
-        side = self.process_res if process_res is None else process_res
-        computed = compute(
-            self,
-            image,
-            (extrinsics, intrinsics),
-            (side, process_res_method),
-            options,
-            allow_smaller=allow_smaller,
+        plan = export_plan(
+            export_dir,
+            export_format,
+            overwrite=overwrite,
+            conf_thresh_percentile=conf_thresh_percentile,
+            num_max_points=num_max_points,
+            show_cameras=show_cameras,
+            feat_vis_fps=feat_vis_fps,
+            render_exts=render_exts,
+            render_ixts=render_ixts,
+            render_hw=render_hw,
+            export_kwargs=export_kwargs,
         )
+        has_poses = extrinsics is not None
+        check_before_computing(self.model.config, image, options, plan, has_poses=has_poses)
+        check_depth_size(depth_size, image, has_gaussians=infer_gs)
+        self._check_metric(to_metric=to_metric, has_intrinsics=intrinsics is not None)
+        least = least_confidence(conf_thr)
+        side = self.process_res if process_res is None else process_res
+        cameras, resize = (extrinsics, intrinsics), (side, process_res_method)
+        computed = compute(self, image, cameras, resize, options, allow_smaller=allow_smaller)
         prediction = with_given_cameras(
             self, computed, to_input_scale=align_to_input_ext_scale, to_metric=to_metric
         )
-        paths = tuple(readable_path(item) for item in image)
-        return self._finished(replace(prediction, image_paths=paths), plan)
+        prediction = with_least_confidence(prediction, least)
+        return self._finished(prediction, image, depth_size, plan)
 
-    def _finished(self, prediction: Prediction, plan: ExportPlan | None) -> Prediction:
-        """Log the notes, add the network's caution, and write what was asked."""
+    def _finished(
+        self,
+        prediction: Prediction,
+        images: Sequence[ImageLike] | NDArray[np.uint8],
+        depth_size: DepthSize,
+        plan: ExportPlan | None,
+    ) -> Prediction:
+        """Bring the size, log the notes, add what comes last, and write what was asked."""
+        if depth_size == 'input':
+            prediction = at_input_size(prediction, images)
+        paths = tuple(readable_path(item) for item in images)
+        prediction = replace(prediction, image_paths=paths)
         for note in prediction.notes:
             _logger.warning('%s: %s', self.model_name, note)
         prediction = self._with_caution(prediction)
+        if prediction.gaussians is not None:
+            aux = {**prediction.aux, GAUSSIANS: prediction.gaussians}
+            prediction = replace(prediction, aux=aux)
+        if prediction.intrinsics is None and self.capabilities.metric:
+            missing: Any = MissingIntrinsics(self.model_name)
+            prediction = replace(prediction, intrinsics=missing)
         if plan is not None:
-            write_prediction(prediction, plan)
+            write_computed(prediction, plan)
         return prediction
 
     def _with_caution(self, prediction: Prediction) -> Prediction:
@@ -333,9 +374,12 @@ class DepthAnything3(NetworkRunner):
         if not self._has_cautioned:
             _logger.warning('%s', self.caution.text)
             self._has_cautioned = True
-        return replace(prediction, notes=(*prediction.notes, self.caution.text))
+        notes = (*prediction.notes, self.caution.text)
+        return replace(prediction, notes=notes, caution=self.caution.brief)
 
-    def _check_metric(self, *, has_intrinsics: bool) -> None:
+    def _check_metric(self, *, to_metric: bool, has_intrinsics: bool) -> None:
+        if not to_metric:
+            return
         if not self.capabilities.metric:
             raise ModelError(
                 f'{self.model_name} knows no metres; use da3metric-large with intrinsics, or '
@@ -346,16 +390,3 @@ class DepthAnything3(NetworkRunner):
                 f'to_metric: {self.model_name} needs intrinsics, the depth of an image depends on '
                 'its focal length; got none'
             )
-
-
-def _check_computed(plan: ExportPlan, options: ForwardOptions) -> None:
-    """Find mistakes before anything is computed.
-
-    Raises:
-        ExportError: What a format needs is not computed.
-    """
-    needing = [name for name in plan.formats if name in GAUSSIAN_FORMATS]
-    if needing and not options.infer_gs:
-        raise ExportError(f'{", ".join(needing)}: expected infer_gs=True, got False')
-    if 'feat_vis' in plan.formats and not options.export_layers:
-        raise ExportError('feat_vis: expected export_feat_layers, the blocks to show; got none')

@@ -170,6 +170,8 @@ def is_cached(name: str, cache_dir: str | Path | None = None) -> bool:
 
 def _not_of_the_hub(source: str | Path, options: HubOptions) -> CheckpointFiles | None:
     """Return the files of a folder or of this package; None for what the hub may have."""
+    if not str(source).strip():
+        raise CheckpointError('expected the name of a model or a folder, got nothing')
     folder = Path(source).expanduser()
     if folder.is_dir():
         return _in_folder(folder)

@@ -37,11 +37,11 @@ def hub_endpoint() -> HubEndpoint:
         parts = urlsplit(given)
         port = f':{parts.port}' if parts.port is not None else ''
     except ValueError:
-        raise _no_address(given) from None
+        raise _no_address() from None
     rest = parts.path + parts.query + parts.fragment
     # With '@' in the rest, what stands before it may be a password with a '/'.
     if parts.scheme not in ('http', 'https') or not parts.hostname or '@' in rest:
-        raise _no_address(given)
+        raise _no_address()
     host = f'[{parts.hostname}]' if ':' in parts.hostname else parts.hostname
     url = urlunsplit((parts.scheme, host + port, parts.path.rstrip('/'), '', ''))
     if parts.username is None:
@@ -51,8 +51,14 @@ def hub_endpoint() -> HubEndpoint:
     return HubEndpoint(url, {'authorization': f'Basic {coded}'})
 
 
-def _no_address(given: str) -> CheckpointError:
-    shown = without_credentials(given).rpartition('@')[2]
+def endpoint_to_show() -> str:
+    """Return the address of the hub for log and screen, also where it is none."""
+    given = os.environ.get(VARIABLE, '').strip() or DEFAULT_ENDPOINT
+    return without_credentials(given).rpartition('@')[2]
+
+
+def _no_address() -> CheckpointError:
+    shown = endpoint_to_show()
     return CheckpointError(
         f'{VARIABLE}: expected an address that begins with https:// or http://, got {shown!r}'
     )

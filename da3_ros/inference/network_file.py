@@ -15,18 +15,21 @@ The upstream style names Python classes (`__object__`) and parents (`__inherit__
 it does in the upstream code; the configuration that may stand beside it (`config`) is only
 looked at where that name is none of the presets. Files that we save hold `model_name`, or for
 networks of one's own the configuration in our style under `network`.
+
+A configuration may come from anybody: parents lie in its own folder, all are small and few, and
+a network larger than any that could be used is refused before it is built.
 """
 
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, fields, is_dataclass
-import json
+import math
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-import yaml
-
 from da3_ros.errors import CheckpointError, ModelError
+from da3_ros.foreign import foreign_file, plain_line, read_bounded
+from da3_ros.inference.network_size import check_size
 from da3_ros.inference.upstream_config import (
     INHERIT_KEY,
     OBJECT_KEY,
@@ -36,12 +39,19 @@ from da3_ros.inference.upstream_config import (
 )
 from da3_ros.model.config import AnyViewConfig, NestedConfig, NetworkConfig, SingleViewConfig
 from da3_ros.model.presets import NETWORKS, preset_name
+from da3_ros.plain_data import json_of, yaml_of
 
 KINDS: dict[str, type[AnyViewConfig] | type[SingleViewConfig] | type[NestedConfig]] = {
     'any_view': AnyViewConfig,
     'single_view': SingleViewConfig,
     'nested': NestedConfig,
 }
+
+MAX_FILES = 32
+"""Files that one configuration may be made of, counted as often as they are named."""
+MAX_BYTES = 1 << 20
+"""Of all its files together."""
+_MAX_MESSAGE = 1000
 
 T = TypeVar('T')
 
@@ -58,27 +68,72 @@ def read_network_config(path: Path) -> NetworkConfig:
     Raises:
         CheckpointError: The file cannot be read, or something in it is not known; it is named.
     """
-    content = read_mapping(path)
-    try:
-        return _network(content, path)
-    except (CheckpointError, ModelError) as error:
-        raise CheckpointError(f'{path}: {error}') from error
+    files = _Files(path)
+    with foreign_file(path, 'configuration', CheckpointError):
+        content = files.read(path)
+        try:
+            config = _network(content, files)
+            check_size(config)
+        except (CheckpointError, ModelError) as error:
+            raise CheckpointError(plain_line(f'{path}: {error}', _MAX_MESSAGE)) from error
+    return config
 
 
-def read_mapping(path: Path) -> Node:
-    """Return the mapping in a YAML or JSON file.
+def read_merged(path: Path) -> Node:
+    """Read a mapping and merge its parents into it, without asking what it describes.
 
     Raises:
-        CheckpointError: The file cannot be read or holds no mapping.
+        CheckpointError: A file cannot be read, or a parent is not known.
     """
-    try:
-        text = path.read_text(encoding='utf-8')
-        content = json.loads(text) if path.suffix == '.json' else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise CheckpointError(f'{path}: cannot read the configuration: {error}') from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f'{path}: expected a mapping, got {type(content).__name__}')
-    return content
+    files = _Files(path)
+    with foreign_file(path, 'configuration', CheckpointError):
+        merged: Node = resolve_parents(files.read(path), path.parent, files.read_parent)
+    return merged
+
+
+class _Files:
+    """The files that one configuration is made of: few, small, and in one folder.
+
+    Args:
+        path: The file that names the others.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._folder = path.parent.resolve()
+        self._count = 0
+        self._bytes = 0
+
+    def read(self, path: Path) -> Node:
+        """Return the mapping in a YAML or JSON file.
+
+        Raises:
+            CheckpointError: The file cannot be read, is one too many or holds no mapping.
+        """
+        self._count += 1
+        if self._count > MAX_FILES:
+            raise CheckpointError(f'expected at most {MAX_FILES} files, {INHERIT_KEY} names more')
+        with foreign_file(path, 'configuration', CheckpointError):
+            data = read_bounded(path, MAX_BYTES - self._bytes)
+            self._bytes += len(data)
+            content = json_of(data) if path.suffix == '.json' else yaml_of(data)
+        if not isinstance(content, dict):
+            raise CheckpointError(f'{path}: expected a mapping, got {type(content).__name__}')
+        return content
+
+    def read_parent(self, path: Path) -> Node:
+        """Return the mapping in a file that another one names.
+
+        Raises:
+            CheckpointError: As for `read`, and where it lies outside the folder, by a link too.
+        """
+        with foreign_file(path, 'configuration', CheckpointError):
+            is_inside = path.resolve().is_relative_to(self._folder)
+        if not is_inside:
+            raise CheckpointError(
+                f'{INHERIT_KEY}: expected a file in {self._folder}, got {plain_line(path)}'
+            )
+        return self.read(path)
 
 
 def config_content(config: NetworkConfig) -> Node:
@@ -89,7 +144,7 @@ def config_content(config: NetworkConfig) -> Node:
     return {'model_name': config.name, 'network': {'kind': kind, **asdict(config)}}
 
 
-def _network(content: Node, path: Path) -> NetworkConfig:
+def _network(content: Node, files: _Files) -> NetworkConfig:
     if 'network' in content:
         network = content['network']
         if not isinstance(network, Mapping):
@@ -107,14 +162,14 @@ def _network(content: Node, path: Path) -> NetworkConfig:
         raise CheckpointError(
             f'expected model_name to be one of {", ".join(NETWORKS)}, got {name!r}'
         )
-    own_name = name if isinstance(name, str) else path.stem
-    resolved = resolve_parents(upstream, path.parent, read_mapping)
+    own_name = name if isinstance(name, str) else files.path.stem
+    resolved = resolve_parents(upstream, files.path.parent, files.read_parent)
     return config_from_upstream(resolved, own_name)
 
 
 def _own_style(content: Node) -> NetworkConfig:
     kind = content.get('kind')
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise CheckpointError(f'kind: expected one of {", ".join(KINDS)}, got {kind!r}')
     rest = {key: value for key, value in content.items() if key != 'kind'}
     return _dataclass(KINDS[kind], rest, '')
@@ -187,7 +242,9 @@ def real_number(value: Any, where: str) -> float:
     """
     try:
         if isinstance(value, (int, float, str)) and not isinstance(value, bool):
-            return float(value)
-    except ValueError:
+            number = float(value)
+            if math.isfinite(number):
+                return number
+    except (ValueError, OverflowError):
         pass
     raise CheckpointError(f'{where}: expected a number, got {value!r}')

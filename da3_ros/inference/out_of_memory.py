@@ -8,6 +8,7 @@ from torch import Tensor
 from da3_ros.errors import ModelError
 from da3_ros.model.build import Network
 from da3_ros.model.memory_estimate import estimate_memory
+from da3_ros.process import free_in_group
 
 MEMORY_INFO = Path('/proc/meminfo')
 _ALLOCATOR_WORDS = (
@@ -50,8 +51,9 @@ def available_bytes(device: torch.device) -> int | None:
         lines = MEMORY_INFO.read_text(encoding='ascii').splitlines()
     except OSError:
         return None
-    sizes = [line.split()[1] for line in lines if line.startswith('MemAvailable:')]
-    return int(sizes[0]) * 1024 if sizes else None
+    sizes = [int(line.split()[1]) * 1024 for line in lines if line.startswith('MemAvailable:')]
+    in_group = free_in_group()
+    return min([*sizes, *([] if in_group is None else [in_group])], default=None)
 
 
 def sides_to_try(process_res: int, *, allow_smaller: bool) -> list[int]:

@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 
 from da3_ros.errors import ExportError
 from da3_ros.export.gaussians import GaussianCloud
-from da3_ros.export.registry import ExportReport, export_scene, parse_formats
+from da3_ros.export.registry import ExportReport, export_scene
 from da3_ros.export.scene import ExportScene, OriginalImage, StillImages
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.se3 import invert, nearest_rigid
+from da3_ros.inference.missing_intrinsics import MissingIntrinsics
 from da3_ros.inference.pixel_rule import cameras_of
 from da3_ros.inference.pose_alignment import PoseAlignment
 from da3_ros.inference.prediction_export import (
     ExportPlan,
     assumed_camera,
-    export_options,
+    export_plan,
     warn_of_assumptions,
 )
 from da3_ros.inference.preprocess import Placement
@@ -31,16 +32,20 @@ from da3_ros.types import PosedView, ViewId
 
 FloatImages = NDArray[np.float32]
 
+GAUSSIANS = 'gaussians'
+"""Name in `Prediction.aux` of what is no features."""
+
 _CAMERA = 'image'
 _NS_PER_S = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Prediction:
     """What `DepthAnything3.inference` returns, for N images of one size (H, W)."""
 
     depth: FloatImages
-    """(N, H, W) z along the optical axis; scene units, metres when `is_metric`."""
+    """(N, H, W) z along the optical axis; scene units, metres when `is_metric`. NaN only where
+    nothing is `visible`."""
 
     is_metric: bool
     """Whether depth and camera positions are in metres by the network's own account. With given
@@ -51,7 +56,8 @@ class Prediction:
     it."""
 
     conf: FloatImages | None = None
-    """(N, H, W) raw confidence, > 1; None when the network gives none."""
+    """(N, H, W) raw confidence, > 1, and 0 where depth is NaN; None when the network gives
+    none."""
 
     extrinsics: FloatImages | None = None
     """(N, 3, 4) camera_from_world, OpenCV axes. The network's when no cameras were given. Else
@@ -62,7 +68,9 @@ class Prediction:
 
     intrinsics: FloatImages | None = None
     """(N, 3, 3) in pixels of (H, W), first pixel centre at (0.5, 0.5); the given ones when
-    cameras were given with intrinsics, or the network has none of its own; else None."""
+    cameras were given with intrinsics, or the network has none of its own; else None. Where the
+    metric single-view network got none it is a `MissingIntrinsics`: false and equal to None, and
+    computing with it raises a PreprocessError that says what to give."""
 
     processed_images: NDArray[np.uint8] | None = None
     """(N, H, W, 3) uint8 RGB, the pixels the network saw, exactly. (The upstream code recovers
@@ -72,9 +80,9 @@ class Prediction:
     """Torch tensors of one scene (B = 1) on the model's device, in the world and the unit of
     `extrinsics`; None unless asked for."""
 
-    aux: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    aux: Mapping[str, Any] = field(default_factory=dict)
     """`feat_layer_<i>` -> (N, h, w, C) features of block i, in the order of the images; layers
-    in the order asked for."""
+    in the order asked for. `gaussians` -> the field of that name, unless it is None."""
 
     scale_factor: float | None = None
     """Metres per network unit, already applied; None unless the network found it."""
@@ -83,15 +91,27 @@ class Prediction:
     """How given cameras were laid over the predicted ones, what gave the scale (`method`) and how
     sure it is (`log_scale_sigma`); None when none were given or the network predicts none."""
 
+    caution: str = ''
+    """What everybody who looks at it has to know of the network (random weights, a network for
+    tests), in short; exported files and pictures say it too. Empty for nothing."""
+
     notes: tuple[str, ...] = ()
     """What was done otherwise than asked, what the network could not find, and its caution."""
 
     placements: tuple[Placement, ...] = ()
     """Where each processed image lies in its original."""
 
+    visible: NDArray[np.bool_] | None = None
+    """(N, H, W) False where an image is fully transparent, at least in part of the pixel; None
+    when all of all images can be seen."""
+
     image_paths: tuple[str | None, ...] = ()
     """File of each image; None for one that came as pixels, or that other programs might read
     otherwise (with a rotation in its EXIF data)."""
+
+    def __repr__(self) -> str:
+        """Return three lines: what is there, its depth, what to know of it."""
+        return described(self)
 
     def cameras(self) -> list[PinholeCamera] | None:
         """Return the cameras of `intrinsics` by the pixel rule of the rest of the package.
@@ -102,9 +122,8 @@ class Prediction:
         Raises:
             GeometryError: A K is none, as networks with bad weights may predict.
         """
-        if self.intrinsics is None:
-            return None
-        return cameras_of(self.intrinsics, _size(self))
+        intrinsics = known_intrinsics(self)
+        return None if intrinsics is None else cameras_of(intrinsics, _size(self))
 
     def export(
         self,
@@ -112,7 +131,7 @@ class Prediction:
         export_format: str = 'mini_npz-glb',
         *,
         save_depth: bool = False,
-        overwrite: bool = False,
+        overwrite: bool = True,
         progress: Callable[[float, str], None] = lambda fraction, stage: None,
         cancelled: Callable[[], bool] = lambda: False,
         **options: Any,
@@ -122,8 +141,11 @@ class Prediction:
         Args:
             export_dir: Folder of the files; made when missing.
             export_format: Names of `export.registry.FORMATS` joined by '-'.
-            save_depth: Also write the numbers of depth, confidence and cameras (`mini_npz`).
-            overwrite: Whether files of an earlier export may be replaced.
+            save_depth: Also write the numbers of depth, confidence and cameras (`mini_npz`), and
+                depth as pictures: 16 bits, millimetres (`depth_png`) when `is_metric`, else 8
+                bits, near black and far white (`depth_image`).
+            overwrite: Whether files of an earlier export may be replaced, each by an atomic
+                rename; nothing else in the folder is touched.
             progress: Called with the share done in 0..1 and the format being written.
             cancelled: Asked between steps; when it says True, nothing is left behind.
             **options: As `prediction_export.export_options`: `conf_thresh_percentile`,
@@ -138,8 +160,11 @@ class Prediction:
                 format needs, a file in the way, or a folder that cannot be written.
             ExportCancelledError: `cancelled` said so.
         """
-        formats = parse_formats(f'{export_format}-mini_npz' if save_depth else export_format)
-        plan = ExportPlan(Path(export_dir), formats, export_options(**options), overwrite)
+        if save_depth:
+            pictures = 'depth_png' if self.is_metric else 'depth_image'
+            export_format = f'{export_format}-mini_npz-{pictures}'
+        plan = export_plan(export_dir, export_format, overwrite=overwrite, **options)
+        assert plan is not None
         return write_prediction(self, plan, progress, cancelled)
 
 
@@ -162,6 +187,22 @@ def write_prediction(
         progress=progress,
         cancelled=cancelled,
     )
+
+
+def write_computed(prediction: Prediction, plan: ExportPlan) -> None:
+    """Write a prediction that must not be lost where that fails.
+
+    Raises:
+        ExportError: Whatever goes wrong; `prediction` of the error is what was computed.
+    """
+    try:
+        write_prediction(prediction, plan)
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise ExportError(
+            f'{reason}; what was computed is not lost: it is `prediction` of this error',
+            prediction,
+        ) from error
 
 
 def scene_of(prediction: Prediction) -> ExportScene:
@@ -195,13 +236,47 @@ def scene_of(prediction: Prediction) -> ExportScene:
         for index, (camera, pose) in enumerate(zip(cameras, poses, strict=True))
     )
     stills = StillImages(
-        has_intrinsics=prediction.intrinsics is not None,
+        has_intrinsics=known_intrinsics(prediction) is not None,
         has_poses=prediction.extrinsics is not None,
         originals=_originals(prediction, cameras),
-        features=prediction.aux,
+        features={name: v for name, v in prediction.aux.items() if name != GAUSSIANS},
     )
     return ExportScene(
-        views, prediction.is_metric, stills=stills, gaussians=gaussian_cloud(prediction)
+        views,
+        prediction.is_metric,
+        stills=stills,
+        gaussians=gaussian_cloud(prediction),
+        caution=prediction.caution,
+    )
+
+
+def known_intrinsics(prediction: Prediction) -> FloatImages | None:
+    """Return the intrinsics of the images, None where nobody knows them."""
+    return None if isinstance(prediction.intrinsics, MissingIntrinsics) else prediction.intrinsics
+
+
+def described(prediction: Prediction) -> str:
+    """Return a prediction in three lines: what is there, its depth, what to know of it."""
+    count, height, width = prediction.depth.shape
+    present = {
+        'conf': prediction.conf is not None,
+        'sky': prediction.sky is not None,
+        'extrinsics': prediction.extrinsics is not None,
+        'intrinsics': known_intrinsics(prediction) is not None,
+        'gaussians': prediction.gaussians is not None,
+        **dict.fromkeys((name for name in prediction.aux if name != GAUSSIANS), True),
+    }
+    parts = ', '.join(name for name, is_there in present.items() if is_there)
+    known = prediction.depth[np.isfinite(prediction.depth)]
+    unit = 'm' if prediction.is_metric else 'scene units'
+    extent = f'{known.min():.3g} to {known.max():.3g} {unit}' if known.size else 'unknown'
+    kind = 'metric' if prediction.is_metric else 'not metric'
+    said = '; '.join(prediction.notes) or prediction.caution or 'none'
+    return (
+        f'Prediction of {count} {"image" if count == 1 else "images"}, {height} x {width} px: '
+        f'depth{f", {parts}" if parts else ""}\n'
+        f'depth {extent} ({kind})\n'
+        f'notes: {" ".join(said.split())}'
     )
 
 

@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from PIL import Image
 
 from da3_ros.errors import ExportError
 from da3_ros.export.gs_options import GsVideoOptions
 from da3_ros.export.options import ExportOptions
-from da3_ros.export.registry import FORMAT_ALIASES, FORMATS
+from da3_ros.export.registry import FORMAT_ALIASES, FORMATS, parse_formats
 from da3_ros.export.scene import ExportScene
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.images.opening import UPRIGHT, opened, orientation_of
 from da3_ros.inference.pixel_rule import posed_cameras
-from da3_ros.options.export import CONTENT, GLB, RESULTS, GlbOptions, GsPlyOptions
+from da3_ros.options.export import CONTENT, GLB, GlbOptions, GsPlyOptions, ResultOptions
 from da3_ros.options.table import Entrance, defaults_at, specs_of
 
 ASSUMED_FIELD_OF_VIEW_DEG = 60.0
@@ -29,9 +29,6 @@ ASSUMED_FIELD_OF_VIEW_DEG = 60.0
 
 NEED_CAMERAS = ('glb', 'ply', 'colmap')
 """Formats of points in space."""
-
-_EXIF_ORIENTATION = 0x0112
-_UPRIGHT = 1
 
 _POINTS = {name: name for name in ('conf_thresh_percentile', 'num_max_points')}
 _SHARED: dict[str, dict[str, str]] = {
@@ -54,6 +51,8 @@ _ALIASES = {
 }
 """Other names of options to their own."""
 
+_DEFAULTS = defaults_at(ResultOptions, Entrance.PREDICTION)
+
 _logger = logging.getLogger(__name__)
 
 
@@ -65,8 +64,28 @@ class ExportPlan:
     formats: tuple[str, ...]
     """Names of `export.registry.FORMATS`."""
     options: ExportOptions
-    overwrite: bool = RESULTS.overwrite
+    overwrite: bool = _DEFAULTS.overwrite
     """Whether files of an earlier export may be replaced."""
+
+
+def export_plan(
+    export_dir: str | PathLike[str] | None, export_format: str, *, overwrite: bool, **options: Any
+) -> ExportPlan | None:
+    """Return the plan of an export, None where there is no folder for one.
+
+    Args:
+        export_dir: Folder of the files.
+        export_format: Formats joined by '-'.
+        overwrite: Whether files of an earlier export may be replaced.
+        **options: As `export_options`.
+
+    Raises:
+        ExportError: A format or an option does not exist, or a value is out of bounds.
+    """
+    if export_dir is None:
+        return None
+    formats = parse_formats(export_format)
+    return ExportPlan(Path(export_dir), formats, export_options(**options), overwrite)
 
 
 def export_options(
@@ -201,6 +220,10 @@ def readable_path(image: object) -> str | None:
     """
     if not isinstance(image, (str, PathLike)):
         return None
-    with Image.open(image) as opened:
-        orientation = opened.getexif().get(_EXIF_ORIENTATION, _UPRIGHT)
-    return str(image) if orientation == _UPRIGHT else None
+    try:
+        with opened(image) as found:
+            is_upright = orientation_of(found) == UPRIGHT
+    except Exception:
+        # What reads the pixels says why; of a file that is gone by now they are known already.
+        return None
+    return str(image) if is_upright else None

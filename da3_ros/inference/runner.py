@@ -31,6 +31,24 @@ from da3_ros.options.network import NETWORK, PREDICTION
 _logger = logging.getLogger(__name__)
 
 
+def existing_device(name: str | torch.device) -> torch.device:
+    """Return a device, after a look whether it is there.
+
+    Raises:
+        ModelError: There is none of that name, or no such device.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f'device {name!r}: expected cpu, cuda or cuda:N ({reason})') from None
+    if device.type == 'cuda':
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise ModelError(f'device {str(device)!r}: there are {count} CUDA devices; use cpu')
+    return device
+
+
 class NetworkRunner(nn.Module):
     """Runs any of the networks; the public class builds on it."""
 

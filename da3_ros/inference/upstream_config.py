@@ -27,8 +27,8 @@ from da3_ros.model.config import (
 from da3_ros.model.presets import METRIC_FOCAL_PX, PRESETS
 
 __all__ = [
-    'INHERIT_KEY', 'OBJECT_KEY', 'Node', 'config_from_upstream', 'resolve_parents',
-    'upstream_from_config',
+    'INHERIT_KEY', 'OBJECT_KEY', 'Node', 'config_from_upstream', 'preset_node',
+    'resolve_parents', 'upstream_from_config',
 ]  # fmt: skip
 
 INHERIT_KEY = '__inherit__'
@@ -103,7 +103,10 @@ def resolve_parents(node: Any, folder: Path, read: Reader, depth: int = 0) -> An
     own = {key: value for key, value in node.items() if key != INHERIT_KEY}
     parents = node.get(INHERIT_KEY) or []
     merged: Node = {}
-    for parent in [parents] if isinstance(parents, str) else parents:
+    listed = parents if isinstance(parents, list) else [parents]
+    if len(listed) > MAX_PARENTS:
+        raise CheckpointError(f'{INHERIT_KEY}: expected at most {MAX_PARENTS}, got {len(listed)}')
+    for parent in listed:
         if depth >= MAX_PARENTS:
             raise CheckpointError(f'{INHERIT_KEY}: more than {MAX_PARENTS} parents in a row')
         merged = _merge(merged, _parent(parent, folder, read, depth + 1))
@@ -116,6 +119,15 @@ def _parent(name: Any, folder: Path, read: Reader, depth: int) -> Node:
         path = folder / name
         resolved: Node = resolve_parents(read(path), path.parent, read, depth)
         return resolved
+    return preset_node(name)
+
+
+def preset_node(name: Any) -> Node:
+    """Return a preset in the upstream style, by a dotted name whose last part it is.
+
+    Raises:
+        CheckpointError: It is none.
+    """
     preset = name.split('.')[-1] if isinstance(name, str) else None
     if preset not in PRESETS:
         raise CheckpointError(
@@ -180,7 +192,7 @@ def _network(node: Any, where: str, name: str) -> AnyViewConfig | SingleViewConf
 def _backbone(node: Any, where: str) -> BackboneConfig:
     entries = Entries(node, where, 'DinoV2')
     kind = entries.take('name')
-    if kind not in BACKBONES:
+    if not isinstance(kind, str) or kind not in BACKBONES:
         raise CheckpointError(
             f'{where}.name: expected one of {", ".join(BACKBONES)}, got {kind!r}'
         )
@@ -189,7 +201,7 @@ def _backbone(node: Any, where: str) -> BackboneConfig:
     entries.fixed('qknorm_start', alt_start, -1)
     entries.fixed('rope_start', alt_start, -1)
     entries.fixed('cat_token', alt_start != -1, True)
-    layers = tuple(_whole(layer, f'{where}.out_layers') for layer in entries.take('out_layers'))
+    layers = _wholes(entries.take('out_layers'), f'{where}.out_layers')
     entries.end()
     start = depth if alt_start == -1 else alt_start
     return BackboneConfig(embed_dim, depth, heads, feed_forward, layers, start)
@@ -210,7 +222,7 @@ def _pyramid(
         entries.fixed(key, value, value)
     features = _whole(entries.take('features', 256), f'{where}.features')
     channels = entries.take('out_channels', (256, 512, 1024, 1024))
-    widths = tuple(_whole(width, f'{where}.out_channels') for width in channels)
+    widths = _wholes(channels, f'{where}.out_channels')
     entries.end()
     if len(widths) != 4:
         raise CheckpointError(f'{where}.out_channels: expected four numbers, got {list(widths)}')
@@ -258,6 +270,12 @@ def _whole(value: Any, where: str) -> int:
     if type(value) is not int:
         raise CheckpointError(f'{where}: expected a whole number, got {value!r}')
     return value
+
+
+def _wholes(values: Any, where: str) -> tuple[int, ...]:
+    if not isinstance(values, (list, tuple)):
+        raise CheckpointError(f'{where}: expected a list of whole numbers, got {values!r}')
+    return tuple(_whole(value, where) for value in values)
 
 
 def _real(value: Any, where: str) -> float:

@@ -3,24 +3,21 @@
 A tensor that is wanted as it is stored becomes a view of the mapped file and takes no memory of
 its own. Any other is read into a buffer, converted and forgotten, so that beside what was asked
 for there is never more than one source tensor.
-
-Source: the safetensors format, a length of 8 bytes, a JSON header, the tensors' bytes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from io import BufferedReader
-import json
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 import torch
 from torch import Tensor
 
 from da3_ros.errors import CheckpointError
+from da3_ros.foreign import foreign_file, open_regular
+from da3_ros.inference.weights_header import TensorEntry, entries_of
 
-_LENGTH_BYTES = 8
 _DTYPES = {
     'F64': torch.float64,
     'F32': torch.float32,
@@ -30,17 +27,8 @@ _DTYPES = {
 
 
 @dataclass(frozen=True, slots=True)
-class StoredTensor:
-    """Where a tensor lies in its file."""
-
-    name: str
-    kind: str
-    """Type in the words of the file, e.g. `F32`."""
-    shape: tuple[int, ...]
-    start: int
-    """First byte, from the beginning of the file."""
-    size: int
-    """Bytes."""
+class StoredTensor(TensorEntry):
+    """Where a tensor lies in its file, and what torch calls its type."""
 
     @property
     def dtype(self) -> torch.dtype | None:
@@ -58,17 +46,22 @@ class WeightsFile:
             path: Safetensors file.
 
         Raises:
-            CheckpointError: It cannot be read or is incomplete.
+            CheckpointError: It cannot be read, is incomplete, or its header says what cannot be.
         """
         self._path = path
         self._mapping: Any
         self._buffer: Tensor | None = None
-        try:
-            self._mapping = safe_open(path, framework='pt')
-            self._file = path.open('rb')
-            self.tensors: Mapping[str, StoredTensor] = _read_header(self._file)
-        except (OSError, SafetensorError, ValueError) as error:
-            raise CheckpointError(f'{path}: cannot read the weights: {error}') from error
+        with foreign_file(path, 'weights', CheckpointError):
+            self._file = open_regular(path)
+            try:
+                # Looked at before a library believes it.
+                self.tensors: Mapping[str, StoredTensor] = {
+                    entry.name: StoredTensor(*astuple(entry)) for entry in entries_of(self._file)
+                }
+                self._mapping = safe_open(path, framework='pt')
+            except BaseException:
+                self._file.close()
+                raise
 
     def __enter__(self) -> 'WeightsFile':
         return self
@@ -84,7 +77,8 @@ class WeightsFile:
         """
         stored = self.tensors[name]
         if stored.dtype == dtype and device.type == 'cpu':
-            mapped: Tensor = self._mapping.get_tensor(name)
+            with foreign_file(self._path, 'weights', CheckpointError):
+                mapped: Tensor = self._mapping.get_tensor(name)
             return mapped
         assert stored.dtype is not None
         if self._buffer is None:
@@ -97,17 +91,3 @@ class WeightsFile:
         if self._file.readinto(buffer) != stored.size:
             raise CheckpointError(f'{self._path}: cannot read the weights: {name} is cut short')
         return source.view(stored.dtype).reshape(stored.shape).to(device).to(dtype)
-
-
-def _read_header(file: BufferedReader) -> dict[str, StoredTensor]:
-    length = int.from_bytes(file.read(_LENGTH_BYTES), 'little')
-    header = json.loads(file.read(length))
-    first = _LENGTH_BYTES + length
-    tensors = {}
-    for name, entry in header.items():
-        if name != '__metadata__':
-            start, end = entry['data_offsets']
-            tensors[name] = StoredTensor(
-                name, entry['dtype'], tuple(entry['shape']), first + start, end - start
-            )
-    return tensors

@@ -145,7 +145,7 @@ def attention_kernel(kind: AttentionKind) -> Callable[[Tensor, Tensor, Tensor], 
     except ImportError as error:
         raise ModelError(
             'attention xformers: the package xformers cannot be imported '
-            f'({error}); install da3_ros[xformers] or use attention sdpa'
+            f'({error}); pip install xformers, or use attention sdpa'
         ) from error
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ class Backbone(nn.Module):
             raise ModelError(
                 f'images must have shape (B, V, 3, H, W) with B, V >= 1, got {tuple(images.shape)}'
             )
-        self.check_layers(export_layers)
+        self.config.require_layers(export_layers)
         try:
             return self.pretrained.encode(images, export_layers, chunk)
         except ValueError as error:
@@ -60,7 +60,7 @@ class Backbone(nn.Module):
         Raises:
             ModelError: The strategy or a layer does not exist.
         """
-        self.check_layers(export_layers)
+        self.config.require_layers(export_layers)
         try:
             return self.pretrained.fuse(views, camera_tokens, strategy, export_layers)
         except ValueError as error:
@@ -69,10 +69,3 @@ class Backbone(nn.Module):
     def features(self, tokens: Tensor, image_size: tuple[int, int]) -> Tensor:
         """Return tokens (B, V, 1 + h * w, C) of a block as normalised maps (B, V, h, w, C)."""
         return torch.unflatten(self.pretrained.norm(tokens)[:, :, 1:], 2, patch_grid(image_size))
-
-    def check_layers(self, layers: Collection[int]) -> None:
-        """Raise ModelError for blocks that do not exist."""
-        depth = self.config.depth
-        unknown = sorted(layer for layer in layers if not 0 <= layer < depth)
-        if unknown:
-            raise ModelError(f'layers {unknown} do not exist, the network has 0..{depth - 1}')

@@ -5,6 +5,7 @@ parts, itself among them, as `any_view` and `single_view`: what depends on the p
 these and not for the kind of the network.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -47,6 +48,12 @@ class BackboneConfig:
     alt_start: int
     """First block that knows of other views; query/key norms and rotary positions start here.
     Equal to `depth` when no block does."""
+
+    def require_layers(self, layers: Collection[int]) -> None:
+        """Raise ModelError for blocks that do not exist."""
+        unknown = sorted(layer for layer in layers if not 0 <= layer < self.depth)
+        if unknown:
+            raise ModelError(f'layers {unknown} do not exist, the network has 0..{self.depth - 1}')
 
     def __post_init__(self) -> None:
         """Check what the parts of the transformer need."""
@@ -117,6 +124,11 @@ class CameraHeadConfig:
 
     num_heads: int = 16
     """Attention heads of the encoder."""
+
+    def __post_init__(self) -> None:
+        """Check that there is something to attend with."""
+        if min(self.trunk_depth, self.num_heads) < 1:
+            raise ModelError('camera: trunk_depth and num_heads must be positive')
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,21 @@ BUNDLED: dict[str, NetworkConfig] = {NANO.name: NANO}
 NETWORKS: dict[str, NetworkConfig] = {**PRESETS, **BUNDLED}
 """All that have a short name."""
 
+PARAMETERS: dict[str, int] = {
+    'da3-small': 34_299_463,
+    'da3-base': 135_366_599,
+    'da3-large': 410_941_767,
+    'da3-giant': 1_355_674_125,
+    'da3mono-large': 334_171_394,
+    'da3metric-large': 334_171_394,
+    'da3nested-giant-large': 1_689_845_519,
+    'da3-nano': 2_912_083,
+}
+"""Parameters of each, as `build_network` makes them: known here, nobody has to build one."""
+
+
+RANDOM_WEIGHTS = 'random weights: output means nothing'
+"""What everybody has to know of a network without trained weights."""
 
 _NOT_REAL = f'{NANO.name} is a test network, not for real pictures'
 CAUTIONS: dict[str, Caution] = {
@@ -83,6 +98,15 @@ CAUTIONS: dict[str, Caution] = {
     )
 }
 """By name of the network; most need none."""
+
+
+def random_caution(name: str) -> Caution:
+    """Return what to know of a network whose weights were drawn and not learned."""
+    return Caution(
+        RANDOM_WEIGHTS,
+        f'{RANDOM_WEIGHTS}: {name} was not trained; DepthAnything3.from_pretrained({name!r}) '
+        'loads weights that were',
+    )
 
 
 def preset_name(name: str) -> str | None:

@@ -12,12 +12,14 @@ from da3_ros.options.choices import (
     COLMAP_ENCODINGS,
     COLOUR_MODES,
     DEPTH_PLACES,
+    DEPTH_SIZES,
     SHEET_SUFFIXES,
     TRAJECTORY_MODES,
     VIDEO_QUALITIES,
     ColmapEncoding,
     ColourMode,
     DepthPlace,
+    DepthSize,
     SheetSuffix,
     TrajectoryMode,
     VideoQuality,
@@ -302,9 +304,18 @@ class ResultOptions:
     export_feat: str = option(
         '', 'Blocks for feat_vis, e.g. 5,11; empty for none.', entrances=(_SCENES,)
     )
+    depth_size: DepthSize = option(
+        'network',
+        "Size of depth, confidence, sky and colours: the network's, or that of the images.",
+        entrances=(_SCENES, _INFERENCE),
+        details='Nothing is mixed across edges of depth. The intrinsics are those of that size; '
+        'what the network did not see of an image has no depth. Not with Gaussians.',
+        choices=DEPTH_SIZES,
+    )
     save_depth: bool = option(
         False,
-        'Also write the numbers (mini_npz).',
+        'Also write depth: the numbers (mini_npz), and pictures of them, in millimetres '
+        '(depth_png) where the unit is known, else grey (depth_image).',
         entrances=(_SCENES, _PREDICTION),
         flag='--save-depth',
     )
@@ -319,7 +330,12 @@ class ResultOptions:
         'Replace earlier files of the same formats.',
         entrances=(*_EVERY, Entrance.BAGS),
         flag='--overwrite',
-        variants={Entrance.BAGS: Variant(summary='Replace OUT.')},
+        variants={
+            Entrance.BAGS: Variant(summary='Replace OUT.'),
+            # As upstream: one file after the other, by a rename, and nothing else is touched.
+            Entrance.INFERENCE: Variant(default=True),
+            Entrance.PREDICTION: Variant(default=True),
+        },
         changes_files=False,
     )
     auto_cleanup: bool = option(

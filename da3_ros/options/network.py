@@ -30,23 +30,26 @@ class EstimatorOptions:
     """What the network is and how images enter it."""
 
     model: str = option(
-        'da3-small',
+        '',
         'Network: a preset such as da3-small, a hub repository, or a folder with config.json and '
-        'model.safetensors.',
+        'model.safetensors; empty for the default.',
         entrances=(_NODE, Entrance.LAUNCH, _SCENES, Entrance.DEMO),
-        details='Presets: da3-small, da3-base, da3-large, da3-giant, da3nested-giant-large; '
+        details='The default is what DA3_MODEL names in the environment, else da3-small if its '
+        'weights are in the cache, else da3-base if its are, else da3-small from the hub. '
+        'Presets: da3-small, da3-base, da3-large, da3-giant, da3nested-giant-large; '
         'da3mono-large and da3metric-large for one camera with CameraInfo and window 1; da3-nano '
         'comes with this package, for demos and tests. "random:PRESET" for seeded random weights '
         '(output means nothing), "truth" for exact geometry of the synthetic room.',
         variants={
             _SCENES: Variant(
-                'depth-anything/DA3NESTED-GIANT-LARGE-1.1',
-                'Network: folder, hub repository, or name; `da3 models` lists the names.',
+                summary='Network: folder, hub repository, or name; `da3 models` lists the names. '
+                'Default: DA3_MODEL, else da3-small or da3-base if cached, else da3-small from '
+                'the hub.'
             ),
             Entrance.DEMO: Variant(
                 None,
-                'Preset, hub repository, folder, or truth (no network). Default: da3-small if '
-                'its weights can be had, else da3-nano, which comes with this package.',
+                'Preset, hub repository, folder, or truth (no network). Default: as of '
+                '`da3 auto`; where that cannot be had da3-nano, which comes with this package.',
             ),
         },
         aliases=('model_dir',),
@@ -147,6 +150,12 @@ class PredictionOptions:
         False,
         'Predict Gaussians; gs_ply and gs_video ask for them anyway.',
         entrances=(_SCENES, Entrance.INFERENCE),
+    )
+    conf_thr: float | None = option(
+        None,
+        'Least confidence of points; pixels with less have none (NaN) in the prediction.',
+        entrances=(Entrance.INFERENCE,),
+        kind=float,
     )
     allow_smaller: bool = option(
         False,

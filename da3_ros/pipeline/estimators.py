@@ -5,14 +5,19 @@ The network is imported only when a network is asked for.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from da3_ros.errors import CheckpointError, ConfigError
 from da3_ros.model.config import PROCESS_RES, NetworkConfig
-from da3_ros.model.presets import CAUTIONS, NETWORKS, preset_name
+from da3_ros.model.presets import CAUTIONS, NETWORKS, preset_name, random_caution
 from da3_ros.options import EstimatorOptions, NodeOptions, StreamOptions
 from da3_ros.process import set_threads
 from da3_ros.types import Caution, Estimator
+
+if TYPE_CHECKING:
+    from da3_ros.inference.default_model import ChosenModel
 
 RANDOM_PREFIX = 'random:'
 TRUTH_MODEL = 'truth'
@@ -20,13 +25,26 @@ TRUTH_MODEL = 'truth'
 _RANDOM_SEED = 0
 
 
+def chosen_model(model: str) -> ChosenModel:
+    """Return the model of the option `model`, that of the rule where it is empty.
+
+    Raises:
+        CheckpointError: it is empty, nothing suitable is cached, and the hub cannot be reached.
+    """
+    from da3_ros.inference.default_model import model_or_default
+
+    return model_or_default(model)
+
+
 def build_estimator(options: NodeOptions) -> Estimator:
-    """Return the estimator that `options.estimator.model` names.
+    """Return the estimator that `options.estimator.model` names, the default where it is empty.
 
     Raises:
         CheckpointError: the weights cannot be found or do not fit; says what to do.
         ConfigError: the device is not there, or the network cannot take such windows.
     """
+    model = chosen_model(options.estimator.model).name
+    options = replace(options, estimator=replace(options.estimator, model=model))
     if options.estimator.model == TRUTH_MODEL:
         from da3_ros.synthetic.family_world import make_family_world
         from da3_ros.synthetic.truth import TruthEstimator
@@ -102,10 +120,14 @@ def own_caution(model: str) -> Caution | None:
         model: value of the option `model`.
 
     Returns:
-        None for most models, and for random weights.
+        None for most models.
     """
-    config = None if model.startswith(RANDOM_PREFIX) else _own_config(model)
-    return None if config is None else CAUTIONS.get(config.name)
+    config = _own_config(model)
+    if config is None:
+        return None
+    if model.startswith(RANDOM_PREFIX):
+        return random_caution(config.name)
+    return CAUTIONS.get(config.name)
 
 
 def _own_config(model: str) -> NetworkConfig | None:

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 
 from da3_ros.errors import SourceError
+from da3_ros.foreign import foreign_file, plain_line
 from da3_ros.notes import Note, joined
 from da3_ros.sources.bag_damage import BagDamage
 from da3_ros.sources.bag_files import bag_files, is_packed, storage_suffix
@@ -25,6 +26,8 @@ from da3_ros.sources.bag_records import MAGIC as MCAP_MAGIC
 from da3_ros.sources.bag_split import MAX_STAMP_NS, Split, Stored, in_order
 from da3_ros.sources.bag_sqlite import SqliteSplit
 from da3_ros.sources.bag_unpack import ZSTD_MAGIC, plain_message, unpack_file
+
+_MAX_REASONS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,11 @@ class BagReader:
         self._damage = BagDamage()
         self._splits = []
         try:
-            self._open_splits(self._splits)
+            with foreign_file(self.path, 'bag'):
+                self._open_splits(self._splits)
+        except SourceError as error:
+            self.__exit__(None, None, None)
+            raise SourceError(plain_line(error, _MAX_REASONS)) from error
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -183,13 +190,11 @@ class BagReader:
             keys = {k for k, c in split.channels.items() if topics is None or c.topic in topics}
             if keys and split.start_ns < stop and split.end_ns >= begin:
                 parts.append((split.start_ns, partial(_found, split, keys, begin, stop)))
-        try:
+        with foreign_file(self.path, 'bag'):
             for found in in_order(parts):
                 message = self._message(found)
                 if message is not None:
                     yield message
-        except OSError as error:
-            raise SourceError(f'bag {self.path}: cannot be read any more: {error}') from error
 
     def _message(self, found: _Found) -> RawMessage | None:
         split, stored = found.split, found.stored
@@ -224,8 +229,9 @@ class BagReader:
     def _open_split(self, file: Path) -> Split | None:
         """Return one file, None (and a remark) where nothing of it can be read."""
         try:
-            return self._opened(file)
-        except (OSError, SourceError) as error:
+            with foreign_file(file):
+                return self._opened(file)
+        except SourceError as error:
             self._damage.say('bag_damaged', str(error))
             return None
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+from da3_ros.foreign import plain_line
 from da3_ros.notes import Note, NoteCode
+
+_MAX_LENGTH = 1000
+_MAX_NOTES = 200
+"""Remarks that are kept; a file made of damage has no end of them."""
 
 
 class BagDamage:
@@ -12,12 +17,18 @@ class BagDamage:
 
     def __init__(self) -> None:
         self._notes: dict[str, Note] = {}
+        self._more: dict[int, NoteCode] = {}
         self._skipped: dict[tuple[str, str], dict[Hashable, int]] = {}
 
     @property
     def notes(self) -> tuple[Note, ...]:
         """All remarks, in the order in which they came, then the messages that were skipped."""
-        return (*self._notes.values(), *self._skips())
+        more = len(self._more)
+        # Damage is never hidden behind remarks of less weight.
+        codes: tuple[NoteCode, ...] = ('bag_damaged', 'bag_topics_left_out', 'bag_index_rebuilt')
+        found = [code for code in codes if code in self._more.values()]
+        last = [Note(found[0], f'{more} more remarks of the kind')] if found else []
+        return (*self._notes.values(), *last, *self._skips())
 
     @property
     def lost(self) -> bool:
@@ -25,8 +36,12 @@ class BagDamage:
         return any(note.code == 'bag_damaged' for note in self.notes)
 
     def say(self, code: NoteCode, text: str, **numbers: float) -> None:
-        """Add a remark."""
-        self._notes.setdefault(text, Note(code, text, numbers))
+        """Add a remark; what a file says in it becomes one printable line."""
+        text = plain_line(text, _MAX_LENGTH)
+        if text in self._notes or len(self._notes) < _MAX_NOTES:
+            self._notes.setdefault(text, Note(code, text, numbers))
+        else:
+            self._more[hash(text)] = code
 
     def skip(self, file: str, position: Hashable, reason: str, messages: int = 1) -> None:
         """Count messages that were skipped.

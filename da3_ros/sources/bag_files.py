@@ -7,10 +7,10 @@ from pathlib import Path, PurePath
 import re
 from typing import Any
 
-import yaml
-
 from da3_ros.errors import SourceError
+from da3_ros.foreign import plain_line
 from da3_ros.options.choices import UNFINISHED
+from da3_ros.plain_data import read_yaml
 from da3_ros.sources.bag_damage import BagDamage
 
 METADATA = 'metadata.yaml'
@@ -78,9 +78,9 @@ def bag_files(path: Path, damage: BagDamage) -> BagFiles:
         return BagFiles(files, None)
     try:
         return _by_metadata(path, _read_metadata(metadata), damage)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError, _MetadataError) as error:
+    except (OSError, ValueError, _MetadataError) as error:
         files = _of_one_bag(path, _in_folder(path))
-        reason = ' '.join(str(error).split())[:200] or type(error).__name__
+        reason = plain_line(error, 200) or type(error).__name__
         names = ', '.join(file.name for file in files)
         damage.say('bag_index_rebuilt', f'{METADATA} is damaged ({reason}): read from {names}')
         return BagFiles(files, None)
@@ -91,7 +91,7 @@ class _MetadataError(Exception):
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
-    content = yaml.safe_load(path.read_text(encoding='utf-8'))
+    content = read_yaml(path)
     information = content.get('rosbag2_bagfile_information') if isinstance(content, dict) else None
     if not isinstance(information, dict):
         raise _MetadataError('expected rosbag2_bagfile_information')

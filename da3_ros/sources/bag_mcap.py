@@ -26,7 +26,7 @@ from da3_ros.sources.bag_split import (
     in_order,
 )
 from da3_ros.sources.bag_summary import read_summary
-from da3_ros.sources.bag_unpack import MAX_UNPACKED_BYTES, unpacked
+from da3_ros.sources.bag_unpack import ALWAYS_BYTES, MAX_RATIO, MAX_UNPACKED_BYTES, unpacked
 
 _RUN_BYTES = 8 << 20
 _RUN_MESSAGES = 4096
@@ -139,10 +139,12 @@ class McapSplit:
 
     def _is_sane(self, block: _Block, head: ChunkHead) -> bool:
         """Return whether a chunk may be unpacked; say so where it may not."""
-        if max(head.size, min(head.data_length, self._size)) <= MAX_UNPACKED_BYTES:
+        packed = min(head.data_length, self._size)
+        limit = min(MAX_UNPACKED_BYTES, max(ALWAYS_BYTES, MAX_RATIO * packed))
+        if max(head.size, packed) <= limit:
             return True
-        limit = f'the limit of {MAX_UNPACKED_BYTES}'
-        self._lose(block, f'a chunk declares {head.size} bytes unpacked, beyond {limit}')
+        reason = f'a chunk declares {head.size} bytes unpacked, beyond the limit of {limit}'
+        self._lose(block, reason)
         return False
 
     def _scan(self) -> None:

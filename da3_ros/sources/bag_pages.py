@@ -146,7 +146,7 @@ class Pages:
         """Return size of the payload, rowid, start and length of its part on this page."""
         first = _varint(page, at)
         second = first and _varint(page, first[1])
-        if not first or not second or not 0 < first[0] <= _MAX_ROW_BYTES:
+        if not first or not second or not 0 < first[0] <= min(_MAX_ROW_BYTES, self.size):
             return None
         size, (rowid, start) = first[0], second
         local = self._local(size)

@@ -26,7 +26,7 @@ _MESSAGE = struct.Struct('<HIQQ')
 _CHUNK = struct.Struct('<QQQI')
 _CHUNK_FIXED = 40
 # A record that damage may hide: one of four opcodes, and a length below 4 GiB.
-_CANDIDATE = re.compile(rb'(?=[\x03-\x06][\s\S]{4}\x00{4})')
+_CANDIDATE = re.compile(rb'[\x03-\x06](?=[\s\S]{4}\x00{4})')
 _WINDOW = 1 << 20
 _LARGEST_NAMES = 1 << 20
 _LARGEST_RECORD = 1 << 40
@@ -226,5 +226,6 @@ def _is_certain(stream: BinaryIO, offset: int, end: int, channels: Container[int
 
 def _is_zero(stream: BinaryIO, start: int, end: int) -> bool:
     return not any(
-        any(read_at(stream, at, min(_WINDOW, end - at))) for at in range(start, end, _WINDOW)
+        read_at(stream, at, min(_WINDOW, end - at)).strip(b'\0')
+        for at in range(start, end, _WINDOW)
     )

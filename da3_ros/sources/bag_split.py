@@ -9,8 +9,7 @@ import heapq
 import re
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
-import yaml
-
+from da3_ros.plain_data import PlainDataError, yaml_of
 from da3_ros.sources.bag_damage import BagDamage
 
 MAX_STAMP_NS = (1 << 31) * 1_000_000_000
@@ -100,8 +99,8 @@ def is_latched(qos: str) -> bool:
         qos: YAML, a list of profiles; durability by name or by its number in rmw.
     """
     try:
-        profiles = yaml.safe_load(qos)
-    except (yaml.YAMLError, RecursionError, ValueError):
+        profiles = yaml_of(qos)
+    except PlainDataError:
         return False
     if not isinstance(profiles, list):
         return False

@@ -23,6 +23,8 @@ from da3_ros.sources.bag_split import MAX_STAMP_NS, Channel, Stored, channel_of
 # A damaged schema gives rows of any shape, and errors whose text is no UTF-8.
 _REFUSALS = (sqlite3.Error, ArithmeticError, LookupError, TypeError, ValueError, AttributeError)
 _SIDE_FILES = ('-wal', '-journal')
+_TOPIC_COLUMNS = ('id', 'name', 'type', 'serialization_format')
+_MESSAGE_COLUMNS = ('id', 'topic_id', 'timestamp', 'data')
 _INDEX = np.dtype([('stamp_ns', np.int64), ('topic', np.int64), ('number', np.int64)])
 # What is no message has a NULL or another type where a number or a blob belongs.
 _IS_MESSAGE = (
@@ -129,12 +131,14 @@ class SqliteSplit:
     # ---- by SQLite
 
     def _take_topics(self, data: sqlite3.Connection) -> None:
-        columns = [row[1].decode() for row in data.execute('pragma table_info(topics)')]
-        if not {'id', 'name', 'type', 'serialization_format'} <= set(columns):
+        columns = _columns(data, 'topics')
+        if not columns.issuperset(_TOPIC_COLUMNS):
             raise SourceError(
                 f'{self.name}: expected the tables topics and messages of a ROS 2 bag; '
                 'there are none'
             )
+        if not _columns(data, 'messages').issuperset(_MESSAGE_COLUMNS):
+            raise LookupError(f'expected a table messages of {", ".join(_MESSAGE_COLUMNS)}')
         qos = 'offered_qos_profiles' if 'offered_qos_profiles' in columns else "''"
         query = f'select id, name, type, serialization_format, {qos} from topics order by id'
         declared = {
@@ -204,6 +208,19 @@ class SqliteSplit:
         if not self.channels:
             self._settle(self._rows.declared, self._rows.counts)
             self.start_ns, self.end_ns = self._rows.span_ns(self.channels)
+
+
+def _columns(data: sqlite3.Connection, table: str) -> set[str]:
+    """Return the stored columns of a table; none of what computes its rows, which may never end.
+
+    That is a view, a virtual table and a generated column.
+    """
+    query = 'select sql from sqlite_master where name = ? and type = ?'
+    found = data.execute(query, (table, 'table')).fetchone()
+    if found is None or not found[0] or found[0].lower().split()[:2] != [b'create', b'table']:
+        return set()
+    rows = data.execute(f'pragma table_xinfo({table})').fetchall()
+    return {row[1].decode() for row in rows if row[6] == 0}
 
 
 def _connect(path: Path, is_immutable: bool) -> sqlite3.Connection:

@@ -29,6 +29,8 @@ class ChunkEntry:
     """Of the record with its opcode and length."""
     counts: Mapping[int, int]
     """Messages of each channel."""
+    end: int
+    """Where the message indexes behind it end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def _parse(stream: BinaryIO, start: int, end: int) -> Summary | None:
             names.append((record.opcode, data))
         elif record.opcode == records.CHUNK_INDEX:
             entry = _chunk_entry(data)
-            if entry is None or entry.offset + entry.length > start:
+            if entry is None or entry.end > start:
                 return None
             chunks.append(entry)
         elif record.opcode == records.STATISTICS and len(data) >= 8:
@@ -104,7 +106,7 @@ def _chunk_entry(data: bytes) -> ChunkEntry | None:
     counts = {}
     for (place, channel), place_end in zip(places, ends, strict=True):
         entries, rest = divmod(place_end - place - _MESSAGE_INDEX_FIXED, _MESSAGE_INDEX_ENTRY)
-        if rest or entries < 0:
+        if rest or entries < 0 or place < offset + length:
             return None
         counts[channel] = entries
-    return ChunkEntry((start_ns, end_ns), offset, length, counts)
+    return ChunkEntry((start_ns, end_ns), offset, length, counts, behind)

@@ -17,6 +17,10 @@ ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
 """First bytes of a zstd frame (RFC 8878, 3.1.1)."""
 MAX_UNPACKED_BYTES = 1 << 30
 """Most that one chunk or one message may hold: recorders write chunks of some megabytes."""
+MAX_RATIO = 200
+"""Unpacked to packed bytes, beyond `ALWAYS_BYTES`: messages of sensors reach ten."""
+ALWAYS_BYTES = 1 << 27
+"""Unpacked bytes of one chunk or one message that are read at any ratio."""
 # What damage takes with it at most: what one step would have given.
 _STEP = 1 << 17
 _MAX_FILE_RATIO = 1000
@@ -32,7 +36,8 @@ def unpacked(data: bytes, compression: str, size: int) -> bytes:
         size: what is expected; nothing beyond it is unpacked.
 
     Raises:
-        SourceError: the compression is unknown, or the size is beyond `MAX_UNPACKED_BYTES`.
+        SourceError: the compression is unknown, or the size is beyond `MAX_UNPACKED_BYTES`, or
+            more than data of this length hold.
     """
     if size > MAX_UNPACKED_BYTES:
         raise SourceError(
@@ -43,15 +48,19 @@ def unpacked(data: bytes, compression: str, size: int) -> bytes:
     steps = _STEPS.get(compression)
     if steps is None:
         raise SourceError(f'expected compression zstd or lz4, got {compression!r}')
+    most = max(ALWAYS_BYTES, MAX_RATIO * len(data))
     whole = bytearray()
     try:
         for part in steps(data):
             whole += part
             if len(whole) >= size:
                 break
+            if len(whole) > most:
+                raise SourceError(f'{len(data)} bytes unpack to more than {most}')
     except (zstandard.ZstdError, RuntimeError, EOFError):
         pass  # cut or damaged: what came before it is good
-    return bytes(whole[:size])
+    del whole[size:]
+    return bytes(whole)
 
 
 def plain_message(data: bytes) -> bytes | None:

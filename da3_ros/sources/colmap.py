@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 import logging
 from pathlib import Path, PurePosixPath, PureWindowsPath
+import unicodedata
 
 import numpy as np
 
@@ -47,6 +48,8 @@ class ColmapDataset:
     """Sorted by name; at least one."""
     missing: tuple[str, ...]
     """Names of the model's images that are not in the folder of images, sorted."""
+    repeated: tuple[str, ...] = ()
+    """Names that the model lists more than once, sorted; the first entry counts."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,12 +79,17 @@ def read_colmap(folder: Path, sparse_subdir: str = INPUT.sparse_subdir) -> Colma
     cameras = read_cameras(model_folder / f'cameras{suffix}')
     entries = read_images(model_folder / f'images{suffix}')
     images = folder / 'images'
-    views, missing = [], []
+    views, missing, repeated = [], [], []
+    seen: set[Path] = set()
     for entry in sorted(entries, key=lambda entry: entry.name):
-        path = images / _safe(entry.name, model_folder)
-        if not path.is_file():
+        path = _find_image(images, _safe(entry.name, model_folder))
+        if path is None:
             missing.append(entry.name)
             continue
+        if path in seen:
+            repeated.append(entry.name)
+            continue
+        seen.add(path)
         if entry.camera_id not in cameras:
             raise SourceError(
                 f'{model_folder}: image {entry.name}: its camera {entry.camera_id} is not '
@@ -93,7 +101,7 @@ def read_colmap(folder: Path, sparse_subdir: str = INPUT.sparse_subdir) -> Colma
             f'{folder}: none of the {len(entries)} images of the model in {model_folder} is in '
             f'{images}'
         )
-    return ColmapDataset(folder, model_folder, tuple(views), tuple(missing))
+    return ColmapDataset(folder, model_folder, tuple(views), tuple(missing), tuple(repeated))
 
 
 def looks_like_colmap(folder: Path) -> bool:
@@ -185,6 +193,21 @@ def _safe(name: str, model_folder: Path) -> str:
                 f'{model_folder}: expected names of images inside the folder, got {name!r}'
             )
     return name
+
+
+def _find_image(images: Path, name: str) -> Path | None:
+    """Return the file of an image, None where there is none.
+
+    Models made on Windows may part folders by a backslash, and those made on macOS hold accents
+    as letters of their own.
+    """
+    for spelling in (name, name.replace('\\', '/')):
+        for form in (spelling, *(unicodedata.normalize(f, spelling) for f in ('NFC', 'NFD'))):
+            # As text, `a/./b` and `a//b` are `a/b`.
+            path = images / PurePosixPath(form)
+            if path.is_file():
+                return path
+    return None
 
 
 def _pose(entry: StoredImage) -> FloatArray:

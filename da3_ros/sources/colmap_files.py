@@ -12,6 +12,7 @@ import struct
 from typing import TypeVar
 
 from da3_ros.errors import SourceError
+from da3_ros.foreign import plain_line, plain_path, reason_of
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.sources.colmap_cameras import MODELS, NAMES, ColmapCamera
 
@@ -19,6 +20,7 @@ _KEY_POINT_BYTES = 24
 _POSE_NUMBERS = 7
 # More than any lens has: a larger one means that these bytes are no camera file.
 _MAX_SIDE_PX = 1_000_000
+_MAX_MESSAGE = 1000
 _Entry = TypeVar('_Entry')
 
 
@@ -68,10 +70,11 @@ def _read(path: Path, reader: Callable[[Path], Iterator[_Entry]]) -> list[_Entry
     try:
         return list(reader(path))
     except SourceError as error:
-        raise SourceError(f'{path}: {error}') from error
-    except (OSError, ValueError, struct.error, IndexError, StopIteration) as error:
+        raise SourceError(plain_line(f'{path}: {error}', _MAX_MESSAGE)) from error
+    except Exception as error:
         raise SourceError(
-            f'{path}: cannot be read, it is incomplete or no COLMAP file: {error}'
+            f'{plain_path(path)}: cannot be read, it is incomplete or no COLMAP file: '
+            f'{reason_of(error)}'
         ) from error
 
 
@@ -114,7 +117,7 @@ def _cameras_binary(path: Path) -> Iterator[ColmapCamera]:
 
 
 def _cameras_text(path: Path) -> Iterator[ColmapCamera]:
-    for line in path.read_text(encoding='utf-8').splitlines():
+    for line in path.read_text(encoding='utf-8-sig', errors='replace').splitlines():
         if line.strip() and not line.startswith('#'):
             camera_id, model, width, height, *params = line.split()
             yield _camera(
@@ -144,7 +147,7 @@ def _images_binary(path: Path) -> Iterator[StoredImage]:
 
 
 def _images_text(path: Path) -> Iterator[StoredImage]:
-    with path.open(encoding='utf-8', errors='surrogateescape') as lines:
+    with path.open(encoding='utf-8-sig', errors='surrogateescape') as lines:
         for line in lines:
             if not line.strip() or line.startswith('#'):
                 continue

@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 import re
 from typing import Any
-import zipfile
 
 import numpy as np
 
 from da3_ros.errors import Da3Error, SourceError
 from da3_ros.export.scene import ExportScene, StillImages
+from da3_ros.foreign import plain_line, plain_path, reason_of
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.se3 import homogeneous, invert
 from da3_ros.inference.prediction_export import assumed_camera
+from da3_ros.sources.npz_file import read_arrays
 from da3_ros.types import ColourImage, PosedView, ViewId
 
 Array = np.ndarray[Any, Any]
@@ -29,6 +30,8 @@ _GREY = 128
 _NS_PER_S = 1_000_000_000
 _ALIASES = {'depths': 'depth', 'images': 'image', 'exts': 'extrinsics', 'ixts': 'intrinsics'}
 """Names of the upstream user interface and of the upstream documentation to those of files."""
+_NUMBERS = 'fiub'
+_LAST_STAMP_NS = (1 << 63) - 1
 _RANKS = {'depth': 3, 'conf': 3, 'sky': 3, 'image': 4, 'extrinsics': 3, 'intrinsics': 3}
 
 
@@ -47,43 +50,34 @@ def read_results(path: Path) -> SavedResults:
     Raises:
         SourceError: it cannot be read, or its arrays do not fit one another; says which.
     """
-    arrays = read_arrays(path)
-    try:
-        return _results(arrays)
-    except (Da3Error, ValueError, TypeError) as error:
-        raise SourceError(f'{path}: {error}') from error
+    return results_of(read_arrays(path), path)
 
 
-def read_arrays(path: Path) -> dict[str, Array]:
-    """Return all arrays of an `.npz`; nothing that is pickled is ever loaded.
+def results_of(arrays: Mapping[str, Array], path: Path) -> SavedResults:
+    """Return what the arrays of a file say.
+
+    Args:
+        arrays: by name.
+        path: the file, for messages.
 
     Raises:
-        SourceError: it is no such file, or damaged.
+        SourceError: they do not fit one another; says which.
     """
-    if not path.is_file():
-        raise SourceError(f'{path}: expected a results.npz, there is no such file')
     try:
-        with path.open('rb') as file:
-            if not zipfile.is_zipfile(file):
-                raise SourceError(f'{path}: expected an npz (a zip archive), this is none')
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as archive:
-                return {_ALIASES.get(name, name): archive[name] for name in archive.files}
-    except SourceError:
-        raise
-    # The parsers below meet arbitrary bytes: whatever they trip over means a damaged file.
-    except Exception as error:
-        what = str(error) or type(error).__name__
-        raise SourceError(f'{path}: cannot be read as npz: {what}') from error
+        return _results({_ALIASES.get(name, name): value for name, value in arrays.items()})
+    except (Da3Error, ValueError, TypeError, ArithmeticError, MemoryError) as error:
+        reason = plain_line(error) if isinstance(error, Da3Error) else reason_of(error)
+        raise SourceError(f'{plain_path(path)}: {reason}') from error
 
 
 def _results(arrays: Mapping[str, Array]) -> SavedResults:
-    corner_origin = float(arrays['pixel_centre']) == 0.5 if 'pixel_centre' in arrays else True
-    is_metric = bool(arrays['is_metric']) if 'is_metric' in arrays else False
+    corner_origin = _number(arrays, 'pixel_centre', 0.5) == 0.5
+    is_metric = bool(_number(arrays, 'is_metric', 0))
     views: list[PosedView] = []
-    groups = list(_by_size(arrays))
+    groups = _by_size(arrays)
     if not groups:
-        raise SourceError(f'expected depth among its arrays, got {", ".join(arrays) or "none"}')
+        names = ', '.join(map(plain_line, arrays))
+        raise SourceError(f'expected depth among its arrays, got {names or "none"}')
     for group in groups:
         _check(group)
         views += _views(group, corner_origin=corner_origin, first=len(views))
@@ -94,43 +88,77 @@ def _results(arrays: Mapping[str, Array]) -> SavedResults:
             has_poses=all('extrinsics' in group for group in groups),
         )
     views.sort(key=lambda view: view.id.stamp_ns)
-    scene = ExportScene(tuple(views), is_metric, stills=stills)
+    scene = ExportScene(tuple(views), is_metric, stills=stills, caution=_caution(arrays))
     return SavedResults(scene, all('image' in group for group in groups))
 
 
-def _by_size(arrays: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
-    """Yield the arrays of each size of views, under their plain names."""
-    for name in arrays:
-        match = re.fullmatch(r'depth(_\d+x\d+)?', name)
-        if match is not None:
-            suffix = match[1] or ''
-            yield {
-                key.removesuffix(suffix): value
-                for key, value in arrays.items()
-                if (key.endswith(suffix) if suffix else not re.search(r'_\d+x\d+$', key))
-            }
+def _caution(arrays: Mapping[str, Array]) -> str:
+    """Return what has to be known of the network that made the file; empty for nothing."""
+    array = arrays.get('caution')
+    if array is None:
+        return ''
+    if array.size != 1 or array.dtype.kind != 'U':
+        raise SourceError(f'caution: expected one text, got {array.dtype} {array.shape}')
+    return plain_line(str(array.reshape(())))
+
+
+def _number(arrays: Mapping[str, Array], name: str, default: float) -> float:
+    """Return an array of one number as that."""
+    array = arrays.get(name)
+    if array is None:
+        return default
+    if array.size != 1 or array.dtype.kind not in _NUMBERS:
+        raise SourceError(f'{name}: expected one number, got {array.dtype} {array.shape}')
+    return float(array.reshape(()))
+
+
+def _by_size(arrays: Mapping[str, Array]) -> list[dict[str, Array]]:
+    """Return the arrays of each size of views that has depth, under their plain names."""
+    groups: dict[str, dict[str, Array]] = {}
+    for name, array in arrays.items():
+        match = re.search(r'_\d+x\d+\Z', name)
+        suffix = match[0] if match else ''
+        groups.setdefault(suffix, {})[name.removesuffix(suffix)] = array
+    return [group for group in groups.values() if 'depth' in group]
 
 
 def _check(group: Mapping[str, Array]) -> None:
     depth = group['depth']
+    if depth.ndim != _RANKS['depth']:
+        raise SourceError(f'depth: expected numbers (views, height, width), got {depth.shape}')
+    if depth.size == 0:
+        raise SourceError(f'depth: expected at least one view, got {depth.shape}')
     for name, rank in _RANKS.items():
         if name not in group:
             continue
         array = group[name]
-        if array.ndim != rank or len(array) != len(depth) or array.dtype.kind not in 'fiub':
+        if array.ndim != rank or len(array) != len(depth) or array.dtype.kind not in _NUMBERS:
             raise SourceError(
                 f'{name}: expected numbers for {len(depth)} views, got {array.dtype} {array.shape}'
             )
         if name in ('conf', 'sky', 'image') and array.shape[1:3] != depth.shape[1:]:
             raise SourceError(f'{name}: expected the size of depth {depth.shape}, {array.shape}')
-    if depth.size == 0:
-        raise SourceError(f'depth: expected at least one view, got {depth.shape}')
+    _check_names(group)
     poses = group.get('extrinsics')
     if poses is not None and poses.shape[1:] not in ((3, 4), (4, 4)):
         raise SourceError(f'extrinsics: expected (N, 3, 4) or (N, 4, 4), got {poses.shape}')
     intrinsics = group.get('intrinsics')
     if intrinsics is not None and intrinsics.shape[1:] != (3, 3):
         raise SourceError(f'intrinsics: expected (N, 3, 3), got {intrinsics.shape}')
+
+
+def _check_names(group: Mapping[str, Array]) -> None:
+    """Refuse stamps and names that are none, or not one for each view."""
+    count = len(group['depth'])
+    for name, kinds in (('stamp_ns', _NUMBERS), ('camera', 'US'), ('frame_id', 'US')):
+        array = group.get(name)
+        if array is not None and (array.shape != (count,) or array.dtype.kind not in kinds):
+            raise SourceError(
+                f'{name}: expected one for each of {count} views, got {array.dtype} {array.shape}'
+            )
+    stamps = group.get('stamp_ns')
+    if stamps is not None and not all(0 <= stamp <= _LAST_STAMP_NS for stamp in stamps.tolist()):
+        raise SourceError(f'stamp_ns: expected nanoseconds from 0 up, got {stamps.min()}')
 
 
 def _views(group: Mapping[str, Array], *, corner_origin: bool, first: int) -> Iterator[PosedView]:

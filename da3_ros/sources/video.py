@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 import logging
@@ -14,6 +15,11 @@ import numpy as np
 
 from da3_ros.errors import SourceError
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.notes import Note
+from da3_ros.sources import video_times
+from da3_ros.sources.video_display import Pixels, display_of
+from da3_ros.sources.video_findings import Findings
+from da3_ros.sources.video_times import Length, Timeline
 from da3_ros.types import CameraFrame, ColourImage
 
 VIDEO_START_NS = 1_600_000_000_000_000_000
@@ -21,6 +27,10 @@ VIDEO_START_NS = 1_600_000_000_000_000_000
 
 _LOG = logging.getLogger(__name__)
 _NS_PER_S = 1_000_000_000
+# Formats that name other files, or addresses, instead of holding pictures.
+_PLAYLISTS = ('hls', 'dash', 'concat', 'sdp', 'imf', 'rtsp')
+# More pixels than this weigh less than the mark "default" (as ffmpeg chooses).
+_DEFAULT_WEIGHT_PX = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +38,7 @@ class VideoInfo:
     """What a video's header says."""
 
     size: ImageSize
-    """Of the frames that come out: after rotation and `max_side`."""
+    """Of the frames that come out: as they are shown, at most `max_side`."""
     rate_hz: float | None
     """Mean frame rate of the file, None when the file does not say."""
     duration_s: float | None
@@ -38,8 +48,12 @@ class VideoInfo:
 class VideoReader:
     """Reads a video once or many times, from its beginning.
 
+    Frames come as a player shows them: with square pixels, mirrored and rotated as the file asks,
+    high dynamic range as on a common screen. What cannot be decoded is left out; `notes` says so.
+
     Args:
-        path: any file that FFmpeg reads.
+        path: any file that FFmpeg reads; of several videos in it the one marked as default is
+            taken, else the largest.
         camera: name of the camera in the frames; the frame id is `<camera>_optical_frame`.
         rate_hz: most frames per second to keep; None for all.
         max_side: images are scaled down so that their longer side is at most this; None keeps.
@@ -75,13 +89,34 @@ class VideoReader:
         self._max_side = max_side
         self._fov_deg = horizontal_fov_deg
         self._start_ns = start_ns
+        self._findings = Findings()
+        self._length: Length | None = None
         self.info = self._read_info()
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What a user should know of the file; complete when `frames` came to its end."""
+        return self._findings.notes()
+
+    def length(self, *, exact: bool = False) -> Length:
+        """Return how many frames there are; nothing is decoded.
+
+        Args:
+            exact: go through the file, whatever its header says.
+
+        Raises:
+            SourceError: the file cannot be read.
+        """
+        if self._length is None or exact:
+            with self._open() as (container, stream):
+                self._length = video_times.counted(container, stream)
+        return self._length
 
     def frames(self) -> Iterator[CameraFrame]:
         """Yield the kept frames; stamps increase strictly.
 
         Raises:
-            SourceError: the stream is damaged.
+            SourceError: no frame can be decoded.
         """
         for stamp_ns, image in self._images():
             size = ImageSize(image.shape[0], image.shape[1])
@@ -91,95 +126,147 @@ class VideoReader:
             )
 
     def _images(self) -> Iterator[tuple[int, ColourImage]]:
-        first: Fraction | None = None
-        last_ns = -1
+        pixels = Pixels()
         kept = 0
-        try:
-            with self._open() as container:
-                for frame in container.decode(video=0):
-                    time = _time_s(frame)
-                    if first is None:
-                        first = time
-                    elapsed_ns = round((time - first) * _NS_PER_S)
-                    if elapsed_ns <= last_ns:
-                        _LOG.warning('%s: a frame does not follow its predecessor', self.path)
+        with self._open() as (container, stream):
+            findings = self._findings = Findings(streams=len(_videos(container)))
+            times = Timeline(video_times.period_s(stream))
+            for frame in _decoded(container, stream, findings):
+                elapsed_s = times.place(video_times.stamp_s(frame))
+                if elapsed_s is None:
+                    _LOG.warning('%s: a frame does not follow its predecessor', self.path)
+                    continue
+                elapsed_ns = round(elapsed_s * _NS_PER_S)
+                # Half a microsecond of grace, since rates like 29.97 Hz do not divide evenly.
+                if self._rate_hz is not None:
+                    if elapsed_ns + 500 < kept * _NS_PER_S / self._rate_hz:
                         continue
-                    # Half a microsecond of grace, since rates like 29.97 Hz do not divide evenly.
-                    due = self._rate_hz is None or (
-                        elapsed_ns + 500 >= kept * _NS_PER_S / self._rate_hz
-                    )
-                    if not due:
-                        continue
-                    if self._rate_hz is not None:
-                        kept = int((elapsed_ns + 500) * self._rate_hz / _NS_PER_S) + 1
-                    last_ns = elapsed_ns
-                    yield self._start_ns + elapsed_ns, self._pixels(frame)
-        except (av.error.FFmpegError, OSError) as error:
-            raise SourceError(f'video {self.path}: damaged: {error}') from error
-        if first is None:
+                    kept = int((elapsed_ns + 500) * self._rate_hz / _NS_PER_S) + 1
+                image = self._shown(frame, stream, pixels)
+                if image is not None:
+                    yield self._start_ns + elapsed_ns, image
+            findings.add_times(times, container, stream)
+        if not findings.decoded:
             raise SourceError(f'video {self.path}: no frame could be decoded')
 
-    def _pixels(self, frame: Any) -> ColourImage:
-        size = self._scaled(ImageSize(frame.height, frame.width))
-        if size == ImageSize(frame.height, frame.width):
-            rgb = frame.to_ndarray(format='rgb24')
-        else:
-            rgb = frame.reformat(
-                width=size.width, height=size.height, interpolation='AREA'
-            ).to_ndarray(format='rgb24')
-        return np.ascontiguousarray(np.rot90(rgb, _quarter_turns(frame)))
+    def _shown(self, frame: Any, stream: Any, pixels: Pixels) -> ColourImage | None:
+        """Return a frame as it is shown, at the size of the first one; None if it cannot be."""
+        findings = self._findings
+        stored = ImageSize(frame.height, frame.width)
+        display = display_of(frame, _aspect(stream))
+        if not findings.looked_at:
+            findings.look_at(frame, display, pixels)
+        own, wanted = display.shown_size(stored, self._max_side), self.info.size
+        if own != wanted:
+            if abs(own.width * wanted.height - own.height * wanted.width) > max(
+                own.width, own.height
+            ):
+                findings.leave_out(own, wanted)
+                return None
+            own = wanted
+        target = ImageSize(own.width, own.height) if display.swaps_axes else own
+        return pixels.shown(frame, display, target)
 
-    def _scaled(self, size: ImageSize) -> ImageSize:
-        longest = max(size.height, size.width)
-        if self._max_side is None or longest <= self._max_side:
-            return size
-        factor = self._max_side / longest
-        return ImageSize(max(1, round(size.height * factor)), max(1, round(size.width * factor)))
+    @contextmanager
+    def _open(self) -> Iterator[tuple[Any, Any]]:
+        """Yield the file and its video.
 
-    def _open(self) -> Any:
+        Raises:
+            SourceError: there is no such file, or no video in it; also for what FFmpeg says
+                while it is read.
+        """
         if not self.path.is_file():
             raise SourceError(f'video {self.path}: expected a file, there is none')
-        container: Any = av.open(str(self.path))
-        for stream in container.streams.video:
-            stream.thread_type = 'AUTO'
-        return container
-
-    def _read_info(self) -> VideoInfo:
         try:
-            with self._open() as container:
-                if not container.streams.video:
-                    raise SourceError(f'video {self.path}: it has no video stream')
-                stream = container.streams.video[0]
-                frame = next(container.decode(video=0), None)
-                if frame is None:
-                    raise SourceError(f'video {self.path}: no frame could be decoded')
-                size = self._scaled(ImageSize(frame.height, frame.width))
-                if _quarter_turns(frame) % 2:
-                    size = ImageSize(size.width, size.height)
-                rate = stream.average_rate
-                return VideoInfo(
-                    size=size,
-                    rate_hz=float(rate) if rate else None,
-                    duration_s=container.duration / av.time_base if container.duration else None,
-                )
-        except (av.error.FFmpegError, OSError) as error:
+            # Without the prefix, a colon would end the name of a protocol; titles come in any
+            # encoding.
+            container: Any = av.open(f'file:{self.path}', metadata_errors='replace')
+            with container:
+                if container.format.name.split(',')[0] in _PLAYLISTS:
+                    raise SourceError(
+                        f'video {self.path}: expected a video, it is a list of other files '
+                        f'({container.format.name}); name one of these'
+                    )
+                stream = self._chosen(container)
+                stream.thread_type = 'AUTO'
+                yield container, stream
+        except (av.error.FFmpegError, OSError, UnicodeError) as error:
             raise SourceError(f'video {self.path}: cannot be read: {error}') from error
 
+    def _chosen(self, container: Any) -> Any:
+        videos = _videos(container)
+        if not videos:
+            cover = ', only a cover picture' if container.streams.video else ''
+            raise SourceError(f'video {self.path}: it has no video stream{cover}')
+        return max(videos, key=_weight)
 
-def _time_s(frame: Any) -> Fraction:
-    """Return the presentation time, exactly.
+    def _read_info(self) -> VideoInfo:
+        with self._open() as (container, stream):
+            frame = next(_decoded(container, stream, Findings()), None)
+            if frame is None:
+                is_image = container.format.name.endswith('_pipe')
+                hint = '; it is an image, see `da3 image`' if is_image else ''
+                raise SourceError(
+                    f'video {self.path}: cannot be read: no frame could be decoded{hint}'
+                )
+            display = display_of(frame, _aspect(stream))
+            duration_s = video_times.promised_s(container, stream)
+            rate_hz = video_times.rate_hz(stream)
+            self._length = video_times.promised(container, stream)
+            return VideoInfo(
+                size=display.shown_size(ImageSize(frame.height, frame.width), self._max_side),
+                rate_hz=float(rate_hz) if rate_hz else None,
+                duration_s=float(duration_s) if duration_s else None,
+            )
 
-    Raises:
-        SourceError: the frame has none.
-    """
-    if frame.pts is None or frame.time_base is None:
-        raise SourceError('video: a frame has no time stamp; remux the file with ffmpeg -i IN OUT')
-    return Fraction(frame.pts) * Fraction(frame.time_base)
+
+def _videos(container: Any) -> list[Any]:
+    """Return the videos of a file that have a decoder, without cover pictures."""
+    return [
+        s
+        for s in container.streams.video
+        if s.codec_context is not None and not s.disposition & s.disposition.attached_pic
+    ]
 
 
-def _quarter_turns(frame: Any) -> int:
-    """Return the counter-clockwise quarter turns that the display matrix asks for."""
-    return round(getattr(frame, 'rotation', 0) / 90) % 4
+def _weight(stream: Any) -> int:
+    is_default = bool(stream.disposition & stream.disposition.default)
+    return int(stream.width * stream.height + _DEFAULT_WEIGHT_PX * is_default)
+
+
+def _aspect(stream: Any) -> Fraction | None:
+    for aspect in (stream.sample_aspect_ratio, stream.codec_context.sample_aspect_ratio):
+        if aspect:
+            return Fraction(aspect)
+    return None
+
+
+def _decoded(container: Any, stream: Any, findings: Findings) -> Iterator[Any]:
+    """Yield the frames that can be decoded, whatever is damaged between them."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except (av.error.FFmpegError, OSError):
+            # Nothing more can be read; what the decoder still holds can.
+            findings.damaged += 1
+            packet, packets = None, iter(())
+        try:
+            frames = stream.decode(packet)
+        except av.error.EOFError:
+            return
+        except av.error.FFmpegError:
+            findings.damaged += 1
+            frames = []
+        for frame in frames:
+            if frame.is_corrupt:
+                findings.damaged += 1
+                continue
+            findings.decoded += 1
+            findings.last_shown_s = video_times.shown_s(frame)
+            yield frame
+        if packet is None or not packet.size:
+            return
 
 
 def _calibration(size: ImageSize, fov_deg: float) -> PinholeCamera:

@@ -37,7 +37,7 @@ def refused(
         reason: names the view and what is wrong with it.
         numbers: the ones in it, by name.
     """
-    text = f'window refused, its sets are left to the next one: {reason}'
+    text = f'window refused, its images are tried again with the next ones: {reason}'
     return AlignmentReport(
         method='first' if scale is None else 'dead_reckoning',
         shared_views=0,
@@ -68,7 +68,7 @@ def changed_depth(before: float, now: float) -> tuple[Note, ...]:
         return ()
     text = (
         f'no view is shared with the window before, and depth is {now / before:.2g} times what it '
-        'was there: the scene, or the metre'
+        'was there: either the scene changed, or the scale of one of both is wrong'
     )
     return (Note('depth_changed', text, {'factor': now / before}),)
 
@@ -76,7 +76,10 @@ def changed_depth(before: float, now: float) -> tuple[Note, ...]:
 def views_contradict(views: int) -> Note:
     """Return the note about shared views whose poses contradict those of the others."""
     plural = '' if views == 1 else 's'
-    text = f'{views} shared view{plural} left out: poses that contradict the others'
+    text = (
+        f'{views} shared view{plural} left out: by them the robot would be '
+        'somewhere else than by the others'
+    )
     return Note('views_contradict', text, {'views': views})
 
 
@@ -92,8 +95,9 @@ def with_rig_residuals(
     notes = report.notes
     if angle > _RIG_NOTE_RAD or distance > _RIG_NOTE_M:
         text = (
-            'network and rig calibration disagree about the base by up to '
-            f'{distance:.3g} (RMS, world units) and {math.degrees(angle):.2g} deg'
+            "the cameras' calibration and the network disagree by "
+            f'{_length(distance, is_metric=report.is_metric)} and {math.degrees(angle):.1f} '
+            'degrees about where the cameras are'
         )
         note = Note('rig_contradicts', text, {'distance': distance, 'angle_rad': angle})
         notes = (*notes, note)
@@ -103,3 +107,12 @@ def with_rig_residuals(
         rig_translation_residual=distance,
         notes=notes,
     )
+
+
+def _length(value: float, *, is_metric: bool) -> str:
+    """Return a length for people: centimetres below a metre."""
+    if not is_metric:
+        return f'{value:.2g} scene units'
+    if value >= 1:
+        return f'{value:.2g} m'
+    return f'{100 * value:.0f} cm' if value >= 0.01 else f'{1000 * value:.0f} mm'

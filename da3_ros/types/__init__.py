@@ -17,6 +17,7 @@ from da3_ros.types.predictions import (
 )
 from da3_ros.types.priors import KnownPoses, PosePrior, RigCalibration, known_pose, usable_poses
 from da3_ros.types.results import (
+    METRES_FROM,
     AlignmentMethod,
     AlignmentReport,
     InputGeometry,
@@ -27,6 +28,7 @@ from da3_ros.types.results import (
 )
 
 __all__ = [
+    'METRES_FROM',
     'AlignmentMethod',
     'AlignmentReport',
     'CameraFrame',

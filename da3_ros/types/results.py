@@ -68,6 +68,16 @@ class PosedSet:
 
 ScaleSource = Literal['none', 'camera_info', 'estimator', 'rig', 'odometry', 'chain']
 
+METRES_FROM: Mapping[str, str] = {
+    'camera_info': 'by the known focal length and a metric network',
+    'estimator': 'by the network, which answers in metres',
+    'metric_model': 'by the network, which answers in metres',
+    'rig': 'by the known distances between the cameras',
+    'odometry': 'by odometry',
+    'chain': 'as in the window before',
+}
+"""How metres come about, behind the word metres; by `ScaleSource` and by its name in reports."""
+
 AlignmentMethod = Literal['first', 'shared_views', 'odometry', 'dead_reckoning']
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from da3_ros.notes import joined
-from da3_ros.types import AlignmentReport
+from da3_ros.types import METRES_FROM, AlignmentReport, ColourImage
 from da3_ros.web.settings import MAX_PAST_SETS, MAX_POINTS_PER_VIEW, ViewSettings
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 _SWITCHES = {
     'show_clouds': ('Newest clouds', 'The whole clouds of the newest frame sets.'),
     'show_map': ('Map', 'One point for every voxel seen so far; the oldest give way.'),
+    'show_depth': ('Depth', 'Depth of the newest frame set, in colours, above these controls.'),
     'show_cameras': ('Cameras', 'Where the cameras were at the newest frame set.'),
     'show_images': ('Images', 'What the cameras saw, in their frames.'),
     'show_trajectory': ('Trajectory', 'The path of the robot.'),
@@ -24,6 +27,15 @@ _SWITCHES = {
     'follow': ('Follow robot', 'Move the view along with the robot.'),
     'turn': ('Turn with it', 'Also turn the view that follows.'),
 }
+
+
+# The labels of viser are grey on grey, its letters overlap, and marks of sliders are 9 px high.
+_STYLE = """<style>
+:root[data-mantine-color-scheme="dark"] { --mantine-color-dimmed: #dcdcdc !important; }
+label[for] { letter-spacing: -0.2px !important; }
+td:first-child { white-space: nowrap; padding-right: 0.8em; }
+.mantine-Slider-markLabel { font-size: 11px !important; }
+</style>"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +53,8 @@ class Status:
     """Windows that were not drawn because a newer one was there."""
     points: int
     """In the scene."""
+    depth: ColourImage | None = None
+    """Picture of depth with its range (`depth_picture`); None for none."""
 
 
 class Panel:
@@ -67,9 +81,11 @@ class Panel:
         gui.configure_theme(
             dark_mode=True, show_logo=False, show_share_button=False, control_width='medium'
         )
+        gui.add_html(_STYLE)
         if notice:
             gui.add_markdown(f'**{_plain(notice)}**')
         self._status = gui.add_markdown('Waiting for the first window.')
+        self._depth = gui.add_image(np.zeros((1, 1, 3), np.uint8), format='png', visible=False)
         self._controls: dict[str, Any] = {}
         with gui.add_folder('Show'):
             for name, (label, hint) in _SWITCHES.items():
@@ -115,14 +131,16 @@ class Panel:
             initial.max_depth,
             min=0.0,
             step=0.1,
-            hint='Greatest distance from the camera, 0 for any. The map takes it for new points.',
+            hint='Greatest distance from the camera in the unit above, 0 for any. The map '
+            'takes it for new points.',
         )
         add['max_height'] = gui.add_number(
             'Max height',
             initial.max_height,
             min=0.0,
             step=0.1,
-            hint="Hide what is higher above the robot's base (a ceiling); 0 shows everything.",
+            hint="Hide what is higher above the robot's base (a ceiling), in the unit above; 0 "
+            'shows everything.',
         )
 
     def settings(self) -> ViewSettings:
@@ -139,6 +157,9 @@ class Panel:
 
     def show(self, status: Status) -> None:
         """Say how things are."""
+        if status.depth is not None and status.depth is not self._depth.image:
+            self._depth.image = status.depth
+        self._depth.visible = status.depth is not None
         self._status.content = status_text(status)
 
 
@@ -146,8 +167,9 @@ def status_text(status: Status) -> str:
     """Return the status in Markdown."""
     a = status.alignment
     spread = '' if math.isnan(a.scale_log_sigma) else f' ± {100 * a.scale_log_sigma:.1f} %'
+    metres = f'metres {METRES_FROM.get(a.scale_source, "")}'.strip()
     rows = [
-        ('Unit', 'metres' if a.is_metric else '**scene units, not metres**'),
+        ('Unit', metres if a.is_metric else '**scene units, not metres**'),
         ('Scale', f'{a.scale:.4g}{spread}, from {a.scale_source}'),
         ('Placed by', a.method.replace('_', ' ')),
         (

@@ -38,6 +38,7 @@ class ViewSettings:
     """Edge of the voxels of the map, world units; 0 for one that suits the scene."""
     show_clouds: bool = True
     show_map: bool = True
+    show_depth: bool = True
     show_cameras: bool = GLB.show_cameras
     show_images: bool = True
     show_trajectory: bool = True

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from da3_ros.errors import WebError
 from da3_ros.options.output import OUTPUT
 from da3_ros.stream.stats import StreamStats
-from da3_ros.types import WindowResult
+from da3_ros.types import ColourImage, WindowResult
+from da3_ros.web.depth_picture import depth_picture
 from da3_ros.web.painter import Painter
 from da3_ros.web.panel import Panel, Status
 from da3_ros.web.remembered import Trail
@@ -97,6 +98,7 @@ class LiveViewer:
         self._trail = Trail()
         self._pending: _Shown | None = None
         self._last: _Shown | None = None
+        self._depth: ColourImage | None = None
         self._starts_anew = False
         self._settings_changed = False
         self._map_cleared = False
@@ -263,7 +265,7 @@ class LiveViewer:
             return
         if work.starts_anew:
             painter.clear()
-            self._last = None
+            self._last = self._depth = None
         settings = panel.settings()
         if work.map_cleared:
             painter.clear_map()
@@ -274,6 +276,9 @@ class LiveViewer:
                 path = self._trail.line()
             painter.draw(work.pending.result, path, settings)
             self._last = work.pending
+        if work.pending is not None or work.settings_changed:
+            self._depth = _depth_of(self._last, settings)
+        if work.pending is not None:
             with self._changed:
                 self._drawn += 1
         if self._last is not None and self.clients:
@@ -289,4 +294,12 @@ class LiveViewer:
             estimate_s=shown.result.estimate_s,
             dropped=self.dropped,
             points=painter.points,
+            depth=self._depth,
         )
+
+
+def _depth_of(shown: _Shown | None, settings: ViewSettings) -> ColourImage | None:
+    if shown is None or not settings.show_depth:
+        return None
+    unit = 'm' if shown.result.alignment.is_metric else 'scene units'
+    return depth_picture(shown.result.new_sets[-1].views, unit)

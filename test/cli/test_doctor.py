@@ -152,6 +152,12 @@ def test_weights_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     check = doctor_checks.check_weights()
     assert check.status == 'warning'
     assert 'hf download' in check.advice
+    monkeypatch.setenv('HF_ENDPOINT', 'https://user:secret@mirror.example')
+    check = doctor_checks.check_weights()
+    assert 'https://mirror.example' in check.advice
+    assert 'secret' not in check.advice
+    monkeypatch.setenv('HF_ENDPOINT', 'mirror.example')
+    assert doctor_checks.check_weights().status == 'problem'
 
 
 def test_without_ros_nothing_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,6 +165,7 @@ def test_without_ros_nothing_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv('ROS_DISTRO', raising=False)
     (check,) = doctor_ros.check_ros()
     assert check.status == 'note'
+    assert 'make env && . .build/jazzy/env.sh' in check.advice
     assert list(doctor_ros.check_transport()) == []
     monkeypatch.setenv('ROS_DISTRO', 'jazzy')
     (check,) = doctor_ros.check_ros()

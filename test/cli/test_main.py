@@ -74,6 +74,26 @@ def test_help_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
     assert not loaded & set(HEAVY)
 
 
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        ('models',),
+        ('info', 'docs/demo.jpg'),
+        ('info', 'da3_ros/weights/da3_nano'),
+        ('info', 'da3_ros/weights/da3_nano/model.safetensors'),
+        ('info', 'da3-base'),
+        ('info', 'docs'),
+    ],
+)
+def test_what_is_looked_at_needs_no_torch(arguments: tuple[str, ...]) -> None:
+    status, text, error, loaded = run(*arguments)
+    assert status == 0, error
+    assert text.strip()
+    assert loaded
+    assert not loaded & {'torch', 'rclpy', 'trimesh'}
+    assert max(map(len, text.splitlines())) <= 80
+
+
 def test_help_names_every_command() -> None:
     status, text, _, loaded = run('--help')
     assert status == 0
@@ -135,7 +155,7 @@ def test_without_ros_one_sentence_says_how_to_get_it(command: str, tmp_path: Pat
     assert status == 1
     assert error.count('\n') == 1
     assert f'da3 {command} needs ROS 2' in error
-    assert 'pip install' in error
+    assert 'make env' in error
 
 
 def test_known_errors_are_one_line(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from typer.testing import CliRunner
 
 from da3_ros.cli.app import app
 from da3_ros.inference.hub import UPSTREAM
+from da3_ros.model import presets
+from da3_ros.model.build import build_network
 
 # Parameters stored in the upstream files.
 PARAMETERS = {
@@ -20,6 +22,12 @@ PARAMETERS = {
     # Not published: the preset's own size.
     'da3-nano': 2_912_083,
 }
+
+
+def test_what_is_written_down_is_what_is_built() -> None:
+    for name, config in presets.NETWORKS.items():
+        built = sum(value.numel() for value in build_network(config).parameters())
+        assert built == presets.PARAMETERS[name], name
 
 
 @pytest.fixture(autouse=True)
@@ -61,3 +69,6 @@ def test_the_table_names_licences(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.exit_code == 0
     assert all(name in result.stdout for name in PARAMETERS)
     assert result.stdout.count('CC BY-NC 4.0') == 3
+    # On any terminal: every name is on one line.
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert all(model.repository in result.stdout for model in UPSTREAM.values())

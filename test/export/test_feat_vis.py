@@ -69,6 +69,9 @@ def test_pictures_and_video_show_colour_beside_features(tmp_path: Path) -> None:
     ]  # fmt: skip
     height, width = scene.views[0].depth.shape
     with Image.open(root / 'feat_layer_5' / '000001.jpg') as picture:
+        # Small pictures are enlarged to 504 pixels a view.
+        factor = 504 / max(height, width)
+        height, width = round(factor * height), round(factor * width)
         assert picture.size == (2 * width, height)
         assert picture.format == 'JPEG'
     with av.open(str(root / 'feat_layer_5.mp4')) as video:

@@ -139,6 +139,45 @@ def test_depth_is_coloured_over_the_whole_video_by_its_logarithm(
         np.testing.assert_allclose(frame[8:-8, 8 : WIDTH - 8].mean(), 127, atol=3)
 
 
+def half_covered(cloud: GaussianCloud) -> SplatRenderer:
+    """Depth 2 everywhere, of Gaussians that cover all on the left and half on the right."""
+
+    def render(cameras: Sequence[PosedCamera]) -> Iterator[SplatImage]:
+        for image in plain_backend()(cloud)(cameras):
+            alpha = image.alpha.copy()
+            alpha[:, WIDTH // 2 :] = 0.5
+            yield replace(image, alpha=alpha)
+
+    return render
+
+
+@pytest.mark.parametrize(('mode', 'shares'), [('RGB+ED', (0.0, 0.0)), ('RGB+D', (1.0, 0.0))])
+def test_depth_is_expected_or_accumulated(
+    tmp_path: Path, mode: Any, shares: tuple[float, float]
+) -> None:
+    """Accumulated depth is 2 and 1; of one expected depth all is near."""
+    frames = decoded(exported(world_scene(), tmp_path, backend=half_covered, color_mode=mode))
+    shown = frames[0][:, WIDTH + 8 :]
+    for part, share in zip((shown[:, : WIDTH // 2], shown[:, WIDTH // 2 :]), shares, strict=True):
+        colour = part[4:-4, 4:-4].reshape(-1, 3).mean(axis=0)
+        np.testing.assert_allclose(colour, spectral(np.array(share)), atol=6)
+
+
+def test_a_progress_bar_is_shown_only_when_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for shown in (False, True):
+        exported(world_scene(), tmp_path / str(shown), backend=plain_backend(), enable_tqdm=shown)
+        assert ('6/6' in capsys.readouterr().err) == shown
+
+
+def test_a_video_carries_the_caution_below_every_picture(tmp_path: Path) -> None:
+    scene = replace(world_scene(), caution='random weights')
+    frames = decoded(exported(scene, tmp_path, backend=plain_backend(), vis_depth=None))
+    assert {frame.shape[0] > HEIGHT for frame in frames} == {True}
+    assert frames[0][:HEIGHT].min() > 240
+
+
 def test_pixels_without_gaussians_are_black(tmp_path: Path) -> None:
     for name, depth in (('none', 0.0), ('one', 2.0)):
         frames = decoded(

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from da3_ros.errors import ExportError
+from da3_ros.export.depth_colours import coloured_depth
 from da3_ros.export.depth_png import depth_in_mm
-from da3_ros.export.depth_vis import coloured_depth
 from da3_ros.export.gs_options import GsVideoOptions
 from da3_ros.export.options import ExportOptions
 from da3_ros.export.spectral import spectral
@@ -91,7 +91,7 @@ def test_sheets_are_linear_in_nearness_between_their_percentiles() -> None:
     view = make_view()
     nearness = np.linspace(0.1, 1.0, 12 * 16).reshape(12, 16)
     view = replace(view, depth=(1 / nearness).astype(np.float32))
-    colours = coloured_depth(view).reshape(-1, 3)
+    colours = coloured_depth(view.depth).reshape(-1, 3)
     low, high = np.percentile(nearness, [2, 98])
     wanted = spectral(1 - (nearness.ravel() - low) / (high - low))
     assert np.abs(colours.astype(int) - wanted).max() <= 3

@@ -75,7 +75,7 @@ def test_sheets_show_the_image_left_and_near_red_to_far_violet_right(tmp_path: P
     depth = np.broadcast_to(1 / np.linspace(1.0, 0.1, 101), (5, 101)).copy()
     depth[0] = np.nan
     view = view_of(depth.tolist())
-    options = ExportOptions(depth_vis_suffix='png')
+    options = ExportOptions(depth_vis_suffix='png', depth_vis_plain=True)
     report = export_scene(scene_of(view, view), 'depth_vis', tmp_path, options=options)
     assert [f.name for f in report.files] == ['0000.png', '0001.png']
     assert report.points == 0
@@ -98,16 +98,64 @@ def test_sheets_are_jpeg_unless_asked_otherwise(tmp_path: Path) -> None:
     image = np.repeat(smooth, 48, axis=0)
     size = ImageSize(48, 64)
     view = replace(make_view(1, size), image=image)
-    path = export_scene(scene_of(view), 'depth_vis', tmp_path).files[0]
+    options = ExportOptions(depth_vis_plain=True)
+    path = export_scene(scene_of(view), 'depth_vis', tmp_path, options=options).files[0]
     assert path.name == '0000.jpg'
     with Image.open(path) as picture:
         assert picture.format == 'JPEG'
     assert np.abs(read(path)[:, :60].astype(int) - image[:, :60]).max() <= 4
 
 
+def test_small_sheets_are_enlarged_and_say_their_range_below(tmp_path: Path) -> None:
+    """Depth is where the image is, colours are those of the small picture, text is below both."""
+    depth = np.tile(np.repeat([1.0, 4.0], 12), (18, 1))
+    view = view_of(depth.tolist())
+    options = ExportOptions(depth_vis_suffix='png')
+    export_scene(scene_of(view), 'depth_vis', tmp_path, options=options)
+    sheet = read(tmp_path / 'depth_vis' / '0000.png')
+    height, width = 378, 504
+    assert sheet.shape[1] == 2 * width
+    assert height + 20 < len(sheet) < height + 120
+    right = sheet[:height, width:]
+    # No colour between those of both surfaces, and the edge stays where it was.
+    assert np.unique(right.reshape(-1, 3), axis=0).tolist() == [[94, 79, 162], [158, 1, 66]]
+    assert (right[:, : width // 2] == (158, 1, 66)).all()
+    # The image is interpolated: its own pixels are in the middles of the larger ones.
+    middles = sheet[10:height:21, 10:width:21].astype(int)
+    assert np.abs(middles - view.image).max() <= 1
+    strip = sheet[height:, width:]
+    assert (strip == (158, 1, 66)).all(axis=2).any()
+    assert (strip == (94, 79, 162)).all(axis=2).any()
+
+
+def test_large_sheets_keep_their_pixels_above_the_strip(tmp_path: Path) -> None:
+    view = make_view(2, ImageSize(20, 504))
+    for name, is_plain in (('plain', True), ('with_strip', False)):
+        options = ExportOptions(depth_vis_suffix='png', depth_vis_plain=is_plain)
+        export_scene(scene_of(view), 'depth_vis', tmp_path / name, options=options)
+    plain, sheet = (read(tmp_path / n / 'depth_vis' / '0000.png') for n in ('plain', 'with_strip'))
+    assert plain.shape == (20, 1008, 3)
+    np.testing.assert_array_equal(sheet[:20], plain)
+
+
+@pytest.mark.parametrize(('is_metric', 'value'), [(True, np.nan), (False, 2.0), (True, 2.0)])
+def test_the_strip_follows_the_unit_and_what_is_known(
+    tmp_path: Path, is_metric: bool, value: float
+) -> None:
+    """The same picture with another unit has another strip, and one without depth has no bar."""
+    view = view_of([[value, value, value, value + 1]] * 3)
+    options = ExportOptions(depth_vis_suffix='png')
+    for name, metric in (('a', is_metric), ('b', not is_metric)):
+        scene = ExportScene((view,), is_metric=metric)
+        export_scene(scene, 'depth_vis', tmp_path / name, options=options)
+    a, b = (read(tmp_path / n / 'depth_vis' / '0000.png')[378:] for n in ('a', 'b'))
+    assert (a.shape == b.shape and (a == b).all()) == np.isnan(value)
+    assert (a == (158, 1, 66)).all(axis=2).any() != np.isnan(value)
+
+
 @pytest.mark.parametrize('value', [np.nan, 2.0])
 def test_a_sheet_of_nothing_or_of_one_depth_is_a_sheet(tmp_path: Path, value: float) -> None:
-    options = ExportOptions(depth_vis_suffix='png')
+    options = ExportOptions(depth_vis_suffix='png', depth_vis_plain=True)
     export_scene(scene_of(view_of([[value] * 4] * 4)), 'depth_vis', tmp_path, options=options)
     right = read(tmp_path / 'depth_vis' / '0000.png')[:, 4:]
     assert (right == 0).all() == np.isnan(value)

@@ -14,8 +14,17 @@ from da3_ros.errors import CheckpointError
 from da3_ros.inference.engine import Da3Estimator
 from da3_ros.inference.hub import BUNDLED_FOLDER, HubOptions, find_checkpoint, repository_of
 from da3_ros.inference.network_file import read_network_config
+from da3_ros.inference.random_weights import random_network
 from da3_ros.inference.weights_file import WeightsFile
-from da3_ros.model.presets import BUNDLED, CAUTIONS, NANO, PRESETS, preset, preset_name
+from da3_ros.model.presets import (
+    BUNDLED,
+    CAUTIONS,
+    NANO,
+    PRESETS,
+    preset,
+    preset_name,
+    random_caution,
+)
 from helpers.rounding import DEEP, assert_equal_to_rounding
 
 FOLDER = BUNDLED_FOLDER / 'da3_nano'
@@ -61,8 +70,10 @@ def test_only_the_bundled_network_needs_a_caution() -> None:
     for caution in CAUTIONS.values():
         assert caution.text.startswith(caution.brief)
         assert ';' not in caution.brief
-    # Of random weights, and of networks of one's own, it would say nothing.
-    assert DepthAnything3('da3-nano').caution is None
+    # Random weights have one of their own; of networks of one's own nothing is known.
+    assert DepthAnything3('da3-nano').caution == random_caution('da3-nano')
+    own = DepthAnything3(network=random_network(PRESETS['da3-small'], 0))
+    assert own.caution is None
 
 
 def test_published_networks_keep_their_image_size() -> None:

@@ -153,7 +153,7 @@ def test_truncated_files_are_refused(saved: Path, tmp_path: Path) -> None:
     folder = variant(saved, tmp_path, lambda tensors: None)
     weights = folder / 'model.safetensors'
     weights.write_bytes(weights.read_bytes()[:100_000])
-    with pytest.raises(CheckpointError, match='cannot read the weights'):
+    with pytest.raises(CheckpointError, match=r'^weights .*: cannot be read'):
         load_network(folder)
 
 
@@ -170,7 +170,7 @@ def test_pickles_are_never_read(tmp_path: Path) -> None:
         ('{"model_name": "da3-huge"}', "got 'da3-huge'"),
         ('{}', 'got None'),
         ('[1]', 'expected a mapping, got list'),
-        ('{', 'cannot read the configuration'),
+        ('{', 'configuration .*: cannot be read'),
     ],
 )
 def test_bad_configurations_are_refused(tmp_path: Path, content: str, message: str) -> None:

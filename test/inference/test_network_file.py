@@ -224,8 +224,8 @@ def test_our_style_is_checked_entry_by_entry(
     [
         ('__inherit__: network.yaml\n', 'more than 16 parents'),
         ('__inherit__: nobody.configs.da4\n', "__inherit__: expected .* got 'nobody.configs.da4'"),
-        ('__inherit__: missing.yaml\n', r'missing\.yaml: cannot read'),
-        ('!!python/object/apply:os.system [ls]\n', 'cannot read the configuration'),
+        ('__inherit__: missing.yaml\n', r'missing\.yaml: cannot be read'),
+        ('!!python/object/apply:os.system [ls]\n', 'cannot be read: line 1: could not determine'),
         ('- a\n', 'expected a mapping, got list'),
         ('network: 3\n', 'network: expected a mapping, got 3'),
         ('model_name: da3-huge\n', "got 'da3-huge'"),
@@ -234,3 +234,63 @@ def test_our_style_is_checked_entry_by_entry(
 def test_files_that_lead_nowhere_are_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
         read_network_config(write(tmp_path, text))
+
+
+WITHOUT_CAMERAS = UPSTREAM_STYLE.split('cam_enc:')[0]
+
+
+@pytest.mark.parametrize('rest', ['', 'cam_enc: null\ncam_dec: null\n'])
+def test_camera_parts_may_be_left_out_both_together(rest: str, tmp_path: Path) -> None:
+    config = read_network_config(write(tmp_path, WITHOUT_CAMERAS + rest))
+    small = PRESETS['da3-small']
+    assert isinstance(config, AnyViewConfig)
+    assert isinstance(small, AnyViewConfig)
+    assert (config.backbone, config.head, config.camera) == (small.backbone, small.head, None)
+    assert read_network_config(write(tmp_path, config_content(config), 'config.json')) == config
+    assert set(upstream_from_config(config)) == {'__object__', 'net', 'head'}
+    encoder = 'cam_enc:' + UPSTREAM_STYLE.split('cam_enc:')[1].split('cam_dec:')[0]
+    with pytest.raises(CheckpointError, match=r'cam_dec is missing.*together'):
+        read_network_config(write(tmp_path, WITHOUT_CAMERAS + encoder))
+
+
+def test_a_nested_network_needs_camera_parts(tmp_path: Path) -> None:
+    content = upstream_from_config(PRESETS['da3nested-giant-large'])
+    del content['anyview']['cam_enc'], content['anyview']['cam_dec']
+    with pytest.raises(CheckpointError, match='the any-view network needs its camera parts'):
+        read_network_config(write(tmp_path, content))
+
+
+def below_args(node: Any, beside: bool) -> Any:
+    """Return a configuration with the arguments of every class below `args`."""
+    if not isinstance(node, Mapping):
+        return node
+    described = dict(node.get('__object__', {}))
+    rest = {k: below_args(v, beside) for k, v in node.items() if k != '__object__'}
+    if beside:
+        return {'__object__': described, 'args': rest}
+    return {'__object__': {**described, 'args': rest}}
+
+
+@pytest.mark.parametrize('beside', [True, False])
+@pytest.mark.parametrize('name', list(PRESETS))
+def test_arguments_may_stand_below_args(name: str, beside: bool, tmp_path: Path) -> None:
+    content = below_args(upstream_from_config(PRESETS[name]), beside)
+    if name.startswith('da3nested'):
+        content = {'__object__': content['__object__'], **content.get('args', {})} | dict(
+            content['__object__'].get('args', {})
+        )
+        content['__object__'].pop('args', None)
+    assert read_network_config(write(tmp_path, content, f'{name}.json')) == PRESETS[name]
+
+
+@pytest.mark.parametrize(
+    ('added', 'message'),
+    [
+        ('args: as_files', "network.args: expected a mapping or one of as_params.*'as_files'"),
+        ('args: {head: {}}', 'given twice, also below args: network.head'),
+        ('args: {use_bn: true}', 'unknown entries network.use_bn'),
+    ],
+)
+def test_wrong_args_are_refused(added: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        read_network_config(write(tmp_path, f'{UPSTREAM_STYLE}\n{added}\n'))

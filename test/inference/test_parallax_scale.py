@@ -18,7 +18,9 @@ from da3_ros.geometry.umeyama import similarity_from_points
 from da3_ros.inference.api import DepthAnything3, Prediction
 from da3_ros.inference.parallax_scale import FREEDOM
 from da3_ros.inference.pose_alignment import PoseAlignment
+from da3_ros.inference.random_weights import random_network
 from da3_ros.model.outputs import NetworkOutput
+from da3_ros.model.presets import NANO
 from da3_ros.synthetic.family_world import make_family_world
 from da3_ros.synthetic.trajectory import START_NS
 
@@ -83,7 +85,8 @@ class TellingModel(DepthAnything3):
     """Answers with exact depth in a unit of its own and with cameras that are too far apart."""
 
     def __init__(self, scene: Scene, unit_m: float, *, too_far: float = TOO_FAR) -> None:
-        super().__init__('da3-nano')
+        config = replace(NANO, name='telling')
+        super().__init__(network=random_network(config, seed=0))
         seen = invert(invert(scene.world_from_camera[0]) @ scene.world_from_camera)
         seen[:, :3, 3] *= too_far / unit_m
         self.answer = NetworkOutput(

@@ -169,12 +169,12 @@ def test_save_depth_adds_the_numbers(tmp_path: Path) -> None:
     assert names == {'results.npz', *(f'{index:04d}.png' for index in range(6))}
 
 
-def test_files_are_replaced_only_when_asked(tmp_path: Path) -> None:
+def test_files_are_replaced_unless_that_is_forbidden(tmp_path: Path) -> None:
     prediction = true_prediction()
     prediction.export(tmp_path, 'mini_npz')
     with pytest.raises(ExportError, match='overwrite'):
-        prediction.export(tmp_path, 'mini_npz')
-    prediction.export(tmp_path, 'mini_npz', overwrite=True)
+        prediction.export(tmp_path, 'mini_npz', overwrite=False)
+    prediction.export(tmp_path, 'mini_npz')
 
 
 @pytest.mark.parametrize(
@@ -341,8 +341,8 @@ def test_inference_writes_what_its_prediction_would(model: DepthAnything3, tmp_p
     for name in written:
         assert (tmp_path / 'a' / name).read_bytes() == (tmp_path / 'b' / name).read_bytes()
     with pytest.raises(ExportError, match='overwrite'):
-        model.inference(pictures, process_res=56, export_dir=tmp_path / 'a')
-    again = model.inference(pictures, process_res=56, export_dir=tmp_path / 'a', overwrite=True)
+        model.inference(pictures, process_res=56, export_dir=tmp_path / 'a', overwrite=False)
+    again = model.inference(pictures, process_res=56, export_dir=tmp_path / 'a')
     assert_equal_to_rounding(again.depth, got.depth, DEEP)
 
 

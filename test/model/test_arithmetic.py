@@ -218,7 +218,7 @@ def test_absent_xformers_is_said_and_never_imported_otherwise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, 'xformers.ops', None)
-    with pytest.raises(ModelError, match=r'install da3_ros\[xformers\] or use attention sdpa'):
+    with pytest.raises(ModelError, match=r'pip install xformers, or use attention sdpa'):
         attention_kernel('xformers')
     assert attention_kernel('auto') is attention_kernel('sdpa')
 

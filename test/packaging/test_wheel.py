@@ -3,6 +3,7 @@
 from configparser import ConfigParser
 import os
 from pathlib import Path
+import re
 import shutil
 import subprocess
 import sys
@@ -28,7 +29,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         else:
             shutil.copy2(ROOT / name, source / name)
     pip = [sys.executable, '-m', 'pip', 'wheel', '--quiet', '--no-deps', '--no-build-isolation']
+    before = {path.relative_to(source) for path in source.rglob('*')}
     subprocess.run([*pip, '--wheel-dir', str(target), str(source)], check=True, timeout=100)
+    # Neither build/ nor *.egg-info, which the next user of the folder would wonder about.
+    assert {path.relative_to(source) for path in source.rglob('*')} == before
     return next(target.glob('da3_ros-*.whl'))
 
 
@@ -58,6 +62,14 @@ def test_wheel_carries_licence_and_commands(wheel: Path) -> None:
         'da3_node': 'da3_ros.ros.node.main:main',
     }
     assert any(name.endswith('/LICENSE') for name in names)
+
+
+def test_wheel_offers_the_extras_of_the_official_package(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        entry = next(name for name in archive.namelist() if name.endswith('.dist-info/METADATA'))
+        text = archive.read(entry).decode()
+
+    assert {'app', 'gs', 'all'} <= set(re.findall(r'^Provides-Extra: (\S+)$', text, re.M))
 
 
 def test_installed_command_answers_without_ros(wheel: Path, tmp_path: Path) -> None:

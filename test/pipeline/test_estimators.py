@@ -126,8 +126,17 @@ def test_precision_and_attention_reach_the_network() -> None:
 def test_the_test_network_is_known_by_name_and_by_folder(tmp_path: Path) -> None:
     caution = CAUTIONS['da3-nano']
     assert own_caution('da3-nano') == own_caution(str(BUNDLED_FOLDER / 'da3_nano')) == caution
-    others = ('da3-small', 'da3-large-1.1', 'random:da3-nano', 'truth', str(tmp_path / 'nowhere'))
+    others = ('da3-small', 'da3-large-1.1', 'truth', str(tmp_path / 'nowhere'))
     assert all(own_caution(name) is None for name in others)
+
+
+def test_random_weights_are_known_by_their_name_and_said_by_the_estimator() -> None:
+    caution = own_caution('random:da3-nano')
+    assert caution is not None
+    assert caution.brief == 'random weights: output means nothing'
+    built = build_estimator(from_flat({'model': 'random:da3-nano', 'device': 'cpu'}))
+    assert isinstance(built, Da3Estimator)
+    assert built.caution == caution
 
 
 def test_asking_about_a_model_fetches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from helpers.viser_client import SceneClient
 
 pytestmark = [pytest.mark.ros, pytest.mark.weights]
 CAUTION = CAUTIONS['da3-nano']
-PARAMETERS = ['model:=da3-nano', 'cameras:=[front, left]', 'window:=2', 'viewer:=true']
+PARAMETERS = ['cameras:=[front, left]', 'window:=2', 'viewer:=true']
 
 
 def _stream(message: DiagnosticArray) -> tuple[DiagnosticStatus, dict[str, str]]:
@@ -27,7 +27,13 @@ def _stream(message: DiagnosticArray) -> tuple[DiagnosticStatus, dict[str, str]]
 
 def test_log_reports_diagnostics_and_page_say_it(ros_domain_id: int) -> None:
     arguments = ['--ros-args', *(a for p in [*PARAMETERS, 'viewer_port:=0'] for a in ('-p', p))]
-    with RosProcess('da3_ros.ros.node.main', *arguments, domain_id=ros_domain_id) as process:
+    # The parameter names no model: the rule of the default one is tested with it.
+    start = RosProcess(
+        'da3_ros.ros.node.main', *arguments, domain_id=ros_domain_id,
+        variables={'DA3_MODEL': 'da3-nano'},
+    )  # fmt: skip
+    with start as process:
+        process.wait_for_line(r'model: da3-nano \(named by DA3_MODEL\)', 60.0)
         url = process.wait_for_line(r'the live viewer is at (http://\S+)', 60.0).group(1)
         process.wait_for_line('ready')
         [line] = [line for line in process.output.splitlines() if CAUTION.brief in line]

@@ -1,6 +1,7 @@
 """The node computes with a sound number of threads, and says with how many."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -19,7 +20,7 @@ NOTHING_SET = {'OMP_NUM_THREADS': '', 'OMP_WAIT_POLICY': '', 'DA3_ROS_SETTLED_TH
 
 
 def threads_of(node: RosProcess) -> int:
-    return int(node.wait_for_line(r'ready: (\d+) threads? for the network', 60.0).group(1))
+    return int(node.wait_for_line(r'ready: .*?(\d+) threads? for the network', 60.0).group(1))
 
 
 def of_torch(variables: dict[str, str]) -> int:
@@ -48,3 +49,7 @@ def test_the_ready_line_says_the_number(
     with RosProcess(NODE, *arguments, domain_id=ros_domain_id, variables=given) as node:
         own = of_torch(USERS) if variables else node_threads(usable_cores())
         assert threads_of(node) == (parameter or own)
+        (line,) = [line for line in node.lines if 'ready: ' in line]
+        assert 'ready: da3-nano (weights of this package) on cpu' in line
+        (camera,) = set(re.findall(r'/(\w+)/image_raw', line))
+        assert f'camera {camera}; subscribed to /{camera}/image_raw, /{camera}/camera_info' in line

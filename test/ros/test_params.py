@@ -209,6 +209,21 @@ def test_names_that_are_no_parameters_are_found(make: Any) -> None:
     assert undeclared(node, dict.fromkeys(given)) == ('rig.nose.base_from_camera', 'windw')
 
 
+def test_the_default_model_stands_in_until_the_node_is_configured_anew(make: Any) -> None:
+    node = make()
+    holder = OptionsHolder(node)
+    assert holder.current.estimator.model == ''
+    holder.set_default_model('da3-base')
+    assert holder.checked().estimator.model == holder.current.estimator.model == 'da3-base'
+    # The parameter itself goes on to name none.
+    assert node.get_parameter('model').value == ''
+    holder.set_default_model('')
+    assert holder.checked().estimator.model == ''
+    named = OptionsHolder(make(model='truth'))
+    named.set_default_model('da3-base')
+    assert named.checked().estimator.model == 'truth'
+
+
 class Heard:
     """A logger that keeps what it is given."""
 

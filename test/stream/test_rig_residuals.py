@@ -42,3 +42,21 @@ def test_the_worst_set_counts_and_one_calibrated_camera_cannot_disagree() -> Non
     assert found.notes == ()
     assert with_rig_residuals(REPORT, sets[2:]) == REPORT
     assert with_rig_residuals(REPORT, []) == REPORT
+
+
+@pytest.mark.parametrize(
+    ('is_metric', 'distance', 'words'),
+    [
+        (True, 0.0589, 'disagree by 6 cm and 0.9 degrees'),
+        (True, 1.26, 'disagree by 1.3 m and'),
+        (True, 0.003, 'disagree by 3 mm and'),
+        (False, 0.0589, 'disagree by 0.059 scene units and'),
+    ],
+)
+def test_the_note_has_lengths_as_people_say_them(
+    is_metric: bool, distance: float, words: str
+) -> None:
+    report = replace(REPORT, is_metric=is_metric)
+    sets = [placed(0.86, distance), placed(2.1 if distance < 0.05 else 0.1, 0.0)]
+    [note] = with_rig_residuals(report, sets).notes
+    assert words in note.text

@@ -149,7 +149,9 @@ def test_a_measurement_beyond_the_gate_pulls_less_and_is_named() -> None:
     assert gated.log_scale < 0.01
     assert gated.note is not None
     assert gated.note.code == 'scale_off'
-    assert 'sigma' in gated.note.text
+    assert 'by the known distances between the cameras everything is 171.8 % larger' in (
+        gated.note.text
+    )
 
 
 def test_the_filter_is_the_weighted_mean_of_chain_and_rig() -> None:

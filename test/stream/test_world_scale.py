@@ -111,7 +111,7 @@ def test_a_wild_measurement_pulls_a_little_and_is_named() -> None:
     (world,) = follow([math.log(2)])
     assert 0 < world.log_scale < 0.01
     assert world.note is not None
-    assert 'odometry says a scale +100.0% off' in world.note.text
+    assert 'by odometry everything is 100.0 % larger' in world.note.text
     assert world.note.numbers['share'] == pytest.approx(1.0)
     assert not world.has_jumped
 

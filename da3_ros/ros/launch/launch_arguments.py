@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from da3_ros.errors import ConfigError
+from da3_ros.foreign import foreign_file
 from da3_ros.options import (
     NodeOptions,
     from_flat,
@@ -21,7 +22,7 @@ from da3_ros.options import (
     without_aliases,
 )
 from da3_ros.ros.launch.rig_file import as_option
-from da3_ros.ros.launch.yaml_file import load_yaml
+from da3_ros.ros.launch.yaml_file import load_yaml, one_line
 from da3_ros.sources.bag import BagReader
 
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
@@ -169,9 +170,11 @@ def expected_options(
         name: name of the node.
     """
     try:
-        in_file = without_aliases(_values_in(file, name), str(file)) if file else {}
-        values = {**in_file, **given}
-        return from_flat({k: as_option(_SPECS[k], v) for k, v in values.items() if k in _SPECS})
+        with foreign_file(file or '', 'params_file', ConfigError), one_line():
+            in_file = without_aliases(_values_in(file, name), str(file)) if file else {}
+            values = {**in_file, **given}
+            known = {k: as_option(_SPECS[k], v) for k, v in values.items() if k in _SPECS}
+            return from_flat(known)
     except ConfigError as error:
         _log.warning('the launch file takes the default options: %s', error)
         return NodeOptions()

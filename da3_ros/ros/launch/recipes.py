@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from da3_ros.errors import ConfigError
-from da3_ros.ros.launch.yaml_file import load_yaml, mapping
+from da3_ros.foreign import foreign_file
+from da3_ros.ros.launch.yaml_file import load_yaml, mapping, one_line
 
 RELIABILITIES = ('reliable', 'best_effort', 'system_default')
 _TOP_KEYS = ('consumer', 'node', 'parameters', 'topics', 'together', 'frames')
@@ -80,13 +81,18 @@ def read_recipe(
     Raises:
         ConfigError: it cannot be read or is none; names the place.
     """
+    with foreign_file(path, 'recipe', ConfigError), one_line():
+        return _recipe(path, camera, camera_frame, namespace)
+
+
+def _recipe(path: Path, camera: str, camera_frame: str, namespace: str) -> Recipe:
     where = f'recipe {path}'
     names = {'<camera>': camera, '<camera_frame>': camera_frame or f'{camera}_optical_frame'}
     top = mapping(_filled(load_yaml(path, where), names), where, _TOP_KEYS)
     prefix = f'/{namespace.strip("/")}' if namespace.strip('/') else ''
     topics = tuple(
         _topic(own, values, prefix, f'{where}: {own}')
-        for own, values in (top.get('topics') or {}).items()
+        for own, values in _named(top.get('topics'), f'{where}: topics').items()
     )
     if not topics:
         raise ConfigError(f'{where}: topics: expected at least one')
@@ -101,6 +107,12 @@ def read_recipe(
         tuple(frames.get('chain') or ()),
         tuple(frames.get('theirs') or ()),
     )
+
+
+def _named(value: object, where: str) -> Mapping[str, Any]:
+    if value is not None and not isinstance(value, Mapping):
+        raise ConfigError(f'{where}: expected a mapping of topics by name, got {value!r}')
+    return value or {}
 
 
 def _topic(own: str, values: object, prefix: str, where: str) -> ConsumedTopic:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from da3_ros.errors import ConfigError
+from da3_ros.foreign import foreign_file
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.rotation import quaternion_xyzw_from_matrix
 from da3_ros.geometry.se3 import require_rigid, rigid
@@ -39,7 +40,7 @@ from da3_ros.options.camera_values import (
 )
 from da3_ros.options.choices import ImageTransport
 from da3_ros.options.output import OUTPUT
-from da3_ros.ros.launch.yaml_file import load_yaml, mapping
+from da3_ros.ros.launch.yaml_file import load_yaml, mapping, one_line
 from da3_ros.ros.messages.rotations import rotation_from_rpy
 
 _TOP_KEYS = ('cameras', 'transport', 'parameters')
@@ -125,7 +126,8 @@ def read_rig(path: str | Path) -> Rig:
     """
     path = Path(path)
     where = f'rig file {path}'
-    return parse_rig(load_yaml(path, where), where)
+    with foreign_file(path, 'rig file', ConfigError), one_line():
+        return parse_rig(load_yaml(path, where), where)
 
 
 def parse_rig(document: object, where: str = 'rig') -> Rig:

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from da3_ros.plain_data import yaml_of
+
 TEMPLATE_CAMERA = 'front'
 """Name of the group of displays that is repeated for every camera, and prefix of its topics."""
 
@@ -21,7 +23,7 @@ def for_cameras(text: str, cameras: Sequence[str], namespace: str, fixed_frame: 
         namespace: of the node, with or without slashes around it.
         fixed_frame: frame that RViz draws in.
     """
-    config = yaml.safe_load(text)
+    config = yaml_of(text)
     manager = config['Visualization Manager']
     manager['Global Options']['Fixed Frame'] = fixed_frame
     prefix = f'/{namespace.strip("/")}' if namespace.strip('/') else ''

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from da3_ros.errors import ConfigError
+from da3_ros.foreign import plain_line, reason_of
+from da3_ros.plain_data import PlainDataError, read_yaml
+
+_MAX_MESSAGE = 1000
 
 
 def load_yaml(path: Path, where: str) -> Any:
@@ -19,14 +22,27 @@ def load_yaml(path: Path, where: str) -> Any:
         where: begins every message.
 
     Raises:
-        ConfigError: it cannot be read, is no YAML, names a type or gives a key twice.
+        ConfigError: it cannot be read, or is no YAML of plain data, each key once, within bounds.
     """
     try:
-        return yaml.load(path.read_text(encoding='utf-8'), Loader=_Loader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f'{where}: cannot be read: {error}') from error
-    except yaml.YAMLError as error:
+        return read_yaml(path)
+    except PlainDataError as error:
         raise ConfigError(f'{where}: no valid YAML: {error}') from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f'{where}: cannot be read: {reason_of(error)}') from error
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Keep what is said of a file to one line, whatever values of the file it shows.
+
+    Raises:
+        ConfigError: for a ConfigError.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(plain_line(error, _MAX_MESSAGE)) from error
 
 
 def mapping(value: object, where: str, keys: Sequence[str]) -> Mapping[str, Any]:
@@ -36,25 +52,10 @@ def mapping(value: object, where: str, keys: Sequence[str]) -> Mapping[str, Any]
         ConfigError: it is none, or has another key.
     """
     if not isinstance(value, Mapping):
-        raise ConfigError(f'{where}: expected a mapping with {", ".join(keys)}, got {value!r}')
+        raise ConfigError(
+            f'{where}: expected a mapping with {", ".join(keys)}, got {plain_line(repr(value))}'
+        )
     unknown = sorted(str(key) for key in value if key not in keys)
     if unknown:
         raise ConfigError(f'{where}: unknown {", ".join(unknown)}; known: {", ".join(keys)}')
     return value
-
-
-class _Loader(yaml.SafeLoader):
-    """Plain data; a key that comes twice is an error and not the last one."""
-
-
-def _unique_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
-    twice = sorted({str(key) for key in keys if keys.count(key) > 1})
-    if twice:
-        raise yaml.constructor.ConstructorError(
-            None, None, f'{", ".join(twice)}: given twice', node.start_mark
-        )
-    return dict(loader.construct_mapping(node, deep=True))
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)

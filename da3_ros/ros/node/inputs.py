@@ -117,6 +117,7 @@ class CameraInput:
         name = f'{camera}/image_raw' if raw else f'{camera}/image_raw/compressed'
         self.topic = str(node.resolve_topic_name(name))
         info_topic = str(node.resolve_topic_name(f'{camera}/camera_info'))
+        self.topics = (self.topic, info_topic)
         self._source = f'camera {camera}, topic {self.topic}'
         self._info_source = f'camera {camera}, topic {info_topic}'
         kind = kind_of_images(options.camera_info_is, self.topic)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import sys
 from typing import TYPE_CHECKING
 
 from da3_ros.process import INTERRUPTED, deaf, loading, node_threads, settle_threads, usable_cores
+from da3_ros.ros.node.arguments import answer
 
 if TYPE_CHECKING:
     from da3_ros.ros.node.processing import EstimatorFactory
@@ -15,7 +17,18 @@ if TYPE_CHECKING:
 def main(
     args: Sequence[str] | None = None, estimator: Estimator | EstimatorFactory | None = None
 ) -> int:
-    """Run the node until it is interrupted; return the exit status."""
+    """Run the node until it is interrupted; return the exit status.
+
+    Args:
+        args: command line with the name of the program, for rclpy alone; None for that of this
+            process, which may also ask for help.
+        estimator: see `Da3Node`.
+    """
+    said = answer(sys.argv[1:]) if args is None else None
+    if said is not None:
+        text, status = said
+        (sys.stderr if status else sys.stdout).write(text)
+        return status
     settle_threads(node_threads(usable_cores()))
     try:
         with loading():

@@ -14,13 +14,13 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from da3_ros.errors import NodeError
 from da3_ros.export.staging import remove_abandoned
 from da3_ros.options import NodeOptions
-from da3_ros.pipeline.estimators import TRUTH_MODEL, build_estimator
-from da3_ros.process import READY, threads_in_use, usable_cores
+from da3_ros.pipeline.estimators import TRUTH_MODEL, build_estimator, chosen_model
 from da3_ros.ros.node.diagnostics import diagnostic_array, idle_status
 from da3_ros.ros.node.lifecycle import ManagedNode, require_alive
 from da3_ros.ros.node.params import CAMERA_PREFIXES, OptionsHolder, declare_rig, undeclared
 from da3_ros.ros.node.process_memory import memory_use, return_freed_memory
 from da3_ros.ros.node.processing import CameraParameters, EstimatorFactory, Processing
+from da3_ros.ros.node.ready import ready_line
 from da3_ros.ros.node.view_params import declare_views
 from da3_ros.types import Estimator
 
@@ -119,9 +119,11 @@ class Da3Node(ManagedNode):
         return result
 
     def _configure(self) -> None:
+        self._holder.set_default_model('')
         self._declare_cameras(self._holder.checked())
         # From here on nothing that is read below can change.
         self._holder.is_configured = True
+        self._choose_model()
         options = self._holder.checked()
         cameras = self._declare_cameras(options)
         self._warn_of_unknown_parameters(options)
@@ -139,6 +141,13 @@ class Da3Node(ManagedNode):
             self, self._holder, cameras, estimator, turns_images=not is_truth
         )
 
+    def _choose_model(self) -> None:
+        """Settle on a model where the parameter names none, and say which and why."""
+        if self._given is None and not self._holder.checked().estimator.model:
+            chosen = chosen_model('')
+            self._holder.set_default_model(chosen.name)
+            self.get_logger().info(f'model: {chosen.title}')
+
     def _make_estimator(self, options: NodeOptions) -> Estimator:
         if self._given is None:
             return build_estimator(options)
@@ -154,7 +163,12 @@ class Da3Node(ManagedNode):
         caution = self._configured.caution
         if caution is not None:
             self.get_logger().warning(caution.text)
-        self.get_logger().info(f'{READY}{_computing()}')
+        self.get_logger().info(self._ready_line())
+
+    def _ready_line(self) -> str:
+        processing, options = self._configured, self._holder.current
+        model = options.estimator.model if self._given is None else None
+        return ready_line(model, processing.device, options.stream.cameras, processing.topics)
 
     def _deactivate(self) -> None:
         if not self._configured.deactivate(_WORKER_END_S):
@@ -214,12 +228,3 @@ class Da3Node(ManagedNode):
             statuses = processing.statuses(name, state)
         now_ns = self.get_clock().now().nanoseconds
         self._diagnostics.publish(diagnostic_array(now_ns, statuses))
-
-
-def _computing() -> str:
-    """Return with how many threads the network computes; nothing where none is loaded."""
-    threads = threads_in_use()
-    if threads is None:
-        return ''
-    plural = '' if threads == 1 else 's'
-    return f': {threads} thread{plural} for the network, {usable_cores()} cores'

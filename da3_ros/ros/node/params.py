@@ -65,9 +65,10 @@ class OptionsHolder:
         self._values: dict[str, OptionValue] = {}
         for spec in self._specs.values():
             self._values[spec.name] = self._declared(node, spec)
+        self._default_model = ''
         self._current: NodeOptions | None = None
         with suppress(ConfigError):
-            self._current = _whole(self._values)
+            self._current = self._whole(self._values)
         self.is_configured = False
         """Whether only dynamic options may change, and parameters of cameras may not."""
         # The handles keep the callbacks registered.
@@ -84,6 +85,10 @@ class OptionsHolder:
         except NodeError as error:
             self._wrong[spec.name] = str(error)
             return _declare(node, spec, ignore_given=True)
+
+    def set_default_model(self, name: str) -> None:
+        """Let `current` name this model where the parameter names none; '' for none again."""
+        self._default_model = name
 
     @property
     def current(self) -> NodeOptions:
@@ -103,7 +108,7 @@ class OptionsHolder:
         for reason in self._wrong.values():
             raise NodeError(reason)
         try:
-            self._current = _whole(self._values)
+            self._current = self._whole(self._values)
         except ConfigError as error:
             raise NodeError(f'parameter {error}') from error
         return self._current
@@ -133,7 +138,7 @@ class OptionsHolder:
             for name, value in changed.items():
                 check_value(self._specs[name], value)
             if self._current is not None:
-                _whole({**self._values, **changed})
+                self._whole({**self._values, **changed})
         except ConfigError as error:
             return str(error)
         return ''
@@ -147,20 +152,19 @@ class OptionsHolder:
         for name in changed:
             self._wrong.pop(name, None)
         with suppress(ConfigError):
-            self._current = _whole(self._values)
+            self._current = self._whole(self._values)
 
+    def _whole(self, values: Mapping[str, OptionValue]) -> NodeOptions:
+        """Return options of all values, checked together.
 
-def _whole(values: Mapping[str, OptionValue]) -> NodeOptions:
-    """Return options of all values, checked together.
-
-    Raises:
-        ConfigError: they do not fit.
-    """
-    options = from_flat(values)
-    for camera in options.stream.cameras:
-        with prefixed('cameras: '):
-            check_camera_name(camera)
-    return options
+        Raises:
+            ConfigError: they do not fit.
+        """
+        options = from_flat({**values, 'model': values['model'] or self._default_model})
+        for camera in options.stream.cameras:
+            with prefixed('cameras: '):
+                check_camera_name(camera)
+        return options
 
 
 def descriptor(spec: OptionSpec) -> ParameterDescriptor:

@@ -81,7 +81,8 @@ class Processing:
         self._options: NodeOptions = holder.current
         self._views = cameras.views
         network = estimator if isinstance(estimator, NetworkEstimator) else None
-        self._device = network.device if network else 'none'
+        self.device = network.device if network else 'none'
+        """Of the network; `none` without one."""
         self.caution: Caution | None = network.caution if network else None
         """What to know before relying on the network; None for most.
 
@@ -150,7 +151,8 @@ class Processing:
         self._worker = Worker(estimator, self._delivery.work, lambda: self._pipeline.has_work)
         undo.callback(self._worker.close, 0.0)
         export_dir = Path(options.output.export_dir)
-        self._trajectory = TrajectoryService(node, export_dir, self._pipeline.snapshot)
+        brief = '' if caution is None else caution.brief
+        self._trajectory = TrajectoryService(node, export_dir, self._pipeline.snapshot, brief)
         node.create_service(Trigger, '~/reset', self._reset, callback_group=self._rig_group)
         node.create_service(SetBool, '~/enable', self._enable, callback_group=self._rig_group)
         # Last: an action server is not among what the node can destroy.
@@ -180,6 +182,11 @@ class Processing:
             self._tf.deactivate()
             self._close_inputs()
         return self._worker.deactivate(timeout_s)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """What is subscribed to of the cameras."""
+        return tuple(topic for camera in tuple(self._inputs) for topic in camera.topics)
 
     @property
     def work(self) -> str:
@@ -264,7 +271,8 @@ class Processing:
 
     def _scene(self) -> ExportScene:
         found = self._pipeline.snapshot()
-        return ExportScene.from_sets(found.sets, is_metric=found.is_metric)
+        caution = '' if self.caution is None else self.caution.brief
+        return ExportScene.from_sets(found.sets, is_metric=found.is_metric, caution=caution)
 
     # ---- stamps and clocks
 
@@ -319,9 +327,9 @@ class Processing:
             'state': state,
             'enabled': self._is_enabled,
             'model': self._options.estimator.model,
-            'device': self._device,
+            'device': self.device,
             'threads': threads_in_use() or 'none',
-            **memory_use(self._device),
+            **memory_use(self.device),
         }
         if self.caution is not None:
             facts['caution'] = self.caution.text

@@ -21,12 +21,16 @@ class TrajectoryService:
         node: owns it.
         export_dir: folder that nothing leaves.
         snapshot: gives trajectory and unit of one instant.
+        caution: what has to be known of the network; empty for nothing.
     """
 
-    def __init__(self, node: Node, export_dir: Path, snapshot: Callable[[], Scene]) -> None:
+    def __init__(
+        self, node: Node, export_dir: Path, snapshot: Callable[[], Scene], caution: str = ''
+    ) -> None:
         self._logger = node.get_logger()
         self._export_dir = export_dir.expanduser()
         self._snapshot = snapshot
+        self._caution = caution
         # A group of its own: a long trajectory takes a while to write.
         self._service = node.create_service(
             SaveTrajectory,
@@ -44,6 +48,7 @@ class TrajectoryService:
                 scene.trajectory.poses(),
                 is_metric=scene.is_metric,
                 overwrite=request.overwrite,
+                caution=self._caution,
             )
         except Exception as error:
             # A request must get its answer, whatever went wrong.

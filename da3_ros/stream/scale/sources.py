@@ -36,12 +36,13 @@ _KNOWN_WELL = 0.1
 _AGREEING_SIGMAS = 3.0
 GIVEN_ONLY = Note(
     'distances_given_only',
-    'no metres: the images do not tell how far the cameras are apart relative to depth, and the '
-    'distances that the network was given are no evidence',
+    'no metres: the known distances between the cameras went into the network, and the images do '
+    'not confirm them: too little is seen by two cameras that are far enough apart',
 )
 ONE_DISTANCE = Note(
     'one_distance',
-    'no metres: one distance between cameras fits any scale, and the images do not confirm it',
+    'no metres: a single known distance between cameras fits scenes of any size, and the images '
+    'do not confirm it',
 )
 
 

@@ -36,10 +36,22 @@ _NAMES: dict[MetricSource, ScaleChoice] = {
     'estimator': 'metric_model',
     'camera_info': 'camera_info',
 }
+_IN_WORDS: dict[MetricSource, str] = {
+    'odometry': 'odometry',
+    'rig': 'the known distances between the cameras',
+    'estimator': 'the metric network',
+    'camera_info': 'the known focal length',
+}
 _NO_METRES = Note(
-    'no_metric_source', 'no metric source: the world has the unit of the first window'
+    'no_metric_source',
+    'no metric source: nothing says how long a metre is, so that depth and positions are in the '
+    'unit of the first window',
 )
-_KEPT = Note('scale_kept', 'the scale could not be measured: that of the window before was kept')
+_KEPT = Note(
+    'scale_kept',
+    'how large things are could not be measured in this window: the scale of the one before was '
+    'kept',
+)
 _LOST_SIGMA = 0.7
 _GATE_SIGMAS = 3.0
 _PERSISTENT = 5
@@ -220,7 +232,7 @@ def _becoming(world: WorldScale, chain: LogScale | None, metric: Metric) -> Worl
     """Return the scale of a world that has no metres yet and gets some."""
     before = chain.value if chain else world.log_scale
     factor = math.exp(metric.measured.value - before)
-    text = f'the world became metric: its unit changed by a factor of {factor:.4g}'
+    text = f'the world became metric: its unit was {factor:.4g} m until now'
     note = Note('became_metric', text, {'factor': factor})
     return _set_anew(metric, is_new_unit=True, factor=factor, note=note)
 
@@ -236,17 +248,15 @@ def _filtered(world: WorldScale, prior: LogScale, metric: Metric) -> WorldScale:
     if excess > 1.0:
         sign = 1 if difference > 0 else -1
         disputed = world.disputed + sign if world.disputed * sign > 0 else sign
-        off = f'{_NAMES[metric.source]} says a scale {math.expm1(difference):+.1%} off'
+        size = f'{100 * abs(math.expm1(difference)):.1f} % {"larger" if sign > 0 else "smaller"}'
+        off = f'by {_IN_WORDS[metric.source]} everything is {size} than by the views before'
         sigmas = abs(difference) / expected
         numbers = {'share': math.expm1(difference), 'sigmas': sigmas, 'windows': abs(disputed)}
         if abs(disputed) >= _PERSISTENT:
-            text = (
-                f'{off} the shared views for {_PERSISTENT} windows in a row: the world follows it '
-                'at once'
-            )
+            text = f'{off}, for {_PERSISTENT} windows in a row: the world follows it at once'
             note = Note('scale_followed', text, numbers)
             return _set_anew(metric, is_new_unit=True, note=note)
-        text = f'{off} the shared views, which is {sigmas:.1f} sigma'
+        text = f'{off} ({sigmas:.1f} standard deviations)'
         note = Note('scale_off', text, numbers)
     variance = (measured.sigma * excess) ** 2
     gain = prior.sigma**2 / (prior.sigma**2 + variance)

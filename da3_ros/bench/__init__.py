@@ -1,0 +1,1 @@
+"""Where the official package has its benchmark: says what to use instead."""
