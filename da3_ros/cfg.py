@@ -72,7 +72,7 @@ def create_object(config: Mapping[str, Any], *, seed: int = 0) -> 'Network':
         ModelError: The parts do not fit.
     """
     from da3_ros.inference.network_size import check_size
-    from da3_ros.inference.random_weights import random_network
+    from da3_ros.inference.random_weights import mark_random, random_network
     from da3_ros.inference.upstream_config import config_from_upstream
 
     node = dict(config)
@@ -82,6 +82,7 @@ def create_object(config: Mapping[str, Any], *, seed: int = 0) -> 'Network':
     described = config_from_upstream(node, name)
     check_size(described)
     network = random_network(described, seed)
+    mark_random(network)
     _logger.warning(
         '%s has random weights (seed %d): until weights are loaded, its output means nothing',
         name,

@@ -11,6 +11,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 NoteCode = Literal[
+    # of images and of how they were read
+    'image_first_of_several',
+    'image_pixels_not_square',
+    'image_transparent',
+    'image_values',
+    'views_cropped',
     # of a network and of how it was run
     'calibration_left_out',
     'caution',

@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 
+from da3_ros import DepthAnything3
 from da3_ros.cfg import create_object, load_config
 from da3_ros.errors import CheckpointError
 from da3_ros.inference.network_file import config_content
@@ -78,3 +79,14 @@ def test_other_files_are_refused(text: str, message: str, tmp_path: Path) -> Non
         load_config(written(tmp_path, text))
     with pytest.raises(CheckpointError, match='name: expected a text'):
         create_object({'name': 3})
+
+
+def test_a_network_says_that_its_weights_are_random_until_it_gets_others(tmp_path: Path) -> None:
+    network = create_object(load_config(written(tmp_path, NARROW)))
+    assert DepthAnything3(network=network).is_random
+    state = network.state_dict()
+    name, value = state.popitem()
+    network.load_state_dict(state, strict=False)
+    assert DepthAnything3(network=network).is_random
+    network.load_state_dict({**state, name: value})
+    assert not DepthAnything3(network=network).is_random

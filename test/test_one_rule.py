@@ -36,6 +36,7 @@ THROUGH_PIXEL_RULE = {
 """Who uses `inference.pixel_rule`."""
 
 MAY_LACK = {
+    ('images/decode.py', 'is_animated'): 'plugins of Pillow for formats of one picture lack it',
     ('ros/node/node.py', '_parameter_overrides'): 'a private name of rclpy',
 }
 """Names of other libraries that are looked for with a default."""

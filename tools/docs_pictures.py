@@ -1,5 +1,7 @@
 """Draws the pictures of docs/exports.md: `python -m tools.docs_pictures`.
 
+`--sheet demo_output/sheet.png` makes demo.jpg of a run of the demo instead.
+
 Exact depth of the synthetic room stands in the place of a network, Gaussians are made from its
 pixels; everything else is what an export does. The GLB is read back and drawn from above.
 """
@@ -34,13 +36,19 @@ INSTANTS = 4
 STEP_NS = 1_500_000_000
 FROM_ABOVE = ImageSize(480, 640)
 POINT_M = 0.02
+PAGE_PX = 1600
 
 
 def main() -> None:
     """Parse the command line and draw."""
     parser = argparse.ArgumentParser(prog='python -m tools.docs_pictures', description=__doc__)
     parser.add_argument('--out', type=Path, default=Path('docs'))
-    out = parser.parse_args().out
+    parser.add_argument('--sheet', type=Path, help='the sheet of a demo run')
+    arguments = parser.parse_args()
+    out: Path = arguments.out
+    if arguments.sheet is not None:
+        _write(out / 'demo.jpg', page_width(arguments.sheet))
+        return
     scene = room()
     options = ExportOptions(
         conf_thresh_percentile=0.0,
@@ -59,6 +67,16 @@ def main() -> None:
             with_gaussians(replace(scene, views=front)), 'gs_video', folder, options=options
         )
         _write(out / 'gs_video.jpg', frame_of(folder / 'gs_video' / '0000_wander.mp4', 40))
+
+
+def page_width(path: Path) -> NDArray[np.uint8]:
+    """Return a picture at the width of a page, RGB."""
+    picture = cv2.imread(str(path))
+    if picture is None:
+        raise OSError(f'{path}: expected a picture')
+    height = round(picture.shape[0] * PAGE_PX / picture.shape[1])
+    resized = cv2.resize(picture, (PAGE_PX, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(resized[..., ::-1], np.uint8)
 
 
 def room() -> ExportScene:

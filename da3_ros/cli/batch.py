@@ -138,13 +138,16 @@ def _refuse_begun(export_dir: Path, jobs: Sequence[Job]) -> None:
 
 def _jobs(named: NamedInputs, image_extensions: str, *, each: bool) -> list[Job]:
     from da3_ros.export.scene import safe_name
-    from da3_ros.sources.images import list_images, parse_suffixes
+    from da3_ros.sources.images import find_images, parse_suffixes
 
     suffixes = parse_suffixes(image_extensions)
-    files = {folder: list_images(folder, suffixes) for folder in named.folders}
+    found = {folder: find_images(folder, suffixes) for folder in named.folders}
     if each:
+        for folder, images in found.items():
+            for note in images.notes:
+                complain(f'{folder}: {note}')
         # One that is named and lies in a named folder is one scene.
-        every = (*named.files, *(path for paths in files.values() for path in paths))
+        every = (*named.files, *(path for images in found.values() for path in images.files))
         sources = list(dict.fromkeys(every))
         stems = Counter(safe_name(path.stem).casefold() for path in sources)
         clear = [stems[safe_name(path.stem).casefold()] == 1 for path in sources]
@@ -153,15 +156,15 @@ def _jobs(named: NamedInputs, image_extensions: str, *, each: bool) -> list[Job]
             Job(name, path, partial(_load_one, path), (path,))
             for name, path in zip(_distinct(names), sources, strict=True)
         ]
-    names = [folder.resolve().name for folder in files]
+    names = [folder.resolve().name for folder in found]
     return [
         Job(
             name,
             folder,
-            partial(SceneInput, folder, list(map(str, paths))),
-            (folder, *paths),
+            partial(SceneInput, folder, list(map(str, images.files)), notes=images.notes),
+            (folder, *images.files),
         )
-        for name, (folder, paths) in zip(_distinct(names), files.items(), strict=True)
+        for name, (folder, images) in zip(_distinct(names), found.items(), strict=True)
     ]
 
 
@@ -172,10 +175,10 @@ def _distinct(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _load_one(path: Path) -> SceneInput:
-    from da3_ros.inference.preprocess import load_image
+    from da3_ros.images.decode import read_image
 
     with foreign_file(path, 'image'):
-        return SceneInput(path, [load_image(path)], files=(path,))
+        return SceneInput(path, [read_image(path)], files=(path,))
 
 
 def _finished_jobs(runner: SceneRunner, jobs: Sequence[Job]) -> list[Outcome]:

@@ -13,9 +13,11 @@ import typer
 
 from da3_ros.cli.table_options import takes_options
 from da3_ros.errors import WebError
+from da3_ros.options.output import OUTPUT
 from da3_ros.options.table import Entrance
 
 if TYPE_CHECKING:
+    from da3_ros.cli.demo_input import DemoInput
     from da3_ros.cli.demo_run import DemoRun
     from da3_ros.types import Caution
 
@@ -59,7 +61,7 @@ def demo(
             '--viewer',
             help='Show the run live in a browser; at a terminal it stays open until Ctrl-C.',
         ),
-    ] = False,
+    ] = OUTPUT.viewer,
 ) -> None:
     """Play a recording into the node, export the scene, and draw what came out.
 
@@ -90,25 +92,38 @@ def demo(
         print(f'input: {source.description}\nmodel: {chosen.title}', flush=True)
         if caution is not None and not source.is_rendered:
             print(f'warning: {caution.text}')
-        parameters: dict[str, object] = {
-            'model': chosen.parameter,
-            'cameras': list(source.cameras),
-            'image_transport': source.transport,
-            'process_res': process_res or _default_process_res(chosen.parameter),
-            'window': window or (3 if chosen.parameter == _BUNDLED else 2),
-            'use_sim_time': True,
-        }
-        if source.odometry_frame and chosen.uses_odometry:
-            # A base_link below the odometry's frame can have no second parent.
-            parameters |= {'prior_frame': source.odometry_frame, 'publish_tf': False}
-            description = f'{source.description}, poses by wheel odometry'
-            source = replace(source, description=description)
+        parameters = _node_parameters(chosen, source, process_res, window)
+        source = _with_odometry(chosen, source)
         from da3_ros.cli.demo_run import DemoRun
 
         # The room is what the test network learned from.
         said = '' if caution is None or source.is_rendered else caution.text
         run = DemoRun(folder, source, parameters, seconds, rate, said, viewer, began)
         _play_and_report(run, video, chosen.title, caution)
+
+
+def _node_parameters(
+    chosen: _Model, source: DemoInput, process_res: int, window: int
+) -> dict[str, object]:
+    parameters: dict[str, object] = {
+        'model': chosen.parameter,
+        'cameras': list(source.cameras),
+        'image_transport': source.transport,
+        'process_res': process_res or _default_process_res(chosen.parameter),
+        'window': window or (3 if chosen.parameter == _BUNDLED else 2),
+        'use_sim_time': True,
+    }
+    if source.odometry_frame and chosen.uses_odometry:
+        # A base_link below the odometry's frame can have no second parent.
+        parameters |= {'prior_frame': source.odometry_frame, 'publish_tf': False}
+    return parameters
+
+
+def _with_odometry(chosen: _Model, source: DemoInput) -> DemoInput:
+    """Return the input with what tells its poses in its description."""
+    if not (source.odometry_frame and chosen.uses_odometry):
+        return source
+    return replace(source, description=f'{source.description}, poses by wheel odometry')
 
 
 def _play_and_report(

@@ -136,8 +136,8 @@ def _unit_text(results: DemoResults) -> str:
 
 def _scaled(image: ColourImage) -> ColourImage:
     size = _cell_size(image.shape)
-    way = cv2.INTER_AREA if size.width < image.shape[1] else cv2.INTER_CUBIC
-    resized = cv2.resize(image, (size.width, size.height), interpolation=way)
+    filtering = cv2.INTER_AREA if size.width < image.shape[1] else cv2.INTER_CUBIC
+    resized = cv2.resize(image, (size.width, size.height), interpolation=filtering)
     return np.asarray(resized, dtype=np.uint8)
 
 

@@ -99,9 +99,8 @@ def scale_bar(span: float, side: int, unit: str) -> ColourImage:
     pixels = round(length / span * side)
     step = line_height(_TEXT)
     strip = np.full((2 * step, side, 3), PAPER, np.uint8)
-    cv2.line(strip, (14, step // 2), (14 + pixels, step // 2), INK, 3)
-    for end in (14, 14 + pixels):
-        cv2.line(strip, (end, step // 4), (end, 3 * step // 4), INK, 1)
+    strip[step // 2 - 1 : step // 2 + 2, 14 : 14 + pixels] = INK
+    strip[step // 4 : 3 * step // 4, [14, 13 + pixels]] = INK
     draw_text(strip, f'{length:g} {unit}', 14, step * 7 // 8, _TEXT, INK)
     width = f'the picture is {number_text(span)} {unit} wide'
     draw_text(strip, width, 14 + pixels + step, step // 8, _TEXT, INK)

@@ -104,7 +104,7 @@ def check_own(folder: Path, rule: str) -> None:
         ExportError: names them.
     """
     ledger = read_ledger(folder)
-    foreign = [name for name in _in_the_way(folder) if not ledger.owns(name)]
+    foreign = [name for name in _obstacles(folder) if not ledger.owns(name)]
     if foreign:
         raise ExportError(
             f'{folder}: {listed(foreign)} was not written by da3, or was changed since; {rule}: '
@@ -185,7 +185,7 @@ def _holds_own(folder: Path) -> bool:
     return any(name.startswith(beginning) for name in read_ledger(folder.parent).own())
 
 
-def _in_the_way(folder: Path) -> list[str]:
+def _obstacles(folder: Path) -> list[str]:
     """Return the files, relative, that stand where results of a scene may go."""
     found = []
     for entry in (folder / name for name in _RESULTS):

@@ -63,15 +63,17 @@ def named_inputs(names: Sequence[Path]) -> NamedInputs:
 
 
 def _matches(names: Sequence[Path]) -> Iterator[Path]:
+    from da3_ros.sources.images import natural_order
+
     for name in names:
         if name.exists() or not _PATTERN.search(str(name)):
             yield name
             continue
         # Not Path.glob, whose * matches hidden files as no shell does.
-        found = sorted(glob.glob(str(name)))  # noqa: PTH207
+        found = [Path(path) for path in glob.glob(str(name))]  # noqa: PTH207
         if not found:
             raise SourceError(f'{name}: expected a pattern of images or folders, nothing matches')
-        yield from map(Path, found)
+        yield from sorted(found, key=lambda path: [natural_order(part) for part in path.parts])
 
 
 def _as_in_folder(files: tuple[Path, ...]) -> tuple[Path, ...]:

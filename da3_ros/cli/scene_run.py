@@ -180,6 +180,7 @@ class SceneRunner:
             process_res_method=options.network.process_res_method,
             export_feat_layers=self._wanted.layers,
             allow_smaller=options.prediction.allow_smaller,
+            depth_size=options.results.depth_size,
         )
         if scene.sizes:
             placements = zip(prediction.placements, scene.sizes, strict=True)
@@ -216,9 +217,14 @@ class SceneRunner:
         self._view_check.check_images(scene.source, scene.images, self.model)
 
     def shrink(self, image: ColourImage) -> ColourImage:
-        """Return what is enough of an image (H, W, 3): the network sees the same of it."""
+        """Return what is enough of an image (H, W, 3): the network sees the same of it.
+
+        All of it is kept where the results shall have its size.
+        """
         from da3_ros.inference.preprocess import bounded
 
+        if self.options.results.depth_size == 'input':
+            return image
         network = self.options.network
         side = network.process_res or self.model.process_res
         return bounded(image, side, network.process_res_method)

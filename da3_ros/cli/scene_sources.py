@@ -77,13 +77,14 @@ class ImageSource:
 
 
 class FolderSource:
-    """The images of a folder, sorted by name."""
+    """The images of a folder, in the order of their names."""
 
     def __init__(self, path: Path, suffixes: Sequence[str] | None = None) -> None:
-        from da3_ros.sources.images import IMAGE_SUFFIXES, list_images
+        from da3_ros.sources.images import IMAGE_SUFFIXES, find_images
 
         self.path = path
-        self.files = list_images(path, IMAGE_SUFFIXES if suffixes is None else suffixes)
+        found = find_images(path, IMAGE_SUFFIXES if suffixes is None else suffixes)
+        self.files, self._notes = found.files, found.notes
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -104,7 +105,7 @@ class FolderSource:
     def open(self, export_dir: Path, *, shrink: Shrink, most: int | None) -> Iterator[SceneInput]:
         """Yield the images."""
         del export_dir, shrink, most
-        yield SceneInput(self.path, [str(path) for path in self.files])
+        yield SceneInput(self.path, [str(path) for path in self.files], notes=self._notes)
 
 
 def detect(

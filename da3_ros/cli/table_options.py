@@ -13,6 +13,7 @@ from enum import Enum
 from functools import lru_cache
 import inspect
 import math
+from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -102,6 +103,9 @@ class _Shared:
             rich_help_panel=self.panel,
         )
         kind = _enum(spec.name, spec.choices) if spec.choices else spec.kind
+        if issubclass(kind, Path):
+            # Typer knows only the general one in all its versions, not PosixPath of a default.
+            kind = Path
         if default is None:
             kind = kind | None
         elif spec.choices and default is not inspect.Parameter.empty:

@@ -8,8 +8,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from PIL.Image import Image
-
 from da3_ros.errors import ModelError
 
 if TYPE_CHECKING:
@@ -162,14 +160,12 @@ def sizes_of(images: Sequence[ImageLike]) -> frozenset[ImageSize]:
 
 
 def _size_of(image: ImageLike) -> ImageSize:
-    from da3_ros.geometry.camera import ImageSize
-    from da3_ros.sources.images import read_header
+    from da3_ros.foreign import foreign_file
+    from da3_ros.images.decode import size_of
 
-    if isinstance(image, (str, PathLike)):
-        return read_header(Path(image)).size
-    if isinstance(image, Image):
-        return ImageSize(image.height, image.width)
-    return ImageSize(image.shape[0], image.shape[1])
+    name = image if isinstance(image, (str, PathLike)) else ''
+    with foreign_file(str(name), 'image'):
+        return size_of(image)
 
 
 def _too_many(path: Path, views: int, limit: ViewLimit, fewer: str) -> ModelError:

@@ -61,7 +61,8 @@ def _image(image: ColmapImage) -> bytes:
     key_points['xy'] = image.pixels
     key_points['point_id'] = image.point_ids
     head = struct.pack('<I7dI', image.image_id, *image.pose, image.camera_id)
-    name = image.name.encode() + b'\x00'
+    # Names of files are bytes, and need not be UTF-8.
+    name = image.name.encode('utf-8', 'surrogateescape') + b'\x00'
     return head + name + struct.pack('<Q', len(key_points)) + key_points.tobytes()
 
 

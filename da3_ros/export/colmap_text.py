@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from da3_ros.errors import ExportError
 from da3_ros.export.colmap_model import PINHOLE, ColmapImage, ColmapModel
+from da3_ros.foreign import plain_line
 
 # What COLMAP's reader skips, and a human needs.
 _HEADERS = {
@@ -21,7 +23,17 @@ _HEADERS = {
 
 
 def write_model(model: ColmapModel, folder: Path, progress: Callable[[float], None]) -> None:
-    """Write rigs, cameras, frames, images and points3D into the folder."""
+    """Write rigs, cameras, frames, images and points3D into the folder.
+
+    Raises:
+        ExportError: the name of an image has a line break, which its line cannot have.
+    """
+    for image in model.images:
+        if len(image.name.splitlines()) > 1:
+            raise ExportError(
+                f'colmap: {plain_line(image.name)}: a line break in a name cannot be written as '
+                'text; write binary files, or rename the image'
+            )
     parts: dict[str, list[Iterator[str]]] = {
         'rigs': [_rigs(model)],
         'cameras': [_cameras(model)],
@@ -31,7 +43,9 @@ def write_model(model: ColmapModel, folder: Path, progress: Callable[[float], No
     }
     count, done = sum(map(len, parts.values())), 0
     for name, blocks in parts.items():
-        with (folder / f'{name}.txt').open('w', encoding='utf-8', newline='\n') as file:
+        path = folder / f'{name}.txt'
+        # Names of files are bytes, and need not be UTF-8.
+        with path.open('w', encoding='utf-8', errors='surrogateescape', newline='\n') as file:
             file.write(f'# {_HEADERS[name]}\n')
             if model.comment:
                 file.write(f'# {model.comment}\n')

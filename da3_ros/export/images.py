@@ -20,9 +20,16 @@ MIN_SIDE_PX = 504
 
 
 def write_colour(path: Path, image: ColourImage, comment: str = '') -> None:
-    """Write an RGB image (H, W, 3) as JPEG or PNG, as the suffix says, with a comment in it."""
+    """Write an image as JPEG or PNG, as the suffix says, with a comment in it.
+
+    Args:
+        path: of the file.
+        image: RGB (H, W, 3), or with alpha (H, W, 4), which JPEG loses.
+        comment: empty for none.
+    """
     quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if path.suffix == '.jpg' else []
-    _write(path, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality, comment)
+    code = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    _write(path, cv2.cvtColor(image, code), quality, comment)
 
 
 def write_grey8(path: Path, image: NDArray[np.uint8], comment: str = '') -> None:

@@ -17,13 +17,14 @@ from da3_ros.inference.checkpoint import load_network, load_weights, save_checkp
 from da3_ros.inference.export_checks import check_before_computing
 from da3_ros.inference.forward_pass import compute, with_given_cameras
 from da3_ros.inference.hub import HubOptions
+from da3_ros.inference.input_size import at_input_size, check_depth_size
 from da3_ros.inference.missing_intrinsics import MissingIntrinsics
 from da3_ros.inference.network_file import read_network_config
 from da3_ros.inference.pose_alignment import PoseAlignment
 from da3_ros.inference.prediction import GAUSSIANS, Prediction, write_computed
 from da3_ros.inference.prediction_export import ExportPlan, export_plan, readable_path
 from da3_ros.inference.preprocess import ImageLike
-from da3_ros.inference.random_weights import random_network
+from da3_ros.inference.random_weights import is_marked_random, random_network
 from da3_ros.inference.runner import NetworkRunner, existing_device
 from da3_ros.inference.upstream_arguments import (
     attention_kernel,
@@ -37,7 +38,7 @@ from da3_ros.model.chunks import VIEW_CHUNK
 from da3_ros.model.config import NetworkConfig
 from da3_ros.model.forward import ForwardOptions
 from da3_ros.model.presets import CAUTIONS, preset, random_caution
-from da3_ros.options.choices import AttentionKind, Precision, Rounding
+from da3_ros.options.choices import AttentionKind, DepthSize, Precision, Rounding
 from da3_ros.types import Caution
 
 __all__ = ['DepthAnything3', 'PoseAlignment', 'Prediction']
@@ -88,7 +89,8 @@ class DepthAnything3(NetworkRunner):
                 is asked.
         """
         arithmetic = Arithmetic(precision, rounding, attention, tf32)
-        weights = f'{RANDOM_WEIGHTS} (seed {seed})' if network is None else 'given network'
+        is_random = network is None or is_marked_random(network)
+        weights = f'{RANDOM_WEIGHTS} (seed {seed})' if is_random else 'given network'
         if network is None:
             network = random_network(preset(model_name), seed)
         super().__init__(network, arithmetic, view_chunk)
@@ -249,6 +251,7 @@ class DepthAnything3(NetworkRunner):
         overwrite: bool = True,
         to_metric: bool = False,
         allow_smaller: bool = False,
+        depth_size: DepthSize = 'network',
         conf_thr: float | None = None,
     ) -> Prediction:
         """Predict depth and cameras of images of one scene.
@@ -294,6 +297,8 @@ class DepthAnything3(NetworkRunner):
                 nested network's output is in metres anyway.
             allow_smaller: When memory runs out, try again with smaller chunks of views, and when
                 that does not help either, with smaller images; `notes` says so.
+            depth_size: Size of the result's arrays and `intrinsics`: `network`, or `input` for
+                that of the images, see `input_size.at_input_size`.
             conf_thr: Least confidence of points; where there is less, `conf` becomes NaN.
 
         Returns:
@@ -325,8 +330,8 @@ class DepthAnything3(NetworkRunner):
         )
         has_poses = extrinsics is not None
         check_before_computing(self.model.config, image, options, plan, has_poses=has_poses)
-        if to_metric:
-            self._check_metric(has_intrinsics=intrinsics is not None)
+        check_depth_size(depth_size, image, has_gaussians=infer_gs)
+        self._check_metric(to_metric=to_metric, has_intrinsics=intrinsics is not None)
         least = least_confidence(conf_thr)
         side = self.process_res if process_res is None else process_res
         cameras, resize = (extrinsics, intrinsics), (side, process_res_method)
@@ -335,11 +340,20 @@ class DepthAnything3(NetworkRunner):
             self, computed, to_input_scale=align_to_input_ext_scale, to_metric=to_metric
         )
         prediction = with_least_confidence(prediction, least)
-        paths = tuple(readable_path(item) for item in image)
-        return self._finished(replace(prediction, image_paths=paths), plan)
+        return self._finished(prediction, image, depth_size, plan)
 
-    def _finished(self, prediction: Prediction, plan: ExportPlan | None) -> Prediction:
-        """Log the notes, add what comes last, and write what was asked."""
+    def _finished(
+        self,
+        prediction: Prediction,
+        images: Sequence[ImageLike] | NDArray[np.uint8],
+        depth_size: DepthSize,
+        plan: ExportPlan | None,
+    ) -> Prediction:
+        """Bring the size, log the notes, add what comes last, and write what was asked."""
+        if depth_size == 'input':
+            prediction = at_input_size(prediction, images)
+        paths = tuple(readable_path(item) for item in images)
+        prediction = replace(prediction, image_paths=paths)
         for note in prediction.notes:
             _logger.warning('%s: %s', self.model_name, note)
         prediction = self._with_caution(prediction)
@@ -363,7 +377,9 @@ class DepthAnything3(NetworkRunner):
         notes = (*prediction.notes, self.caution.text)
         return replace(prediction, notes=notes, caution=self.caution.brief)
 
-    def _check_metric(self, *, has_intrinsics: bool) -> None:
+    def _check_metric(self, *, to_metric: bool, has_intrinsics: bool) -> None:
+        if not to_metric:
+            return
         if not self.capabilities.metric:
             raise ModelError(
                 f'{self.model_name} knows no metres; use da3metric-large with intrinsics, or '

@@ -15,6 +15,7 @@ from da3_ros.inference.postprocess import (
     in_metres,
     pass_cameras_through,
     to_prediction,
+    without_invisible,
 )
 from da3_ros.inference.prediction import Prediction
 from da3_ros.inference.preprocess import ImageLike, ProcessedImages, preprocess
@@ -80,6 +81,8 @@ def compute(
         text = f'memory ran out; images were processed at {tried} instead of {side} px'
         note = Note('images_smaller', text, {'side_px': tried, 'asked_px': side})
         output = replace(output, notes=(note, *output.notes))
+    if processed.notes:
+        output = replace(output, notes=(*processed.notes, *output.notes))
     return Computed(output, processed, given)
 
 
@@ -88,12 +91,21 @@ def with_given_cameras(
 ) -> Prediction:
     """Return the prediction with the cameras that were given, in the unit that was asked.
 
+    What the images do not show (transparent pixels) has no depth there.
+
     Args:
         network: which computed it.
         computed: the forward pass.
         to_input_scale: bring depth to the scale of the given cameras, not these to its scale.
         to_metric: turn the output of a metric network into metres.
     """
+    found = _in_their_unit(network, computed, to_input_scale=to_input_scale, to_metric=to_metric)
+    return without_invisible(found, computed.processed.visible)
+
+
+def _in_their_unit(
+    network: NetworkRunner, computed: Computed, *, to_input_scale: bool, to_metric: bool
+) -> Prediction:
     output, processed, given = computed.output, computed.processed, computed.given
     prediction = replace(to_prediction(output, processed.images), placements=processed.placements)
     if prediction.extrinsics is None:

@@ -120,6 +120,33 @@ def in_metres(prediction: Prediction, config: NetworkConfig) -> Prediction:
     return replace(prediction, depth=depth, is_metric=True)
 
 
+def without_invisible(prediction: Prediction, visible: NDArray[np.bool_] | None) -> Prediction:
+    """Return a prediction that says nothing of pixels which the images do not show.
+
+    Args:
+        prediction: Of N images.
+        visible: (N, H, W); None when the images show something everywhere.
+
+    Returns:
+        Depth NaN, confidence 0, no sky and Gaussians of opacity 0 where nothing is visible.
+    """
+    if visible is None:
+        return prediction
+    gaussians = prediction.gaussians
+    if gaussians is not None:
+        shown = torch.from_numpy(visible.reshape(1, -1)).to(gaussians.opacities.device)
+        gaussians = replace(gaussians, opacities=gaussians.opacities * shown)
+    conf, sky = prediction.conf, prediction.sky
+    return replace(
+        prediction,
+        depth=np.where(visible, prediction.depth, np.float32(np.nan)),
+        conf=None if conf is None else np.where(visible, conf, np.float32(0)),
+        sky=None if sky is None else sky & visible,
+        gaussians=gaussians,
+        visible=visible,
+    )
+
+
 def _aligned_gaussians(
     gaussians: Gaussians, unit: float, alignment: PoseAlignment, to_input_scale: bool
 ) -> Gaussians:

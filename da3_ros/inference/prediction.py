@@ -44,7 +44,8 @@ class Prediction:
     """What `DepthAnything3.inference` returns, for N images of one size (H, W)."""
 
     depth: FloatImages
-    """(N, H, W) z along the optical axis; scene units, metres when `is_metric`."""
+    """(N, H, W) z along the optical axis; scene units, metres when `is_metric`. NaN only where
+    nothing is `visible`."""
 
     is_metric: bool
     """Whether depth and camera positions are in metres by the network's own account. With given
@@ -55,7 +56,8 @@ class Prediction:
     it."""
 
     conf: FloatImages | None = None
-    """(N, H, W) raw confidence, > 1; None when the network gives none."""
+    """(N, H, W) raw confidence, > 1, and 0 where depth is NaN; None when the network gives
+    none."""
 
     extrinsics: FloatImages | None = None
     """(N, 3, 4) camera_from_world, OpenCV axes. The network's when no cameras were given. Else
@@ -98,6 +100,10 @@ class Prediction:
 
     placements: tuple[Placement, ...] = ()
     """Where each processed image lies in its original."""
+
+    visible: NDArray[np.bool_] | None = None
+    """(N, H, W) False where an image is fully transparent, at least in part of the pixel; None
+    when all of all images can be seen."""
 
     image_paths: tuple[str | None, ...] = ()
     """File of each image; None for one that came as pixels, or that other programs might read

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from PIL import Image
 
 from da3_ros.errors import ExportError
 from da3_ros.export.gs_options import GsVideoOptions
@@ -20,6 +19,7 @@ from da3_ros.export.options import ExportOptions
 from da3_ros.export.registry import FORMAT_ALIASES, FORMATS, parse_formats
 from da3_ros.export.scene import ExportScene
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.images.opening import UPRIGHT, opened, orientation_of
 from da3_ros.inference.pixel_rule import posed_cameras
 from da3_ros.options.export import CONTENT, GLB, GlbOptions, GsPlyOptions
 from da3_ros.options.table import Entrance, defaults_at, specs_of
@@ -29,9 +29,6 @@ ASSUMED_FIELD_OF_VIEW_DEG = 60.0
 
 NEED_CAMERAS = ('glb', 'ply', 'colmap')
 """Formats of points in space."""
-
-_EXIF_ORIENTATION = 0x0112
-_UPRIGHT = 1
 
 _POINTS = {name: name for name in ('conf_thresh_percentile', 'num_max_points')}
 _SHARED: dict[str, dict[str, str]] = {
@@ -222,9 +219,9 @@ def readable_path(image: object) -> str | None:
     if not isinstance(image, (str, PathLike)):
         return None
     try:
-        with Image.open(image) as opened:
-            orientation = opened.getexif().get(_EXIF_ORIENTATION, _UPRIGHT)
+        with opened(image) as found:
+            is_upright = orientation_of(found) == UPRIGHT
     except Exception:
         # What reads the pixels says why; of a file that is gone by now they are known already.
         return None
-    return str(image) if orientation == _UPRIGHT else None
+    return str(image) if is_upright else None

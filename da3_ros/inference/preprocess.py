@@ -2,10 +2,13 @@
 
 Four methods bring an image to sides that are multiples of 14: a bound on the longer or on the
 shorter side (`upper_bound`, `lower_bound`), then a second small resize or a centre crop. Images
-of one call whose sizes still differ are centre-cropped to the common part.
+of one call whose sizes still differ are centre-cropped to the common part, as in the official
+code, and a note says how much of which view is lost.
 
 Unlike the upstream code, the EXIF orientation of files and PIL images is applied: a photograph
-taken upright is seen upright. Arrays, and images without that tag, are not affected.
+taken upright is seen upright. Arrays, and images without that tag, are not affected. Nor is depth
+made up for what is fully transparent: the network sees the mean colour there, and a pixel that
+holds any of it is not `visible`.
 """
 
 from __future__ import annotations
@@ -14,18 +17,22 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import PathLike
-from typing import TYPE_CHECKING, Any, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from da3_ros.errors import PreprocessError
-from da3_ros.foreign import plain_line, reason_of
+from da3_ros.foreign import plain_path, reason_of
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.resample import PixelMap
+from da3_ros.images.decode import DecodedImage, decode, from_array, read_image
+from da3_ros.inference.image_notes import Lost, crop_notes, image_notes
 from da3_ros.model.config import PATCH_SIZE
+from da3_ros.notes import Note
 from da3_ros.options.choices import RESIZE_METHODS
 from da3_ros.options.network import NETWORK
 
@@ -34,11 +41,18 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-ImageLike: TypeAlias = NDArray[np.uint8] | Image.Image | str | PathLike[str]
+ImageLike: TypeAlias = NDArray[np.uint8] | Image.Image | str | PathLike[str] | DecodedImage
+Mask: TypeAlias = NDArray[np.bool_]
+_Value = TypeVar('_Value', bound=np.generic)
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
 MAX_WORKERS = 8
+
+# Images of more pixels are reduced while they are read, unless the network wants that many.
+_MOST_PIXELS = 64_000_000
+# Largest rounding error of the mean of ones.
+_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +114,12 @@ class ProcessedImages:
     placements: tuple[Placement, ...]
     """Where each image lies in its original."""
 
+    visible: Mask | None = None
+    """(N, H, W) False where the image is transparent; None when all of all images can be seen."""
+
+    notes: tuple[Note, ...] = ()
+    """What a user should know of how the images were read and cropped."""
+
     def pixels(self, device: torch.device | str = 'cpu') -> Tensor:
         """Return the network input (1, N, 3, H, W) float32, normalised on the device."""
         import torch
@@ -142,64 +162,72 @@ def preprocess(
         )
     if process_res < PATCH_SIZE:
         raise PreprocessError(f'process_res must be at least {PATCH_SIZE}, got {process_res}')
-    items = _as_list(images)
+    items = as_list(images)
+    most_pixels = max(_MOST_PIXELS, (4 * process_res) ** 2)
 
-    def process(indexed: tuple[int, ImageLike]) -> tuple[NDArray[np.uint8], Placement]:
+    def process(indexed: tuple[int, ImageLike]) -> _Resized:
         index, item = indexed
-        return _resize(load_image(item, index), process_res, method, index)
+        decoded = decoded_image(item, index, most_pixels)
+        return _resize(decoded, _plan(decoded.size, process_res, method, index))
 
     if len(items) == 1:
         results = [process((0, items[0]))]
     else:
         with ThreadPoolExecutor(min(MAX_WORKERS, len(items))) as pool:
             results = list(pool.map(process, enumerate(items)))
-    return _unify(results)
+    return _unify(results, [_name(item, index) for index, item in enumerate(items)])
 
 
 def load_image(item: ImageLike, index: int = 0) -> NDArray[np.uint8]:
-    """Return an image as uint8 RGB (H, W, 3).
+    """Return an image as uint8 RGB (H, W, 3) at its own size; see `decoded_image`."""
+    return decoded_image(item, index).pixels
+
+
+def decoded_image(item: ImageLike, index: int = 0, most_pixels: int | None = None) -> DecodedImage:
+    """Return the pixels of an image, and which of them can be seen.
 
     Args:
         item: Array, PIL image or path.
         index: Position in the caller's list, for messages.
+        most_pixels: Images of more are reduced while they are read; None never reduces.
 
     Raises:
         PreprocessError: The image cannot be read or is of a kind not known.
     """
+    if isinstance(item, DecodedImage):
+        return item
     if isinstance(item, np.ndarray):
-        return _from_array(item, index)
+        try:
+            return from_array(item)
+        except ValueError as error:
+            raise PreprocessError(f'image {index}: {error}') from error
+    if not isinstance(item, (Image.Image, str, PathLike)):
+        raise PreprocessError(
+            f'image {index}: expected a uint8 array, a PIL image or a path, got '
+            f'{type(item).__name__}'
+        )
     try:
         if isinstance(item, Image.Image):
-            return _upright(item)
-        if isinstance(item, (str, PathLike)):
-            with Image.open(item) as opened:
-                return _upright(opened)
-    except Exception as error:
-        # Decoders raise anything, and an image is not all of a batch.
-        name, reason = plain_line(item), reason_of(error)
-        raise PreprocessError(f'image {index}: cannot read {name}: {reason}') from error
-    raise PreprocessError(
-        f'image {index}: expected a uint8 array, a PIL image or a path, got {type(item).__name__}'
-    )
+            return decode(item, most_pixels=most_pixels)
+        return read_image(item, most_pixels=most_pixels)
+    except Exception as error:  # what a parser raises at the bytes of others
+        name = plain_path(str(item))
+        raise PreprocessError(f'image {index}: cannot read {name}: {reason_of(error)}') from error
 
 
-def _upright(image: Image.Image) -> NDArray[np.uint8]:
-    return np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
+def _name(item: ImageLike, index: int) -> str:
+    if isinstance(item, (str, PathLike)):
+        return plain_path(Path(item).name)
+    known = plain_path(item.name) if isinstance(item, DecodedImage) else ''
+    return known or f'image {index}'
 
 
-def _from_array(array: NDArray[Any], index: int) -> NDArray[np.uint8]:
-    is_colour = array.ndim == 3 and array.shape[2] == 3
-    is_convertible = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 4)
-    if array.dtype != np.uint8 or array.size == 0 or not (is_colour or is_convertible):
-        raise PreprocessError(
-            f'image {index}: expected a uint8 array (H, W, 3), got {array.dtype} {array.shape}'
-        )
-    if is_colour:
-        return np.ascontiguousarray(array)
-    return np.asarray(Image.fromarray(array).convert('RGB'))
+def as_list(images: Any) -> list[ImageLike]:
+    """Return the images of one call.
 
-
-def _as_list(images: Any) -> list[ImageLike]:
+    Raises:
+        PreprocessError: There is none, or a single one that is in no list.
+    """
     is_one_image = isinstance(images, (str, PathLike, Image.Image)) or (
         isinstance(images, np.ndarray) and images.ndim != 4
     )
@@ -213,21 +241,33 @@ def _as_list(images: Any) -> list[ImageLike]:
     return items
 
 
-def _resize(
-    image: NDArray[np.uint8], process_res: int, method: str, index: int
-) -> tuple[NDArray[np.uint8], Placement]:
-    original = _size(image)
-    image = bounded(image, process_res, method)
-    height, width = input_size(original, process_res, method)
-    _check_sides(height, width, original, index)
-    if method.endswith('crop'):
-        placement = _whole(original, image).cropped(ImageSize(height, width))
-        rows = slice(placement.top_px, placement.top_px + height)
-        return image[rows, placement.left_px : placement.left_px + width], placement
-    if (height, width) != image.shape[:2]:
-        enlarge = height > image.shape[0] or width > image.shape[1]
-        image = _interpolate(image, height, width, enlarge=enlarge)
-    return image, _whole(original, image)
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One of the resizings of an image."""
+
+    size: ImageSize
+    """Afterwards."""
+    enlarges: bool
+    """Whether a side grows."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How an image gets its size."""
+
+    steps: tuple[_Step, ...]
+    """One after the other."""
+    placement: Placement
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Resized:
+    """An image at the network's size, before all get one shape."""
+
+    image: NDArray[np.uint8]
+    visible: Mask | None
+    placement: Placement
+    remarks: tuple[Note, ...]
 
 
 def bounded(image: NDArray[np.uint8], process_res: int, method: str) -> NDArray[np.uint8]:
@@ -235,12 +275,9 @@ def bounded(image: NDArray[np.uint8], process_res: int, method: str) -> NDArray[
 
     `preprocess` makes the same pixels of the result as of the image itself.
     """
-    original = _size(image)
+    original = ImageSize(int(image.shape[0]), int(image.shape[1]))
     size = _bounded_size(original, process_res, method)
-    if size == original:
-        return image
-    enlarge = size.height > original.height or size.width > original.width
-    return _interpolate(image, size.height, size.width, enlarge=enlarge)
+    return image if size == original else _interpolated(image, _step(original, size))
 
 
 def input_size(original: ImageSize, process_res: int, method: str) -> tuple[int, int]:
@@ -262,20 +299,55 @@ def _bounded_size(original: ImageSize, process_res: int, method: str) -> ImageSi
     return ImageSize(height, width)
 
 
-def _whole(original: ImageSize, resized: NDArray[np.uint8]) -> Placement:
-    size = _size(resized)
-    return Placement(original, size, 0, 0, size)
+def _plan(original: ImageSize, process_res: int, method: str, index: int) -> _Plan:
+    """Return how an image is resized, as the reference does it.
+
+    Raises:
+        PreprocessError: it would become smaller than a patch.
+    """
+    first = _bounded_size(original, process_res, method)
+    last = input_size(original, process_res, method)
+    _check_sides(*last, original, index)
+    steps = [] if first == original else [_step(original, first)]
+    if method.endswith('crop'):
+        whole = Placement(original, first, 0, 0, first)
+        return _Plan(tuple(steps), whole.cropped(ImageSize(*last)))
+    size = ImageSize(*last)
+    if size != first:
+        steps.append(_step(first, size))
+    return _Plan(tuple(steps), Placement(original, size, 0, 0, size))
 
 
-def _size(image: NDArray[np.uint8]) -> ImageSize:
-    return ImageSize(int(image.shape[0]), int(image.shape[1]))
+def _step(before: ImageSize, after: ImageSize) -> _Step:
+    return _Step(after, after.height > before.height or after.width > before.width)
 
 
-def _interpolate(
-    image: NDArray[np.uint8], height: int, width: int, *, enlarge: bool
-) -> NDArray[np.uint8]:
-    kind = cv2.INTER_CUBIC if enlarge else cv2.INTER_AREA
-    return np.asarray(cv2.resize(image, (width, height), interpolation=kind), np.uint8)
+def _resize(decoded: DecodedImage, plan: _Plan) -> _Resized:
+    image, placement = decoded.pixels, plan.placement
+    visible = None if decoded.visible is None else decoded.visible.astype(np.float32)
+    for step in plan.steps:
+        image = _interpolated(image, step)
+        if visible is not None:
+            # Cubic weights go below 0, so that some of what is missing would not be noticed.
+            visible = _interpolated(visible, step, cv2.INTER_LINEAR)
+    image = _part(image, placement.left_px, placement.top_px, placement.size)
+    mask = None
+    if visible is not None:
+        whole = np.asarray(visible > 1 - _ROUNDING)
+        mask = _part(whole, placement.left_px, placement.top_px, placement.size)
+    return _Resized(image, mask, placement, decoded.remarks)
+
+
+def _interpolated(
+    image: NDArray[Any], step: _Step, enlarging: int = cv2.INTER_CUBIC
+) -> NDArray[Any]:
+    size = (step.size.width, step.size.height)
+    kind = enlarging if step.enlarges else cv2.INTER_AREA
+    return np.asarray(cv2.resize(image, size, interpolation=kind))
+
+
+def _part(image: NDArray[_Value], left: int, top: int, size: ImageSize) -> NDArray[_Value]:
+    return image[top : top + size.height, left : left + size.width]
 
 
 def _nearest_multiple(length: int) -> int:
@@ -291,16 +363,27 @@ def _check_sides(height: int, width: int, original: ImageSize, index: int) -> No
         )
 
 
-def _unify(results: Sequence[tuple[NDArray[np.uint8], Placement]]) -> ProcessedImages:
-    size = ImageSize(
-        min(placement.size.height for _, placement in results),
-        min(placement.size.width for _, placement in results),
-    )
+def _unify(results: Sequence[_Resized], names: Sequence[str]) -> ProcessedImages:
+    sizes = [result.placement.size for result in results]
+    size = ImageSize(min(s.height for s in sizes), min(s.width for s in sizes))
     images = np.empty((len(results), size.height, size.width, 3), np.uint8)
+    visible = np.ones(images.shape[:3], np.bool_)
     placements = []
-    for target, (image, placement) in zip(images, results, strict=True):
+    for index, result in enumerate(results):
+        placement = result.placement
         cropped = placement.cropped(size)
-        top, left = cropped.top_px - placement.top_px, cropped.left_px - placement.left_px
-        target[:] = image[top : top + size.height, left : left + size.width]
+        left, top = cropped.left_px - placement.left_px, cropped.top_px - placement.top_px
+        images[index] = _part(result.image, left, top, size)
+        if result.visible is not None:
+            visible[index] = _part(result.visible, left, top, size)
         placements.append(cropped)
-    return ProcessedImages(images, tuple(placements))
+    lost = [
+        Lost(name, 1 - size.height * size.width / (own.height * own.width))
+        for name, own in zip(names, sizes, strict=True)
+    ]
+    return ProcessedImages(
+        images,
+        tuple(placements),
+        None if visible.all() else visible,
+        (*image_notes(names, [result.remarks for result in results]), *crop_notes(lost)),
+    )

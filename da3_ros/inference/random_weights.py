@@ -7,15 +7,18 @@ the predicted cameras look forward with a usual field of view.
 
 import math
 import re
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from da3_ros.model.build import Network, build_network
 from da3_ros.model.config import NetworkConfig
 
 FOV_BIAS_RAD = 1.0
 LAYER_SCALE = 0.2
+
+_MARK = 'has_random_weights'
 
 _TRANSPOSED = re.compile(r'resize_layers\.[01]\.weight$')
 
@@ -36,6 +39,25 @@ def random_network(config: NetworkConfig, seed: int) -> Network:
         for name, parameter in network.named_parameters():
             _fill(name, parameter, generator)
     return network
+
+
+def mark_random(network: Network) -> None:
+    """Let a network that is handed out bare say that its weights are random.
+
+    A state with all its tensors takes the mark away.
+    """
+
+    def take_state(module: nn.Module, keys: Any) -> None:
+        if not keys.missing_keys:
+            setattr(module, _MARK, False)
+
+    setattr(network, _MARK, True)
+    network.register_load_state_dict_post_hook(take_state)  # type: ignore[no-untyped-call]
+
+
+def is_marked_random(network: Network) -> bool:
+    """Return whether a network carries the mark of `mark_random`."""
+    return bool(getattr(network, _MARK, False))
 
 
 def _fill(name: str, parameter: Tensor, generator: torch.Generator) -> None:

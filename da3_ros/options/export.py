@@ -12,12 +12,14 @@ from da3_ros.options.choices import (
     COLMAP_ENCODINGS,
     COLOUR_MODES,
     DEPTH_PLACES,
+    DEPTH_SIZES,
     SHEET_SUFFIXES,
     TRAJECTORY_MODES,
     VIDEO_QUALITIES,
     ColmapEncoding,
     ColourMode,
     DepthPlace,
+    DepthSize,
     SheetSuffix,
     TrajectoryMode,
     VideoQuality,
@@ -302,6 +304,14 @@ class ResultOptions:
     export_feat: str = option(
         '', 'Blocks for feat_vis, e.g. 5,11; empty for none.', entrances=(_SCENES,)
     )
+    depth_size: DepthSize = option(
+        'network',
+        "Size of depth, confidence, sky and colours: the network's, or that of the images.",
+        entrances=(_SCENES, _INFERENCE),
+        details='Nothing is mixed across edges of depth. The intrinsics are those of that size; '
+        'what the network did not see of an image has no depth. Not with Gaussians.',
+        choices=DEPTH_SIZES,
+    )
     save_depth: bool = option(
         False,
         'Also write depth: the numbers (mini_npz), and pictures of them, in millimetres '
@@ -332,6 +342,7 @@ class ResultOptions:
         False,
         'Remove earlier results of da3 from the folder, once the new ones are there.',
         entrances=_COMMANDS,
+        details='What da3 did not write stays; under a name of results it is refused.',
         changes_files=False,
     )
     as_json: bool = option(

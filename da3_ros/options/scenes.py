@@ -25,7 +25,7 @@ class InputOptions:
         entrances=(Entrance.SCENES, Entrance.INFERENCE),
     )
     image_extensions: str = option(
-        'png,jpg,jpeg',
+        'png,jpg,jpeg,webp,bmp,tiff,tif,avif,heic,heif,hif',
         'Files that count as images.',
         entrances=_SCENES,
         # The key of --resume names the files.

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from sensor_msgs.msg import CompressedImage
 
-from da3_ros.ros.encodings import MOSAICS, ReadImage, ReadRules, eight_bits, largest_of
+from da3_ros.images.bits import eight_bits, largest_of
+from da3_ros.ros.encodings import MOSAICS, ReadImage, ReadRules
 from da3_ros.ros.field_error import FieldError
 from da3_ros.ros.image_header import FILE_KINDS, ImageHeader, file_end, has_all_scans, read_header
 from da3_ros.types import ColourImage

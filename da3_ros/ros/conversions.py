@@ -20,8 +20,9 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from da3_ros.errors import MessageError
+from da3_ros.images.bits import eight_bits, largest_of
 from da3_ros.ros.compressed import compressed_to_rgb
-from da3_ros.ros.encodings import LAYOUTS, Layout, ReadImage, ReadRules, eight_bits, largest_of
+from da3_ros.ros.encodings import LAYOUTS, Layout, ReadImage, ReadRules
 from da3_ros.ros.field_error import FieldError
 from da3_ros.ros.optional import optional_module
 from da3_ros.types import ColourImage

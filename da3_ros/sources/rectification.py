@@ -33,6 +33,8 @@ class Rectification:
     def apply(self, image: ColourImage) -> ColourImage:
         """Return the rectified image (H, W, 3), all of it shown by the source image.
 
+        With an alpha (H, W, 4) of 0 or 255 it has one too: 0 where anything of a pixel is.
+
         Raises:
             SourceError: the image is not of the camera's size.
         """
@@ -43,6 +45,8 @@ class Rectification:
         done = cv2.remap(
             image, self._columns, self._rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
         )
+        if done.ndim == 3 and done.shape[2] == 4:
+            done[..., 3][done[..., 3] < 255] = 0
         return np.asarray(done, dtype=np.uint8)
 
 

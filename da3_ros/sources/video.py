@@ -263,6 +263,7 @@ def _decoded(container: Any, stream: Any, findings: Findings) -> Iterator[Any]:
                 findings.damaged += 1
                 continue
             findings.decoded += 1
+            findings.last_shown_s = video_times.shown_s(frame)
             yield frame
         if packet is None or not packet.size:
             return

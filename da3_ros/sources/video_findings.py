@@ -27,6 +27,8 @@ class Findings:
     """Videos in the file."""
     decoded: int = 0
     """Frames that came out."""
+    last_shown_s: Fraction = Fraction(0)
+    """How long the last of them is shown."""
     damaged: int = 0
     """Places that could not be read or decoded."""
     looked_at: bool = False
@@ -105,11 +107,13 @@ class Findings:
         promised = video_times.promised(container, stream)
         if promised is None or times.joints or times.unstamped:
             return
+        if 0 < stream.frames <= self.decoded:
+            return
         is_own = len(container.streams) == 1 or video_times.own_s(stream) is not None
         slack = _SLACK if is_own else _SLACK_OF_FILE
         slack_s = max(_SLACK_FRAMES * video_times.period_s(stream), promised.length_s * slack)
         read_s = times.length_s
-        if read_s + slack_s >= promised.length_s:
+        if read_s + max(slack_s, self.last_shown_s) >= promised.length_s:
             return
         self._of_times.append(
             Note(

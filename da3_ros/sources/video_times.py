@@ -87,6 +87,13 @@ def stamp_s(item: Any, *, of_decoding: bool = False) -> Fraction | None:
     return Fraction(ticks) * Fraction(item.time_base)
 
 
+def shown_s(frame: Any) -> Fraction:
+    """Return how long a frame is shown, 0 when it does not say."""
+    if not frame.duration or frame.duration < 0 or not frame.time_base:
+        return Fraction(0)
+    return Fraction(frame.duration) * Fraction(frame.time_base)
+
+
 def rate_hz(stream: Any) -> Fraction | None:
     """Return the mean rate that the header says, None when it does not."""
     for rate in (stream.average_rate, stream.guessed_rate):
@@ -131,10 +138,9 @@ def promised(container: Any, stream: Any) -> Length | None:
     length_s = promised_s(container, stream)
     if length_s is None:
         return None
-    rate = rate_hz(stream)
     if stream.frames > 0:
         return Length(stream.frames, length_s)
-    return Length(math.ceil(length_s * (rate or _MOST_RATE_HZ)), length_s)
+    return Length(math.ceil(length_s * (rate_hz(stream) or 1 / period_s(stream))), length_s)
 
 
 def counted(container: Any, stream: Any) -> Length:

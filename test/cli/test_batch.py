@@ -3,6 +3,7 @@
 from collections.abc import Callable
 import json
 from pathlib import Path
+import struct
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,20 @@ def test_one_bad_image_stops_no_other(out: Path, options: Options, photos: Path)
     assert f'failed: {photos / "1.png"}' in result.stdout
     assert str(photos / '1.png') in result.stderr
     assert {path.name for path in out.iterdir()} == {'0', '2'}
+
+
+def test_no_decoder_ends_a_batch(out: Path, options: Options, photos: Path) -> None:
+    # A TIFF whose strips begin at a fraction, which no decoder expects.
+    tags = [(256, 4, 1, 8), (257, 4, 1, 8), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
+    tags += [(273, 5, 1, 0), (277, 3, 1, 1), (278, 4, 1, 8), (279, 4, 1, 64)]
+    entries = b''.join(struct.pack('<HHII', *tag) for tag in tags)
+    head = struct.pack('<2sHIH', b'II', 42, 8, len(tags))
+    (photos / '0.png').write_bytes(head + entries + bytes(4) + bytes(64))
+    (photos / '1.png').write_bytes(b'RIFF\x20\0\0\0WEBPVP8 \xff\xff\xff\xff')
+    result = invoke('images', photos, '--each', *options('--json'))
+    content = json.loads(result.stdout)
+    assert [scene['status'] for scene in content['scenes']] == ['failed', 'failed', 'done']
+    assert all(scene.get('error', 'x').isprintable() for scene in content['scenes'])
 
 
 def test_failures_are_in_the_json(options: Options, photos: Path) -> None:

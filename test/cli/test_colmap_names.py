@@ -31,9 +31,8 @@ def add_images(folder: Path, names: Sequence[str]) -> None:
     for index, name in enumerate(names):
         path = folder / 'images' / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(
-            cv2.imencode('.png', np.full((48, 64, 3), 40 * index, np.uint8))[1].tobytes()
-        )
+        _, data = cv2.imencode('.png', np.full((48, 64, 3), 40 * index, np.uint8))
+        path.write_bytes(data.tobytes())
 
 
 def dataset(folder: Path, names: Sequence[str], listed: Sequence[str] | None = None) -> Path:
@@ -72,6 +71,11 @@ def test_names_of_pictures_differ_where_case_is_ignored(names: list[str]) -> Non
     assert [PurePosixPath(name).parent for name in chosen] == [
         PurePosixPath(name).parent for name in names
     ]
+
+
+def test_pictures_of_one_stem_keep_their_names() -> None:
+    chosen = file_names(['a.jpg', 'a.png', 'b.jpg'])
+    assert chosen == ['a.jpg.png', 'a.png.png', 'b.png']
 
 
 def test_an_image_that_is_listed_twice_is_one_view(tmp_path: Path) -> None:

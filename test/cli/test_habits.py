@@ -180,7 +180,8 @@ def test_the_backend_is_asked_for_in_vain(photos: Path, options: tuple[str | Pat
 
 def test_without_arguments_the_list_is_printed() -> None:
     result = invoke()
-    assert result.exit_code == 2
+    # 2 since click 8.2.
+    assert result.exit_code in (0, 2)
     assert 'images' in result.output
 
 

@@ -179,16 +179,18 @@ def test_a_recorder(tmp_path: Path, ros_domain_id: int) -> None:
     out = tmp_path / 'out'
     da3('synthesize', tmp_path / 'in.mcap', *ROOM)
     play = ('play', tmp_path / 'in.mcap', '--player', 'da3', '--loop', '--wait-subscribers', '0')
-    record = ('record', out / 'bag.mcap', '/front/image_raw', '--overwrite', '--seconds')
+    record = ('record', out / 'bag.mcap', '/front/image_raw', '--overwrite')
     with RosProcess(DA3, *play, domain_id=ros_domain_id):
 
         def again() -> None:
-            with RosProcess(DA3, *record, '0.5', domain_id=ros_domain_id) as process:
+            with RosProcess(
+                DA3, *record, '--max-messages', '5', domain_id=ros_domain_id
+            ) as process:
                 assert process.wait(60.0) == 0, process.output
 
         kill_and_look(
             out,
-            (*record, '3'),
+            (*record, '--seconds', '3'),
             ros_domain_id,
             results=lambda: [out / 'bag.mcap'],
             again=again,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,13 @@ from PIL import Image
 import pytest
 
 from da3_ros.errors import ExportError
+from da3_ros.export import colmap_binary, colmap_text
+from da3_ros.export.colmap_model import ColmapCamera, ColmapImage, ColmapModel
 from da3_ros.export.ledger import Ledger, write_ledger
 from da3_ros.export.options import ExportOptions
 from da3_ros.export.registry import ExportReport, export_scene
 from da3_ros.export.scene import ExportScene
-from da3_ros.geometry.camera import PinholeCamera
+from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.options.choices import ColmapEncoding
 from da3_ros.synthetic import SyntheticWorld
 from helpers.colmap_files import READERS, read_binary, read_text, rotation
@@ -176,3 +179,21 @@ def test_skew_is_refused_because_colmap_has_none(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r'camera front.*skew'):
         export(ExportScene((replace(view, camera=skewed),), is_metric=True), tmp_path / 'x')
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('encoding', ENCODINGS)
+def test_names_that_are_no_text_are_written_as_their_bytes(
+    tmp_path: Path, encoding: ColmapEncoding
+) -> None:
+    name = os.fsdecode(b'caf\xe9.png')
+    camera = ColmapCamera(1, ImageSize(2, 2), (1.0, 1.0, 1.0, 1.0))
+    none, grey = np.zeros((0, 3)), np.zeros((0, 3), np.uint8)
+    pose = (1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    image = ColmapImage(1, 1, name, pose, np.zeros((0, 2)), 1, none, grey)
+    writer = colmap_binary if encoding == 'binary' else colmap_text
+    writer.write_model(ColmapModel((camera,), (image,)), tmp_path, lambda _: None)
+    suffix = 'bin' if encoding == 'binary' else 'txt'
+    assert b'caf\xe9.png' in (tmp_path / f'images.{suffix}').read_bytes()
+    broken = ColmapModel((camera,), (replace(image, name='a\nb.png'),))
+    with pytest.raises(ExportError, match='a line break in a name'):
+        colmap_text.write_model(broken, tmp_path, lambda _: None)

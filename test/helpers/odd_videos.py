@@ -37,6 +37,7 @@ def write_video(
     aspect: Fraction | None = None,
     title: str = '',
     options: dict[str, str] | None = None,
+    codec_options: dict[str, str] | None = None,
     container_format: str | None = None,
 ) -> Path:
     """Write a file with a video for every (width, height); its middle grows brighter by 10."""
@@ -45,7 +46,7 @@ def write_video(
             container.metadata['title'] = title
         streams = []
         for width, height in sizes:
-            stream: Any = container.add_stream(codec, rate=RATE_HZ)
+            stream: Any = container.add_stream(codec, rate=RATE_HZ, options=codec_options)
             stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
             if aspect is not None:
                 stream.codec_context.sample_aspect_ratio = aspect

@@ -219,8 +219,13 @@ def options_of_videos(place: Place) -> None:
 @row(15)
 def color_mode_and_tqdm(place: Place) -> None:
     videos = []
+    # From afar, where Gaussians do not cover all.
+    far = place.extrinsics
+    far[:, 2, 3] = 8
+    views = {'extrinsics': far, 'intrinsics': place.intrinsics, 'out_image_hw': (48, 64)}
     for mode, bar, name in (('RGB+ED', True, 'a'), ('RGB+D', False, 'b')):
-        fly(place, trj_mode='original', color_mode=mode, enable_tqdm=bar, output_name=name)
+        choice = {'color_mode': mode, 'enable_tqdm': bar, 'output_name': name}
+        fly(place, trj_mode='original', **views, **choice)
         videos.append((place.folder / f'output/gs_video/{name}.mp4').read_bytes())
         assert ('gs_video' in place.screen.readouterr().err) == bar
     assert videos[0] != videos[1]
@@ -236,7 +241,7 @@ def documented_keys(place: Place) -> None:
     np.savez(path, depth=depth, conf=depth, exts=place.extrinsics, ixts=place.intrinsics)
     scene = read_results(path).scene
     np.testing.assert_allclose(scene.views[1].world_from_camera[0, 3], 0.2)
-    assert 'extrinsics' in da3('info', path)
+    assert {'exts', 'ixts', 'views'} <= set(da3('info', path).split())
     da3('export', path, '--export-dir', 'output', '--export-format', 'ply')
     assert place.written() == {'points.ply'}
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 import zlib
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -70,8 +71,75 @@ def test_mixed_sizes_are_cropped_to_the_common_part() -> None:
     )
 
 
+def test_a_view_that_is_cropped_is_named_with_what_it_loses(tmp_path: Path) -> None:
+    """Never in silence: landscape and portrait have a square in common."""
+    paths = [tmp_path / name for name in ('wide.png', 'high.png', 'square.png')]
+    for path, (height, width) in zip(paths, ((84, 112), (112, 84), (84, 84)), strict=True):
+        Image.fromarray(picture(height, width)).save(path)
+    (note,) = preprocess(paths, 112).notes
+    # The square becomes 112 x 112; what all have in common is 84 x 84.
+    assert note.code == 'views_cropped'
+    assert note.text.startswith('3 of 3 images lose part of their view')
+    assert 'square.png 44 %, wide.png 25 %, high.png 25 %' in note.text
+    assert note.numbers == {'images': 3, 'of': 3, 'largest_share': 1 - 84 * 84 / 112**2}
+    assert preprocess(paths[:1], 112).notes == ()
+
+
+@pytest.mark.parametrize('method', ['upper_bound_resize', 'lower_bound_crop'])
+@pytest.mark.parametrize('side', [56, 252])
+def test_a_pixel_is_visible_only_if_all_of_it_is(method: str, side: int) -> None:
+    """Also where it is made of pixels that lie two away, as when images are enlarged."""
+    hole = np.zeros((90, 130), bool)
+    hole[30:47, 20:61] = True
+    image = np.dstack([picture(90, 130), np.where(hole, 0, 200)]).astype(np.uint8)
+    processed = preprocess([image], side, method)
+    [placement] = processed.placements
+    v, u = np.mgrid[0 : placement.size.height, 0 : placement.size.width]
+    step_u, step_v = (
+        placement.original.width / placement.resized.width,
+        placement.original.height / placement.resized.height,
+    )
+    left, top = (u + placement.left_px) * step_u, (v + placement.top_px) * step_v
+    # The part of the original that the pixel covers, and that with two pixels around it.
+    covers = (left < 61 - 1e-6) & (left + step_u > 20 + 1e-6)
+    covers &= (top < 47 - 1e-6) & (top + step_v > 30 + 1e-6)
+    far = 2 + max(step_u, step_v)
+    near = (left - far < 61) & (left + step_u + far > 20)
+    near &= (top - far < 47) & (top + step_v + far > 30)
+    assert processed.visible is not None
+    assert not processed.visible[0][covers].any()
+    assert processed.visible[0][~near].all()
+    (note,) = processed.notes
+    assert note.text.startswith('image 0: transparent pixels')
+
+
+def test_opaque_images_say_nothing_and_are_visible() -> None:
+    image = np.dstack([picture(60, 80), np.full((60, 80), 255, np.uint8)])
+    processed = preprocess([image, picture(60, 80)], 56)
+    assert processed.visible is None
+    assert processed.notes == ()
+    np.testing.assert_array_equal(processed.images[0], processed.images[1])
+
+
+def test_a_reduced_image_keeps_the_cameras_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('da3_ros.inference.preprocess._MOST_PIXELS', 76_800)
+    small = cv2.resize(picture(12, 16), (320, 240), interpolation=cv2.INTER_CUBIC)
+    large = np.asarray(cv2.resize(small, (3200, 2400), interpolation=cv2.INTER_CUBIC), np.uint8)
+    path = tmp_path / 'large.png'
+    Image.fromarray(large).save(path)
+    processed = preprocess([path], 56)
+    [placement] = processed.placements
+    assert placement.original == ImageSize(2400, 3200)
+    assert placement == preprocess([large], 56).placements[0]
+    expected = preprocess([large], 56).images.astype(int)
+    assert np.abs(processed.images - expected).max() <= 2
+
+
 def test_equal_aspects_keep_the_full_view() -> None:
     processed = preprocess([picture(120, 160), picture(240, 320)], 112)
+    assert processed.notes == ()
     assert all(placement.size == placement.resized for placement in processed.placements)
 
 

@@ -14,13 +14,17 @@ import time
 
 import pytest
 
+from da3_ros.sources.bag import BagReader
 from helpers.hostile_bombs import write_bombs
 from helpers.hostile_files import TREES, complaint, damaged, good_files, odd_tree, saved_tree
+from helpers.odd_bags import write_mcap
+from helpers.raw_messages import text as text_message
 
 ROOT = Path(__file__).resolve().parents[2]
 EVERYDAY_FILES = 500
 SLOW_S = 120.0
 MOST_GROWTH_KB = 1 << 20
+MANY = 1 << 50
 
 pytestmark = pytest.mark.filterwarnings('ignore:.*:UserWarning:PIL')
 
@@ -127,3 +131,26 @@ def test_a_name_that_is_no_text_is_printed(tmp_path: Path, more: tuple[str, ...]
         assert os.fsencode(json.loads(text)['path']) == path
     else:
         assert 'caf\\xe9\\x1b[31m .ply' in text.splitlines()[0]
+
+
+def test_an_index_that_counts_what_cannot_be_is_not_believed(tmp_path: Path) -> None:
+    messages = [text_message('/a', 10 + n, 'hello') for n in range(20)]
+    path = write_mcap(tmp_path / 'a.mcap', messages)
+    data = bytearray(path.read_bytes())
+    with BagReader(path) as bag:
+        assert bag.message_count == len(messages)
+    # Length of the message indexes behind the last chunk: 48 bytes of its index, one channel.
+    summary = int.from_bytes(data[-28:-20], 'little')
+    index = data.index(b'\x08', summary)
+    while data[index : index + 1] != b'\x08' or data[index + 2 : index + 9] != bytes(7):
+        index = data.index(b'\x08', index + 1)
+    at = index + 9 + 32 + 4 + 10
+    assert data[at : at + 8] == (15 + 16 * len(messages)).to_bytes(8, 'little')
+    data[at : at + 8] = (15 + 16 * MANY).to_bytes(8, 'little')
+    # Its statistics agree: a record of 46 bytes and a channel's count.
+    counted = data.index(b'\x0b' + (56).to_bytes(8, 'little'), summary) + 9
+    data[counted : counted + 8] = MANY.to_bytes(8, 'little')
+    data[-12:-8] = bytes(4)
+    path.write_bytes(data)
+    with BagReader(path) as bag:
+        assert bag.message_count == len(messages)

@@ -248,14 +248,34 @@ def test_transparent_pixels_are_said(tmp_path: Path) -> None:
     assert 'transparent' in texts(reader)
 
 
+def test_interlaced_pictures_are_said(tmp_path: Path) -> None:
+    path = tmp_path / 'a.mp4'
+    options = {'x264-params': 'interlaced=1'}
+    reader, _, _ = read(write_video(path, codec='libx264', codec_options=options))
+    assert 'interlaced' in texts(reader)
+
+
+@pytest.mark.parametrize('count', [1, 5])
+def test_an_animated_gif_is_a_video(tmp_path: Path, count: int) -> None:
+    path = write_video(tmp_path / 'a.gif', count=count, codec='gif', pix_fmt='rgb8')
+    reader, frames, times = read(path)
+    np.testing.assert_allclose(times, np.arange(count) / RATE_HZ, atol=0.011)
+    assert frames[0].image.shape == (48, 64, 3)
+    assert reader.length().kept(5.0) == -(-count // 2)
+    assert not reader.notes
+
+
 # Names
 
 
 @pytest.mark.parametrize('name', [b'12:30.avi', b'caf\xe9.avi', b'http:a b.avi', b'50%.avi'])
-def test_any_name_of_a_file(tmp_path: Path, plain: Path, name: bytes) -> None:
-    path = tmp_path / os.fsdecode(name)
+def test_any_name_of_a_file(
+    tmp_path: Path, plain: Path, monkeypatch: pytest.MonkeyPatch, name: bytes
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path(os.fsdecode(name))
     path.write_bytes(plain.read_bytes())
-    assert len(read(path)[1]) == 3
+    assert len(read(path)[1]) == len(read(path.resolve())[1]) == 3
 
 
 def test_titles_need_not_be_utf8(tmp_path: Path) -> None:
