@@ -21,7 +21,7 @@ from da3_ros.export.scene import ExportScene
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.images.opening import UPRIGHT, opened, orientation_of
 from da3_ros.inference.pixel_rule import posed_cameras
-from da3_ros.options.export import CONTENT, GLB, GlbOptions, GsPlyOptions, ResultOptions
+from da3_ros.options.export import CONTENT, GLB, GlbOptions, GsPlyOptions
 from da3_ros.options.table import Entrance, defaults_at, specs_of
 
 ASSUMED_FIELD_OF_VIEW_DEG = 60.0
@@ -51,8 +51,6 @@ _ALIASES = {
 }
 """Other names of options to their own."""
 
-_DEFAULTS = defaults_at(ResultOptions, Entrance.PREDICTION)
-
 _logger = logging.getLogger(__name__)
 
 
@@ -64,7 +62,7 @@ class ExportPlan:
     formats: tuple[str, ...]
     """Names of `export.registry.FORMATS`."""
     options: ExportOptions
-    overwrite: bool = _DEFAULTS.overwrite
+    overwrite: bool
     """Whether files of an earlier export may be replaced."""
 
 
