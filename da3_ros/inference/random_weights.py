@@ -8,6 +8,7 @@ the predicted cameras look forward with a usual field of view.
 import math
 import re
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,8 @@ from da3_ros.model.config import NetworkConfig
 FOV_BIAS_RAD = 1.0
 LAYER_SCALE = 0.2
 
-_MARK = 'has_random_weights'
+_MARKED: WeakSet[nn.Module] = WeakSet()
+"""Networks that were handed out with random weights and have not got others."""
 
 _TRANSPOSED = re.compile(r'resize_layers\.[01]\.weight$')
 
@@ -49,15 +51,15 @@ def mark_random(network: Network) -> None:
 
     def take_state(module: nn.Module, keys: Any) -> None:
         if not keys.missing_keys:
-            setattr(module, _MARK, False)
+            _MARKED.discard(module)
 
-    setattr(network, _MARK, True)
+    _MARKED.add(network)
     network.register_load_state_dict_post_hook(take_state)  # type: ignore[no-untyped-call]
 
 
 def is_marked_random(network: Network) -> bool:
     """Return whether a network carries the mark of `mark_random`."""
-    return bool(getattr(network, _MARK, False))
+    return network in _MARKED
 
 
 def _fill(name: str, parameter: Tensor, generator: torch.Generator) -> None:

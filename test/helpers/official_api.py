@@ -110,7 +110,8 @@ def random_giant_of(place: Place, **video: Any) -> None:
         process_res=28,
         export_kwargs={'gs_video': video},
     )
-    assert {'scene.glb', 'gs_ply/0000.ply', 'gs_video/0000_extend.mp4'} <= place.written()
+    flight = f'gs_video/0000_{video.get("trj_mode", "extend")}.mp4'
+    assert {'scene.glb', 'gs_ply/0000.ply', flight} <= place.written()
     assert any('random weights' in note for note in prediction.notes)
     assert 'random weights' in place.log.text
     assert 'from_pretrained' in place.log.text
