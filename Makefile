@@ -53,7 +53,7 @@ demo: env
 	da3 "$$@"
 
 test: lint
-	@$(ENTER) python -m pytest -n 3 --dist loadfile $(TESTS)
+	@$(ENTER) python -m pytest -n 4 --dist loadfile $(TESTS)
 
 test-cpus: env
 	@$(ENTER) python -m tools.test_cpus $(TESTS)
