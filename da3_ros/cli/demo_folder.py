@@ -98,7 +98,9 @@ class DemoFolder:
                 remove_abandoned(self.out)
                 self._staging, lock = locked_folder(self.out, STAGING_PREFIX)
             except OSError as error:
-                raise ExportError(f'{self.out}: cannot be written: {error}') from error
+                raise ExportError(
+                    f'{self.out}: cannot be written: {error.strerror or error}'
+                ) from error
             undo.callback(os.close, lock)
             try:
                 (self._staging / LOG).mkdir()

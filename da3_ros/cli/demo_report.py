@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 import math
 from pathlib import Path
+import re
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,7 @@ from da3_ros.cli.demo_results import (
     read_results,
     read_truth,
 )
-from da3_ros.cli.demo_sheet import write_sheet
+from da3_ros.cli.demo_sheet import unit_text, write_sheet
 from da3_ros.cli.demo_top_view import ScenePoints
 from da3_ros.errors import NodeError
 from da3_ros.geometry.se3 import homogeneous, invert, transform_points
@@ -27,6 +29,8 @@ from da3_ros.notes import SEPARATOR
 from da3_ros.types import Caution
 
 _MAX_DRAWN_POINTS = 4_000_000
+_MAX_NOTES = 2
+_NUMBER = re.compile(r'\d+(\.\d+)?(e[-+]?\d+)?')
 
 
 def report(
@@ -115,34 +119,62 @@ def _flow(results: DemoResults, played_s: float, known: str) -> list[str]:
     latency = _latencies(windows)
     estimate = np.array([w.estimate_s for w in windows])
     last = windows[-1]
-    p50, p95 = np.percentile(latency, [50, 95])
-    lines = [
-        f'{len(windows)} windows of up to {max(w.sets for w in windows)} sets in {played_s:.0f} s '
-        f'({len(windows) / played_s:.2f} Hz), estimator {np.median(estimate) * 1e3:.0f} ms each',
-        f'image stamp to publishing: p50 {p50 * 1e3:.0f} ms, p95 {p95 * 1e3:.0f} ms; dropped: '
-        f'{last.dropped_sets} sets (newest wins), {last.dropped_frames} single images',
-        f'scale from {last.scale_source}, {"metric" if last.is_metric else "not metric"}',
+    middle, most = np.percentile(latency, [50, 95]) * 1e3
+    return [
+        f'{len(windows)} windows of up to {max(w.sets for w in windows)} frame sets in '
+        f'{played_s:.0f} s ({len(windows) / played_s:.2g} per second), network '
+        f'{np.median(estimate) * 1e3:.0f} ms each',
+        f'from image to depth: {middle:.0f} ms (median), {most:.0f} ms (95 % are faster); left '
+        f'out because newer ones came: {last.dropped_sets} frame sets, {last.dropped_frames} '
+        'single images',
+        unit_text(results),
+        *note_lines([window.note for window in windows], known),
     ]
-    # What every window says is joined last.
-    notes = dict.fromkeys(w.note.removesuffix(known).removesuffix(SEPARATOR) for w in windows)
-    return lines + [f'note: {note}' for note in list(filter(None, notes))[:2]]
+
+
+def note_lines(texts: list[str], known: str) -> list[str]:
+    """Return what windows say of themselves, most frequent first, as lines.
+
+    What differs in its numbers only is one line, with the numbers of the last window that said it.
+
+    Args:
+        texts: the notes of every window, joined.
+        known: what every window says last, and is said elsewhere.
+    """
+    counts: Counter[str] = Counter()
+    newest: dict[str, str] = {}
+    for text in texts:
+        said = text.removesuffix(known).removesuffix(SEPARATOR)
+        if said:
+            kind = _NUMBER.sub('', said)
+            counts[kind] += 1
+            newest[kind] = said
+    return [
+        f'note, in {count} of {len(texts)} windows: {newest[kind]}'
+        for kind, count in counts.most_common(_MAX_NOTES)
+    ]
 
 
 def _errors(results: DemoResults, truth: DemoTruth) -> list[str]:
     lines = []
     for align in (False, True):
-        how = 'after fitting one scale' if align else 'as published'
         depth = compare_depth(results, truth, align=align)
         if depth is not None:
+            how = 'after fitting one scale' if align else 'as published'
             lines.append(
-                f'depth error {how}: AbsRel {depth.abs_rel:.2g}, delta1 {depth.delta1:.3f} '
-                f'({depth.pixels} pixels)'
+                f'depth error {how}: {100 * depth.abs_rel:.2g} % of the distance (AbsRel); '
+                f'{100 * depth.delta1:.1f} % of {depth.pixels} pixels within a factor of 1.25 '
+                '(delta1)'
             )
         path = compare_trajectory(results, truth, align=align)
         if path is not None:
             fit = 'after fitting a similarity' if path.aligned else 'from the first pose on'
             lines.append(
-                f'trajectory error {fit}: {path.rmse:.2g} m, '
-                f'{np.degrees(path.rotation_rmse_rad):.2g} deg (RMS)'
+                f'trajectory error {fit}: {_distance(path.rmse)}, '
+                f'{np.degrees(path.rotation_rmse_rad):.2g} degrees (root mean square)'
             )
     return lines
+
+
+def _distance(metres: float) -> str:
+    return f'{metres:.2g} m' if metres >= 1 or metres < 1e-3 else f'{100 * metres:.2g} cm'

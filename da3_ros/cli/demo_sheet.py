@@ -53,7 +53,6 @@ def write_sheet(
     blocks = [text_strip(title, width, _HEAD)]
     if warning:
         blocks.append(text_strip(warning, width, _HEAD, ink=ESTIMATE))
-    blocks.append(text_strip(_unit_text(results), width, _TEXT))
     blocks += [_view_row(results, camera, stamp, unit) for camera, stamp in _pick_rows(results)]
     left = stacked(blocks, _GAP)
     # The words above and the scale below the view take the rest of the height.
@@ -122,7 +121,7 @@ def _unit(results: DemoResults) -> str:
     return 'm' if results.windows and results.windows[-1].is_metric else 'scene units'
 
 
-def _unit_text(results: DemoResults) -> str:
+def unit_text(results: DemoResults) -> str:
     """Return what says how long a metre is in this run."""
     if not results.windows:
         return 'no window'

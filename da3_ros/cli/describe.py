@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from da3_ros.cli.describe_cloud import describe_clouds
 from da3_ros.cli.describe_scene import (
+    describe_batch,
     describe_glb,
     describe_ply,
     describe_results,
@@ -75,6 +76,9 @@ def _folder(path: Path) -> Description:
         return scene
     if has_images(path):
         return _images(path)
+    batch = describe_batch(path)
+    if batch is not None:
+        return batch
     raise SourceError(
         f'{path}: expected a bag, a checkpoint, a COLMAP dataset, exported results or images, '
         'this folder holds none of them'

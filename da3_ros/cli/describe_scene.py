@@ -167,9 +167,32 @@ def _word(words: list[str], index: int) -> str:
     return plain_line(words[index], 80)
 
 
+def scenes_of_batch(path: Path) -> list[Path]:
+    """Return the folders of finished scenes that a batch left in a folder, in order of names."""
+    return sorted(record.parent for record in path.glob('*/da3.json') if record.is_file())
+
+
+def describe_batch(path: Path) -> Description | None:
+    """Return which scenes a batch left in a folder; None when it left none."""
+    scenes = scenes_of_batch(path)
+    if not scenes:
+        return None
+    return {
+        'kind': 'batch of exported scenes',
+        'scenes': len(scenes),
+        'first': scenes[0].name,
+        'last': scenes[-1].name,
+        'formats': sorted({name for scene in scenes for name in _formats_in(scene)}),
+    }
+
+
+def _formats_in(path: Path) -> set[str]:
+    return {name for glob, name in _SCENE_FILES.items() if any(path.glob(glob))}
+
+
 def describe_scene_folder(path: Path) -> Description | None:
     """Return which formats an export left in a folder; None when it left none."""
-    formats = sorted({name for glob, name in _SCENE_FILES.items() if any(path.glob(glob))})
+    formats = sorted(_formats_in(path))
     record = path / 'da3.json'
     if not formats and not record.is_file():
         return None

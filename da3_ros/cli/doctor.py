@@ -64,6 +64,8 @@ def _show(checks: list[Check]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    console = Console()
+    arrow = '→' if console.encoding.startswith('utf') else '->'
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
@@ -71,6 +73,6 @@ def _show(checks: list[Check]) -> None:
     for check in checks:
         text = escape(check.detail)
         if check.advice:
-            text += f'\n[italic]→ {escape(check.advice)}[/]'
+            text += f'\n[italic]{arrow} {escape(check.advice)}[/]'
         table.add_row(_MARKS[check.status], check.name, text)
-    Console().print(table)
+    console.print(table)

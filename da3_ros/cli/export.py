@@ -115,8 +115,10 @@ def _tell(
         'seconds': {'export': seconds},
     }
 
+    plural = '' if written.views == 1 else 's'
+
     def show() -> None:
-        print(f'{written.views} views of {path}; export {in_words(seconds)}')
+        print(f'{written.views} view{plural} of {path}; export {in_words(seconds)}')
         if not saved.has_images:
             print('note: the file holds no images, points are grey; --images names them')
         show_files(export_dir, names)
@@ -135,7 +137,18 @@ def find_results(path: Path) -> Path:
     for place in _PLACES:
         if (path / place).is_file():
             return path / place
-    raise SourceError(f'{path}: expected saved results in it ({", ".join(_PLACES)}), found none')
+    from da3_ros.cli.describe_scene import scenes_of_batch
+
+    scenes = scenes_of_batch(path)
+    if scenes:
+        raise SourceError(
+            f'{path}: expected saved results of one scene, it holds {len(scenes)} scenes: name '
+            f'one, such as {scenes[0]}'
+        )
+    raise SourceError(
+        f'{path}: expected saved results in it ({", ".join(_PLACES)}), found none; the commands '
+        'for images and videos save them with --export-format npz or mini_npz'
+    )
 
 
 def _check_images(saved: SavedResults, formats: Sequence[str]) -> None:

@@ -128,7 +128,7 @@ def recorded_results(folder: Path) -> Iterator[None]:
                 write_ledger(Ledger(folder, {}))
                 undo.callback(_remove_empty_ledger, folder)
         except OSError as error:
-            raise ExportError(f'{folder}: cannot be written: {error}') from error
+            raise ExportError(f'{folder}: cannot be written: {error.strerror or error}') from error
         yield
         undo.pop_all()
 

@@ -42,7 +42,9 @@ def staged_images(export_dir: Path, *, keep: bool = True) -> Iterator[Path]:
             made = staging / FOLDER
             made.mkdir()
         except OSError as error:
-            raise ExportError(f'{export_dir}: cannot be written: {error}') from error
+            raise ExportError(
+                f'{export_dir}: cannot be written: {error.strerror or error}'
+            ) from error
         yield made
         if not keep:
             return
@@ -52,7 +54,9 @@ def staged_images(export_dir: Path, *, keep: bool = True) -> Iterator[Path]:
             _check_own(export_dir)
             move_into(staging, export_dir, names, overwrite=True, owned=_earlier(export_dir))
         except OSError as error:
-            raise ExportError(f'{export_dir}: cannot be written: {error}') from error
+            raise ExportError(
+                f'{export_dir}: cannot be written: {error.strerror or error}'
+            ) from error
 
 
 def save_image(path: Path, image: ColourImage) -> None:
@@ -67,7 +71,7 @@ def save_image(path: Path, image: ColourImage) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_colour(path, image)
     except OSError as error:
-        raise ExportError(f'{path}: cannot be written: {error}') from error
+        raise ExportError(f'{path}: cannot be written: {error.strerror or error}') from error
 
 
 def _earlier(export_dir: Path) -> list[str]:

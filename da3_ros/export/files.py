@@ -69,7 +69,9 @@ def export_folder(export_dir: Path, path: str) -> Iterator[Path]:
                 while not _is_made(folder):
                     folder = resolve_inside(export_dir, path)
             except OSError as error:
-                raise ExportError(f'{folder}: cannot be written: {error}') from error
+                raise ExportError(
+                    f'{folder}: cannot be written: {error.strerror or error}'
+                ) from error
             undo.callback(remove_empty, folder)
         yield folder
 
@@ -108,7 +110,7 @@ def staged(
                 move_into(staging, directory, names, overwrite=overwrite, owned=owned)
             undo.pop_all()
     except OSError as error:
-        raise ExportError(f'{directory}: cannot be written: {error}') from error
+        raise ExportError(f'{directory}: cannot be written: {error.strerror or error}') from error
 
 
 def check_target(
@@ -131,7 +133,7 @@ def check_target(
         with staging_folder(there):
             pass
     except OSError as error:
-        raise ExportError(f'{directory}: cannot be written: {error}') from error
+        raise ExportError(f'{directory}: cannot be written: {error.strerror or error}') from error
 
 
 def move_into(

@@ -233,7 +233,8 @@ def as_list(images: Any) -> list[ImageLike]:
     )
     if is_one_image or not isinstance(images, Iterable):
         raise PreprocessError(
-            f'expected a list of images, got {type(images).__name__}; put a single image in a list'
+            f'expected a list of images, got {type(images).__name__}; put a single image in a '
+            'list, and list the files of a folder'
         )
     items = list(images)
     if not items:

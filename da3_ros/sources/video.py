@@ -176,7 +176,8 @@ class VideoReader:
                 while it is read.
         """
         if not self.path.is_file():
-            raise SourceError(f'video {self.path}: expected a file, there is none')
+            what = 'it is a folder' if self.path.is_dir() else 'there is none'
+            raise SourceError(f'video {self.path}: expected a file, {what}')
         try:
             # Without the prefix, a colon would end the name of a protocol; titles come in any
             # encoding.

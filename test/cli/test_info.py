@@ -161,3 +161,20 @@ def test_nothing_crashes_it(tmp_path: Path) -> None:
 def test_names_of_nothing() -> None:
     assert 'expected a file' in failure('info', 'nonsense')
     assert 'hf download some/repository' in failure('info', 'some/repository')
+
+
+def test_a_folder_of_scenes_is_known_as_a_batch(tmp_path: Path) -> None:
+    for name in ('a', 'b'):
+        (tmp_path / name / 'depth_png').mkdir(parents=True)
+        (tmp_path / name / 'da3.json').write_text('{}')
+        (tmp_path / name / 'depth_png' / '0000.png').write_bytes(b'')
+    found = describe(tmp_path)
+    assert found['kind'] == 'batch of exported scenes'
+    assert (found['scenes'], found['first'], found['last']) == (2, 'a', 'b')
+    assert found['formats'] == ['depth_png']
+    assert 'such as' in failure('export', tmp_path, '-o', tmp_path / 'out')
+
+
+def test_what_is_missing_in_a_folder_says_how_it_comes_there(tmp_path: Path) -> None:
+    assert '--export-format npz' in failure('export', tmp_path, '-o', tmp_path / 'out')
+    assert 'it is a folder' in failure('video', tmp_path, '-o', tmp_path / 'out')
