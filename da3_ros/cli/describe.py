@@ -82,18 +82,21 @@ def _folder(path: Path) -> Description:
 
 
 def _image(path: Path) -> Description:
-    from da3_ros.inference.preprocess import preprocess
+    from da3_ros.inference.preprocess import input_size
+    from da3_ros.model.config import PATCH_SIZE
+    from da3_ros.options.network import NETWORK
     from da3_ros.sources.images import read_header
 
     header = read_header(path)
-    placed = preprocess([str(path)], _PROCESS_RES).placements[0]
+    height, width = input_size(header.size, _PROCESS_RES, NETWORK.process_res_method)
+    seen = f'{width}x{height}' if min(height, width) >= PATCH_SIZE else 'too narrow for it'
     return {
         'kind': 'image',
         'format': header.format,
         'mode': header.mode,
         'size': _size(header.size),
         'exif_orientation': header.orientation,
-        f'network_input_at_{_PROCESS_RES}': _size(placed.size),
+        f'network_input_at_{_PROCESS_RES}': seen,
     }
 
 

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 from pathlib import Path
+import struct
 import sys
+import zlib
 
 import av
 import cv2
@@ -27,6 +29,18 @@ def test_images(tmp_path: Path, photos: Path) -> None:
     assert found['kind'] == 'folder of images'
     assert found['sizes'] == {'64x48': 3, '80x60': 1}
     assert found['unreadable'] == ['broken.png']
+
+
+def test_an_image_is_described_by_its_header_alone(tmp_path: Path) -> None:
+    path = tmp_path / 'a.png'
+    head = struct.pack('>IIBBBBB', 16_000, 12_000, 8, 2, 0, 0, 0)
+    chunk = b'IHDR' + head
+    start = b'\x89PNG\r\n\x1a\n' + struct.pack('>I', len(head))
+    path.write_bytes(start + chunk + struct.pack('>I', zlib.crc32(chunk)) + b'\0\0\0\4IDAT')
+    found = describe(path)
+    assert (found['size'], found['network_input_at_504']) == ('16000x12000', '504x378')
+    cv2.imwrite(str(path), np.zeros((1, 400, 3), np.uint8))
+    assert describe(path)['network_input_at_504'] == 'too narrow for it'
 
 
 def test_a_video(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import product
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,35 @@ def test_a_cut_video_says_what_was_promised_and_what_came(cut: Path) -> None:
     assert f'20 frames (2.0 s), {len(frames)} (' in note.text
     assert reader.length().frames == 20
     assert len(frames) <= reader.length(exact=True).frames < 20
+
+
+def test_frames_of_one_time_are_left_out_and_said(tmp_path: Path) -> None:
+    # The track counts no ticks in a second (mdhd, ISO 14496-12, 8.4.2), so all frames are at once.
+    path = write_video(tmp_path / 'a.mp4', count=20)
+    data = bytearray(path.read_bytes())
+    scale = data.index(b'mdhd') + 4 + 12
+    data[scale : scale + 4] = bytes(4)
+    path.write_bytes(data)
+    reader, frames, _ = read(path)
+    left_out = 20 - len(frames)
+    assert left_out > 0
+    assert f'left out: {left_out} frame' in texts(reader)
+
+
+@pytest.mark.parametrize('rate_hz', [0, -1, math.nan, math.inf])
+def test_a_rate_that_is_none_is_refused(plain: Path, rate_hz: float) -> None:
+    with pytest.raises(SourceError, match='expected more than 0 Hz'):
+        VideoReader(plain, rate_hz=rate_hz)
+
+
+def test_what_ffmpeg_says_is_its_sentence(tmp_path: Path) -> None:
+    path = tmp_path / 'a.mp4'
+    path.write_text('no video')
+    with pytest.raises(SourceError) as raised:
+        VideoReader(path)
+    assert str(raised.value) == (
+        f'video {path}: cannot be read: Invalid data found when processing input'
+    )
 
 
 def test_a_whole_video_has_nothing_to_say(plain: Path) -> None:
