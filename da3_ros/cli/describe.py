@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+import re
 from typing import TYPE_CHECKING, Any
 
 from da3_ros.cli.describe_cloud import describe_clouds
@@ -23,6 +24,7 @@ Description = dict[str, Any]
 
 _WEIGHTS_SUFFIX = '.safetensors'
 _PROCESS_RES = 504
+_REPOSITORY = re.compile(r'[\w-][\w.-]*/[\w.-]+', re.ASCII)
 
 
 def describe(path: Path) -> Description:
@@ -38,7 +40,20 @@ def describe(path: Path) -> Description:
         return {'path': str(path), **_folder(path)}
     if path.is_file():
         return {'path': str(path), 'bytes': path.stat().st_size, **_file(path)}
+    _refuse_neither(path)
     return _network(str(path))
+
+
+def _refuse_neither(path: Path) -> None:
+    """Refuse what is there, though it is neither a file nor a folder.
+
+    Raises:
+        SourceError: says what it is.
+    """
+    if path.exists():
+        raise SourceError(f'{path}: expected a file or a folder, it is a device, pipe or socket')
+    if path.is_symlink():
+        raise SourceError(f'{path}: it links to {path.readlink()}, where there is nothing')
 
 
 def _file(path: Path) -> Description:
@@ -234,6 +249,8 @@ def _network(name: str) -> Description:
         return {'kind': 'network', **describe_network(plain)}
     try:
         repository = repository_of(name)
+        if not _REPOSITORY.fullmatch(repository):
+            raise CheckpointError(f'{repository!r} is no owner/name')
     except CheckpointError as error:
         raise SourceError(
             f'{name}: expected a file, a folder or a network (`da3 models`), found none'

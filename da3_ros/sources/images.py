@@ -219,5 +219,7 @@ def _file_names(folder: Path) -> list[str]:
 
 def _check_is_file(path: Path) -> None:
     if not path.is_file():
-        what = 'it is a folder' if path.is_dir() else 'there is none'
+        what = 'there is none'
+        if path.exists():
+            what = 'it is a folder' if path.is_dir() else 'it is a device, pipe or socket'
         raise SourceError(f'image {plain_path(path)}: expected a file, {what}')

@@ -1,6 +1,7 @@
 """`da3 info`: what things are."""
 
 from dataclasses import replace
+import os
 from pathlib import Path
 import struct
 import sys
@@ -170,6 +171,16 @@ def test_nothing_crashes_it(tmp_path: Path) -> None:
     (tmp_path / 'folder' / 'metadata.yaml').touch()
     with pytest.raises(SourceError):
         describe(tmp_path / 'folder')
+
+
+def test_what_is_neither_a_file_nor_a_folder_is_no_network(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / 'pipe')
+    (tmp_path / 'link').symlink_to('nowhere')
+    for name, said in (('pipe', 'device, pipe or socket'), ('link', 'links to nowhere')):
+        with pytest.raises(SourceError, match=said):
+            describe(tmp_path / name)
+    with pytest.raises(SourceError, match='found none'):
+        describe(tmp_path / 'nothing.png')
 
 
 def test_names_of_nothing() -> None:
