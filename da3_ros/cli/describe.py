@@ -58,10 +58,10 @@ def _refuse_neither(path: Path) -> None:
 
 def _file(path: Path) -> Description:
     from da3_ros.sources.bag_files import looks_like_bag
-    from da3_ros.sources.images import IMAGE_SUFFIXES
+    from da3_ros.sources.images import IMAGE_SUFFIXES, PICTURE_SUFFIXES
 
     suffix = path.suffix.lower()
-    if suffix in IMAGE_SUFFIXES:
+    if suffix in IMAGE_SUFFIXES + PICTURE_SUFFIXES:
         return _image(path)
     if looks_like_bag(path):
         return _bag(path)

@@ -39,6 +39,17 @@ _OTHER_SUFFIXES = (
     '.gif', '.jp2', '.j2k', '.jfif', '.jpe', '.jxl', '.pbm', '.pgm', '.ppm', '.pnm', '.tga',
     '.exr', '.hdr', '.psd', '.arw', '.cr2', '.cr3', '.dng', '.nef', '.orf', '.raf', '.rw2',
 )  # fmt: skip
+PICTURE_SUFFIXES: tuple[str, ...] = (
+    '.jp2',
+    '.j2k',
+    '.ico',
+    '.pbm',
+    '.pgm',
+    '.ppm',
+    '.pnm',
+    '.tga',
+)
+"""Suffixes of further single pictures; none of them is a video."""
 _RAW_SUFFIXES = ('.arw', '.cr2', '.cr3', '.dng', '.nef', '.orf', '.raf', '.rw2')
 _DIGITS = re.compile(r'(\d+)')
 

@@ -10,6 +10,7 @@ import zlib
 import av
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 
 from da3_ros.cli.describe import describe
@@ -42,6 +43,13 @@ def test_an_image_is_described_by_its_header_alone(tmp_path: Path) -> None:
     assert (found['size'], found['network_input_at_504']) == ('16000x12000', '504x378')
     cv2.imwrite(str(path), np.zeros((1, 400, 3), np.uint8))
     assert describe(path)['network_input_at_504'] == 'too narrow for it'
+
+
+@pytest.mark.parametrize('suffix', ['.jp2', '.ppm', '.ico'])
+def test_a_single_picture_of_any_kind_is_no_video(tmp_path: Path, suffix: str) -> None:
+    PIL.Image.new('RGB', (32, 32)).save(tmp_path / f'a{suffix}')
+    found = describe(tmp_path / f'a{suffix}')
+    assert (found['kind'], found['size']) == ('image', '32x32')
 
 
 def test_a_video(tmp_path: Path) -> None:
@@ -186,3 +194,12 @@ def test_what_is_neither_a_file_nor_a_folder_is_no_network(tmp_path: Path) -> No
 def test_names_of_nothing() -> None:
     assert 'expected a file' in failure('info', 'nonsense')
     assert 'hf download some/repository' in failure('info', 'some/repository')
+
+
+def test_no_part_of_a_description_reaches_the_terminal_as_it_is(tmp_path: Path) -> None:
+    header = b'{"a":{"dtype":"\\u001b[31m","shape":[],"data_offsets":[0,4]}}'
+    path = tmp_path / 'a.safetensors'
+    path.write_bytes(len(header).to_bytes(8, 'little') + header + bytes(4))
+    said = da3('info', path)
+    assert '\x1b' not in said
+    assert '\\x1b[31m' in said
