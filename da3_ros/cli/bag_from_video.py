@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from da3_ros.cli.table_options import takes_options
+from da3_ros.foreign import plain_line, plain_path
 from da3_ros.options.scenes import BagOptions
 from da3_ros.options.table import Entrance
 
@@ -67,9 +68,9 @@ def bag_from_video(
             images += 1
             bar.update()
     for note in reader.notes:
-        print(f'note: {note.text}')
+        print(f'note: {plain_line(note.text)}')
     size = reader.info.size
-    print(f'wrote {images} images of {size.width}x{size.height} to {out}')
+    print(f'wrote {images} images of {size.width}x{size.height} to {plain_path(out)}')
     if fov_deg is None:
         print('no CameraInfo: the field of view is unknown (--fov-deg states it)')
 

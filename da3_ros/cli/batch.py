@@ -30,7 +30,7 @@ from da3_ros.cli.scene_run import SceneInput, SceneRunner, SceneSummary, print_m
 from da3_ros.errors import Da3Error, ExportError
 from da3_ros.export.files import staged
 from da3_ros.export.ledger import has_ledger, read_ledger
-from da3_ros.foreign import foreign_file, plain_line, reason_of
+from da3_ros.foreign import foreign_file, plain_line, plain_path, reason_of
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -297,6 +297,6 @@ def _tell(report: Report, runner: SceneRunner, outcomes: list[Outcome], seconds:
         print(f'{len(outcomes)} scenes in {in_words(seconds)}: {counted or "nothing to do"}')
         for outcome in outcomes:
             if outcome.status == 'failed':
-                print(f'  failed: {outcome.job.source}: {outcome.summary["error"]}')
+                print(f'  failed: {plain_path(outcome.job.source)}: {outcome.summary["error"]}')
 
     report.print_summary = summary

@@ -13,6 +13,7 @@ import typer
 
 from da3_ros.cli.table_options import takes_options
 from da3_ros.errors import WebError
+from da3_ros.foreign import plain_path
 from da3_ros.options.output import OUTPUT
 from da3_ros.options.table import Entrance
 
@@ -143,7 +144,8 @@ def _play_and_report(
             node.stop()
         report(folder.staging, run.source, title, exported, played_s, caution)
         folder.finish()
-        print(f'look at {folder.out / "sheet.png"}; recorded topics: {folder.out / "output.mcap"}')
+        sheet, recorded = (plain_path(folder.out / name) for name in ('sheet.png', 'output.mcap'))
+        print(f'look at {sheet}; recorded topics: {recorded}')
         print(f'done after {time.monotonic() - run.began_s:.0f} s', flush=True)
         if run.has_viewer:
             stay_until_interrupted(node)

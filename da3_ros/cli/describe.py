@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+import re
 from typing import TYPE_CHECKING, Any
 
 from da3_ros.cli.describe_cloud import describe_clouds
@@ -24,6 +25,7 @@ Description = dict[str, Any]
 
 _WEIGHTS_SUFFIX = '.safetensors'
 _PROCESS_RES = 504
+_REPOSITORY = re.compile(r'[\w-][\w.-]*/[\w.-]+', re.ASCII)
 
 
 def describe(path: Path) -> Description:
@@ -39,15 +41,28 @@ def describe(path: Path) -> Description:
         return {'path': str(path), **_folder(path)}
     if path.is_file():
         return {'path': str(path), 'bytes': path.stat().st_size, **_file(path)}
+    _refuse_neither(path)
     return _network(str(path))
+
+
+def _refuse_neither(path: Path) -> None:
+    """Refuse what is there, though it is neither a file nor a folder.
+
+    Raises:
+        SourceError: says what it is.
+    """
+    if path.exists():
+        raise SourceError(f'{path}: expected a file or a folder, it is a device, pipe or socket')
+    if path.is_symlink():
+        raise SourceError(f'{path}: it links to {path.readlink()}, where there is nothing')
 
 
 def _file(path: Path) -> Description:
     from da3_ros.sources.bag_files import looks_like_bag
-    from da3_ros.sources.images import IMAGE_SUFFIXES
+    from da3_ros.sources.images import IMAGE_SUFFIXES, PICTURE_SUFFIXES
 
     suffix = path.suffix.lower()
-    if suffix in IMAGE_SUFFIXES:
+    if suffix in IMAGE_SUFFIXES + PICTURE_SUFFIXES:
         return _image(path)
     if looks_like_bag(path):
         return _bag(path)
@@ -86,18 +101,21 @@ def _folder(path: Path) -> Description:
 
 
 def _image(path: Path) -> Description:
-    from da3_ros.inference.preprocess import preprocess
+    from da3_ros.inference.preprocess import input_size
+    from da3_ros.model.config import PATCH_SIZE
+    from da3_ros.options.network import NETWORK
     from da3_ros.sources.images import read_header
 
     header = read_header(path)
-    placed = preprocess([str(path)], _PROCESS_RES).placements[0]
+    height, width = input_size(header.size, _PROCESS_RES, NETWORK.process_res_method)
+    seen = f'{width}x{height}' if min(height, width) >= PATCH_SIZE else 'too narrow for it'
     return {
         'kind': 'image',
         'format': header.format,
         'mode': header.mode,
         'size': _size(header.size),
         'exif_orientation': header.orientation,
-        f'network_input_at_{_PROCESS_RES}': _size(placed.size),
+        f'network_input_at_{_PROCESS_RES}': seen,
     }
 
 
@@ -235,6 +253,8 @@ def _network(name: str) -> Description:
         return {'kind': 'network', **describe_network(plain)}
     try:
         repository = repository_of(name)
+        if not _REPOSITORY.fullmatch(repository):
+            raise CheckpointError(f'{repository!r} is no owner/name')
     except CheckpointError as error:
         raise SourceError(
             f'{name}: expected a file, a folder or a network (`da3 models`), found none'

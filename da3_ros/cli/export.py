@@ -20,6 +20,7 @@ from da3_ros.cli.process import unwind_on_terminate
 from da3_ros.cli.reporting import Report, in_words, reporting, show_files
 from da3_ros.cli.table_options import takes_options
 from da3_ros.errors import ExportError, SourceError
+from da3_ros.foreign import plain_path
 from da3_ros.options.choices import ResizeMethod
 from da3_ros.options.export import ContentOptions
 from da3_ros.options.table import Entrance
@@ -118,7 +119,7 @@ def _tell(
     plural = '' if written.views == 1 else 's'
 
     def show() -> None:
-        print(f'{written.views} view{plural} of {path}; export {in_words(seconds)}')
+        print(f'{written.views} view{plural} of {plain_path(path)}; export {in_words(seconds)}')
         if not saved.has_images:
             print('note: the file holds no images, points are grey; --images names them')
         show_files(export_dir, names)

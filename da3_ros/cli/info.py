@@ -37,7 +37,8 @@ def info(
 def _show(content: dict[str, Any], indent: str = '') -> None:
     width = max((len(key) for key in content), default=0)
     for key, value in content.items():
-        label = f'{indent}{key.replace("_", " "):<{width}}'
+        name = plain_line(key.replace('_', ' '), _MAX_TEXT)
+        label = f'{indent}{name:<{width}}'
         if isinstance(value, dict):
             print(label.rstrip())
             _show(value, indent + '  ')

@@ -10,6 +10,7 @@ import typer
 
 from da3_ros.cli.table_options import takes_options
 from da3_ros.errors import SinkError
+from da3_ros.foreign import plain_path
 from da3_ros.options.table import Entrance
 
 
@@ -71,7 +72,7 @@ def record(
         summary = recorder.record(on_message=bar.update)
         if not summary.messages and os.path.lexists(out):
             raise SinkError(f'record: not one message came; {out} stays as it was')
-    print(f'recorded {summary.messages} messages in {summary.seconds:.2f} s to {out}')
+    print(f'recorded {summary.messages} messages in {summary.seconds:.2f} s to {plain_path(out)}')
     print(f'log times: {summary.clock}')
     for topic, count in summary.counts:
         print(f'  {topic}: {count}')

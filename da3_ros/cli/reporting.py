@@ -15,10 +15,11 @@ import typer
 
 from da3_ros.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from da3_ros.errors import Da3Error
-from da3_ros.foreign import plain_line
+from da3_ros.foreign import plain_line, plain_path
 
 _SHOWN_FILES = 12
-_MAX_LINE = 4000
+MAX_LINE = 4000
+"""Characters of the longest line that is printed."""
 
 KNOWN_ERRORS = (Da3Error, OSError, MemoryError)
 """What ends a command with one line rather than with a trace."""
@@ -72,18 +73,18 @@ def say(text: str) -> None:
 
 def complain(text: str) -> None:
     """Tell about an error that does not end the command."""
-    print(f'da3: {plain_line(text, _MAX_LINE)}', file=sys.stderr, flush=True)
+    print(f'da3: {plain_line(text, MAX_LINE)}', file=sys.stderr, flush=True)
 
 
 def one_line(error: BaseException) -> str:
     """Return the text of an error as one printable line; the name of its kind without a text."""
-    return plain_line(error, _MAX_LINE) or type(error).__name__
+    return plain_line(error, MAX_LINE) or type(error).__name__
 
 
 def show_files(folder: Path, names: Sequence[str]) -> None:
     """Print the paths of written files, not more than a screen takes."""
     for name in names[:_SHOWN_FILES]:
-        print(f'  {folder / name}')
+        print(f'  {plain_path(folder / name)}')
     if len(names) > _SHOWN_FILES:
         print(f'  and {len(names) - _SHOWN_FILES} more files')
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import time
 from typing import TYPE_CHECKING, Any
 
-from da3_ros.cli.reporting import in_words, say, show_files
+from da3_ros.cli.reporting import MAX_LINE, in_words, say, show_files
 from da3_ros.cli.scene_options import SceneOptions
 from da3_ros.cli.view_check import Measured, ViewCheck
 from da3_ros.cli.wanted_network import WantedNetwork, choose_device
+from da3_ros.foreign import plain_line
 from da3_ros.options.scenes import INPUT
 from da3_ros.process import set_threads
 
@@ -80,7 +81,7 @@ class SceneSummary:
         took = ', '.join(f'{name} {in_words(s)}' for name, s in self.seconds.items())
         print(f'{self.views} views of {width}x{height} in {unit}; {took}')
         for note in self.input_notes:
-            print(f'note: {note}')
+            print(f'note: {plain_line(note, MAX_LINE)}')
         show_files(Path(self.export_dir), self.files)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from da3_ros.cli.table_options import takes_options
+from da3_ros.foreign import plain_path
 from da3_ros.options.scenes import BagOptions
 from da3_ros.options.table import Entrance
 
@@ -72,7 +73,7 @@ def synthesize(
             if odometry:
                 pose = odom_from_base(world, stamp_ns)
                 bag.write_transform(stamp_ns, ODOMETRY_FRAME, 'base_link', pose)
-    print(f'wrote {bag.message_count} messages, {len(stamps)} instants to {out}')
+    print(f'wrote {bag.message_count} messages, {len(stamps)} instants to {plain_path(out)}')
 
 
 def parse_size(text: str) -> ImageSize:

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 import sys
 from typing import Annotated, Any, TextIO, cast
+import warnings
 
 import typer
 
@@ -29,6 +30,9 @@ def begin(*, verbose: bool, quiet: bool) -> None:
     """Settle what is said until the command begins, and remember what was asked for."""
     _before_command.update({_VERBOSE: verbose, _QUIET: quiet})
     logging.basicConfig(format='%(levelname)s: %(message)s')
+    if not verbose:
+        # Of tags that cost nothing but themselves; what costs pixels is an error, in one line.
+        warnings.filterwarnings('ignore', module=r'PIL\.')
     _set_level(verbose=verbose)
 
 

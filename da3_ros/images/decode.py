@@ -25,7 +25,7 @@ from da3_ros.images.modes import (
     values_of,
     with_alpha,
 )
-from da3_ros.images.opening import opened, orientation_of, seen_size, stored_size
+from da3_ros.images.opening import load, opened, orientation_of, seen_size, stored_size
 from da3_ros.notes import Note
 
 # What is converted at once of an image that is made smaller on the way.
@@ -133,7 +133,7 @@ def _decoded(
 ) -> DecodedImage:
     before = orientation_of(image) if not upright else 1
     remarks = _remarks(image)
-    image.load()
+    load(image)
     left = orientation_of(image)
     size = drafted_from or ImageSize(image.height, image.width)
     values = values_of(image) if is_deep(image) else None

@@ -52,6 +52,17 @@ def opened(path: str | PathLike[str]) -> Iterator[Image.Image]:
         yield image
 
 
+def load(image: Image.Image) -> None:
+    """Decode the pixels of an image that is within `MAX_PIXELS`."""
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is None or image.width * image.height <= limit:
+        image.load()
+        return
+    # Pillow looks at the size of some formats (TIFF) a second time.
+    with _without_pillows_limit():
+        image.load()
+
+
 @cache
 def reads_heif() -> bool:
     """Return whether pictures in HEIF (`.heic` of phones) can be read."""
@@ -91,7 +102,8 @@ def seen_size(stored: ImageSize, orientation: int) -> ImageSize:
 
 def _identified(file: BinaryIO) -> Image.Image:
     try:
-        return _without_pillows_limit(file)
+        with _without_pillows_limit():
+            return Image.open(file)
     except UnidentifiedImageError as error:
         file.seek(0)
         if file.read(12)[8:] not in _HEIF_BRANDS:
@@ -101,15 +113,17 @@ def _identified(file: BinaryIO) -> Image.Image:
                 'it is a HEIF image; pip install pillow-heif, and it is read'
             ) from error
         file.seek(0)
-        return _without_pillows_limit(file)
+        with _without_pillows_limit():
+            return Image.open(file)
 
 
-def _without_pillows_limit(file: BinaryIO) -> Image.Image:
-    """Open an image of any size: the limit here is ours, and not one for the whole process."""
+@contextmanager
+def _without_pillows_limit() -> Iterator[None]:
+    """Let Pillow take an image of any size: the limit here is ours, not the whole process's."""
     with _one_at_a_time:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(file)
+            yield
         finally:
             Image.MAX_IMAGE_PIXELS = limit
 

@@ -162,7 +162,8 @@ def _stem(file: Path) -> str:
 def _of_one_bag(path: Path, files: list[Path]) -> tuple[Path, ...]:
     if not files:
         raise SourceError(
-            f'bag {path}: expected {METADATA}, or .mcap or .db3 files; the folder has neither'
+            f'bag {path}: expected .mcap or .db3 files, with {METADATA} or without; the folder '
+            'has none'
             f'{_left(path)}'
         )
     stems = {_stem(file) for file in files}

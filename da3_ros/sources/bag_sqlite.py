@@ -148,7 +148,7 @@ class SqliteSplit:
         first, last, total = data.execute(
             'select min(id), max(id), count(*) from messages not indexed'
         ).fetchone()
-        if total and (gone := last - first + 1 - total):
+        if total and (gone := last - first + 1 - total) > 0:
             reason = 'their rows are gone, by damage or by hand'
             self._damage.skip(self.name, 'gone', reason, gone)
         # In the order of the table: an index of time may be damaged unnoticed.

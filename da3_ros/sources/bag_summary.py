@@ -82,8 +82,10 @@ def _parse(stream: BinaryIO, start: int, end: int) -> Summary | None:
         elif record.opcode == records.STATISTICS and len(data) >= 8:
             total = int.from_bytes(data[:8], 'little')
     indexed = sum(sum(chunk.counts.values()) for chunk in chunks)
-    # A message that lies in no chunk, or in one without an index, is found by a scan only.
-    return Summary(tuple(names), tuple(chunks), total is not None and indexed == total)
+    # A message that lies in no chunk, or in one without an index, is found by a scan only; where
+    # nothing is said to be there, a look costs little.
+    is_index = indexed > 0 and indexed == total and all(chunk.counts for chunk in chunks)
+    return Summary(tuple(names), tuple(chunks), is_index)
 
 
 def _chunk_entry(data: bytes) -> ChunkEntry | None:

@@ -18,6 +18,7 @@ from da3_ros.sources.colmap_cameras import MODELS, NAMES, ColmapCamera
 
 _KEY_POINT_BYTES = 24
 _POSE_NUMBERS = 7
+_POINT_NUMBERS = 3
 # More than any lens has: a larger one means that these bytes are no camera file.
 _MAX_SIDE_PX = 1_000_000
 _MAX_MESSAGE = 1000
@@ -158,4 +159,17 @@ def _images_text(path: Path) -> Iterator[StoredImage]:
                 int(parts[0]), int(parts[_POSE_NUMBERS + 1]), parts[_POSE_NUMBERS + 2], pose
             )
             # Its key points, maybe none: an empty line.
-            next(lines, None)
+            points = next(lines, '').split()
+            if len(points) % _POINT_NUMBERS or not all(map(_is_number, points[-1:])):
+                raise SourceError(
+                    f'image {parts[_POSE_NUMBERS + 2]}: expected the line of its key points '
+                    '(x y id, or nothing), got one of something else; every image has two lines'
+                )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

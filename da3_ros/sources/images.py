@@ -39,6 +39,17 @@ _OTHER_SUFFIXES = (
     '.gif', '.jp2', '.j2k', '.jfif', '.jpe', '.jxl', '.pbm', '.pgm', '.ppm', '.pnm', '.tga',
     '.exr', '.hdr', '.psd', '.arw', '.cr2', '.cr3', '.dng', '.nef', '.orf', '.raf', '.rw2',
 )  # fmt: skip
+PICTURE_SUFFIXES: tuple[str, ...] = (
+    '.jp2',
+    '.j2k',
+    '.ico',
+    '.pbm',
+    '.pgm',
+    '.ppm',
+    '.pnm',
+    '.tga',
+)
+"""Suffixes of further single pictures; none of them is a video."""
 _RAW_SUFFIXES = ('.arw', '.cr2', '.cr3', '.dng', '.nef', '.orf', '.raf', '.rw2')
 _DIGITS = re.compile(r'(\d+)')
 
@@ -219,5 +230,7 @@ def _file_names(folder: Path) -> list[str]:
 
 def _check_is_file(path: Path) -> None:
     if not path.is_file():
-        what = 'it is a folder' if path.is_dir() else 'there is none'
+        what = 'there is none'
+        if path.exists():
+            what = 'it is a folder' if path.is_dir() else 'it is a device, pipe or socket'
         raise SourceError(f'image {plain_path(path)}: expected a file, {what}')

@@ -138,6 +138,9 @@ def _check(group: Mapping[str, Array]) -> None:
             )
         if name in ('conf', 'sky', 'image') and array.shape[1:3] != depth.shape[1:]:
             raise SourceError(f'{name}: expected the size of depth {depth.shape}, {array.shape}')
+    image = group.get('image')
+    if image is not None and image.shape[3] != 3:
+        raise SourceError(f'image: expected RGB (N, height, width, 3), got {image.shape}')
     _check_names(group)
     poses = group.get('extrinsics')
     if poses is not None and poses.shape[1:] not in ((3, 4), (4, 4)):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import av
 import numpy as np
 
 from da3_ros.errors import SourceError
+from da3_ros.foreign import reason_of
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.notes import Note
 from da3_ros.sources import video_times
@@ -25,7 +26,6 @@ from da3_ros.types import CameraFrame, ColourImage
 VIDEO_START_NS = 1_600_000_000_000_000_000
 """Stamp of a video's first frame: videos know durations, not dates. Zero would mean "unset"."""
 
-_LOG = logging.getLogger(__name__)
 _NS_PER_S = 1_000_000_000
 # Formats that name other files, or addresses, instead of holding pictures.
 _PLAYLISTS = ('hls', 'dash', 'concat', 'sdp', 'imf', 'rtsp')
@@ -75,7 +75,7 @@ class VideoReader:
         horizontal_fov_deg: float | None = None,
         start_ns: int = VIDEO_START_NS,
     ) -> None:
-        if rate_hz is not None and rate_hz <= 0:
+        if rate_hz is not None and not 0 < rate_hz < math.inf:
             raise SourceError(f'video rate: expected more than 0 Hz, got {rate_hz}')
         if max_side is not None and max_side < 1:
             raise SourceError(f'video max side: expected at least 1 px, got {max_side}')
@@ -134,7 +134,6 @@ class VideoReader:
             for frame in _decoded(container, stream, findings):
                 elapsed_s = times.place(video_times.stamp_s(frame))
                 if elapsed_s is None:
-                    _LOG.warning('%s: a frame does not follow its predecessor', self.path)
                     continue
                 elapsed_ns = round(elapsed_s * _NS_PER_S)
                 # Half a microsecond of grace, since rates like 29.97 Hz do not divide evenly.
@@ -192,7 +191,7 @@ class VideoReader:
                 stream.thread_type = 'AUTO'
                 yield container, stream
         except (av.error.FFmpegError, OSError, UnicodeError) as error:
-            raise SourceError(f'video {self.path}: cannot be read: {error}') from error
+            raise SourceError(f'video {self.path}: cannot be read: {reason_of(error)}') from error
 
     def _chosen(self, container: Any) -> Any:
         videos = _videos(container)

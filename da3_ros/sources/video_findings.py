@@ -76,6 +76,15 @@ class Findings:
                     {'frames': times.unstamped, 'rate_hz': rate},
                 )
             )
+        if times.out_of_order:
+            self._of_times.append(
+                Note(
+                    'video_times',
+                    f'left out: {counted(times.out_of_order, "frame")} whose time stamp is not '
+                    'after that of the frame before',
+                    {'frames': times.out_of_order},
+                )
+            )
         self._compare(times, container, stream)
 
     def notes(self) -> tuple[Note, ...]:

@@ -1,7 +1,9 @@
 """Image files of users on their way through the commands."""
 
 from pathlib import Path
+import struct
 from typing import Any
+import warnings
 
 import av
 import cv2
@@ -10,7 +12,7 @@ from PIL import Image
 import pytest
 
 from da3_ros.cli.named_inputs import named_inputs
-from helpers.cli import SMALL, da3_json, failure
+from helpers.cli import SMALL, da3, da3_json, failure
 from helpers.colmap_writer import write_binary
 from helpers.ply_files import read_ply
 
@@ -164,3 +166,28 @@ def test_what_a_pattern_matches_comes_in_the_order_of_numbers(tmp_path: Path) ->
         (tmp_path / name).touch()
     found = named_inputs([tmp_path / '*' / '*.png']).files
     assert [path.relative_to(tmp_path).as_posix() for path in found] == list(names)
+
+
+def test_names_of_files_are_printed_without_their_control_characters(
+    tmp_path: Path, checkpoint: Path, photos: Path
+) -> None:
+    out = tmp_path / 'red\x1b[31m'
+    said = da3('image', photos / '0.png', '--model', checkpoint, '--export-dir', out, *SMALL)
+    assert 'red\\x1b[31m' in said
+    assert '\x1b' not in said
+
+
+def test_remarks_of_pillow_do_not_stand_beside_ours(tmp_path: Path) -> None:
+    # An orientation of two values, where EXIF has one.
+    tag = struct.pack('<HHIHH', 0x112, 3, 2, 6, 6)
+    exif = b'Exif\0\0II*\0' + struct.pack('<IH', 8, 1) + tag + bytes(4)
+    path = tmp_path / 'a.jpg'
+    Image.new('RGB', (64, 48)).save(path, exif=exif)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter('always')
+        da3('info', path)
+    assert not seen
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter('always')
+        da3('-v', 'info', path)
+    assert seen

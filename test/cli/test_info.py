@@ -1,12 +1,16 @@
 """`da3 info`: what things are."""
 
 from dataclasses import replace
+import os
 from pathlib import Path
+import struct
 import sys
+import zlib
 
 import av
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 
 from da3_ros.cli.describe import describe
@@ -27,6 +31,25 @@ def test_images(tmp_path: Path, photos: Path) -> None:
     assert found['kind'] == 'folder of images'
     assert found['sizes'] == {'64x48': 3, '80x60': 1}
     assert found['unreadable'] == ['broken.png']
+
+
+def test_an_image_is_described_by_its_header_alone(tmp_path: Path) -> None:
+    path = tmp_path / 'a.png'
+    head = struct.pack('>IIBBBBB', 16_000, 12_000, 8, 2, 0, 0, 0)
+    chunk = b'IHDR' + head
+    start = b'\x89PNG\r\n\x1a\n' + struct.pack('>I', len(head))
+    path.write_bytes(start + chunk + struct.pack('>I', zlib.crc32(chunk)) + b'\0\0\0\4IDAT')
+    found = describe(path)
+    assert (found['size'], found['network_input_at_504']) == ('16000x12000', '504x378')
+    cv2.imwrite(str(path), np.zeros((1, 400, 3), np.uint8))
+    assert describe(path)['network_input_at_504'] == 'too narrow for it'
+
+
+@pytest.mark.parametrize('suffix', ['.jp2', '.ppm', '.ico'])
+def test_a_single_picture_of_any_kind_is_no_video(tmp_path: Path, suffix: str) -> None:
+    PIL.Image.new('RGB', (32, 32)).save(tmp_path / f'a{suffix}')
+    found = describe(tmp_path / f'a{suffix}')
+    assert (found['kind'], found['size']) == ('image', '32x32')
 
 
 def test_a_video(tmp_path: Path) -> None:
@@ -158,6 +181,16 @@ def test_nothing_crashes_it(tmp_path: Path) -> None:
         describe(tmp_path / 'folder')
 
 
+def test_what_is_neither_a_file_nor_a_folder_is_no_network(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / 'pipe')
+    (tmp_path / 'link').symlink_to('nowhere')
+    for name, said in (('pipe', 'device, pipe or socket'), ('link', 'links to nowhere')):
+        with pytest.raises(SourceError, match=said):
+            describe(tmp_path / name)
+    with pytest.raises(SourceError, match='found none'):
+        describe(tmp_path / 'nothing.png')
+
+
 def test_names_of_nothing() -> None:
     assert 'expected a file' in failure('info', 'nonsense')
     assert 'hf download some/repository' in failure('info', 'some/repository')
@@ -178,3 +211,12 @@ def test_a_folder_of_scenes_is_known_as_a_batch(tmp_path: Path) -> None:
 def test_what_is_missing_in_a_folder_says_how_it_comes_there(tmp_path: Path) -> None:
     assert '--export-format npz' in failure('export', tmp_path, '-o', tmp_path / 'out')
     assert 'it is a folder' in failure('video', tmp_path, '-o', tmp_path / 'out')
+
+
+def test_no_part_of_a_description_reaches_the_terminal_as_it_is(tmp_path: Path) -> None:
+    header = b'{"a":{"dtype":"\\u001b[31m","shape":[],"data_offsets":[0,4]}}'
+    path = tmp_path / 'a.safetensors'
+    path.write_bytes(len(header).to_bytes(8, 'little') + header + bytes(4))
+    said = da3('info', path)
+    assert '\x1b' not in said
+    assert '\\x1b[31m' in said

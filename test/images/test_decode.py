@@ -310,6 +310,16 @@ def test_more_pixels_than_are_read_are_refused_by_the_header(tmp_path: Path) -> 
     assert limit == Image.MAX_IMAGE_PIXELS
 
 
+def test_a_large_tiff_is_decoded_though_pillow_looks_at_its_size_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / 'a.tif'
+    Image.fromarray(COLOUR).save(path)
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 10)
+    np.testing.assert_array_equal(read_image(path).pixels, COLOUR)
+    assert Image.MAX_IMAGE_PIXELS == 10
+
+
 def png_of(width: int, height: int) -> bytes:
     """Return a PNG that promises so many pixels and has none of them."""
     content = b'\x89PNG\r\n\x1a\n'

@@ -1,9 +1,10 @@
 """Bags that are cut or damaged are read as far as their bytes go, and what is missing is said."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 import random
+import sqlite3
 import struct
 
 from mcap.writer import CompressionType
@@ -261,3 +262,28 @@ def test_messages_at_the_same_time_keep_their_order(tmp_path: Path) -> None:
         folder = tmp_path / name.replace(' ', '_')
         folder.mkdir()
         assert read(make(folder, messages))[0] == messages, name
+
+
+def test_a_summary_that_counts_no_message_is_not_believed(tmp_path: Path) -> None:
+    """MCAP, Statistics: the first 8 bytes of opcode 0x0B are the number of messages."""
+    messages = sample()
+    path = write_mcap(tmp_path / 'a.mcap', messages, CompressionType.NONE, is_chunked=False)
+    data = bytearray(path.read_bytes())
+    at = data.rindex(len(messages).to_bytes(8, 'little'))
+    assert data[at - 9] == 0x0B
+    data[at : at + 8] = bytes(8)
+    data[-12:-8] = bytes(4)
+    path.write_bytes(data)
+    assert len(read(path)[0]) == len(messages)
+
+
+def test_ids_that_are_no_numbers_are_no_lost_rows(tmp_path: Path) -> None:
+    path = tmp_path / 'a.db3'
+    with closing(sqlite3.connect(path)) as data:
+        data.execute('create table topics(id, name, type, serialization_format)')
+        data.execute('create table messages(id, topic_id, timestamp, data)')
+        data.execute("insert into messages values (null, 1, 1, x'00'), (null, 1, 2, x'00')")
+        data.execute("insert into messages values (1, 1, 2, x'00')")
+        data.commit()
+    _, said = read_or_error(path)
+    assert 'rows are gone' not in said

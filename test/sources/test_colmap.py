@@ -119,6 +119,9 @@ def test_files_cut_short_are_damaged(tmp_path: Path, file: str, cut: int) -> Non
         ('images.txt', '1 1 0 0 0 inf 0 0 1 b.png\n\n'),
         ('images.txt', '1 1e300 1e300 0 0 0 0 0 1 b.png\n\n'),
         ('images.txt', '1 1 0 0\n\n'),
+        # Without the lines of key points every second image would be lost.
+        ('images.txt', '1 1 0 0 0 0 0 0 1 b.png\n2 1 0 0 0 1 0 0 1 c.png\n'),
+        ('images.txt', '1 1 0 0 0 0 0 0 1 b.png\n2 1 0 0 0 1 0 0 1 a b c.png\n'),
         ('images.txt', '1 1 0 0 0 0 0 0 77 b.png\n\n'),
     ],
 )

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import product
+import math
 import os
 from pathlib import Path
+import re
 from typing import Any
 
 import av
@@ -176,6 +178,37 @@ def test_a_cut_video_says_what_was_promised_and_what_came(cut: Path) -> None:
     assert f'20 frames (2.0 s), {len(frames)} (' in note.text
     assert reader.length().frames == 20
     assert len(frames) <= reader.length(exact=True).frames < 20
+
+
+def test_frames_of_one_time_are_left_out_and_said(tmp_path: Path) -> None:
+    path = write_video(tmp_path / 'a.mkv', codec='ffv1')
+    # Blocks of track 1 at 100 and 200 ms get the time of the first (Matroska, SimpleBlock).
+    data = path.read_bytes()
+    for time_ms in (100, 200):
+        time = time_ms.to_bytes(2, 'big')
+        first = re.search(rb'\xa3[\x10-\x7f].{0,3}?\x81' + re.escape(time), data, re.DOTALL)
+        assert first is not None
+        data = data[: first.end() - 2] + bytes(2) + data[first.end() :]
+    path.write_bytes(data)
+    reader, frames, _ = read(path)
+    assert len(frames) == 8
+    assert 'left out: 2 frames whose time stamp is not after' in texts(reader)
+
+
+@pytest.mark.parametrize('rate_hz', [0, -1, math.nan, math.inf])
+def test_a_rate_that_is_none_is_refused(plain: Path, rate_hz: float) -> None:
+    with pytest.raises(SourceError, match='expected more than 0 Hz'):
+        VideoReader(plain, rate_hz=rate_hz)
+
+
+def test_what_ffmpeg_says_is_its_sentence(tmp_path: Path) -> None:
+    path = tmp_path / 'a.mp4'
+    path.write_text('no video')
+    with pytest.raises(SourceError) as raised:
+        VideoReader(path)
+    assert str(raised.value) == (
+        f'video {path}: cannot be read: Invalid data found when processing input'
+    )
 
 
 def test_a_whole_video_has_nothing_to_say(plain: Path) -> None:

@@ -195,6 +195,7 @@ def test_plain_names_beside_names_with_a_size_belong_to_their_own_depth(tmp_path
         ('conf', np.ones((2, 4, 4)), 'conf: expected the size of depth'),
         ('sky', np.ones((2, 3, 5)), 'sky: expected the size of depth'),
         ('image', np.ones((2, 4, 3, 3)), 'image: expected the size of depth'),
+        ('image', np.ones((2, 3, 4, 7), np.uint8), 'image: expected RGB'),
         ('extrinsics', np.ones((2, 3, 3)), 'extrinsics: expected'),
         ('extrinsics', np.ones((2, 5, 4)), 'extrinsics: expected'),
         ('extrinsics', np.ones((2, 4, 5)), 'extrinsics: expected'),
