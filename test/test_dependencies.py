@@ -152,7 +152,7 @@ def test_what_tests_run_stands_in_the_commands() -> None:
     makefile = (ROOT / 'Makefile').read_text(encoding='utf-8')
     project = (ROOT / 'pyproject.toml').read_text(encoding='utf-8')
     assert all(f'{command} ' in makefile or command in makefile for command in ('mypy', 'ruff'))
-    assert '-n 3' in makefile  # xdist
+    assert '-n 4' in makefile  # xdist
     assert re.search(r'^timeout = ', project, re.M)  # pytest-timeout
 
 

@@ -22,7 +22,7 @@ PYTHON_VERSIONS = ((3, 10), (3, 14))
 """First and last that are supported."""
 
 REQUIRED: dict[str, tuple[str, str]] = {
-    'av': ('av', '12'),
+    'av': ('av', '17'),
     'huggingface_hub': ('huggingface_hub', '0.23'),
     'lz4': ('lz4', '3'),
     'numpy': ('numpy', '1.24'),
