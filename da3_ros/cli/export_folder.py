@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 
 from da3_ros.errors import ExportError
-from da3_ros.export.files import listed
+from da3_ros.export.files import check_target, listed
 from da3_ros.export.ledger import (
     LEDGER,
     Ledger,
@@ -85,6 +85,8 @@ def check_export_dir(
                 f'{folder} is not empty: --overwrite replaces earlier results in it, '
                 '--auto-cleanup removes them, --export-dir names another one'
             )
+        # Before the weights are loaded, not when the first result is there.
+        check_target(folder, (), overwrite=True)
         for scene in scenes:
             read_ledger(folder / scene)
             _check_inputs(folder / scene, inputs, formats)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib import import_module
+from queue import Empty, SimpleQueue
 import signal
 import threading
 from types import FrameType
@@ -18,10 +19,39 @@ ROS_FROM_WHEELS = "`make env && . .build/jazzy/env.sh` in this package's source 
 
 
 class StopRequest(threading.Event):
-    """Set by the first SIGINT or SIGTERM; a second SIGINT interrupts at once."""
+    """Set by the first SIGINT or SIGTERM, for good; a second SIGINT interrupts at once.
+
+    Handlers of signals run in the main thread between any two of its steps, also while it holds
+    the lock of an event: one that sets an ordinary event then waits for itself for ever.
+    """
 
     number: int | None = None
     """The signal that came, None when none did."""
+
+    def __init__(self) -> None:
+        """Make one that is not set."""
+        super().__init__()
+        self._came = False
+        # Unlike every other queue, it may be put into while it is put into or taken from.
+        self._wake: SimpleQueue[None] = SimpleQueue()
+
+    def is_set(self) -> bool:
+        """Return whether a signal came."""
+        return self._came
+
+    def set(self) -> None:
+        """Set it; signal handlers may do so."""
+        self._came = True
+        self._wake.put(None)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set, for so many seconds at most; return whether it is."""
+        if not self._came:
+            with suppress(Empty):
+                self._wake.get(timeout=None if timeout is None else max(0.0, timeout))
+                # For the next one who waits.
+                self._wake.put(None)
+        return self._came
 
 
 @contextmanager

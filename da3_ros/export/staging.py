@@ -14,6 +14,7 @@ import os
 from pathlib import Path
 import re
 import shutil
+import stat
 import tempfile
 
 STAGING_PREFIX = '.partial-da3_ros-'
@@ -24,6 +25,8 @@ KEEP_MARKER = '.da3_ros_keep'
 """Name of the file that says: what lies here cannot be had again, never throw it away."""
 
 _MARKER_TEXT = 'da3_ros: not complete\n'
+_MADE_MODE = 0o700
+"""Of folders that `tempfile` makes."""
 _RANDOM_PART = re.compile(r'[a-z0-9_]{8}')
 
 
@@ -169,6 +172,7 @@ def _is_ours(folder: Path, prefix: str) -> bool:
     marker = folder / MARKER
     if marker.is_file() and not marker.is_symlink():
         return marker.read_text(encoding='utf-8', errors='replace') == _MARKER_TEXT
-    # Killed between making and marking it: only the name speaks, so nothing may be in it.
+    # Killed between making and marking it: only name and mode speak, so nothing may be in it.
     is_named = _RANDOM_PART.fullmatch(folder.name.removeprefix(prefix)) is not None
-    return is_named and not any(folder.iterdir())
+    is_private = stat.S_IMODE(folder.stat().st_mode) == _MADE_MODE
+    return is_named and is_private and not any(folder.iterdir())

@@ -156,7 +156,7 @@ class DepthAnything3(NetworkRunner):
             tf32=tf32,
             view_chunk=view_chunk,
         )
-        model.weights = str(source)
+        model.weights = f'{RANDOM_WEIGHTS} ({source})' if model.is_random else str(source)
         return model
 
     @classmethod
@@ -192,12 +192,15 @@ class DepthAnything3(NetworkRunner):
         network = build_network(config)
         load_weights(network, Path(weights))
         model = cls(network=network)
-        model.weights = str(weights)
+        model.weights = f'{RANDOM_WEIGHTS} ({weights})' if model.is_random else str(weights)
         return model
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write `config.json` and `model.safetensors` into a folder."""
-        save_checkpoint(self.model, folder)
+        """Write `config.json` and `model.safetensors` into a folder.
+
+        Random weights are loaded as such again.
+        """
+        save_checkpoint(self.model, folder, is_random=self.is_random)
 
     @property
     def is_random(self) -> bool:

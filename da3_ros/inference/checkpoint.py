@@ -24,8 +24,10 @@ from da3_ros.inference.hub import (
     licence_line,
 )
 from da3_ros.inference.network_file import config_content, read_network_config
+from da3_ros.inference.random_weights import is_marked_random, mark_random
 from da3_ros.inference.training_names import PREFIX, current_names
 from da3_ros.inference.weights_file import StoredTensor, WeightsFile
+from da3_ros.inference.weights_header import RANDOM_MARK, is_random_file
 from da3_ros.model.arithmetic import Arithmetic, narrow_parameters
 from da3_ros.model.build import Network, build_network
 
@@ -114,6 +116,8 @@ def load_weights(
         {name.removeprefix(PREFIX): value for name, value in state.items()}, assign=True
     )
     network.requires_grad_(False).eval()
+    if is_random_file(path):
+        mark_random(network)
 
 
 def tied_aliases(network: Network) -> dict[str, str]:
@@ -126,12 +130,16 @@ def tied_aliases(network: Network) -> dict[str, str]:
     }
 
 
-def save_checkpoint(network: Network, folder: str | Path) -> CheckpointFiles:
+def save_checkpoint(
+    network: Network, folder: str | Path, *, is_random: bool = False
+) -> CheckpointFiles:
     """Write a network in the hub's layout.
 
     Args:
         network: Network to write.
         folder: Target folder, made if absent; existing files are replaced only when complete.
+        is_random: Whether its weights were drawn and not learned, which the file then says; so
+            it does of a network with the mark of `random_weights.mark_random`.
 
     Returns:
         The written files.
@@ -145,7 +153,8 @@ def save_checkpoint(network: Network, folder: str | Path) -> CheckpointFiles:
     }
     with tempfile.TemporaryDirectory(dir=folder, prefix='.writing-') as scratch:
         weights, config = Path(scratch) / WEIGHTS_NAME, Path(scratch) / CONFIG_NAME
-        save_file(tensors, weights)
+        mark = RANDOM_MARK if is_random or is_marked_random(network) else None
+        save_file(tensors, weights, mark)
         config.write_text(json.dumps(config_content(network.config)), encoding='utf-8')
         weights.replace(files.weights)
         config.replace(files.config)

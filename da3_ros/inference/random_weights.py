@@ -44,7 +44,7 @@ def random_network(config: NetworkConfig, seed: int) -> Network:
 
 
 def mark_random(network: Network) -> None:
-    """Let a network that is handed out bare say that its weights are random.
+    """Let a network that others wrap say that its weights are random.
 
     A state with all its tensors takes the mark away.
     """

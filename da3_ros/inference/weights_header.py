@@ -15,9 +15,13 @@ from da3_ros.errors import CheckpointError
 from da3_ros.foreign import foreign_file, open_regular, plain_line
 from da3_ros.plain_data import json_of
 
+RANDOM_MARK = {'da3_ros_weights': 'random'}
+"""Metadata of a file whose weights were drawn and not learned; other readers pass over it."""
+
 _LENGTH_BYTES = 8
 _MAX_HEADER_BYTES = 16 << 20
 _MAX_RANK = 16
+_METADATA = '__metadata__'
 _ITEM_BYTES = {'F64': 8, 'F32': 4, 'F16': 2, 'BF16': 2}
 
 
@@ -45,12 +49,31 @@ def read_entries(path: Path) -> list[TensorEntry]:
         return entries_of(file)
 
 
+def is_random_file(path: Path) -> bool:
+    """Return whether a file says that its weights were drawn and not learned.
+
+    Raises:
+        CheckpointError: It cannot be read, or its header says what cannot be.
+    """
+    with foreign_file(path, 'weights', CheckpointError), open_regular(path) as file:
+        metadata = _header_of(file)[0].get(_METADATA) or {}
+        return RANDOM_MARK.items() <= metadata.items()
+
+
 def entries_of(file: BufferedReader) -> list[TensorEntry]:
     """Return what an open file says of its tensors.
 
     Raises:
         Exception: Whatever a header is that cannot be.
     """
+    header, first, size = _header_of(file)
+    return [
+        _entry(name, entry, first, size) for name, entry in header.items() if name != _METADATA
+    ]
+
+
+def _header_of(file: BufferedReader) -> tuple[dict[str, Any], int, int]:
+    """Return the header, the first byte behind it, and the bytes of the file."""
     size = file.seek(0, 2)
     file.seek(0)
     length = int.from_bytes(file.read(_LENGTH_BYTES), 'little')
@@ -63,11 +86,7 @@ def entries_of(file: BufferedReader) -> list[TensorEntry]:
     header = json_of(file.read(length), _MAX_HEADER_BYTES)
     if not isinstance(header, dict):
         raise ValueError(f'its header is a {type(header).__name__}, expected a mapping')
-    return [
-        _entry(name, entry, first, size)
-        for name, entry in header.items()
-        if name != '__metadata__'
-    ]
+    return header, first, size
 
 
 def _entry(name: str, entry: Any, first: int, size: int) -> TensorEntry:

@@ -125,7 +125,7 @@ def own_caution(model: str) -> Caution | None:
     config = _own_config(model)
     if config is None:
         return None
-    if model.startswith(RANDOM_PREFIX):
+    if model.startswith(RANDOM_PREFIX) or _is_saved_random(model):
         return random_caution(config.name)
     return CAUTIONS.get(config.name)
 
@@ -143,6 +143,17 @@ def _own_config(model: str) -> NetworkConfig | None:
         return read_network_config(files.config)
     except CheckpointError:
         return None
+
+
+def _is_saved_random(model: str) -> bool:
+    """Return whether the weights that are here of a model say that they were not learned."""
+    from da3_ros.inference.hub import HubOptions, find_checkpoint
+    from da3_ros.inference.weights_header import is_random_file
+
+    try:
+        return is_random_file(find_checkpoint(model, HubOptions(local_files_only=True)).weights)
+    except CheckpointError:
+        return False
 
 
 def _is_conditioned(options: EstimatorOptions) -> bool:

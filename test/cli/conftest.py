@@ -6,15 +6,16 @@ import cv2
 import numpy as np
 import pytest
 
-from da3_ros.inference.api import DepthAnything3
+from da3_ros.inference.checkpoint import save_checkpoint
+from da3_ros.inference.random_weights import random_network
 from helpers.tiny import ANY_VIEW, SINGLE_VIEW
 
 
 @pytest.fixture(scope='session')
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Any-view network with Gaussians and random weights."""
+    """Any-view network with Gaussians and random weights, as a trained one would be saved."""
     folder = tmp_path_factory.mktemp('checkpoint')
-    DepthAnything3.from_config(ANY_VIEW).save_pretrained(folder)
+    save_checkpoint(random_network(ANY_VIEW, 0), folder)
     return folder
 
 
@@ -22,7 +23,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def single_view_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Network that sees each image alone, without confidence."""
     folder = tmp_path_factory.mktemp('single_view')
-    DepthAnything3.from_config(SINGLE_VIEW).save_pretrained(folder)
+    save_checkpoint(random_network(SINGLE_VIEW, 0), folder)
     return folder
 
 

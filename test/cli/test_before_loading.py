@@ -71,3 +71,13 @@ def test_the_environment_names_the_network_and_the_summary_says_so(
     given = ('--model', 'da3-nano', '--export-dir', tmp_path / 'b', *small)
     content = da3_json('images', photos, *given)
     assert content['checkpoint'] == content['model'] == 'da3-nano'
+
+
+@pytest.mark.usefixtures('no_weights')
+@pytest.mark.parametrize('flags', [(), ('--each',)])
+def test_a_folder_that_cannot_be_made_or_written(photos: Path, flags: tuple[str, ...]) -> None:
+    arguments: list[str | Path] = [photos, *flags, '--model', 'da3-small', '--export-dir']
+    below = failure('images', *arguments, photos / '0.png' / 'out')
+    assert 'expected a folder, it is none' in below
+    # Not even root can write there.
+    assert 'cannot be written' in failure('images', *arguments, Path('/proc/out'))

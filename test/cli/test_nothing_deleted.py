@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from da3_ros.export.staging import STAGING_PREFIX
+from da3_ros.export.staging import STAGING_PREFIX, remove_abandoned
 from helpers.cli import SMALL, da3, failure, invoke, results_in
 from helpers.foreign_files import OF_OTHERS, OF_OURS, ForeignFiles
 
@@ -258,3 +258,13 @@ def test_a_recorder_refuses_what_is_there(tmp_path: Path) -> None:
     ):
         assert invoke('record', *arguments).exit_code != 0
         assert foreign.changed() == set()
+
+
+def test_an_empty_folder_with_the_name_of_ours_may_be_somebody_elses(tmp_path: Path) -> None:
+    theirs = tmp_path / f'{STAGING_PREFIX}abcdefgh'
+    ours = tmp_path / f'{STAGING_PREFIX}hgfedcba'
+    theirs.mkdir(mode=0o755)
+    # As a process leaves it that is killed as soon as it is made.
+    ours.mkdir(mode=0o700)
+    assert remove_abandoned(tmp_path) == 1
+    assert list(tmp_path.iterdir()) == [theirs]

@@ -1,15 +1,19 @@
 """The scene commands as processes: streams, exit codes, Ctrl-C, broken folders."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 import json
 import os
 from pathlib import Path
 import signal
 import subprocess
 import sys
+from types import FrameType
+from typing import Any
 
 import pytest
 
+from da3_ros.cli.process import StopRequest, stop_on_signals
 from helpers.cli import SMALL
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -127,3 +131,39 @@ def test_a_file_where_a_folder_should_be(
     assert status == 1
     assert error.count('\n') <= 2
     assert 'Traceback' not in error
+
+
+@pytest.mark.timeout(20)
+def test_a_stop_may_be_asked_for_at_any_step_of_a_wait_for_it() -> None:
+    """Handlers run between any two steps of the main thread, also within one another."""
+    asked = 0
+
+    def at_every_step(frame: FrameType, event: str, _argument: object) -> Any:
+        nonlocal asked
+        if Path(frame.f_code.co_filename).name in ('threading.py', 'process.py'):
+            asked += event == 'line'
+            signal.raise_signal(signal.SIGTERM)
+        return at_every_step
+
+    with stop_on_signals() as stop:
+        before = sys.gettrace()
+        sys.settrace(at_every_step)
+        try:
+            assert stop.wait(0.01)
+            stop.set()
+            assert stop.wait(None)
+        finally:
+            sys.settrace(before)
+    assert stop.is_set()
+    assert asked > 5
+
+
+def test_a_request_to_stop_wakes_everybody_who_waits() -> None:
+    stop = StopRequest()
+    assert not stop.wait(0.0)
+    assert not stop.wait(-1.0)
+    with ThreadPoolExecutor(3) as pool:
+        waiting = [pool.submit(stop.wait, 60.0) for _ in range(3)]
+        stop.set()
+        assert all(wait.result() for wait in waiting)
+    assert stop.wait()

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 import pytest
+from safetensors.torch import load_file
 
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.random_weights import random_network
 from da3_ros.model.presets import CAUTIONS, NANO
+from da3_ros.pipeline.estimators import own_caution
 from helpers.tiny import ANY_VIEW
 
 BRIEF = 'random weights: output means nothing'
@@ -61,3 +63,24 @@ def test_weights_that_are_loaded_later_are_not_random_any_more() -> None:
     assert (whole.is_random, inner.is_random, part.is_random) == (False, False, True)
     assert whole.inference(IMAGES, process_res=56).caution == CAUTIONS['da3-nano'].brief
     assert copy.deepcopy(part).is_random
+
+
+def test_saved_random_weights_are_random_when_they_are_loaded(tmp_path: Path) -> None:
+    drawn, learned = tmp_path / 'drawn', tmp_path / 'learned'
+    model = DepthAnything3.from_config(ANY_VIEW)
+    model.save_pretrained(drawn)
+    loaded = DepthAnything3.from_pretrained(drawn)
+    assert loaded.is_random
+    assert loaded.inference(IMAGES, process_res=56).caution == BRIEF
+    assert own_caution(str(drawn)) == loaded.caution
+    assert DepthAnything3.from_config(ANY_VIEW, weights=drawn / 'model.safetensors').is_random
+    # Saved once more it stays so; readers of others find nothing but more metadata.
+    loaded.save_pretrained(tmp_path / 'again')
+    assert DepthAnything3.from_pretrained(tmp_path / 'again').is_random
+    assert load_file(drawn / 'model.safetensors').keys() <= model.state_dict().keys()
+    loaded.load_state_dict(model.state_dict())
+    loaded.save_pretrained(learned)
+    again = DepthAnything3.from_pretrained(learned)
+    assert not again.is_random
+    assert again.inference(IMAGES, process_res=56).caution == ''
+    assert own_caution(str(learned)) is None
