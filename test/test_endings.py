@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,12 @@ MANY = [round(0.06 * step, 2) for step in range(1, 61)]
 
 
 def check(output: str, status: int, statuses: set[int]) -> None:
+    package = ROOT / 'da3_ros'
+    files = [Path(name) for name in re.findall(r'File "([^"]+)"', output)]
+    own = [file for file in files if package in file.parents and file != package / '__init__.py']
+    if status == -signal.SIGINT and files and not own:
+        # Python itself was starting; nothing of ours ran that could have listened.
+        return
     assert not any(word in output for word in BAD_WORDS), output
     assert status in statuses, output
 

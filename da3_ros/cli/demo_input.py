@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
+from itertools import islice
 import logging
 from pathlib import Path
 import re
@@ -22,6 +23,8 @@ _RENDERED_PER_S = 2.5
 _RENDERED_SIZE = '560x400'
 _VIDEO_PER_S = 10.0
 _VIDEO_SIDE_PX = 640
+# The longest window that the demo chooses by itself.
+_FEWEST_FRAMES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +57,11 @@ def check_input(bag: Path | None, video: Path | None) -> None:
         from da3_ros.sources.video import VideoReader
 
         frames = VideoReader(video, rate_hz=_VIDEO_PER_S, max_side=_VIDEO_SIDE_PX).frames()
-        if next(frames, None) is None:
-            raise SourceError(f'video {video}: expected at least one frame, there is none')
+        if len(list(islice(frames, _FEWEST_FRAMES))) < _FEWEST_FRAMES:
+            raise SourceError(
+                f'video {video}: expected at least {_FEWEST_FRAMES} frames at {_VIDEO_PER_S:g} per '
+                'second, there are fewer; for single pictures use `da3 image` or `da3 images`'
+            )
 
 
 def plan_input(bag: Path | None, video: Path | None, out: Path) -> DemoInput:

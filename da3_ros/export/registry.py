@@ -157,6 +157,7 @@ def check_export(
     *,
     overwrite: bool,
     options: ExportOptions,
+    inputs: Sequence[Path] = (),
 ) -> None:
     """Refuse a folder that `export_scene` could not write now; nothing is written.
 
@@ -166,14 +167,22 @@ def check_export(
         directory: as of `export_scene`, like the other two.
         overwrite: see there.
         options: see there.
+        inputs: files that the scene is made of; none of them may be replaced.
 
     Raises:
-        ExportError: a file in the way, or a folder that cannot be written.
+        ExportError: a file in the way, an input among the files, or a folder that cannot be
+            written.
     """
     exporters = [exporter(name) for name in formats]
     own = [options.of(name) for name in formats]
     files = _file_names(exporters, [scene] * len(own), own)
     owned = [glob for e in exporters for glob in e.OWNED]
+    kept = {path.resolve() for path in inputs}
+    lost = [name for name in files if (directory / name).resolve() in kept]
+    if lost:
+        raise ExportError(
+            f'{directory / lost[0]}: is an input and would be replaced; export to another folder'
+        )
     check_target(directory, files, overwrite=overwrite, owned=owned)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -120,11 +121,18 @@ def check_target(plan: ExportPlan, images: Sequence[object], layers: Sequence[in
         layers: whose features are computed.
 
     Raises:
-        ExportError: a file is in the way and may not be replaced, or the folder cannot be
-            written.
+        ExportError: a file is in the way and may not be replaced, an image is, or the folder
+            cannot be written.
     """
     scene = _blank_scene(images, layers)
-    check_export(scene, plan.formats, plan.folder, overwrite=plan.overwrite, options=plan.options)
+    check_export(
+        scene,
+        plan.formats,
+        plan.folder,
+        overwrite=plan.overwrite,
+        options=plan.options,
+        inputs=[Path(image) for image in images if isinstance(image, (str, PathLike))],
+    )
 
 
 def _blank_scene(images: Sequence[object], layers: Sequence[int]) -> ExportScene:

@@ -105,7 +105,7 @@ def random_caution(name: str) -> Caution:
     return Caution(
         RANDOM_WEIGHTS,
         f'{RANDOM_WEIGHTS}: {name} was not trained; DepthAnything3.from_pretrained({name!r}) '
-        'loads weights that were',
+        'loads trained weights',
     )
 
 

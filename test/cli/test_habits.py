@@ -75,6 +75,7 @@ def test_mixed_inputs_and_empty_patterns_are_refused(
     one = photos / '0.png'
     for words, status, expected in (
         (('images', one, photos), 2, 'got both'),
+        (('image', one, one), 2, '`da3 images` takes several'),
         (('auto', one, photos), 2, 'several folders are several'),
         (('auto', photos, tmp_path / 'other'), 2, f'da3 images {photos}'),
         (('images', str(photos / '*.gif')), 1, 'nothing matches'),

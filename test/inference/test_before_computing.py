@@ -177,3 +177,14 @@ def test_a_second_export_replaces_its_own_files_and_nothing_else(
     any_view.inference(IMAGES[::-1], process_res=56, **options)
     assert (tmp_path / 'scene.glb').read_bytes() != before
     assert (tmp_path / 'mine.txt').read_text() == 'keep'
+
+
+@pytest.mark.usefixtures('never_computes')
+def test_an_export_never_replaces_an_image_it_is_made_of(
+    any_view: DepthAnything3, tmp_path: Path
+) -> None:
+    image = tmp_path / 'depth_vis' / '0000.jpg'
+    image.parent.mkdir()
+    Image.fromarray(IMAGES[0]).save(image)
+    message = refusal(any_view, [image], export_dir=tmp_path, export_format='depth_vis')
+    assert f'{image}: is an input' in message
