@@ -62,10 +62,8 @@ def reason_of(raised: BaseException) -> str:
     if isinstance(raised, UnicodeDecodeError):
         byte = raised.object[raised.start]
         return f'expected {raised.encoding} text, got byte 0x{byte:02x} at {raised.start}'
-    said = getattr(raised, 'strerror', None)
-    if isinstance(said, str) and said:
-        # Of the system, and of FFmpeg, whose errors are like those.
-        return plain_line(said)
+    if isinstance(raised, OSError) and raised.strerror:
+        return plain_line(raised.strerror)
     if isinstance(raised, KeyError):
         return f'it has no entry {text}'
     is_of_code = isinstance(raised, (TypeError, AttributeError, IndexError, AssertionError))

@@ -40,15 +40,8 @@ _OTHER_SUFFIXES = (
     '.exr', '.hdr', '.psd', '.arw', '.cr2', '.cr3', '.dng', '.nef', '.orf', '.raf', '.rw2',
 )  # fmt: skip
 PICTURE_SUFFIXES: tuple[str, ...] = (
-    '.jp2',
-    '.j2k',
-    '.ico',
-    '.pbm',
-    '.pgm',
-    '.ppm',
-    '.pnm',
-    '.tga',
-)
+    '.jp2', '.j2k', '.ico', '.pbm', '.pgm', '.ppm', '.pnm', '.tga',
+)  # fmt: skip
 """Suffixes of further single pictures; none of them is a video."""
 _RAW_SUFFIXES = ('.arw', '.cr2', '.cr3', '.dng', '.nef', '.orf', '.raf', '.rw2')
 _DIGITS = re.compile(r'(\d+)')

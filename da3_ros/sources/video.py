@@ -14,7 +14,7 @@ import av
 import numpy as np
 
 from da3_ros.errors import SourceError
-from da3_ros.foreign import reason_of
+from da3_ros.foreign import plain_line, reason_of
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.notes import Note
 from da3_ros.sources import video_times
@@ -190,7 +190,10 @@ class VideoReader:
                 stream = self._chosen(container)
                 stream.thread_type = 'AUTO'
                 yield container, stream
-        except (av.error.FFmpegError, OSError, UnicodeError) as error:
+        except av.error.FFmpegError as error:
+            reason = plain_line(error.strerror) or reason_of(error)
+            raise SourceError(f'video {self.path}: cannot be read: {reason}') from error
+        except (OSError, UnicodeError) as error:
             raise SourceError(f'video {self.path}: cannot be read: {reason_of(error)}') from error
 
     def _chosen(self, container: Any) -> Any:
