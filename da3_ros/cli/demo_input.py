@@ -59,8 +59,8 @@ def check_input(bag: Path | None, video: Path | None) -> None:
         frames = VideoReader(video, rate_hz=_VIDEO_PER_S, max_side=_VIDEO_SIDE_PX).frames()
         if len(list(islice(frames, _FEWEST_FRAMES))) < _FEWEST_FRAMES:
             raise SourceError(
-                f'video {video}: expected at least {_FEWEST_FRAMES} frames at {_VIDEO_PER_S:g} per '
-                'second, there are fewer; for single pictures use `da3 image` or `da3 images`'
+                f'video {video}: expected {_FEWEST_FRAMES} frames or more at {_VIDEO_PER_S:g} per '
+                'second, there are fewer; pictures are for `da3 image` or `da3 images`'
             )
 
 

@@ -1,5 +1,6 @@
 """With what the node is ready, and what its program answers without starting it."""
 
+import os
 from pathlib import Path
 import sys
 
@@ -27,6 +28,22 @@ from da3_ros.ros.node import arguments, main, ready
 def test_only_what_is_for_ros_starts_the_node(given: list[str], expected: int | None) -> None:
     said = arguments.answer(given)
     assert (None if said is None else said[1]) == expected
+
+
+def test_parameter_files_that_never_end_are_refused(tmp_path: Path) -> None:
+    def status(path: Path) -> int | None:
+        said = arguments.answer(['--ros-args', '-p', 'a:=b', '--params-file', str(path)])
+        return None if said is None else said[1]
+
+    os.mkfifo(tmp_path / 'pipe')
+    assert status(tmp_path / 'pipe') == status(Path('/dev/zero')) == 2
+    (tmp_path / 'file').write_text('/**: {}')
+    # What is missing, or a folder, rcl itself refuses.
+    assert status(tmp_path / 'file') is status(tmp_path / 'none') is status(tmp_path) is None
+    reader, writer = os.pipe()
+    assert status(Path(f'/dev/fd/{reader}')) is None
+    os.close(reader)
+    os.close(writer)
 
 
 def test_help_and_errors_come_before_anything_is_loaded(

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+import stat
+
+from da3_ros.foreign import plain_path
+
+# Of a shell's `<(command)`, which has its writer.
+_OPEN_PIPES = Path('/dev/fd')
 
 _HELP = """\
 Usage: da3_node [--ros-args ...]
@@ -40,7 +47,27 @@ def answer(arguments: Sequence[str]) -> tuple[str, int] | None:
         return f'da3_ros {__version__}\n', 0
     if plain:
         return f'da3_node: {_refusal(plain[0])}; see da3_node --help\n', 2
+    endless = next((path for path in _parameter_files(arguments) if _is_endless(path)), None)
+    if endless is not None:
+        shown = plain_path(endless)
+        return f'da3_node: --params-file {shown}: expected a file, it is a device or a pipe\n', 2
     return None
+
+
+def _parameter_files(arguments: Sequence[str]) -> list[Path]:
+    pairs = zip(arguments, arguments[1:], strict=False)
+    return [Path(value) for name, value in pairs if name == '--params-file']
+
+
+def _is_endless(path: Path) -> bool:
+    """Return whether rcl might read a file for ever, which no signal would end."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        # rcl says what is missing.
+        return False
+    is_known_pipe = stat.S_ISFIFO(mode) and path.parent == _OPEN_PIPES
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or is_known_pipe)
 
 
 def _plain(arguments: Sequence[str]) -> list[str]:
