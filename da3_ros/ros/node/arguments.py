@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 import stat
 
@@ -55,7 +56,7 @@ def answer(arguments: Sequence[str]) -> tuple[str, int] | None:
 
 
 def _parameter_files(arguments: Sequence[str]) -> list[Path]:
-    pairs = zip(arguments, arguments[1:], strict=False)
+    pairs = pairwise(arguments)
     return [Path(value) for name, value in pairs if name == '--params-file']
 
 
