@@ -93,6 +93,13 @@ USES = (
         ('1.1',),
         'a client that does not answer is dropped in the loop that serves it',
     ),
+    Use(
+        '_broadcast_buffer',
+        'web/server.py',
+        'viser.infra._infra',
+        ('1.1',),
+        'its event is set by threads that are not those of its loop',
+    ),
 )
 
 INTERNAL_MODULES = {

@@ -61,6 +61,7 @@ def open_server(host: str, port: int) -> viser.ViserServer:
         raise _taken(host, port)
     try:
         _refuse_foreign_pages(server, host)
+        _wake_surely(server)
     except AttributeError as error:
         close_server(server)
         raise WebError(
@@ -95,6 +96,39 @@ def _refuse_foreign_pages(server: viser.ViserServer, host: str) -> None:
 
     # First of all callbacks: those of viser may already send.
     inner._client_connect_cb.insert(0, check)
+
+
+def _wake_surely(server: viser.ViserServer) -> None:
+    """Let what is drawn by other threads always reach the browsers."""
+    inner = server._websock_server
+    loop, buffer = inner._background_event_loop, inner._broadcast_buffer
+    if loop is not None and buffer is not None:
+        buffer.message_event = LoopEvent(loop)
+
+
+class LoopEvent(asyncio.Event):
+    """An event that only the thread of its loop can set.
+
+    viser sets its event in the thread that draws, and then asks the loop to do so too. asyncio's
+    is not made for that: set between the look of a waiter and its waiting, it is set for good and
+    wakes nobody, and that browser is sent nothing any more.
+
+    Args:
+        loop: what waits for the event.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._own_loop = loop
+
+    def set(self) -> None:
+        """Wake who waits; does nothing in other threads."""
+        try:
+            is_own = asyncio.get_running_loop() is self._own_loop
+        except RuntimeError:
+            is_own = False
+        if is_own:
+            super().set()
 
 
 def is_own_page(origin: str | None, target: str, *, only_loopback: bool) -> bool:
