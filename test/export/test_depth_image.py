@@ -11,25 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from da3_ros.export.registry import export_scene
-from da3_ros.export.scene import ExportScene
-from da3_ros.geometry.camera import ImageSize
-from da3_ros.types import PosedView
-from helpers.export_scenes import make_view
+from helpers.export_scenes import scene_of, view_of
 
 
 def read(path: Path) -> NDArray[Any]:
     with Image.open(path) as picture:
         assert picture.mode == 'L'
         return np.asarray(picture)
-
-
-def view_of(depth: list[list[float]]) -> PosedView:
-    values = np.array(depth, np.float32)
-    return replace(make_view(7, ImageSize(*values.shape)), depth=values, confidence=None)
-
-
-def scene_of(*views: PosedView) -> ExportScene:
-    return ExportScene(views, is_metric=True)
 
 
 def test_depth_images_go_from_black_to_white_over_the_whole_scene(tmp_path: Path) -> None:

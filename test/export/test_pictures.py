@@ -17,22 +17,12 @@ from da3_ros.export.options import ExportOptions
 from da3_ros.export.registry import export_scene
 from da3_ros.export.scene import ExportScene
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.types import PosedView
-from helpers.export_scenes import make_view, synthetic_scene, synthetic_world
+from helpers.export_scenes import make_view, scene_of, synthetic_scene, synthetic_world, view_of
 
 
 def read(path: Path) -> NDArray[Any]:
     with Image.open(path) as picture:
         return np.asarray(picture)
-
-
-def view_of(depth: list[list[float]]) -> PosedView:
-    values = np.array(depth, np.float32)
-    return replace(make_view(7, ImageSize(*values.shape)), depth=values, confidence=None)
-
-
-def scene_of(*views: PosedView) -> ExportScene:
-    return ExportScene(views, is_metric=True)
 
 
 def test_depth_png_holds_millimetres_of_the_synthetic_world(tmp_path: Path) -> None:

@@ -109,3 +109,14 @@ def true_points(world: SyntheticWorld, scene: ExportScene) -> FloatArray:
         pose = world.world_from_camera(camera, stamp_ns)
         truth.append(in_view @ pose[:3, :3].T + pose[:3, 3])
     return np.concatenate(truth)
+
+
+def view_of(depth: list[list[float]]) -> PosedView:
+    """Return a view of this depth, without confidence."""
+    values = np.array(depth, np.float32)
+    return replace(make_view(7, ImageSize(*values.shape)), depth=values, confidence=None)
+
+
+def scene_of(*views: PosedView) -> ExportScene:
+    """Return a scene in metres."""
+    return ExportScene(views, is_metric=True)
