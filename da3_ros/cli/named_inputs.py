@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 import glob
 import os
@@ -13,9 +12,7 @@ import shlex
 
 import typer
 
-from da3_ros.cli.scene_run import SceneInput
-from da3_ros.cli.video_frames import Shrink
-from da3_ros.cli.view_check import FEWER_IMAGES, Extent, sizes_of
+from da3_ros.cli.scene_sources import ImageFiles
 from da3_ros.errors import SourceError
 
 _DEVICE = re.compile(r'/dev/(video\d+|v4l/.+)|\d+')
@@ -97,7 +94,7 @@ def _as_in_folder(files: tuple[Path, ...]) -> tuple[Path, ...]:
     return tuple(sorted(files, key=lambda path: place[path.name]))
 
 
-class FilesSource:
+class FilesSource(ImageFiles):
     """Image files that were named one by one, in this order.
 
     Args:
@@ -110,32 +107,13 @@ class FilesSource:
     def __init__(self, inputs: NamedInputs) -> None:
         for path in inputs.files:
             _check_image(path)
-        self._inputs = inputs
-        self.path = inputs.files[0] if len(inputs.files) == 1 else _common_folder(inputs.files)
-
-    @property
-    def inputs(self) -> tuple[Path, ...]:
-        """The images."""
-        return self._inputs.files
-
-    def extent(self, *, exact: bool = False) -> Extent:
-        """Return the sizes by the headers of the files."""
-        del exact
-        return Extent(len(self._inputs.files), sizes_of(self._inputs.files))
-
-    def fewer(self, most: int) -> str:
-        """Return which part of the images fits."""
-        del most
-        return FEWER_IMAGES
-
-    @contextmanager
-    def open(self, export_dir: Path, *, shrink: Shrink, most: int | None) -> Iterator[SceneInput]:
-        """Yield the images."""
-        del export_dir, shrink, most
-        repeated = ', '.join(map(str, self._inputs.repeated))
-        notes = (f'named more than once, taken once: {repeated}',) if repeated else ()
-        images = [str(path) for path in self._inputs.files]
-        yield SceneInput(self.path, images, notes=notes)
+        files = inputs.files
+        repeated = ', '.join(map(str, inputs.repeated))
+        super().__init__(
+            files[0] if len(files) == 1 else _common_folder(files),
+            files,
+            (f'named more than once, taken once: {repeated}',) if repeated else (),
+        )
 
 
 def _check_image(path: Path) -> None:

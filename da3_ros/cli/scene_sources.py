@@ -76,20 +76,24 @@ class ImageSource:
         yield SceneInput(self.path, [str(self.path)])
 
 
-class FolderSource:
-    """The images of a folder, in the order of their names."""
+class ImageFiles:
+    """Image files that are one scene.
 
-    def __init__(self, path: Path, suffixes: Sequence[str] | None = None) -> None:
-        from da3_ros.sources.images import IMAGE_SUFFIXES, find_images
+    Args:
+        path: what the user named.
+        files: in the order of the views.
+        notes: what a user should know about them.
+    """
 
+    def __init__(self, path: Path, files: tuple[Path, ...], notes: tuple[str, ...]) -> None:
         self.path = path
-        found = find_images(path, IMAGE_SUFFIXES if suffixes is None else suffixes)
-        self.files, self._notes = found.files, found.notes
+        self.files = files
+        self._notes = notes
 
     @property
     def inputs(self) -> tuple[Path, ...]:
-        """The folder and its images."""
-        return (self.path, *self.files)
+        """The images."""
+        return self.files
 
     def extent(self, *, exact: bool = False) -> Extent:
         """Return the sizes by the headers of the files."""
@@ -106,6 +110,21 @@ class FolderSource:
         """Yield the images."""
         del export_dir, shrink, most
         yield SceneInput(self.path, [str(path) for path in self.files], notes=self._notes)
+
+
+class FolderSource(ImageFiles):
+    """The images of a folder, in the order of their names."""
+
+    def __init__(self, path: Path, suffixes: Sequence[str] | None = None) -> None:
+        from da3_ros.sources.images import IMAGE_SUFFIXES, find_images
+
+        found = find_images(path, IMAGE_SUFFIXES if suffixes is None else suffixes)
+        super().__init__(path, found.files, found.notes)
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The folder and its images."""
+        return (self.path, *self.files)
 
 
 def detect(
