@@ -119,7 +119,7 @@ class StagedNetwork:
             sky=maps.sky,
             extrinsics=fused.extrinsics,
             intrinsics=fused.intrinsics,
-            notes=_camera_notes(cameras),
+            notes=camera_notes(cameras),
         )
 
     def forget(self) -> None:
@@ -211,9 +211,8 @@ def wanted_views(request: WindowRequest) -> tuple[int, ...]:
     return tuple(range(len(request.images))) if request.wanted is None else request.wanted
 
 
-
-
-def _camera_notes(cameras: InputCameras | None) -> tuple[Note, ...]:
+def camera_notes(cameras: InputCameras | None) -> tuple[Note, ...]:
+    """Return what to know of how known cameras went into an any-view network."""
     if cameras is None or cameras.intrinsics is not None:
         return ()
     return (PREDICTED_INTRINSICS,)
