@@ -31,7 +31,7 @@ from da3_ros.inference.scene_gaussians import with_gaussians
 from da3_ros.inference.splat_gsplat import with_renderer
 from da3_ros.model.config import SingleViewConfig
 from da3_ros.model.outputs import NetworkOutput
-from da3_ros.model.sky import SKY_SCORE
+from da3_ros.model.plain.sky import SKY_SCORE
 from da3_ros.notes import Note, joined
 from da3_ros.options.network import NETWORK
 from da3_ros.types import (

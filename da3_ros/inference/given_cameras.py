@@ -46,7 +46,8 @@ class GivenCameras:
         """Return what goes into the network: normalised (1, N, 4, 4), and (1, N, 3, 3)."""
         extrinsics = intrinsics = None
         if self.extrinsics is not None:
-            extrinsics = normalise_extrinsics(torch.from_numpy(self.extrinsics)[None]).to(device)
+            normalised = normalise_extrinsics(self.extrinsics)
+            extrinsics = torch.from_numpy(normalised)[None].to(device)
         if self.intrinsics is not None:
             intrinsics = torch.from_numpy(self.intrinsics)[None].to(device)
         return extrinsics, intrinsics
