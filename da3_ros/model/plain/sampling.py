@@ -39,4 +39,5 @@ def quantile(
     if count > MAX_PIXELS:
         draw = sampler.repeated if with_replacement else sampler.distinct
         values = values[draw(count, MAX_PIXELS)]
-    return np.float32(np.quantile(values, q))
+    found: np.float32 = np.quantile(values, q)
+    return found
