@@ -12,12 +12,14 @@ from da3_ros.options.choices import (
     REFERENCE_STRATEGIES,
     RESIZE_METHODS,
     ROUNDINGS,
+    RUNTIMES,
     AttentionKind,
     Conditioning,
     Precision,
     ReferenceStrategy,
     ResizeMethod,
     Rounding,
+    Runtime,
 )
 from da3_ros.options.table import Entrance, Variant, option
 
@@ -69,11 +71,24 @@ class EstimatorOptions:
         variants={_SCENES: Variant(summary='Torch device: auto, cpu, cuda, cuda:N or mps.')},
         changes_files=False,
     )
+    runtime: Runtime = option(
+        'auto',
+        'What computes the network.',
+        entrances=(_NODE, Entrance.LAUNCH, _SCENES, _MODEL),
+        details='auto is openvino on a CPU where its package is installed '
+        "(pip install '.[openvino]'), else torch. The first use of a network at a size builds an "
+        'engine, which is kept. What a runtime cannot do torch does, with a note '
+        '(docs/runtimes.md).',
+        choices=RUNTIMES,
+        # Like the device: the same mathematics, computed elsewhere.
+        changes_files=False,
+    )
     precision: Precision = option(
         'auto',
         'Arithmetic of the backbone.',
         entrances=(_NODE, _SCENES, _MODEL),
-        details='auto is 16 bit on a GPU that has it and fp32 on a CPU; fp16 needs a GPU.',
+        details='auto is 16 bit on a GPU that has it and fp32 on a CPU; fp16 needs a GPU. In '
+        'runtimes other than torch bf16 leaves in fp32 what would lose accuracy.',
         choices=PRECISIONS,
     )
     attention: AttentionKind = option(
