@@ -148,4 +148,5 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def finish(block: GraphBlock, x: Tensor, attended: Tensor) -> Tensor:
     """Return what a block makes of tokens x (B, T, C) and what they attended to (B, T, C)."""
     x = x + linear(block.proj, attended).float()
-    return x + block.feed_forward(layer_norm(block.norm2, x)).float()
+    out: Tensor = x + block.feed_forward(layer_norm(block.norm2, x)).float()
+    return out

@@ -10,7 +10,7 @@ becomes a constant of the graph.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -53,6 +53,10 @@ class Stage:
 
 class Patches(nn.Module):
     """Images to tokens."""
+
+    mean: Tensor
+    std: Tensor
+    positions: Tensor
 
     def __init__(
         self, vit: VisionTransformer, image_size: tuple[int, int], colours: Tensor
@@ -98,7 +102,7 @@ class EncodeStage(nn.Module):
         """Return tokens (V, 1 + h * w, C) and class tokens (V, C) of images (V, H, W, 3)."""
         tokens = self.patches(images)
         reference = tokens[:, 0]
-        for block in self.blocks:
+        for block in _each(self.blocks):
             reference = tokens[:, 0]
             tokens = transform(block, tokens)
         return tokens, reference
@@ -119,7 +123,7 @@ class CamerasStage(nn.Module):
         branch = encoder.pose_branch
         hidden = functional.gelu(linear(branch.fc1, encoding))
         x = layer_norm(encoder.token_norm, linear(branch.fc2, hidden))[None]
-        for block in self.trunk:
+        for block in _each(self.trunk):
             x = transform(block, x)
         return layer_norm(encoder.trunk_norm, x)[0]
 
@@ -130,6 +134,11 @@ class FuseStage(nn.Module):
     The last block computes queries only for the wanted views and for the cameras of all: nobody
     reads the rest.
     """
+
+    within_cos: Tensor
+    within_sin: Tensor
+    across_cos: Tensor
+    across_sin: Tensor
 
     def __init__(self, vit: VisionTransformer, image_size: tuple[int, int]) -> None:
         """Take the parameters of a backbone."""
@@ -162,9 +171,9 @@ class FuseStage(nn.Module):
         across = Rotation(self.across_cos, self.across_sin)
         x = torch.cat((camera_tokens[:, None], tokens[:, 1:]), dim=1)
         alone = x
-        levels = []
+        levels: list[Tensor] = []
         last = len(self.blocks) - 1
-        for place, block in enumerate(self.blocks):
+        for place, block in enumerate(_each(self.blocks)):
             index = self.first + place
             if index % 2 == 0:
                 x = alone = transform(block, x, within)
@@ -233,11 +242,15 @@ class PosesStage(nn.Module):
 class DecodeStage(nn.Module):
     """Levels of views to their maps."""
 
+    columns: Tensor
+    rows: Tensor
+
     def __init__(self, network: AnyViewNetwork, image_size: tuple[int, int]) -> None:
         """Take the parameters of a network's head."""
         super().__init__()
         self.image_size = image_size
         head = network.head
+        self.head = head
         self.trunk = GraphTrunk(head, patch_grid(image_size), image_size)
         half = head.config.features // 2
         positions = image_positions(torch.empty(1, half, *image_size), image_size)
@@ -250,7 +263,7 @@ class DecodeStage(nn.Module):
         self, level_0: Tensor, level_1: Tensor, level_2: Tensor, level_3: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return depth and confidence (N, H, W) of four levels (N, h * w, 2 C)."""
-        head = self.trunk.trunk
+        head = self.head
         levels = (level_0, level_1, level_2, level_3)
         features = self.trunk([layer_norm(head.norm, level) for level in levels])
         x = upsample(convolved(head.scratch['output_conv1'], features), self.image_size)
@@ -280,7 +293,7 @@ class MapsStage(nn.Module):
         """Return depth and sky score (V, H, W) of images (V, H, W, 3)."""
         tokens = self.patches(images)
         levels = []
-        for index, block in enumerate(self.blocks):
+        for index, block in enumerate(_each(self.blocks)):
             tokens = transform(block, tokens)
             if index in self.out_layers:
                 levels.append(layer_norm(self.norm, tokens[:, 1:]))
@@ -292,6 +305,10 @@ class MapsStage(nn.Module):
 
 def _blocks(blocks: Iterable[nn.Module]) -> nn.ModuleList:
     return nn.ModuleList(GraphBlock(cast('Block', block)) for block in blocks)
+
+
+def _each(blocks: nn.ModuleList) -> Iterator[GraphBlock]:
+    return (cast('GraphBlock', block) for block in blocks)
 
 
 def any_view_stages(

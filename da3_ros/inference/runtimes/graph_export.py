@@ -253,7 +253,7 @@ def _move_weights(
             weights.write(content)
         start, length = tensors[key]
         value.const_value = ir.ExternalTensor(
-            WEIGHTS_NAME, start, length, tensor.dtype, shape=tensor.shape, name=name
+            WEIGHTS_NAME, start, length, tensor.dtype, shape=ir.Shape(tensor.shape), name=name
         )
 
 
@@ -271,5 +271,5 @@ def _parameters_sha256(network: Network) -> str:
     found = hashlib.sha256()
     for name, parameter in network.named_parameters():
         found.update(name.encode())
-        found.update(parameter.detach().cpu().contiguous().numpy())
+        found.update(parameter.detach().cpu().contiguous().numpy().tobytes())
     return found.hexdigest()

@@ -149,9 +149,9 @@ class GraphAnyView:
         return tuple(self._encoded(graph, image[None], size) for image in images)
 
     def _encoded(self, graph: Graph, image: NDArray[np.uint8], size: ImageSize) -> EncodedView:
-        C, patches = self.config.backbone.embed_dim, patches_of(size)
+        channels, patches = self.config.backbone.embed_dim, patches_of(size)
         image = np.ascontiguousarray(image)
-        tokens, reference = graph.run({'images': image}, (1, 1 + patches, C), (1, C))
+        tokens, reference = graph.run({'images': image}, (1, 1 + patches, channels), (1, channels))
         view = _View(tokens, reference[0])
         return EncodedView(view, size, tokens.nbytes + reference.nbytes)
 
@@ -199,7 +199,8 @@ class GraphAnyView:
     def _assumed(self, count: int, reference: int) -> Floats:
         """Return the camera tokens (V, C) where cameras are not known."""
         others = np.arange(count) != reference
-        return self._camera_tokens[others.astype(np.int64)]
+        tokens: Floats = self._camera_tokens[others.astype(np.int64)]
+        return tokens
 
     def _known(
         self, cameras: InputCameras, views: Sequence[_View], size: ImageSize, strategy: str
@@ -223,15 +224,15 @@ class GraphAnyView:
         self, views: Sequence[_View], camera_tokens: Floats, size: ImageSize, wanted: Sequence[int]
     ) -> tuple[list[Floats], Floats]:
         """Return the four levels (N, h * w, 2 C) and the camera features (V, 2 C)."""
-        C = self.config.backbone.feature_dim
+        channels = self.config.backbone.feature_dim
         inputs = {
             'tokens': np.concatenate([view.tokens for view in views]),
             'camera_tokens': camera_tokens,
             'wanted': np.asarray(wanted, np.int64),
         }
-        shapes = [(len(wanted), patches_of(size), C)] * 4
+        shapes = [(len(wanted), patches_of(size), channels)] * 4
         *levels, features = self._graphs.get('fuse', size, None).run(
-            inputs, *shapes, (len(views), C)
+            inputs, *shapes, (len(views), channels)
         )
         return levels, features
 
