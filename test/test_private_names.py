@@ -72,13 +72,6 @@ USES = (
         ('2',),
         'moves to another device go by no public method',
     ),
-    Use(
-        '_version',
-        'inference/cuda/weights.py',
-        'torch.utils.checkpoint',
-        ('2',),
-        'how often a tensor was written to is said by nothing public',
-    ),
     *(
         Use(
             name,

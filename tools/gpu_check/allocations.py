@@ -45,7 +45,8 @@ def run(settings: Settings, preset: str) -> Outcome:
         after = _counted()
         grown = (torch.cuda.memory_allocated() - held) / MIB
         figures: dict[str, Any] = {name: after[name] - before[name] for name in COUNTERS}
-        figures |= {'grown_mib': grown, 'peak_mib': torch.cuda.max_memory_allocated() / MIB}
+        peak = torch.cuda.max_memory_allocated() / MIB
+        figures |= {'windows': WINDOWS, 'grown_mib': grown, 'peak_mib': peak}
         network.forget()
     failures = [
         f'{figures[name]} times in {WINDOWS} windows: {what}, never expected'

@@ -39,7 +39,9 @@ def run(settings: Settings, preset: str) -> Outcome:
     return Outcome(f'largest difference of a map, of its peak: {text}', tuple(failures), figures)
 
 
-def _compared(bench: Bench, model: DepthAnything3, *, cameras: bool) -> tuple[dict[str, Any], list[str]]:
+def _compared(
+    bench: Bench, model: DepthAnything3, *, cameras: bool
+) -> tuple[dict[str, Any], list[str]]:
     answers: list[list[WindowMaps]] = []
     counts = Counts()
     notes: list[str] = []

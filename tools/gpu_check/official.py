@@ -12,11 +12,7 @@ import torch
 from torch import Tensor
 
 from da3_ros.model.build import Network
-
-SOURCES = ('', 'src')
-"""Where the package lies in an installation and in a checkout."""
-
-PACKAGE = 'depth_anything_3'
+from tools.gpu_check.part import PACKAGE, official_root
 
 Forward = Callable[[Tensor], dict[str, Tensor]]
 
@@ -62,11 +58,10 @@ def official_forward(folder: str, preset: str, ours: Network, device: torch.devi
 
 
 def _network(folder: str, preset: str) -> Any:
-    roots = [Path(folder) / source for source in SOURCES]
-    found = [str(root) for root in roots if (root / PACKAGE).is_dir()]
-    if not found:
+    root = official_root(Path(folder))
+    if root is None:
         raise ImportError(f'{folder} holds no {PACKAGE}')
-    sys.path.append(found[0])
+    sys.path.append(str(root))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
@@ -75,4 +70,4 @@ def _network(folder: str, preset: str) -> Any:
 
             return create_object(load_config(MODEL_REGISTRY[preset]))
     finally:
-        sys.path.remove(found[0])
+        sys.path.remove(str(root))

@@ -12,7 +12,7 @@ own, and does at each replay what was done when it was recorded; so
   out. Only when all agree it is believed;
 - when it cannot be recorded, when it answers otherwise, or when memory runs out, the plain stage
   is used, and a note and the log say so. The plain stage is always right;
-- other weights, or the same ones elsewhere, make all graphs void.
+- in another state (weights, formats, kernels) all graphs are void.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from torch import Tensor, nn
 from da3_ros.inference.cuda.device import Device
 from da3_ros.inference.cuda.nested import largest_difference, with_tensors
 from da3_ros.inference.cuda.readings import Readings
-from da3_ros.inference.cuda.weights import WatchedWeights
 from da3_ros.inference.out_of_memory import is_out_of_memory
 from da3_ros.notes import Note
 
@@ -99,7 +98,7 @@ class _Graph:
         self._fill(inputs)
 
         def run() -> Any:
-            # Weights may go at any time: they are looked at before each replay.
+            # Weights may go at any time, see `use`.
             with Readings([*self._inputs, *weights]) as readings:
                 result = stage(*self._inputs)
             self._kept = readings.kept
@@ -136,7 +135,8 @@ class StageGraphs:
         self.counts = Counts()
         self._device = device
         self._most = most
-        self._weights = WatchedWeights(network)
+        self._network = network
+        self._state: Hashable = None
         self._lock = threading.RLock()
         self._graphs: OrderedDict[Hashable, _Graph] = OrderedDict()
         self._calls_left: OrderedDict[Hashable, int] = OrderedDict()
@@ -144,6 +144,17 @@ class StageGraphs:
         self._failures = 0
         self._is_off = False
         self._notes: list[Note] = []
+
+    def use(self, state: Hashable) -> None:
+        """Say what stages depend on besides keys and inputs; what is of another state is dropped.
+
+        To be said whenever it may have changed: a graph reads weights where they were, and does
+        not notice that they are gone.
+        """
+        with self._lock:
+            if state != self._state:
+                self._start_anew()
+                self._state = state
 
     @torch.inference_mode()
     def run(
@@ -157,17 +168,15 @@ class StageGraphs:
 
         Args:
             key: Tells apart whatever the stage depends on beside shapes and formats of its
-                inputs and the weights: options, precision, sizes.
+                inputs and the state: options, sizes.
             stage: Computes tensors (see `nested`) of tensors on the device, without looking at
-                values and without making use of any other tensor that changes between calls.
+                values, and of nothing else that changes while the state is the same.
             inputs: What it is computed from, at least one.
             within: How far a graph's answer may be from the stage's, see `tolerance`.
         """
         if not self._device.takes(inputs[0]):
             return self._plain(stage, inputs)
         with self._lock:
-            if self._weights.changed():
-                self._start_anew()
             if self._is_off:
                 return self._plain(stage, inputs)
             full = (key, tuple((x.shape, x.dtype, x.device) for x in inputs))
@@ -223,7 +232,7 @@ class StageGraphs:
         if not self._graphs:
             self._device.renew()
         try:
-            graph = _Graph(self._device, stage, inputs, self._weights.tensors())
+            graph = _Graph(self._device, stage, inputs, list(self._network.parameters()))
             answer = graph.answer(inputs)
         except Exception as error:
             # Whatever a driver or a library says: the plain answer is there.

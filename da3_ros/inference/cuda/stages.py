@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from da3_ros.inference.cuda.device import CudaDevice, Device
-from da3_ros.inference.cuda.graphs import StageGraphs, tolerance
+from da3_ros.inference.cuda.graphs import StageGraphs
 from da3_ros.inference.cuda.transfers import Downloads, Uploads
 from da3_ros.notes import Note
 
@@ -50,34 +50,37 @@ class DeviceStages:
         self._make = _cuda_device if make is None else make
         self._place: torch.device | None = None
         self._engine: _Engine | None = None
+        self._state: Hashable = None
+        self._within = 0.0
+
+    def use(self, state: Hashable, within: float) -> None:
+        """Say what stages depend on besides keys and inputs, before every window.
+
+        Args:
+            state: Equal as long as weights, their formats and places, and kernels are the same.
+            within: How far apart answers in these formats may be, see `graphs.tolerance`.
+        """
+        self._state, self._within = state, within
+        if self._engine is not None:
+            self._engine.graphs.use(state)
 
     def put(self, array: NDArray[Any], place: torch.device) -> Tensor:
         """Return an array on a device, which shares its memory on a CPU."""
         engine = self._at(place)
         return torch.from_numpy(array) if engine is None else engine.uploads.put(array, place)
 
-    def run(
-        self,
-        key: Hashable,
-        stage: Callable[..., Result],
-        *inputs: Tensor,
-        dtype: torch.dtype = torch.float32,
-        tf32: bool = False,
-    ) -> Result:
+    def run(self, key: Hashable, stage: Callable[..., Result], *inputs: Tensor) -> Result:
         """Return `stage(*inputs)`, see `StageGraphs.run`.
 
         Args:
-            key: What the stage depends on beside its inputs, `dtype`, `tf32` and the weights.
+            key: What the stage depends on beside its inputs and the state.
             stage: Computes tensors of tensors.
             inputs: Where the network is.
-            dtype: Format of the network's matrices.
-            tf32: Whether float32 products are rounded to TF32.
         """
         engine = self._at(inputs[0].device)
         if engine is None or not _are_wanted():
             return stage(*inputs)
-        within = tolerance(dtype, tf32=tf32)
-        return engine.graphs.run((key, dtype, tf32), stage, *inputs, within=within)
+        return engine.graphs.run(key, stage, *inputs, within=self._within)
 
     def fetch(self, *tensors: Tensor | None) -> Fetched:
         """Let tensors come to the host, and return what waits for them."""
@@ -104,6 +107,7 @@ class DeviceStages:
             device = self._make(place)
             self._engine = None if device is None else _Engine(self._network, device)
             self._place = place
+            self.use(self._state, self._within)
         return self._engine
 
 

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from da3_ros.inference.api import DepthAnything3
+from da3_ros.inference.cuda.graphs import tolerance
+from da3_ros.inference.cuda.stages import DeviceStages
 from da3_ros.inference.out_of_memory import is_out_of_memory
 from da3_ros.inference.runtimes.stages import EncodedView
 from da3_ros.inference.runtimes.torch_stages import (
@@ -57,18 +59,23 @@ class TorchWindowNetwork:
         self.model = model
         self._weights = WeightState(model.model)
         network = model.model
+        self.device_stages = stages = DeviceStages(network)
+        """Where stages run, with what is recorded of them."""
         self._runtimes: list[TorchAnyView | TorchSingleView] = []
         self._stages: StagedNetwork | SingleViewStaged | _Nested
         if isinstance(network, NestedNetwork):
-            any_view, metric = TorchAnyView(network.any_view), TorchSingleView(network.single_view)
+            any_view, metric = (
+                TorchAnyView(network.any_view, stages),
+                TorchSingleView(network.single_view, stages),
+            )
             self._runtimes += [any_view, metric]
             self._stages = _Nested(network, any_view, metric, self._state)
         elif isinstance(network, AnyViewNetwork):
-            any_view = TorchAnyView(network)
+            any_view = TorchAnyView(network, stages)
             self._runtimes.append(any_view)
             self._stages = StagedNetwork(any_view, model_name=model.model_name, state=self._state)
         else:
-            alone = TorchSingleView(network)
+            alone = TorchSingleView(network, stages)
             self._runtimes.append(alone)
             self._stages = SingleViewStaged(
                 alone, model_name=model.model_name, state=self._state, fill=_filled
@@ -102,6 +109,7 @@ class TorchWindowNetwork:
     def forget(self) -> None:
         """Drop what is kept of earlier windows."""
         self._stages.forget()
+        self.device_stages.forget()
 
     @torch.inference_mode()
     def run(self, request: WindowRequest) -> WindowMaps:
@@ -122,8 +130,10 @@ class TorchWindowNetwork:
                     self.forget()
                 raise
 
+        within = tolerance(self.model.dtype, tf32=self.model.arithmetic.tf32)
+        self.device_stages.use(self._state(), within)
         maps, notes = self.model.within_memory(shape, run, allow_smaller=True)
-        return replace(maps, notes=notes + maps.notes)
+        return replace(maps, notes=notes + self.device_stages.take_notes() + maps.notes)
 
     def _run(self, request: WindowRequest, chunk: int) -> WindowMaps:
         any_view = self.config.any_view

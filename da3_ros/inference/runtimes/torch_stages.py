@@ -11,21 +11,27 @@ import torch
 from torch import Tensor, nn
 
 from da3_ros.errors import ModelError
+from da3_ros.inference.cuda.stages import DeviceStages
 from da3_ros.inference.preprocess import normalise
 from da3_ros.inference.runtimes.stages import EncodedView, FusedWindow, InputCameras, Maps
 from da3_ros.model.chunks import VIEW_CHUNK, chunks_of
 from da3_ros.model.config import PATCH_SIZE, AnyViewConfig, SingleViewConfig
 from da3_ros.model.network import AnyViewNetwork
-from da3_ros.model.outputs import EncodedViews, FusedViews, NetworkOutput
+from da3_ros.model.outputs import EncodedViews, NetworkOutput
 from da3_ros.model.pose_encoding import decode_cameras
 from da3_ros.model.single_view import SingleViewNetwork
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FusedTensors:
-    """Fused views and their cameras."""
+class WindowTensors:
+    """A window on the device."""
 
-    views: FusedViews
+    reference: Tensor
+    """(1,) int64."""
+    depth: Tensor
+    """(1, N, H, W) of the wanted views."""
+    confidence: Tensor
+    """(1, N, H, W)."""
     extrinsics: Tensor | None
     """(1, V, 3, 4)."""
     intrinsics: Tensor | None
@@ -37,11 +43,12 @@ class TorchAnyView:
 
     name = 'torch'
 
-    def __init__(self, network: AnyViewNetwork) -> None:
+    def __init__(self, network: AnyViewNetwork, stages: DeviceStages | None = None) -> None:
         self.config: AnyViewConfig = network.config
         self.chunk = VIEW_CHUNK
         """Views computed at once outside the cross-view blocks."""
         self._network = network
+        self._stages = DeviceStages(network) if stages is None else stages
 
     @property
     def device(self) -> str:
@@ -50,8 +57,12 @@ class TorchAnyView:
 
     def encode(self, images: NDArray[np.uint8]) -> tuple[EncodedView, ...]:
         """Encode views (V, H, W, 3) alone."""
-        pixels = network_input(images, _device_of(self._network))[None]
-        encoded = self._network.encode(pixels, chunk=self.chunk)
+        network, chunk = self._network, self.chunk
+        encoded = self._stages.run(
+            ('encode', chunk),
+            lambda pixels: network.encode(normalise(pixels)[None], chunk=chunk),
+            self._stages.put(images, _device_of(network)),
+        )
         return tuple(_encoded_view(encoded, view) for view in range(len(images)))
 
     def fuse(
@@ -62,56 +73,92 @@ class TorchAnyView:
         strategy: str,
         wanted: Sequence[int],
     ) -> FusedWindow:
-        """Let the views of a window see one another.
+        """Let the views of a window see one another, and decode those that are wanted.
+
+        Nothing in between looks at a value, so the host waits for the device once.
 
         Raises:
             ModelError: the strategy does not exist, or sizes differ.
         """
         encoded = _window_of(views)
-        known = self._known_cameras(encoded, cameras, strategy)
-        fused = self._network.fuse(encoded, *known, strategy=strategy)
-        extrinsics = intrinsics = None
-        if self.config.camera is not None:
-            encoding = self._network.pose_encoding(fused)
-            extrinsics, intrinsics = decode_cameras(encoding, fused.image_size)
+        size, chosen, chunk = encoded.image_size, tuple(wanted), self.chunk
+
+        def window(tokens: Tensor, reference_tokens: Tensor, *given: Tensor) -> WindowTensors:
+            of_window = EncodedViews(tokens, reference_tokens, {}, size)
+            return self._window(of_window, given, strategy, chosen, chunk)
+
+        known = self._known_cameras(cameras)
+        found = self._stages.run(
+            ('window', size, strategy, chosen, chunk),
+            window,
+            encoded.tokens,
+            encoded.reference_tokens,
+            *known,
+        )
+        fetched = self._stages.fetch(
+            found.reference, found.depth, found.confidence, found.extrinsics, found.intrinsics
+        )
+        reference, depth, confidence, extrinsics, intrinsics = fetched.arrays()
+        assert reference is not None
+        assert depth is not None
+        assert confidence is not None
         return FusedWindow(
-            held=FusedTensors(fused, extrinsics, intrinsics),
-            wanted=tuple(wanted),
-            image_size=fused.image_size,
-            reference=int(fused.reference[0]),
-            extrinsics=None if extrinsics is None else on_host(extrinsics[0]),
-            intrinsics=None if intrinsics is None else on_host(intrinsics[0]),
+            held=(found, Maps(depth[0], confidence[0], None)),
+            wanted=chosen,
+            image_size=size,
+            reference=int(reference[0]),
+            extrinsics=None if extrinsics is None else extrinsics[0],
+            intrinsics=None if intrinsics is None else intrinsics[0],
         )
 
     def decode(self, fused: FusedWindow) -> Maps:
         """Return the maps of the wanted views."""
-        output = self.output(fused)
-        assert output.depth_conf is not None
-        return Maps(on_host(output.depth[0]), on_host(output.depth_conf[0]), None)
+        maps: Maps = fused.held[1]
+        return maps
 
     def output(self, fused: FusedWindow) -> NetworkOutput:
         """Return the maps of the wanted views and the cameras of all, on the device."""
-        held: FusedTensors = fused.held
-        dense = self._network.dense_maps(held.views, fused.wanted, chunk=self.chunk)
+        found: WindowTensors = fused.held[0]
         return NetworkOutput(
-            depth=dense.depth,
-            depth_conf=dense.confidence,
+            depth=found.depth,
+            depth_conf=found.confidence,
             sky=None,
-            extrinsics=held.extrinsics,
-            intrinsics=held.intrinsics,
+            extrinsics=found.extrinsics,
+            intrinsics=found.intrinsics,
         )
 
-    def _known_cameras(
-        self, encoded: EncodedViews, cameras: InputCameras | None, strategy: str
-    ) -> tuple[Tensor | None, Tensor | None]:
+    def _window(
+        self,
+        encoded: EncodedViews,
+        given: Sequence[Tensor],
+        strategy: str,
+        wanted: Sequence[int],
+        chunk: int,
+    ) -> WindowTensors:
+        """Compute a window of encoded views and given cameras: none, or some of them."""
+        network = self._network
+        known: tuple[Tensor | None, ...] = tuple(given) if given else (None, None)
+        if len(known) == 1:
+            # Only the cameras of this first pass are needed.
+            first = network.pose_encoding(network.fuse(encoded, strategy=strategy))
+            known = (known[0], decode_cameras(first, encoded.image_size)[1])
+        fused = network.fuse(encoded, *known, strategy=strategy)
+        extrinsics = intrinsics = None
+        if self.config.camera is not None:
+            encoding = network.pose_encoding(fused)
+            extrinsics, intrinsics = decode_cameras(encoding, fused.image_size)
+        dense = network.dense_maps(fused, wanted, chunk=chunk)
+        return WindowTensors(
+            fused.reference, dense.depth, dense.confidence, extrinsics, intrinsics
+        )
+
+    def _known_cameras(self, cameras: InputCameras | None) -> list[Tensor]:
+        """Return extrinsics and, if known, intrinsics; nothing where they cannot go in."""
         if cameras is None or self.config.camera is None:
-            return None, None
-        device = encoded.tokens.device
-        extrinsics = torch.from_numpy(cameras.extrinsics)[None].to(device)
-        if cameras.intrinsics is not None:
-            return extrinsics, torch.from_numpy(cameras.intrinsics)[None].to(device)
-        first = self._network.pose_encoding(self._network.fuse(encoded, strategy=strategy))
-        return extrinsics, decode_cameras(first, encoded.image_size)[1]
+            return []
+        device = _device_of(self._network)
+        given = (cameras.extrinsics, cameras.intrinsics)
+        return [self._stages.put(one, device)[None] for one in given if one is not None]
 
 
 class TorchSingleView:
@@ -119,11 +166,12 @@ class TorchSingleView:
 
     name = 'torch'
 
-    def __init__(self, network: SingleViewNetwork) -> None:
+    def __init__(self, network: SingleViewNetwork, stages: DeviceStages | None = None) -> None:
         self.config: SingleViewConfig = network.config
         self.chunk = VIEW_CHUNK
         """Views computed at once."""
         self._network = network
+        self._stages = DeviceStages(network) if stages is None else stages
 
     @property
     def device(self) -> str:
@@ -132,18 +180,27 @@ class TorchSingleView:
 
     def maps(self, images: NDArray[np.uint8]) -> Maps:
         """Return the maps of views (V, H, W, 3); each depends on its own image only."""
-        depth, sky = self.tensors(images)
-        return Maps(on_host(depth), None, on_host(sky))
+        depth, sky = self._stages.fetch(*self.tensors(images)).arrays()
+        assert depth is not None
+        return Maps(depth, None, sky)
 
     def tensors(self, images: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
         """Return depth, before sky is filled in, and sky score (V, H, W) on the device."""
-        pixels = network_input(images, _device_of(self._network))[:, None]
-        patches = pixels.shape[-2] * pixels.shape[-1] // PATCH_SIZE**2
-        parts = [
-            self._network.decode(self._network.encode(pixels[rows]))
-            for rows in chunks_of(len(pixels), self.chunk, patches, pixels.device)
-        ]
-        return torch.cat([part.depth for part in parts]), torch.cat([part.sky for part in parts])
+        network, chunk = self._network, self.chunk
+
+        def maps(given: Tensor) -> tuple[Tensor, Tensor]:
+            pixels = normalise(given)[:, None]
+            patches = pixels.shape[-2] * pixels.shape[-1] // PATCH_SIZE**2
+            parts = [
+                network.decode(network.encode(pixels[rows]))
+                for rows in chunks_of(len(pixels), chunk, patches, pixels.device)
+            ]
+            depth = torch.cat([part.depth for part in parts])
+            return depth, torch.cat([part.sky for part in parts])
+
+        return self._stages.run(
+            ('maps', chunk), maps, self._stages.put(images, _device_of(network))
+        )
 
 
 def network_input(images: NDArray[np.uint8], device: torch.device) -> Tensor:

@@ -27,7 +27,7 @@ def picture(seed: int, *shape: int) -> NDArray[np.uint8]:
         picture(0, 3, 14, 28, 3),
         picture(1, 2, 28, 28, 3)[:, ::2],
         np.random.default_rng(2).normal(size=(5, 4, 4)).astype(np.float32),
-        np.float64([[1.5]]),
+        np.array([[1.5]]),
         np.zeros((0, 4), np.float32),
     ],
 )
