@@ -12,33 +12,30 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from da3_ros.errors import ExportError, ModelError, NoPosesError
 from da3_ros.export.options import ExportOptions
 from da3_ros.export.scene import ExportScene
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.geometry.se3 import homogeneous, invert, nearest_rigid
+from da3_ros.geometry.se3 import homogeneous, invert
 from da3_ros.geometry.umeyama import spread
 from da3_ros.inference.given_cameras import GivenCameras, read_cameras
 from da3_ros.inference.metric import metric_depth
 from da3_ros.inference.parallax_scale import seen_scale
-from da3_ros.inference.pixel_rule import cameras_of, corner_matrices
+from da3_ros.inference.pixel_rule import corner_matrices
 from da3_ros.inference.pose_alignment import in_reach, normalise_extrinsics
 from da3_ros.inference.prediction import Prediction
-from da3_ros.inference.preprocess import Placement, ProcessedImages, preprocess
+from da3_ros.inference.preprocess import ProcessedImages, preprocess
 from da3_ros.inference.runtimes.stages import InputCameras
-from da3_ros.inference.window_network import WindowMaps, WindowNetwork, WindowRequest
+from da3_ros.inference.view_predictions import view_predictions, window_prediction
+from da3_ros.inference.window_network import WindowNetwork, WindowRequest
 from da3_ros.model.config import SingleViewConfig
-from da3_ros.model.plain.sky import SKY_SCORE
 from da3_ros.notes import Note, joined
 from da3_ros.options.network import NETWORK
 from da3_ros.types import (
     CameraFrame,
     Caution,
     KnownPoses,
-    ViewPrediction,
     Window,
     WindowPrediction,
 )
@@ -205,10 +202,10 @@ class Da3Estimator:
                 use_ray_pose=self._use_ray_pose,
             )
         )
-        prediction = _prediction(maps, processed)
+        prediction = window_prediction(maps, processed)
         prediction, sigma = _with_seen_distances(prediction, known)
         return WindowPrediction(
-            _views(prediction, window.views, processed, maps.wanted),
+            view_predictions(prediction, window.views, processed, maps.wanted),
             is_metric=maps.is_metric,
             conditioning='none' if known.extrinsics is None else 'pose',
             unit_sigma=sigma,
@@ -225,14 +222,12 @@ class Da3Estimator:
         _check_calibrated(config, frames)
         processed = preprocess([frame.image for frame in frames], self._process_res, self._method)
         maps = self.network.run(
-            WindowRequest(
-                processed.images, keys=_keys(window, processed), wanted=_wanted(window)
-            )
+            WindowRequest(processed.images, keys=_keys(window, processed), wanted=_wanted(window))
         )
-        prediction = _prediction(maps, processed)
+        prediction = window_prediction(maps, processed)
         prediction = _with_cameras(prediction, frames, processed, config, poses)
         return WindowPrediction(
-            _views(prediction, frames, processed, maps.wanted),
+            view_predictions(prediction, frames, processed, maps.wanted),
             is_metric=prediction.is_metric,
             conditioning='none' if len(frames) == 1 else 'pose',
             metric_by='camera_info',
@@ -303,7 +298,7 @@ def _with_cameras(
 
 
 def _window_network(network: WindowNetwork | DepthAnything3) -> WindowNetwork:
-    if hasattr(network, 'run'):
+    if isinstance(network, WindowNetwork):
         return network
     from da3_ros.inference.runtimes.torch_runtime import torch_window_network
 
@@ -323,47 +318,16 @@ def _keys(window: Window, processed: ProcessedImages) -> tuple[Hashable, ...] | 
 
 def _wanted(window: Window) -> tuple[int, ...] | None:
     """Return the views whose depth is wanted; None for all."""
-    wanted = window.depth_of
-    if wanted is None:
+    if window.depth_of is None:
         return None
-    places = tuple(place for place, frame in enumerate(window.views) if frame.id in wanted)
-    return places or None
+    views = window.views
+    return tuple(place for place, frame in enumerate(views) if window.needs_depth(frame.id))
 
 
 def _network_cameras(known: GivenCameras) -> InputCameras | None:
     if known.extrinsics is None:
         return None
     return InputCameras(normalise_extrinsics(known.extrinsics), known.intrinsics)
-
-
-def _prediction(maps: WindowMaps, processed: ProcessedImages) -> Prediction:
-    """Return what a network says about all views; NaN is the depth that was not asked for."""
-    depth = maps.depth
-    if len(maps.wanted) < len(processed.images):
-        depth = np.full(processed.images.shape[:3], np.nan, np.float32)
-        depth[list(maps.wanted)] = maps.depth
-    return Prediction(
-        depth=depth,
-        is_metric=maps.is_metric,
-        sky=None if maps.sky is None else maps.sky >= SKY_SCORE,
-        conf=maps.confidence,
-        extrinsics=maps.extrinsics,
-        intrinsics=maps.intrinsics,
-        processed_images=processed.images,
-    )
-
-
-def _views(
-    prediction: Prediction,
-    frames: Sequence[CameraFrame],
-    processed: ProcessedImages,
-    wanted: Sequence[int],
-) -> tuple[ViewPrediction, ...]:
-    place_of = {view: place for place, view in enumerate(wanted)}
-    pairs = zip(frames, processed.placements, strict=True)
-    return tuple(
-        _view(prediction, index, place_of.get(index), *pair) for index, pair in enumerate(pairs)
-    )
 
 
 def _with_seen_distances(
@@ -388,39 +352,3 @@ def _with_seen_distances(
     moved = prediction.extrinsics.copy()
     moved[:, :3, 3] *= given / seen / math.exp(found.log_metres)
     return replace(prediction, extrinsics=moved), found.sigma
-
-
-def _view(
-    prediction: Prediction, index: int, frame: CameraFrame, placement: Placement
-) -> ViewPrediction:
-    assert prediction.processed_images is not None
-    assert prediction.extrinsics is not None
-    assert prediction.intrinsics is not None
-    depth = prediction.depth[index]
-    usable = np.isfinite(depth) & (depth > 0)
-    if not usable.all():
-        _logger.warning('camera %s: %d pixels without depth', frame.camera, (~usable).sum())
-    calibration = frame.calibration
-    return ViewPrediction(
-        depth=np.where(usable, depth, np.float32(np.nan)),
-        image=prediction.processed_images[index],
-        window_from_camera=_pose(prediction.extrinsics[index], frame.camera),
-        camera=_camera(prediction.intrinsics[index], placement.size, frame.camera),
-        calibrated_camera=None if calibration is None else placement.camera(calibration),
-        confidence=None if prediction.conf is None else prediction.conf[index],
-        sky=None if prediction.sky is None else prediction.sky[index],
-        pixel_map=placement.pixel_map,
-    )
-
-
-def _pose(extrinsics: NDArray[np.float32], camera: str) -> FloatArray:
-    """Return window_from_camera (4, 4), its rotation made exact in float64."""
-    if not np.isfinite(extrinsics).all():
-        raise ModelError(f'camera {camera}: the network predicted no finite pose')
-    return invert(nearest_rigid(extrinsics))
-
-
-def _camera(intrinsics: NDArray[np.float32], size: ImageSize, camera: str) -> PinholeCamera:
-    if not np.isfinite(intrinsics).all() or not (intrinsics[(0, 1), (0, 1)] > 0).all():
-        raise ModelError(f'camera {camera}: the network predicted no usable focal length')
-    return cameras_of(intrinsics[None], size)[0]

@@ -88,6 +88,10 @@ class DeviceStages:
         engine = self._at(places[0]) if places else None
         return _Here(tensors) if engine is None else engine.downloads.start(tensors)
 
+    def are_enqueued(self, place: torch.device) -> bool:
+        """Return whether a device goes on by itself, so that the host should not look at it."""
+        return self._at(place) is not None
+
     def forget(self) -> None:
         """Drop graphs and buffers; memory that they hold can be given back."""
         self._place = self._engine = None

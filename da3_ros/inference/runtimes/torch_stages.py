@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,26 +12,33 @@ from torch import Tensor, nn
 
 from da3_ros.errors import ModelError
 from da3_ros.inference.cuda.stages import DeviceStages
+from da3_ros.inference.cuda.window import WindowAtOnce, fuse_at_once
 from da3_ros.inference.preprocess import normalise
 from da3_ros.inference.runtimes.stages import EncodedView, FusedWindow, InputCameras, Maps
 from da3_ros.model.chunks import VIEW_CHUNK, chunks_of
 from da3_ros.model.config import PATCH_SIZE, AnyViewConfig, SingleViewConfig
 from da3_ros.model.network import AnyViewNetwork
-from da3_ros.model.outputs import EncodedViews, NetworkOutput
+from da3_ros.model.outputs import EncodedViews, FusedViews, NetworkOutput, RoleTokens
 from da3_ros.model.pose_encoding import decode_cameras
 from da3_ros.model.single_view import SingleViewNetwork
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class WindowTensors:
-    """A window on the device."""
+@dataclass(slots=True, eq=False)
+class _HeldView:
+    """What is kept of a view between windows."""
 
-    reference: Tensor
-    """(1,) int64."""
-    depth: Tensor
-    """(1, N, H, W) of the wanted views."""
-    confidence: Tensor
-    """(1, N, H, W)."""
+    encoded: EncodedViews
+    """(1, 1, ...)."""
+    roles: dict[bool, Tensor] = field(default_factory=dict)
+    """Tokens (1, 1, T, C) after the first block with roles, by whether it is the reference;
+    filled when they are needed first."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FusedTensors:
+    """Fused views and their cameras."""
+
+    views: FusedViews
     extrinsics: Tensor | None
     """(1, V, 3, 4)."""
     intrinsics: Tensor | None
@@ -63,7 +70,8 @@ class TorchAnyView:
             lambda pixels: network.encode(normalise(pixels)[None], chunk=chunk),
             self._stages.put(images, _device_of(network)),
         )
-        return tuple(_encoded_view(encoded, view) for view in range(len(images)))
+        roles = 2 if self._network.backbone.pretrained.has_role_block else 0
+        return tuple(_encoded_view(encoded, view, roles) for view in range(len(images)))
 
     def fuse(
         self,
@@ -73,92 +81,108 @@ class TorchAnyView:
         strategy: str,
         wanted: Sequence[int],
     ) -> FusedWindow:
-        """Let the views of a window see one another, and decode those that are wanted.
-
-        Nothing in between looks at a value, so the host waits for the device once.
+        """Let the views of a window see one another.
 
         Raises:
             ModelError: the strategy does not exist, or sizes differ.
         """
         encoded = _window_of(views)
-        size, chosen, chunk = encoded.image_size, tuple(wanted), self.chunk
-
-        def window(tokens: Tensor, reference_tokens: Tensor, *given: Tensor) -> WindowTensors:
-            of_window = EncodedViews(tokens, reference_tokens, {}, size)
-            return self._window(of_window, given, strategy, chosen, chunk)
-
-        known = self._known_cameras(cameras)
-        found = self._stages.run(
-            ('window', size, strategy, chosen, chunk),
-            window,
-            encoded.tokens,
-            encoded.reference_tokens,
-            *known,
-        )
-        fetched = self._stages.fetch(
-            found.reference, found.depth, found.confidence, found.extrinsics, found.intrinsics
-        )
-        reference, depth, confidence, extrinsics, intrinsics = fetched.arrays()
-        assert reference is not None
-        assert depth is not None
-        assert confidence is not None
+        if self._stages.are_enqueued(encoded.tokens.device):
+            return fuse_at_once(
+                self._network,
+                self._stages,
+                encoded,
+                cameras,
+                strategy=strategy,
+                wanted=wanted,
+                chunk=self.chunk,
+            )
+        known = self._known_cameras(encoded, cameras, strategy)
+        roles = self._roles(views, encoded, strategy) if known[0] is None else None
+        fused = self._network.fuse(encoded, *known, strategy=strategy, wanted=wanted, roles=roles)
+        extrinsics = intrinsics = None
+        if self.config.camera is not None:
+            encoding = self._network.pose_encoding(fused)
+            extrinsics, intrinsics = decode_cameras(encoding, fused.image_size)
         return FusedWindow(
-            held=(found, Maps(depth[0], confidence[0], None)),
-            wanted=chosen,
-            image_size=size,
-            reference=int(reference[0]),
-            extrinsics=None if extrinsics is None else extrinsics[0],
-            intrinsics=None if intrinsics is None else intrinsics[0],
+            held=FusedTensors(fused, extrinsics, intrinsics),
+            wanted=fused.wanted,
+            image_size=fused.image_size,
+            reference=int(fused.reference[0]),
+            extrinsics=None if extrinsics is None else on_host(extrinsics[0]),
+            intrinsics=None if intrinsics is None else on_host(intrinsics[0]),
         )
 
     def decode(self, fused: FusedWindow) -> Maps:
         """Return the maps of the wanted views."""
-        maps: Maps = fused.held[1]
-        return maps
+        if isinstance(fused.held, WindowAtOnce):
+            return fused.held.maps
+        output = self.output(fused)
+        assert output.depth_conf is not None
+        return Maps(on_host(output.depth[0]), on_host(output.depth_conf[0]), None)
 
     def output(self, fused: FusedWindow) -> NetworkOutput:
         """Return the maps of the wanted views and the cameras of all, on the device."""
-        found: WindowTensors = fused.held[0]
+        if isinstance(fused.held, WindowAtOnce):
+            return fused.held.tensors.output
+        held: FusedTensors = fused.held
+        dense = self._network.dense_maps(held.views, fused.wanted, chunk=self.chunk)
         return NetworkOutput(
-            depth=found.depth,
-            depth_conf=found.confidence,
+            depth=dense.depth,
+            depth_conf=dense.confidence,
             sky=None,
-            extrinsics=found.extrinsics,
-            intrinsics=found.intrinsics,
+            extrinsics=held.extrinsics,
+            intrinsics=held.intrinsics,
         )
 
-    def _window(
-        self,
-        encoded: EncodedViews,
-        given: Sequence[Tensor],
-        strategy: str,
-        wanted: Sequence[int],
-        chunk: int,
-    ) -> WindowTensors:
-        """Compute a window of encoded views and given cameras: none, or some of them."""
-        network = self._network
-        known: tuple[Tensor | None, ...] = tuple(given) if given else (None, None)
-        if len(known) == 1:
-            # Only the cameras of this first pass are needed.
-            first = network.pose_encoding(network.fuse(encoded, strategy=strategy))
-            known = (known[0], decode_cameras(first, encoded.image_size)[1])
-        fused = network.fuse(encoded, *known, strategy=strategy)
-        extrinsics = intrinsics = None
-        if self.config.camera is not None:
-            encoding = network.pose_encoding(fused)
-            extrinsics, intrinsics = decode_cameras(encoding, fused.image_size)
-        dense = network.dense_maps(fused, wanted, chunk=chunk)
-        return WindowTensors(
-            fused.reference, dense.depth, dense.confidence, extrinsics, intrinsics
-        )
+    def _roles(
+        self, views: Sequence[EncodedView], encoded: EncodedViews, strategy: str
+    ) -> RoleTokens | None:
+        """Return the views after the first block with roles; None where that serves nothing.
 
-    def _known_cameras(self, cameras: InputCameras | None) -> list[Tensor]:
-        """Return extrinsics and, if known, intrinsics; nothing where they cannot go in."""
+        A view whose role is that of the window before does not go through that block again.
+        """
+        transformer = self._network.backbone.pretrained
+        if not transformer.has_role_block or encoded.tokens.is_cuda:
+            # On CUDA the host would have to wait to know the reference.
+            return None
+        try:
+            reference = transformer.reference(encoded, strategy)
+        except ValueError as error:
+            raise ModelError(str(error)) from error
+        held: list[_HeldView] = [view.held for view in views]
+        first = held[int(reference[0])]
+        self._in_role([first], is_reference=True)
+        places = range(len(held))
+        self._in_role(
+            [held[place] for place in places if place != int(reference[0])], is_reference=False
+        )
+        tokens = [held[place].roles[place == int(reference[0])] for place in places]
+        return RoleTokens(torch.cat(tokens, dim=1), reference)
+
+    def _in_role(self, views: Sequence[_HeldView], *, is_reference: bool) -> None:
+        """Run the first block with roles on those views that have not had this one."""
+        missing = {id(held): held for held in views if is_reference not in held.roles}
+        if not missing:
+            return
+        encoded = _joined([held.encoded for held in missing.values()])
+        tokens = self._network.backbone.pretrained.in_role(encoded, is_reference=is_reference)
+        for place, held in enumerate(missing.values()):
+            held.roles[is_reference] = tokens[:, place : place + 1].clone()
+
+    def _known_cameras(
+        self, encoded: EncodedViews, cameras: InputCameras | None, strategy: str
+    ) -> tuple[Tensor | None, Tensor | None]:
         if cameras is None or self.config.camera is None:
-            return []
-        device = _device_of(self._network)
-        given = (cameras.extrinsics, cameras.intrinsics)
-        return [self._stages.put(one, device)[None] for one in given if one is not None]
+            return None, None
+        device = encoded.tokens.device
+        extrinsics = torch.from_numpy(cameras.extrinsics)[None].to(device)
+        if cameras.intrinsics is not None:
+            return extrinsics, torch.from_numpy(cameras.intrinsics)[None].to(device)
+        first = self._network.pose_encoding(
+            self._network.fuse(encoded, strategy=strategy, wanted=())
+        )
+        return extrinsics, decode_cameras(first, encoded.image_size)[1]
 
 
 class TorchSingleView:
@@ -196,11 +220,10 @@ class TorchSingleView:
                 for rows in chunks_of(len(pixels), chunk, patches, pixels.device)
             ]
             depth = torch.cat([part.depth for part in parts])
-            return depth, torch.cat([part.sky for part in parts])
+            return depth.float(), torch.cat([part.sky for part in parts]).float()
 
-        return self._stages.run(
-            ('maps', chunk), maps, self._stages.put(images, _device_of(network))
-        )
+        there = self._stages.put(images, _device_of(network))
+        return self._stages.run(('maps', chunk), maps, there)
 
 
 def network_input(images: NDArray[np.uint8], device: torch.device) -> Tensor:
@@ -218,16 +241,17 @@ def _device_of(network: nn.Module) -> torch.device:
     return next(network.parameters()).device
 
 
-def _encoded_view(encoded: EncodedViews, view: int) -> EncodedView:
+def _encoded_view(encoded: EncodedViews, view: int, roles: int) -> EncodedView:
     """Return one view (1, 1, ...) that keeps no other in memory."""
     tokens = encoded.tokens[:, view : view + 1].clone()
     reference_tokens = encoded.reference_tokens[:, view : view + 1].clone()
     one = replace(encoded, tokens=tokens, reference_tokens=reference_tokens, exported={})
-    return EncodedView(one, encoded.image_size, tokens.nbytes + reference_tokens.nbytes)
+    own = tokens.nbytes + reference_tokens.nbytes
+    return EncodedView(_HeldView(one), encoded.image_size, own + roles * tokens.nbytes)
 
 
 def _window_of(views: Sequence[EncodedView]) -> EncodedViews:
-    """Return views (1, V, ...) side by side.
+    """Return views side by side, (1, V, ...).
 
     Raises:
         ModelError: their sizes differ.
@@ -235,7 +259,10 @@ def _window_of(views: Sequence[EncodedView]) -> EncodedViews:
     sizes = {view.image_size for view in views}
     if len(sizes) != 1:
         raise ModelError(f'views of a window: expected one size, got {sorted(sizes)}')
-    parts: list[EncodedViews] = [view.held for view in views]
+    return _joined([view.held.encoded for view in views])
+
+
+def _joined(parts: Sequence[EncodedViews]) -> EncodedViews:
     return replace(
         parts[0],
         tokens=torch.cat([part.tokens for part in parts], dim=1),
