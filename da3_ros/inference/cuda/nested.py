@@ -41,7 +41,7 @@ def _changed(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(value, tuple):
         items = [_changed(item, change) for item in value]
         # A named tuple takes its items one by one.
-        return type(value)(*items) if hasattr(value, '_fields') else tuple(items)
+        return tuple(items) if type(value) is tuple else type(value)(*items)
     if isinstance(value, list):
         return [_changed(item, change) for item in value]
     if isinstance(value, Mapping):

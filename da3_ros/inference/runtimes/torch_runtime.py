@@ -58,6 +58,8 @@ class TorchWindowNetwork:
     def __init__(self, model: DepthAnything3) -> None:
         self.model = model
         self._weights = WeightState(model.model)
+        self._now: Hashable = None
+        """Weights and formats at the beginning of the window."""
         network = model.model
         self.device_stages = stages = DeviceStages(network)
         """Where stages run, with what is recorded of them."""
@@ -131,7 +133,8 @@ class TorchWindowNetwork:
                 raise
 
         within = tolerance(self.model.dtype, tf32=self.model.arithmetic.tf32)
-        self.device_stages.use(self._state(), within)
+        self._now = self.model.arithmetic, self._weights.now()
+        self.device_stages.use(self._now, within)
         maps, notes = self.model.within_memory(shape, run, allow_smaller=True)
         return replace(maps, notes=notes + self.device_stages.take_notes() + maps.notes)
 
@@ -159,7 +162,7 @@ class TorchWindowNetwork:
         return window_maps(self.model.model(pixels, extrinsics, intrinsics, options))
 
     def _state(self) -> Hashable:
-        return self.model.arithmetic, self._weights.now()
+        return self._now
 
 
 class WeightState:
@@ -170,19 +173,22 @@ class WeightState:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        self._modules = list(network.modules())
         self._loaded = 0
-        for module in self._modules:
+        modules = list(network.modules())
+        # Looked up once: it is asked for every window, and a small one takes few milliseconds.
+        self._places = [
+            (module._parameters, name)
+            for module in modules
+            for name, parameter in module._parameters.items()
+            if parameter is not None
+        ]
+        for module in modules:
             # Of every part: a user may load one alone.
             module.register_load_state_dict_post_hook(self._count)  # type: ignore[no-untyped-call]
 
     def now(self) -> Hashable:
         """Return what is equal as long as nothing has changed."""
-        return self._loaded, tuple(
-            (parameter.data_ptr(), parameter.dtype, _version(parameter))
-            for module in self._modules
-            for parameter in module.parameters(recurse=False)
-        )
+        return self._loaded, tuple(_identity(owner.get(name)) for owner, name in self._places)
 
     def _count(self, module: nn.Module, keys: object) -> None:
         del module, keys
@@ -274,6 +280,9 @@ def _filled(depth: FloatImages, sky: FloatImages) -> FloatImages:
     return on_host(fill_sky(torch.from_numpy(depth)[None], torch.from_numpy(sky)[None])[0])
 
 
-def _version(parameter: Tensor) -> int:
+def _identity(parameter: Tensor | None) -> Hashable:
+    if parameter is None:
+        return None
     # Parameters made in inference mode count no versions.
-    return 0 if parameter.is_inference() else parameter._version
+    version = 0 if parameter.is_inference() else parameter._version
+    return parameter.data_ptr(), parameter.dtype, version
