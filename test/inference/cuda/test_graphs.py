@@ -1,12 +1,14 @@
 """Graphs of stages: what is recorded, when it is believed, and what happens when it is not."""
 
 from dataclasses import dataclass
+from inspect import signature
 import logging
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from da3_ros.inference.cuda.device import CudaDevice
 from da3_ros.inference.cuda.graphs import (
     CALLS_AFTER_EVICTION,
     CALLS_BEFORE,
@@ -344,3 +346,15 @@ def test_forgotten_graphs_are_recorded_again(
 def test_a_narrow_format_is_given_its_rounding() -> None:
     assert tolerance(torch.float32) < tolerance(torch.float16) < tolerance(torch.bfloat16)
     assert tolerance(torch.float32, tf32=True) > tolerance(torch.float32)
+
+
+def test_tensors_of_a_cpu_are_none_of_the_device() -> None:
+    """And nothing of CUDA is touched to find that out."""
+    assert not CudaDevice(torch.device('cuda:7')).takes(torch.zeros(1))
+
+
+def test_torch_records_as_it_is_asked_to() -> None:
+    """No CUDA device is needed to see that the arguments exist."""
+    recording = signature(torch.cuda.graph.__init__).parameters
+    assert {'pool', 'stream', 'capture_error_mode'} <= set(recording)
+    assert 'blocking' in signature(torch.cuda.Event.__new__).parameters
