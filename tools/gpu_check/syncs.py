@@ -12,10 +12,8 @@ import torch
 
 import da3_ros
 from da3_ros.inference.runner import NetworkRunner
-from da3_ros.inference.runtimes.torch_runtime import TorchWindowNetwork
 from tools.gpu_check.bench import Bench, bench_of
 from tools.gpu_check.part import Outcome, Settings
-from tools.gpu_check.streams import UNTIL_STEADY, Stream, model_of
 
 PACKAGE = Path(da3_ros.__file__).resolve().parent
 SAID = 'called a synchronizing CUDA operation'
@@ -43,7 +41,11 @@ def run(settings: Settings, preset: str) -> Outcome:
         more = _count(runner, lambda: runner(pixels, infer_gs=True))
         figures['with_gaussians'] = dict(more.most_common())
         text += f'; {_text("with Gaussians", more)}'
-    window = _count_window(bench, preset)
+    try:
+        window = _count_window(bench, preset)
+    except ModuleNotFoundError as error:
+        # The forward pass alone needs torch and numpy only.
+        return Outcome(f'{text}; no window: {error}', figures=figures)
     figures['window'] = dict(window.most_common())
     text += f'; {_text("a window", window)}'
     # The scale of the nested network depends on how many pixels are good.
@@ -86,6 +88,9 @@ def counted(set_mode: Callable[[str], None], package: Path = PACKAGE) -> Iterato
 
 
 def _count_window(bench: Bench, preset: str) -> Counter[str]:
+    from da3_ros.inference.runtimes.torch_runtime import TorchWindowNetwork
+    from tools.gpu_check.streams import UNTIL_STEADY, Stream, model_of
+
     model = model_of(bench, preset)
     network = TorchWindowNetwork(model)
     stream = Stream(bench, VIEWS, 1)
