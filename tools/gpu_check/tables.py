@@ -97,11 +97,15 @@ def _memory(results: Results) -> Iterator[str]:
 def _syncs(results: Results) -> Iterator[str]:
     yield from _head('network', 'a forward pass', 'where', 'a steady window', 'where')
     for network, figures in _of(results, 'syncs'):
-        places = [figures.get(key, {}) for key in ('places', 'window')]
-        where = [', '.join(f'{at} ({n})' for at, n in found.items()) for found in places]
-        counts = [str(sum(found.values())) for found in places]
-        cells = [cell for pair in zip(counts, where, strict=True) for cell in pair]
-        yield _row([network, *(cell or 'none' for cell in cells)])
+        cells = []
+        for key in ('places', 'window'):
+            found = figures.get(key)
+            if found is None:
+                cells += ['not counted', '']
+                continue
+            where = ', '.join(f'{place} ({count})' for place, count in found.items())
+            cells += [str(sum(found.values())), where or 'none']
+        yield _row([network, *cells])
 
 
 def _windows(results: Results) -> Iterator[str]:
