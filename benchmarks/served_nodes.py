@@ -179,7 +179,7 @@ def _name_threads() -> None:
         task.write_text(thread.name[:15], encoding='ascii')
         run(thread)
 
-    threading.Thread.run = named  # type: ignore[method-assign]
+    threading.Thread.run = named  # type: ignore[assignment,method-assign]
 
 
 def serve(kind: str, cameras: Cameras, arguments: Sequence[str]) -> int:

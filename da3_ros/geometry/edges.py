@@ -28,7 +28,7 @@ _ROUNDING = 1e-5
 def inverse_depth(depth: FloatImage) -> FloatImage:
     """Return 1 / depth (H, W); NaN where depth is unknown (NaN, zero or less), 0 for +Inf."""
     with np.errstate(divide='ignore', over='ignore'):
-        inverse = np.divide(np.float32(1), depth, dtype=np.float32)
+        inverse = np.asarray(np.divide(np.float32(1), depth, dtype=np.float32))
     np.copyto(inverse, np.float32(np.nan), where=~(depth > _NEAREST))
     return inverse
 
@@ -85,7 +85,7 @@ def _is_plane(change: FloatImage, rows: Indices, columns: Indices) -> Mask:
 
 def _are_alike(others: Iterable[FloatImage], here: FloatImage) -> Mask:
     """Return of steps (N,) whether all others beside them, each (N,), are like them."""
-    like = np.ones(len(here), bool)
+    like: Mask = np.ones(len(here), bool)
     for other in others:
         with np.errstate(over='ignore', divide='ignore', invalid='ignore'):
             ratio = other / here

@@ -72,12 +72,12 @@ def _check(voxel_size_m: float) -> None:
 def _cells(planes: NDArray[np.float32], voxel_size_m: float) -> NDArray[np.float32]:
     """Return the whole numbers of the voxels of coordinates, of any shape."""
     cells = np.divide(planes, np.float32(voxel_size_m), dtype=np.float32)
-    return np.floor(cells, out=cells)
+    return np.asarray(np.floor(cells, out=cells))
 
 
 def _differ(cells: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return whether voxels (3, ...) are others; so is every one that is not known."""
-    differ = cells[0] != others[0]
+    differ = np.asarray(cells[0] != others[0])
     for axis in (1, 2):
         differ |= cells[axis] != others[axis]
     return differ

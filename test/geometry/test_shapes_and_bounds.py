@@ -354,8 +354,8 @@ def test_an_edge_on_any_side_of_a_place_forbids_mixing(unknown: tuple[int, int])
 
 def test_points_in_the_world_are_those_of_the_rays_moved() -> None:
     camera = PinholeCamera(np.array([[50.0, 0.7, 31.0], [0, 40.0, 20.0], [0, 0, 1]]), CAMERA.size)
-    depth = np.random.default_rng(2).uniform(1, 9, (camera.size.height, camera.size.width))
-    depth = depth.astype(np.float32)
+    size = (camera.size.height, camera.size.width)
+    depth = np.random.default_rng(2).uniform(1, 9, size).astype(np.float32)
     depth[0, 0], depth[1, 1] = np.nan, np.inf
     turn = Rotation.from_rotvec([0.3, -1.2, 0.5]).as_matrix()
     pose = rigid(turn, [3.0, -2.0, 0.5])

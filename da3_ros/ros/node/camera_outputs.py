@@ -54,7 +54,7 @@ def published_depth(view: PosedView, options: OutputOptions) -> FloatImage:
         unknown.append(view.sky)
     if not (is_far or unknown):
         return depth
-    limited = depth.copy()
+    limited: FloatImage = depth.copy()
     if is_far:
         np.copyto(limited, np.float32(np.inf), where=depth > options.max_depth_m)
     for mask in unknown:
@@ -78,7 +78,7 @@ def points_depth(view: PosedView, depth: FloatImage, options: OutputOptions) -> 
 
 def depth_in_mm(depth: FloatImage) -> NDArray[np.uint16]:
     """Return depth (H, W) in whole millimetres, 0 where it is unknown or not representable."""
-    mm = np.multiply(depth, _MM_PER_M, dtype=np.float32)
+    mm: FloatImage = np.multiply(depth, _MM_PER_M, dtype=np.float32)
     np.rint(mm, out=mm)
     # Neither of NaN nor of +Inf.
     np.copyto(mm, np.float32(0), where=~(mm <= _UINT16_MAX))
