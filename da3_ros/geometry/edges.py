@@ -95,7 +95,7 @@ def _are_alike(others: Iterable[FloatImage], here: FloatImage) -> Mask:
 
 def edges_down(inverse: FloatImage, step: float) -> Mask:
     """Return (H - 1, W) the same between every pixel and the one below; see `edges_right`."""
-    return edges_right(inverse.T, step).T
+    return np.asarray(edges_right(inverse.T, step).T)
 
 
 def flying_pixels(depth: FloatImage, step: float) -> Mask:
