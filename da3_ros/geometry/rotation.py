@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,10 +20,35 @@ if TYPE_CHECKING:
 
 
 def quaternion_xyzw_from_matrix(rotation: ArrayLike) -> FloatArray:
-    """Return the unit quaternion (..., 4) in x, y, z, w order with w >= 0 of (..., 3, 3)."""
+    """Return the unit quaternion (..., 4) in x, y, z, w order with w >= 0 of (..., 3, 3).
+
+    Of a matrix that is a rotation but for rounding. Where w is 0 the first of x, y and z that is
+    not is positive.
+
+    Source: Shepperd 1978, "Quaternion from rotation matrix": from the largest component on.
+    """
     matrix = np.asarray(rotation, dtype=np.float64)
-    flat = _rotations().from_matrix(matrix.reshape(-1, 3, 3)).as_quat(canonical=True)
-    return np.asarray(flat, dtype=np.float64).reshape(*matrix.shape[:-2], 4)
+    # One by one: for the few that a set has, arrays cost ten times as much.
+    flat = [_quaternion_xyzw(entries) for entries in matrix.reshape(-1, 9).tolist()]
+    return np.array(flat, dtype=np.float64).reshape(*matrix.shape[:-2], 4)
+
+
+def _quaternion_xyzw(entries: Sequence[float]) -> tuple[float, float, float, float]:
+    """Return the quaternion of a rotation's nine entries, row by row."""
+    a, b, c, d, e, f, g, h, i = entries
+    largest = max(a + e + i, a, e, i)
+    if largest == a + e + i:
+        x, y, z, w = h - f, c - g, d - b, 1 + a + e + i
+    elif largest == a:
+        x, y, z, w = 1 + a - e - i, b + d, c + g, h - f
+    elif largest == e:
+        x, y, z, w = b + d, 1 - a + e - i, f + h, c - g
+    else:
+        x, y, z, w = c + g, f + h, 1 - a - e + i, d - b
+    length = math.hypot(x, y, z, w)
+    if next((value for value in (w, x, y, z) if value != 0), 1.0) < 0:
+        length = -length
+    return x / length, y / length, z / length, w / length
 
 
 def matrix_from_quaternion_xyzw(quaternion_xyzw: ArrayLike) -> FloatArray:
@@ -52,9 +79,9 @@ def rotation_from_rpy(rpy_rad: ArrayLike) -> FloatArray:
 
 def rotation_angle_rad(rotation: ArrayLike) -> FloatArray:
     """Return the angle in [0, pi] of rotations (..., 3, 3), accurate also near 0 and pi."""
-    matrix = np.asarray(rotation, dtype=np.float64)
-    flat = _rotations().from_matrix(matrix.reshape(-1, 3, 3)).magnitude()
-    return np.asarray(flat, dtype=np.float64).reshape(matrix.shape[:-2])
+    quaternion_xyzw = quaternion_xyzw_from_matrix(rotation)
+    sine = np.linalg.norm(quaternion_xyzw[..., :3], axis=-1)
+    return np.asarray(2 * np.arctan2(sine, quaternion_xyzw[..., 3]), dtype=np.float64)
 
 
 def nearest_rotation(matrix: ArrayLike) -> FloatArray:

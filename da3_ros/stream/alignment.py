@@ -148,4 +148,4 @@ def _depth_pair(view: PlacedView, anchor: Anchor) -> DepthPair | None:
     now, before = view.prediction.confidence, anchor.confidence
     if now is None or before is None or now.shape != before.shape:
         return DepthPair(anchor.depth, depth, None)
-    return DepthPair(anchor.depth, depth, np.minimum(now, before))
+    return DepthPair(anchor.depth, depth, now, before)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from da3_ros.errors import GeometryError, StreamError
+from da3_ros.geometry.arrays import extremes
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.resample import PixelMap
 from da3_ros.geometry.se3 import nearest_rigid, require_rigid
@@ -224,6 +225,9 @@ def _usable_depth(camera: str, depth: NDArray[np.generic]) -> tuple[FloatImage, 
     Zero, negative and infinite depth is another way to say that it is unknown.
     """
     z = _single(depth)
+    nearest, farthest = extremes(z)
+    if nearest >= SHORTEST and farthest <= LONGEST:
+        return z, []
     with np.errstate(invalid='ignore'):  # NaN among them
         known = (z >= SHORTEST) & (z <= LONGEST)
         absurd = (z > 0) & np.isfinite(depth) & ~known
@@ -240,6 +244,8 @@ def _usable_confidence(
     if confidence is None:
         return None, []
     values = _single(confidence)
+    if values.min() >= 1 and values.max() < np.inf:
+        return values, []
     absurd = ~((values >= 1) & (values < np.inf))
     if absurd.any():
         values = np.where(absurd, np.float32(1), values)

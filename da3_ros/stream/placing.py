@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.arrays import FloatArray, extremes
 from da3_ros.geometry.frames import BODY_FROM_OPTICAL
 from da3_ros.geometry.resample import PixelMap
 from da3_ros.geometry.se3 import invert, nearest_rigid
@@ -208,7 +208,12 @@ def _placed_view(key: ViewKey, view: ViewPrediction) -> PlacedView:
 def _world_depth(known: FloatImage, scale: float) -> FloatImage:
     """Return depth in world units, NaN where it is unknown or not positive."""
     depth = np.empty(known.shape, np.float32)
-    # In float64, since a scale rounded to float32 would bias all pixels alike.
-    np.multiply(known, scale, out=depth, dtype=np.float64, casting='same_kind')
-    np.copyto(depth, np.nan, where=~((known > 0) & (known < np.inf)))
+    coarse = float(np.float32(scale))
+    np.multiply(known, np.float32(coarse), out=depth)
+    if coarse != scale:
+        # The rest by itself: a scale rounded to float32 would bias all pixels alike.
+        depth += known * np.float32(scale - coarse)
+    nearest, farthest = extremes(known)
+    if not (nearest > 0 and farthest < np.inf):
+        np.copyto(depth, np.nan, where=~((known > 0) & (known < np.inf)))
     return depth
