@@ -72,6 +72,13 @@ USES = (
         ('2',),
         'moves to another device go by no public method',
     ),
+    Use(
+        '_version',
+        'model/kept.py',
+        'torch.overrides',
+        ('2',),
+        'that a parameter was written to is counted under no public name',
+    ),
     *(
         Use(
             name,

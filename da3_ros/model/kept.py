@@ -64,6 +64,11 @@ class Kept(Generic[T]):
         return made
 
 
+def version_of(tensor: Tensor) -> int:
+    """Return how often a tensor has been written to; 0 for those that do not count it."""
+    return 0 if tensor.is_inference() else tensor._version
+
+
 def _may_keep(like: Tensor) -> bool:
     if type(like) not in (Tensor, nn.Parameter) or like.is_meta or torch.compiler.is_compiling():
         return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 import math
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +31,8 @@ from da3_ros.inference.window_network import WindowMaps, WindowNetwork, WindowRe
 from da3_ros.model.capabilities import Capabilities
 from da3_ros.model.config import NetworkConfig
 from da3_ros.model.forward import ForwardOptions
+from da3_ros.model.kept import version_of
 from da3_ros.model.nested import NestedNetwork
-from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.outputs import NetworkOutput
 from da3_ros.model.sky import fill_sky
 from da3_ros.types import Caution
@@ -57,22 +58,18 @@ class TorchWindowNetwork:
         self.model = model
         self._weights = WeightState(model.model)
         network = model.model
-        self._runtimes: list[TorchAnyView | TorchSingleView] = []
         self._stages: StagedNetwork | SingleViewStaged | _Nested
-        if isinstance(network, NestedNetwork):
-            any_view, metric = TorchAnyView(network.any_view), TorchSingleView(network.single_view)
-            self._runtimes += [any_view, metric]
-            self._stages = _Nested(network, any_view, metric, self._state)
-        elif isinstance(network, AnyViewNetwork):
-            any_view = TorchAnyView(network)
-            self._runtimes.append(any_view)
-            self._stages = StagedNetwork(any_view, model_name=model.model_name, state=self._state)
+        together = None if network.any_view is None else TorchAnyView(network.any_view)
+        alone = None if network.single_view is None else TorchSingleView(network.single_view)
+        self._runtimes = [runtime for runtime in (together, alone) if runtime is not None]
+        name, state = model.model_name, self._state
+        if together is not None and alone is not None:
+            self._stages = _Nested(cast('NestedNetwork', network), together, alone, state)
+        elif together is not None:
+            self._stages = StagedNetwork(together, model_name=name, state=state)
         else:
-            alone = TorchSingleView(network)
-            self._runtimes.append(alone)
-            self._stages = SingleViewStaged(
-                alone, model_name=model.model_name, state=self._state, fill=_filled
-            )
+            assert alone is not None
+            self._stages = SingleViewStaged(alone, model_name=name, state=state, fill=_filled)
 
     @property
     def config(self) -> NetworkConfig:
@@ -169,7 +166,7 @@ class WeightState:
     def now(self) -> Hashable:
         """Return what is equal as long as nothing has changed."""
         return self._loaded, tuple(
-            (parameter.data_ptr(), parameter.dtype, _version(parameter))
+            (parameter.data_ptr(), parameter.dtype, version_of(parameter))
             for module in self._modules
             for parameter in module.parameters(recurse=False)
         )
@@ -262,8 +259,3 @@ def window_maps(output: NetworkOutput) -> WindowMaps:
 def _filled(depth: FloatImages, sky: FloatImages) -> FloatImages:
     """Fill in sky as the network's own forward pass does, with the same random pixels."""
     return on_host(fill_sky(torch.from_numpy(depth)[None], torch.from_numpy(sky)[None])[0])
-
-
-def _version(parameter: Tensor) -> int:
-    # Parameters made in inference mode count no versions.
-    return 0 if parameter.is_inference() else parameter._version
