@@ -21,6 +21,7 @@ NoteCode = Literal[
     'calibration_left_out',
     'caution',
     'cameras_unused',
+    'graphs_off',
     'images_smaller',
     'intrinsics_predicted',
     'intrinsics_unused',

@@ -17,8 +17,9 @@ SIZES = 4
 class Kept(Generic[T]):
     """The results of a function for its newest few arguments.
 
-    What is traced, exported or recorded as a CUDA graph gets results of its own: they belong to
-    the recording, and what is kept may be dropped while a recorded graph still reads it.
+    What is traced or exported gets results of its own: they belong to the trace. What is recorded
+    as a CUDA graph may read what is kept, for the recorder keeps it as well
+    (`inference.cuda.readings`), but is computed at each replay only, so it is not kept for others.
     """
 
     def __init__(self, limit: int = SIZES) -> None:
@@ -48,12 +49,14 @@ class Kept(Generic[T]):
             like: A tensor of the computation that wants it.
             make: Makes the result, outside inference mode and without gradients.
         """
-        if not _may_keep(like):
+        if _is_traced(like):
             return make()
         with self._lock:
             if key in self._results:
                 self._results.move_to_end(key)
                 return self._results[key]
+        if like.is_cuda and torch.cuda.is_current_stream_capturing():
+            return make()
         # Tensors made in inference mode could not be used where gradients are wanted.
         with torch.inference_mode(mode=False), torch.no_grad():
             made = make()
@@ -69,7 +72,6 @@ def version_of(tensor: Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
 
 
-def _may_keep(like: Tensor) -> bool:
-    if type(like) not in (Tensor, nn.Parameter) or like.is_meta or torch.compiler.is_compiling():
-        return False
-    return not (like.is_cuda and torch.cuda.is_current_stream_capturing())
+def _is_traced(like: Tensor) -> bool:
+    is_plain = type(like) in (Tensor, nn.Parameter) and not like.is_meta
+    return not is_plain or torch.compiler.is_compiling()

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from da3_ros.inference.api import DepthAnything3
+from da3_ros.inference.cuda.graphs import tolerance
+from da3_ros.inference.cuda.stages import DeviceStages
 from da3_ros.inference.out_of_memory import is_out_of_memory
 from da3_ros.inference.runtimes.stages import EncodedView
 from da3_ros.inference.runtimes.torch_stages import (
@@ -57,10 +59,17 @@ class TorchWindowNetwork:
     def __init__(self, model: DepthAnything3) -> None:
         self.model = model
         self._weights = WeightState(model.model)
+        self._now: Hashable = None
+        """Weights and formats at the beginning of the window."""
         network = model.model
+        self.device_stages = stages = DeviceStages(network)
+        """Where stages run, with what is recorded of them."""
         self._stages: StagedNetwork | SingleViewStaged | _Nested
-        together = None if network.any_view is None else TorchAnyView(network.any_view)
-        alone = None if network.single_view is None else TorchSingleView(network.single_view)
+        together = alone = None
+        if network.any_view is not None:
+            together = TorchAnyView(network.any_view, stages)
+        if network.single_view is not None:
+            alone = TorchSingleView(network.single_view, stages)
         self._runtimes = [runtime for runtime in (together, alone) if runtime is not None]
         name, state = model.model_name, self._state
         if together is not None and alone is not None:
@@ -99,6 +108,7 @@ class TorchWindowNetwork:
     def forget(self) -> None:
         """Drop what is kept of earlier windows."""
         self._stages.forget()
+        self.device_stages.forget()
 
     @torch.inference_mode()
     def run(self, request: WindowRequest) -> WindowMaps:
@@ -119,8 +129,11 @@ class TorchWindowNetwork:
                     self.forget()
                 raise
 
+        within = tolerance(self.model.dtype, tf32=self.model.arithmetic.tf32)
+        self._now = self.model.arithmetic, self._weights.now()
+        self.device_stages.use(self._now, within)
         maps, notes = self.model.within_memory(shape, run, allow_smaller=True)
-        return replace(maps, notes=notes + maps.notes)
+        return replace(maps, notes=notes + self.device_stages.take_notes() + maps.notes)
 
     def _run(self, request: WindowRequest, chunk: int) -> WindowMaps:
         any_view = self.config.any_view
@@ -146,7 +159,7 @@ class TorchWindowNetwork:
         return window_maps(self.model.model(pixels, extrinsics, intrinsics, options))
 
     def _state(self) -> Hashable:
-        return self.model.arithmetic, self._weights.now()
+        return self._now
 
 
 class WeightState:
@@ -157,19 +170,22 @@ class WeightState:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        self._modules = list(network.modules())
         self._loaded = 0
-        for module in self._modules:
+        modules = list(network.modules())
+        # Looked up once: it is asked for every window, and a small one takes few milliseconds.
+        self._places = [
+            (module._parameters, name)
+            for module in modules
+            for name, parameter in module._parameters.items()
+            if parameter is not None
+        ]
+        for module in modules:
             # Of every part: a user may load one alone.
             module.register_load_state_dict_post_hook(self._count)  # type: ignore[no-untyped-call]
 
     def now(self) -> Hashable:
         """Return what is equal as long as nothing has changed."""
-        return self._loaded, tuple(
-            (parameter.data_ptr(), parameter.dtype, version_of(parameter))
-            for module in self._modules
-            for parameter in module.parameters(recurse=False)
-        )
+        return self._loaded, tuple(_identity(owner.get(name)) for owner, name in self._places)
 
     def _count(self, module: nn.Module, keys: object) -> None:
         del module, keys
@@ -259,3 +275,9 @@ def window_maps(output: NetworkOutput) -> WindowMaps:
 def _filled(depth: FloatImages, sky: FloatImages) -> FloatImages:
     """Fill in sky as the network's own forward pass does, with the same random pixels."""
     return on_host(fill_sky(torch.from_numpy(depth)[None], torch.from_numpy(sky)[None])[0])
+
+
+def _identity(parameter: Tensor | None) -> Hashable:
+    if parameter is None:
+        return None
+    return parameter.data_ptr(), parameter.dtype, version_of(parameter)

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from da3_ros.errors import ModelError
+from da3_ros.inference.cuda.stages import DeviceStages
+from da3_ros.inference.cuda.window import WindowAtOnce, fuse_at_once
 from da3_ros.inference.preprocess import normalise
 from da3_ros.inference.runtimes.stages import EncodedView, FusedWindow, InputCameras, Maps
 from da3_ros.model.chunks import VIEW_CHUNK, chunks_of
@@ -48,11 +50,12 @@ class TorchAnyView:
 
     name = 'torch'
 
-    def __init__(self, network: AnyViewNetwork) -> None:
+    def __init__(self, network: AnyViewNetwork, stages: DeviceStages | None = None) -> None:
         self.config: AnyViewConfig = network.config
         self.chunk = VIEW_CHUNK
         """Views computed at once outside the cross-view blocks."""
         self._network = network
+        self._stages = DeviceStages(network) if stages is None else stages
 
     @property
     def device(self) -> str:
@@ -61,8 +64,12 @@ class TorchAnyView:
 
     def encode(self, images: NDArray[np.uint8]) -> tuple[EncodedView, ...]:
         """Encode views (V, H, W, 3) alone."""
-        pixels = network_input(images, _device_of(self._network))[None]
-        encoded = self._network.encode(pixels, chunk=self.chunk)
+        network, chunk = self._network, self.chunk
+        encoded = self._stages.run(
+            ('encode', chunk),
+            lambda pixels: network.encode(normalise(pixels)[None], chunk=chunk),
+            self._stages.put(images, _device_of(network)),
+        )
         roles = 2 if self._network.backbone.pretrained.has_role_block else 0
         return tuple(_encoded_view(encoded, view, roles) for view in range(len(images)))
 
@@ -80,6 +87,16 @@ class TorchAnyView:
             ModelError: the strategy does not exist, or sizes differ.
         """
         encoded = _window_of(views)
+        if self._stages.are_enqueued(encoded.tokens.device):
+            return fuse_at_once(
+                self._network,
+                self._stages,
+                encoded,
+                cameras,
+                strategy=strategy,
+                wanted=wanted,
+                chunk=self.chunk,
+            )
         known = self._known_cameras(encoded, cameras, strategy)
         roles = self._roles(views, encoded, strategy) if known[0] is None else None
         fused = self._network.fuse(encoded, *known, strategy=strategy, wanted=wanted, roles=roles)
@@ -98,12 +115,16 @@ class TorchAnyView:
 
     def decode(self, fused: FusedWindow) -> Maps:
         """Return the maps of the wanted views."""
+        if isinstance(fused.held, WindowAtOnce):
+            return fused.held.maps
         output = self.output(fused)
         assert output.depth_conf is not None
         return Maps(on_host(output.depth[0]), on_host(output.depth_conf[0]), None)
 
     def output(self, fused: FusedWindow) -> NetworkOutput:
         """Return the maps of the wanted views and the cameras of all, on the device."""
+        if isinstance(fused.held, WindowAtOnce):
+            return fused.held.tensors.output
         held: FusedTensors = fused.held
         dense = self._network.dense_maps(held.views, fused.wanted, chunk=self.chunk)
         return NetworkOutput(
@@ -169,11 +190,12 @@ class TorchSingleView:
 
     name = 'torch'
 
-    def __init__(self, network: SingleViewNetwork) -> None:
+    def __init__(self, network: SingleViewNetwork, stages: DeviceStages | None = None) -> None:
         self.config: SingleViewConfig = network.config
         self.chunk = VIEW_CHUNK
         """Views computed at once."""
         self._network = network
+        self._stages = DeviceStages(network) if stages is None else stages
 
     @property
     def device(self) -> str:
@@ -182,18 +204,26 @@ class TorchSingleView:
 
     def maps(self, images: NDArray[np.uint8]) -> Maps:
         """Return the maps of views (V, H, W, 3); each depends on its own image only."""
-        depth, sky = self.tensors(images)
-        return Maps(on_host(depth), None, on_host(sky))
+        depth, sky = self._stages.fetch(*self.tensors(images)).arrays()
+        assert depth is not None
+        return Maps(depth, None, sky)
 
     def tensors(self, images: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
         """Return depth, before sky is filled in, and sky score (V, H, W) on the device."""
-        pixels = network_input(images, _device_of(self._network))[:, None]
-        patches = pixels.shape[-2] * pixels.shape[-1] // PATCH_SIZE**2
-        parts = [
-            self._network.decode(self._network.encode(pixels[rows]))
-            for rows in chunks_of(len(pixels), self.chunk, patches, pixels.device)
-        ]
-        return torch.cat([part.depth for part in parts]), torch.cat([part.sky for part in parts])
+        network, chunk = self._network, self.chunk
+
+        def maps(given: Tensor) -> tuple[Tensor, Tensor]:
+            pixels = normalise(given)[:, None]
+            patches = pixels.shape[-2] * pixels.shape[-1] // PATCH_SIZE**2
+            parts = [
+                network.decode(network.encode(pixels[rows]))
+                for rows in chunks_of(len(pixels), chunk, patches, pixels.device)
+            ]
+            depth = torch.cat([part.depth for part in parts])
+            return depth.float(), torch.cat([part.sky for part in parts]).float()
+
+        there = self._stages.put(images, _device_of(network))
+        return self._stages.run(('maps', chunk), maps, there)
 
 
 def network_input(images: NDArray[np.uint8], device: torch.device) -> Tensor:
