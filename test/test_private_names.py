@@ -79,15 +79,12 @@ USES = (
         ('2',),
         'the public look-up of parameters takes longer than a small part of a window',
     ),
-    *(
-        Use(
-            '_version',
-            file,
-            'torch.utils.checkpoint',
-            ('2',),
-            'how often a tensor was written to is said by nothing public',
-        )
-        for file in ('inference/runtimes/torch_runtime.py', 'model/vit.py')
+    Use(
+        '_version',
+        'model/kept.py',
+        'torch.utils.checkpoint',
+        ('2',),
+        'how often a tensor was written to is said by nothing public',
     ),
     *(
         Use(

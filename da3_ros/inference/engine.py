@@ -9,7 +9,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 import logging
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -44,6 +44,16 @@ if TYPE_CHECKING:
     from da3_ros.inference.api import DepthAnything3
 
 _logger = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class OverModel(Protocol):
+    """A network that a model of torch computes."""
+
+    @property
+    def model(self) -> DepthAnything3:
+        """The model."""
+        ...
 
 
 class Da3Estimator:
@@ -160,12 +170,11 @@ class Da3Estimator:
         Raises:
             ModelError: Another runtime does.
         """
-        model: DepthAnything3 | None = getattr(self.network, 'model', None)
-        if model is None:
+        if not isinstance(self.network, OverModel):
             raise ModelError(
                 f'{self.network.model_name}: expected runtime torch, got {self.network.runtime}'
             )
-        return model
+        return self.network.model
 
     def with_gaussians(self, scene: ExportScene) -> ExportScene:
         """Return views of a scene with Gaussians, see `scene_gaussians.with_gaussians`.

@@ -67,6 +67,11 @@ class Kept(Generic[T]):
         return made
 
 
+def version_of(tensor: Tensor) -> int:
+    """Return how often a tensor has been written to; 0 for those that do not count it."""
+    return 0 if tensor.is_inference() else tensor._version
+
+
 def _is_traced(like: Tensor) -> bool:
     is_plain = type(like) in (Tensor, nn.Parameter) and not like.is_meta
     return not is_plain or torch.compiler.is_compiling()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from da3_ros.model.block import Block
 from da3_ros.model.chunks import VIEW_CHUNK, chunks_of
 from da3_ros.model.config import NATIVE_GRID, BackboneConfig
-from da3_ros.model.kept import Kept
+from da3_ros.model.kept import Kept, version_of
 from da3_ros.model.layers import SwiGlu
 from da3_ros.model.outputs import EncodedViews, FusedViews, LevelTokens, RoleTokens
 from da3_ros.model.patch_embed import PatchEmbed, patch_grid, position_table
@@ -108,7 +108,7 @@ class VisionTransformer(nn.Module):
         if table.requires_grad or table.is_inference():
             # Gradients go through it, or nothing tells when it is written to.
             return position_table(table, grid)
-        key = (grid, table.data_ptr(), table._version, table.dtype, table.device)
+        key = (grid, table.data_ptr(), version_of(table), table.dtype, table.device)
         return self._resized.get(key, table, lambda: position_table(table, grid))
 
     def _encode_rows(

@@ -214,6 +214,11 @@ def test_in_the_steady_state_a_view_is_encoded_once_and_the_wanted_are_decoded(
         assert work.counts['tokens'] == (4 + 2 + 2 * 4 + 1) * T + 3
 
 
+def with_data_of(model: DepthAnything3, other: DepthAnything3) -> None:
+    for mine, theirs in zip(model.parameters(), other.parameters(), strict=True):
+        mine.data = theirs.data.clone()
+
+
 WEIGHTS: dict[str, Callable[[DepthAnything3, DepthAnything3], object]] = {
     'loaded': lambda model, other: model.load_state_dict(other.state_dict()),
     'network loaded': lambda model, other: model.model.load_state_dict(other.model.state_dict()),
@@ -227,10 +232,7 @@ WEIGHTS: dict[str, Callable[[DepthAnything3, DepthAnything3], object]] = {
         mine.copy_(theirs)
         for mine, theirs in zip(model.parameters(), other.parameters(), strict=True)
     ],
-    'data': lambda model, other: [
-        setattr(mine, 'data', theirs.data.clone())
-        for mine, theirs in zip(model.parameters(), other.parameters(), strict=True)
-    ],
+    'data': lambda model, other: with_data_of(model, other),
     'arithmetic': lambda model, other: setattr(model, 'arithmetic', Arithmetic(precision='bf16')),
 }
 
@@ -363,7 +365,7 @@ def test_tables_of_few_sizes_are_kept(images: NDArray[np.uint8]) -> None:
     model = model_of(ROLES)
     vit = model.model.any_view.backbone.pretrained  # type: ignore[union-attr]
     network = torch_window_network(model)
-    first = {}
+    first: dict[int, WindowMaps] = {}
     for width in (14, 28, 42, 56, 70, 84, 14):
         request = WindowRequest(np.ascontiguousarray(images[:1, :28, :width]))
         got = network.run(request)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 import math
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +33,8 @@ from da3_ros.inference.window_network import WindowMaps, WindowNetwork, WindowRe
 from da3_ros.model.capabilities import Capabilities
 from da3_ros.model.config import NetworkConfig
 from da3_ros.model.forward import ForwardOptions
+from da3_ros.model.kept import version_of
 from da3_ros.model.nested import NestedNetwork
-from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.outputs import NetworkOutput
 from da3_ros.model.sky import fill_sky
 from da3_ros.types import Caution
@@ -63,25 +64,21 @@ class TorchWindowNetwork:
         network = model.model
         self.device_stages = stages = DeviceStages(network)
         """Where stages run, with what is recorded of them."""
-        self._runtimes: list[TorchAnyView | TorchSingleView] = []
         self._stages: StagedNetwork | SingleViewStaged | _Nested
-        if isinstance(network, NestedNetwork):
-            any_view, metric = (
-                TorchAnyView(network.any_view, stages),
-                TorchSingleView(network.single_view, stages),
-            )
-            self._runtimes += [any_view, metric]
-            self._stages = _Nested(network, any_view, metric, self._state)
-        elif isinstance(network, AnyViewNetwork):
-            any_view = TorchAnyView(network, stages)
-            self._runtimes.append(any_view)
-            self._stages = StagedNetwork(any_view, model_name=model.model_name, state=self._state)
+        together = alone = None
+        if network.any_view is not None:
+            together = TorchAnyView(network.any_view, stages)
+        if network.single_view is not None:
+            alone = TorchSingleView(network.single_view, stages)
+        self._runtimes = [runtime for runtime in (together, alone) if runtime is not None]
+        name, state = model.model_name, self._state
+        if together is not None and alone is not None:
+            self._stages = _Nested(cast('NestedNetwork', network), together, alone, state)
+        elif together is not None:
+            self._stages = StagedNetwork(together, model_name=name, state=state)
         else:
-            alone = TorchSingleView(network, stages)
-            self._runtimes.append(alone)
-            self._stages = SingleViewStaged(
-                alone, model_name=model.model_name, state=self._state, fill=_filled
-            )
+            assert alone is not None
+            self._stages = SingleViewStaged(alone, model_name=name, state=state, fill=_filled)
 
     @property
     def config(self) -> NetworkConfig:
@@ -283,6 +280,4 @@ def _filled(depth: FloatImages, sky: FloatImages) -> FloatImages:
 def _identity(parameter: Tensor | None) -> Hashable:
     if parameter is None:
         return None
-    # Parameters made in inference mode count no versions.
-    version = 0 if parameter.is_inference() else parameter._version
-    return parameter.data_ptr(), parameter.dtype, version
+    return parameter.data_ptr(), parameter.dtype, version_of(parameter)
