@@ -15,7 +15,9 @@ from da3_ros.model.dpt import DptTrunk, Fusion, ResidualConv, image_positions, u
 class GraphTrunk(nn.Module):
     """Four levels of tokens to one map of features, for one image size."""
 
-    def __init__(self, trunk: DptTrunk, grid: tuple[int, int], image_size: tuple[int, int]) -> None:
+    def __init__(
+        self, trunk: DptTrunk, grid: tuple[int, int], image_size: tuple[int, int]
+    ) -> None:
         """Take the parameters of a trunk.
 
         Args:

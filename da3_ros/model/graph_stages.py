@@ -24,7 +24,6 @@ from da3_ros.model.graph_blocks import (
     layer_norm,
     linear,
     normalised,
-    project,
     rotated,
     transform,
 )
@@ -74,9 +73,7 @@ class Patches(nn.Module):
         """Turn RGB images (V, H, W, 3) of uint8 into tokens (V, 1 + h * w, C)."""
         pixels = (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
         proj = self.patch_embed.proj
-        maps = functional.conv2d(
-            pixels.to(proj.weight.dtype), proj.weight, proj.bias, proj.stride
-        )
+        maps = functional.conv2d(pixels.to(proj.weight.dtype), proj.weight, proj.bias, proj.stride)
         patches = maps.flatten(2).transpose(1, 2).float()
         first = self.cls_token.expand(images.shape[0], -1, -1)
         return torch.cat((first, patches), dim=1) + self.positions

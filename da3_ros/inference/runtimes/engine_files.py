@@ -12,7 +12,7 @@ An engine needs neither torch nor the checkpoint it was made of.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 import hashlib
 import json
@@ -96,17 +96,22 @@ class Engine:
     def require(self, size: ImageSize) -> None:
         """Raise CheckpointError when there are no graphs for a size."""
         if size not in self.sizes:
-            known = ', '.join(f'{h}x{w}' for h, w in self.sizes)
+            known = ', '.join(map(size_text, self.sizes))
             raise CheckpointError(
                 f'engine {plain_path(self.folder)}: it has graphs for images of {known or "none"} '
-                f'(height x width, px), got {size[0]}x{size[1]}; add them where torch is '
+                f'(height x width, px), got {size_text(size)}; add them where torch is '
                 'installed: da3 compile'
             )
 
 
-def graph_name(stage: StageName, size: ImageSize) -> str:
+def graph_name(stage: str, size: ImageSize) -> str:
     """Return the name of a graph's file."""
-    return f'{stage}.onnx' if stage in SIZE_FREE else f'{stage}_{size[0]}x{size[1]}.onnx'
+    return f'{stage}.onnx' if stage in SIZE_FREE else f'{stage}_{size_text(size)}.onnx'
+
+
+def size_text(size: ImageSize) -> str:
+    """Return (H, W) as names and messages have it, height first."""
+    return f'{size[0]}x{size[1]}'
 
 
 def is_engine(folder: Path) -> bool:
@@ -114,12 +119,12 @@ def is_engine(folder: Path) -> bool:
     return (folder / METADATA_NAME).is_file()
 
 
-def read_engine(folder: Path, *, check: bool = True) -> Engine:
-    """Read an engine.
+def read_engine(folder: Path, hash_of: Callable[[Path], str] | None = None) -> Engine:
+    """Read an engine; every file must have the size and the hash that was written.
 
     Args:
         folder: its folder.
-        check: compare the content of every file with its hash, not only the sizes.
+        hash_of: returns the hash of a file; None for `sha256_of`.
 
     Raises:
         CheckpointError: it is damaged, or of a format that this version does not know.
@@ -128,7 +133,7 @@ def read_engine(folder: Path, *, check: bool = True) -> Engine:
     with foreign_file(path, 'engine', CheckpointError):
         engine = _parsed(folder, read_json(path))
     for name, mark in engine.files.items():
-        _check_file(folder / name, mark, check=check)
+        _check_file(folder / name, mark, hash_of or sha256_of)
     return engine
 
 
@@ -159,6 +164,21 @@ def with_files(engine: Engine, *names: str) -> Engine:
     """Return an engine that also has files, which lie in its folder."""
     marks = {name: mark_of(engine.folder / name) for name in names}
     return replace(engine, files={**engine.files, **marks})
+
+
+def without_size(engine: Engine, size: ImageSize) -> Engine:
+    """Remove the graphs of a size from an engine's folder."""
+    ending = f'_{size_text(size)}.onnx'
+    removed = [name for name in engine.files if name.endswith(ending)]
+    engine = replace(
+        engine,
+        sizes=tuple(other for other in engine.sizes if other != size),
+        files={name: mark for name, mark in engine.files.items() if name not in removed},
+    )
+    write_metadata(engine)
+    for name in removed:
+        (engine.folder / name).unlink(missing_ok=True)
+    return engine
 
 
 def mark_of(path: Path) -> FileMark:
@@ -205,10 +225,10 @@ def _parsed(folder: Path, content: Any) -> Engine:
     )
 
 
-def _check_file(path: Path, mark: FileMark, *, check: bool) -> None:
+def _check_file(path: Path, mark: FileMark, hash_of: Callable[[Path], str]) -> None:
     with foreign_file(path, 'engine', CheckpointError):
         size = path.stat().st_size
         if size != mark.size:
             raise ValueError(f'expected {mark.size} bytes, it has {size}')
-        if check and sha256_of(path) != mark.sha256:
+        if hash_of(path) != mark.sha256:
             raise ValueError('its content is not what was written; make the engine again')

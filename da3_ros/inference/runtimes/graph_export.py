@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 import hashlib
 import logging
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 import warnings
 
 import numpy as np
@@ -52,7 +53,7 @@ INLINE_BYTES = 1024
 _ALIGNMENT = 64
 _LEVELS = 255
 
-Progress = Callable[[str, int, int], None]
+Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with what is done now, how many steps are done, and of how many."""
 
 
@@ -128,7 +129,10 @@ def check_graph(path: Path) -> None:
 
 
 def _engine_in(
-    folder: Path, network: AnyViewNetwork | SingleViewNetwork, precision: GraphPrecision, sha256: str
+    folder: Path,
+    network: AnyViewNetwork | SingleViewNetwork,
+    precision: GraphPrecision,
+    sha256: str,
 ) -> Engine:
     """Return the engine of a folder that takes one more size, a new one where there is none."""
     if is_engine(folder):
@@ -254,9 +258,12 @@ def _move_weights(
 
 
 def _save(model: ir.Model, path: Path) -> None:
+    """Write a graph; who reads one of that name meanwhile keeps what he has."""
     import onnx_ir as ir
 
-    ir.save(model, path)
+    scratch = path.with_name(f'.{path.name}.{os.getpid()}')
+    ir.save(model, scratch, format='protobuf')
+    scratch.replace(path)
 
 
 def _parameters_sha256(network: Network) -> str:

@@ -216,9 +216,7 @@ class GraphAnyView:
             assert intrinsics is not None
         encoding = encode_cameras(cameras.extrinsics, intrinsics, size)
         graph = self._graphs.get('cameras', size, None)
-        (tokens,) = graph.run(
-            {'encoding': encoding}, (len(views), self.config.backbone.embed_dim)
-        )
+        (tokens,) = graph.run({'encoding': encoding}, (len(views), self.config.backbone.embed_dim))
         return tokens
 
     def _fused(
@@ -313,3 +311,37 @@ def common_size(views: Sequence[EncodedView]) -> ImageSize:
 def patches_of(size: ImageSize) -> int:
     """Return the number of patches of an image."""
     return size[0] // PATCH_SIZE * (size[1] // PATCH_SIZE)
+
+
+def open_engine(
+    engine: Engine,
+    runtime: str,
+    *,
+    precision: str = 'fp32',
+    threads: int | None = None,
+    missing: MissingSize | None = None,
+) -> GraphAnyView | GraphSingleView:
+    """Return an engine's network in a runtime.
+
+    Args:
+        engine: its graphs; may have no size yet where `missing` makes them.
+        runtime: `openvino` or `onnxruntime`.
+        precision: `fp32`, or `bf16` for 16 bit where that keeps its bounds; ONNX Runtime has none.
+        threads: that compute; None for the runtime's own choice.
+        missing: asked for sizes that the engine has no graphs for; None where nobody makes any.
+
+    Raises:
+        ModelError: there is no such runtime, it cannot be imported, or has no such precision.
+    """
+    compiler: GraphCompiler
+    if runtime == 'openvino':
+        from da3_ros.inference.runtimes.openvino_graphs import OpenVinoCompiler
+
+        compiler = OpenVinoCompiler(precision=precision, threads=threads)
+    elif runtime == 'onnxruntime':
+        from da3_ros.inference.runtimes.onnxruntime_graphs import OnnxRuntimeCompiler
+
+        compiler = OnnxRuntimeCompiler(precision=precision, threads=threads)
+    else:
+        raise ModelError(f'runtime: expected openvino or onnxruntime, got {runtime!r}')
+    return graph_network(EngineGraphs(engine, compiler, missing))

@@ -64,9 +64,7 @@ class OnnxRuntimeCompiler:
         """Make a session; see `GraphCompiler.load`. The size of the first dimension stays free."""
         del stage, batch
         try:
-            session = self._session(
-                str(path), self._options, providers=['CPUExecutionProvider']
-            )
+            session = self._session(str(path), self._options, providers=['CPUExecutionProvider'])
         except Exception as error:
             # Of classes of its own that all derive from Exception.
             raise ModelError(f'{path}: ONNX Runtime cannot load it: {reason_of(error)}') from error
