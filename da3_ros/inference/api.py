@@ -357,6 +357,11 @@ class DepthAnything3(NetworkRunner, ScenePredictor):
         """Return what computes a scene: torch, or another runtime as `runtime` says."""
         return self._other_runtime.forward_pass(self, request, self._by_torch(request))
 
+    def computes_by(self) -> dict[str, str]:
+        """Return what computes scenes; `runtime` is `torch` until another one was opened."""
+        dtype = str(self.dtype).removeprefix('torch.')
+        return {'device': str(self.device), 'runtime': self._other_runtime.opened, 'dtype': dtype}
+
     @property
     def runtime(self) -> Runtime:
         """What computes `inference`, as it was asked for."""

@@ -66,6 +66,11 @@ class OtherRuntime:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._failure = ''
 
+    @property
+    def opened(self) -> str:
+        """Which runtime is in use now; torch before any scene."""
+        return 'torch' if self._network is None else self._network.runtime
+
     def watch(self, model: DepthAnything3) -> None:
         """Take the weights that a model has now for those of its checkpoint."""
         if self.runtime != 'torch':

@@ -28,10 +28,12 @@ class WindowPredictor(ScenePredictor):
 
     Args:
         network: computes; nothing is kept between two scenes.
+        dtype: the number format of most of the work, as torch names it.
     """
 
-    def __init__(self, network: WindowNetwork) -> None:
+    def __init__(self, network: WindowNetwork, dtype: str) -> None:
         self.network = network
+        self._dtype = dtype
 
     @property
     def network_config(self) -> NetworkConfig:
@@ -42,6 +44,11 @@ class WindowPredictor(ScenePredictor):
     def caution(self) -> Caution | None:
         """What to know before relying on predictions; None for most."""
         return self.network.caution
+
+    def computes_by(self) -> dict[str, str]:
+        """Return what computes here."""
+        network = self.network
+        return {'device': network.device, 'runtime': network.runtime, 'dtype': self._dtype}
 
     def _forward_pass(self, request: SceneRequest) -> ForwardPass:
         reason = torch_reason(self.network_config, request.forward)
