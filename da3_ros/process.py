@@ -180,9 +180,7 @@ def set_threads(count: int) -> None:
     torch.set_num_threads(count or _own_threads)
 
 
-def wanted_threads(
-    count: int, environment: Mapping[str, str] = os.environ
-) -> int | None:
+def wanted_threads(count: int, environment: Mapping[str, str] = os.environ) -> int | None:
     """Return how many threads a network other than torch's shall compute with.
 
     Args:

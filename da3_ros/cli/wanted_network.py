@@ -131,9 +131,11 @@ def choose_device(name: str) -> str:
     Raises:
         BadParameter: there is no such device here.
     """
-    from importlib.util import find_spec
+    from da3_ros.inference.runtimes.choose import may_have_gpu
+    from da3_ros.inference.runtimes.packages import is_installed
 
-    if name in ('auto', 'cpu') and find_spec('torch') is None:
+    has_torch = is_installed('torch')
+    if name == 'cpu' or (name == 'auto' and not (has_torch and may_have_gpu())):
         return 'cpu'
     import torch
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from da3_ros.inference.hub import repository_of
+from da3_ros.inference.runtimes.choose import RANDOM_PREFIX
 from da3_ros.model.presets import BUNDLED
-from da3_ros.pipeline.estimators import RANDOM_PREFIX, TRUTH_MODEL
+from da3_ros.pipeline.estimators import TRUTH_MODEL
 from da3_ros.process import READY, threads_in_use, usable_cores
 
 
