@@ -13,6 +13,7 @@ from da3_ros.cli.engine_progress import EngineBar
 from da3_ros.cli.engine_sizes import Aspects, Sizes, in_pixels, wanted_sizes
 from da3_ros.cli.reporting import in_words, reporting
 from da3_ros.cli.table_options import takes_options
+from da3_ros.cli.wanted_network import config_of
 from da3_ros.foreign import plain_path
 from da3_ros.options.choices import RUNTIMES, Precision, Runtime
 from da3_ros.options.network import NETWORK
@@ -114,14 +115,6 @@ def _sizes(
     if len(sizes) > MAX_SIZES:
         raise typer.BadParameter(f'expected at most {MAX_SIZES} sizes, got {len(sizes)}')
     return sizes
-
-
-def config_of(model: str) -> Any:
-    """Return the configuration of a network, of which no weights are read for that."""
-    from da3_ros.inference.hub import find_config
-    from da3_ros.inference.network_file import read_network_config
-
-    return read_network_config(find_config(model))
 
 
 def _built(
