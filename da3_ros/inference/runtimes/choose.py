@@ -27,7 +27,8 @@ from da3_ros.options.choices import RUNTIMES, Runtime
 
 if TYPE_CHECKING:
     from da3_ros.inference.api import DepthAnything3
-    from da3_ros.inference.runtimes.stored_graphs import Progress, StoredGraphs
+    from da3_ros.inference.runtimes.engine_build import Progress
+    from da3_ros.inference.runtimes.stored_graphs import StoredGraphs
     from da3_ros.inference.window_network import WindowNetwork
 
 VARIABLE = 'DA3_RUNTIME'
