@@ -8,7 +8,7 @@ from da3_ros.inference.hub import HubOptions, find_checkpoint
 from da3_ros.inference.runtimes.build_beside import BuildBeside
 from da3_ros.inference.runtimes.engine_build import CheckpointEngine, Progress
 from da3_ros.inference.runtimes.engine_files import Engine, ImageSize, read_engine, size_text
-from da3_ros.inference.runtimes.engine_store import MAX_SIZES
+from da3_ros.inference.runtimes.engine_store import MAX_SIZES, EngineStore
 from da3_ros.inference.runtimes.graph_runtime import (
     EngineGraphs,
     GraphAnyView,
@@ -89,7 +89,16 @@ def network_of_engine(folder: Path, options: EstimatorOptions) -> GraphNetwork:
         CheckpointError: it is damaged.
         ModelError: the runtime cannot be loaded.
     """
-    return GraphNetwork(read_engine(folder), options)
+    return GraphNetwork(read_kept(folder), options)
+
+
+def read_kept(folder: Path) -> Engine:
+    """Return the engine of a folder; large files are hashed once and their hashes remembered.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    return read_engine(folder, EngineStore().hashes.of)
 
 
 class StoredGraphs:
