@@ -43,7 +43,8 @@ class BuildBeside:
         # It may have ended already.
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, self._process.pid, _LOWEST_PRIORITY)
-        self._end = weakref.finalize(self, _end, self._process)
+        self._end = weakref.finalize(self, _end, self._process, self._output)
+        self._said = ''
         _logger.info('%s is built beside; torch computes until then', what)
 
     def is_done(self) -> bool:
@@ -55,11 +56,15 @@ class BuildBeside:
         status = self._process.poll()
         if status is None:
             return False
-        if status:
+        if self._end.alive:
             self._output.seek(0)
             lines = self._output.read().decode('utf-8', 'replace').strip().splitlines()
-            last = plain_line(lines[-1], _MAX_REASON) if lines else f'exit status {status}'
-            raise ModelError(f'{self._what} could not be built: {last}')
+            self._said = plain_line(lines[-1], _MAX_REASON) if lines else ''
+            self._end()
+        if status:
+            raise ModelError(
+                f'{self._what} could not be built: {self._said or f"exit status {status}"}'
+            )
         _logger.info('%s is built', self._what)
         return True
 
@@ -68,6 +73,7 @@ class BuildBeside:
         self._end()
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], output: IO[bytes]) -> None:
     process.terminate()
     process.wait()
+    output.close()
