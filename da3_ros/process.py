@@ -161,6 +161,16 @@ def settle_threads(
     environment.setdefault('OPENBLAS_NUM_THREADS', '1')
 
 
+def skip_converters() -> None:
+    """Let OpenVINO be loaded without its converters of models, which no program here uses.
+
+    They are two thirds of the time that it takes to load, and bring a client of a service that
+    counts uses. OpenVINO itself goes on where they cannot be imported.
+    """
+    if 'openvino' not in sys.modules:
+        sys.modules['openvino.tools.ovc'] = None  # type: ignore[assignment]
+
+
 _own_threads: int | None = None
 _graph_threads: int | None = None
 

@@ -24,7 +24,7 @@ WITHOUT = "import sys; sys.modules['torch'] = None\n"
 IMPORTS = (
     WITHOUT
     + """
-import importlib, json, pathlib
+import importlib, importlib.util, json, pathlib
 import da3_ros
 folder = pathlib.Path(da3_ros.__file__).parent
 names = [path.stem for path in sorted((folder / 'cli').glob('*.py')) if path.stem != '__init__']
@@ -47,6 +47,12 @@ except ImportError:
     pass
 else:
     importlib.import_module('da3_ros.ros.node.run')
+if importlib.util.find_spec('openvino') is not None:
+    from da3_ros.process import skip_converters
+    skip_converters()
+    import openvino
+    openvino.Core()
+    early += sorted(name for name in sys.modules if name.startswith('openvino_telemetry'))
 print(json.dumps(early))
 """
 )
