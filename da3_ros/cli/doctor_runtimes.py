@@ -1,4 +1,4 @@
-"""What `da3 doctor` says of runtimes: those that are here, what `auto` is, engines that are kept."""
+"""What `da3 doctor` says of runtimes: which are here, what `auto` is, engines that are kept."""
 
 from __future__ import annotations
 
