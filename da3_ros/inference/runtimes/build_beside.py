@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 import logging
 import os
 import subprocess
@@ -30,7 +31,7 @@ class BuildBeside:
 
     def __init__(self, arguments: Sequence[str], what: str) -> None:
         self._what = what
-        self._output: IO[bytes] = tempfile.TemporaryFile()
+        self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long
         self._process = subprocess.Popen(
             [sys.executable, '-m', 'da3_ros', *arguments],
             stdin=subprocess.DEVNULL,
@@ -39,11 +40,9 @@ class BuildBeside:
             # Ctrl-C is for this process, which then ends the other.
             start_new_session=True,
         )
-        try:
+        # It may have ended already.
+        with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, self._process.pid, _LOWEST_PRIORITY)
-        except OSError:
-            # It has ended already, or lives in a sandbox: slower, but right.
-            pass
         self._end = weakref.finalize(self, _end, self._process)
         _logger.info('%s is built beside; torch computes until then', what)
 
