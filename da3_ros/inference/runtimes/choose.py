@@ -8,7 +8,6 @@ computes, with a note. Where torch is not installed, an engine is computed by wh
 from __future__ import annotations
 
 from dataclasses import replace
-import os
 from pathlib import Path
 import sys
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from da3_ros.errors import CheckpointError, ConfigError, ModelError
 from da3_ros.inference.runtimes.engine_files import is_engine
 from da3_ros.inference.runtimes.packages import (
     EXTRA,
+    asked_runtime,
     is_installed,
     missing_builders,
     require_runtime,
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from da3_ros.inference.runtimes.engine_build import Progress
     from da3_ros.inference.runtimes.stored_graphs import StoredGraphs
     from da3_ros.inference.window_network import WindowNetwork
-
-VARIABLE = 'DA3_RUNTIME'
-"""Environment variable that says what `auto` is; never overrides a runtime that was named."""
 
 RANDOM_PREFIX = 'random:'
 # Weights drawn from this seed mean nothing; being always the same makes output comparable.
@@ -87,21 +84,6 @@ def open_network(
     from da3_ros.inference.runtimes.torch_behind import TorchBehind
 
     return TorchBehind(lambda: torch_network(model, options), config, asked=runtime, reason=reason)
-
-
-def asked_runtime(runtime: Runtime) -> Runtime:
-    """Return the runtime that an option and, where it is `auto`, the environment ask for.
-
-    Raises:
-        ConfigError: the environment names none.
-    """
-    given = os.environ.get(VARIABLE, '').strip()
-    if runtime != 'auto' or not given:
-        return runtime
-    for known in RUNTIMES:
-        if given == known:
-            return known
-    raise ConfigError(f'{VARIABLE}: expected one of {", ".join(RUNTIMES)}, got {given!r}')
 
 
 def only_torch(config: NetworkConfig, options: EstimatorOptions) -> str:
