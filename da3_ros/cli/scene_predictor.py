@@ -10,6 +10,7 @@ from da3_ros.cli.wanted_network import WantedNetwork, choose_device
 from da3_ros.options import EstimatorOptions
 
 if TYPE_CHECKING:
+    from da3_ros.cli.view_check import Predictor
     from da3_ros.inference.api import DepthAnything3
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 from pathlib import Path
+import shutil
 import tempfile
+import weakref
 
 import torch
 
@@ -61,7 +63,7 @@ class OtherRuntime:
         self._loaded: Hashable = None
         self._opened: Hashable = None
         self._network: WindowNetwork | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._remove_weights: Callable[[], object] = _nothing
         self._failure = ''
 
     @property
@@ -151,7 +153,8 @@ class OtherRuntime:
         """Whether the weights that a model has now could not be computed here; drops others."""
         state = (self._now(model), model.precision)
         if state != self._opened:
-            self._network, self._folder, self._failure = None, None, ''
+            self._remove_weights()
+            self._network, self._remove_weights, self._failure = None, _nothing, ''
             self._opened = state
         return bool(self._failure)
 
@@ -169,9 +172,14 @@ class OtherRuntime:
             checkpoint = find_checkpoint(self._source, self._hub)
             return StoredGraphs(str(checkpoint.weights.parent), config, options)
         # Engines are made of a file, and known by its hash.
-        self._folder = tempfile.TemporaryDirectory(prefix='da3_ros-weights-')
-        save(self._folder.name)
-        return StoredGraphs(self._folder.name, config, options)
+        folder = tempfile.mkdtemp(prefix='da3_ros-weights-')
+        self._remove_weights = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        save(folder)
+        return StoredGraphs(folder, config, options)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _noting(forward: ForwardPass, runtime: str, reason: str) -> ForwardPass:
