@@ -13,14 +13,10 @@ from da3_ros.errors import CheckpointError, ConfigError, ModelError
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.engine import Da3Estimator
 from da3_ros.inference.random_weights import random_network
-from da3_ros.inference.runtimes import choose
+from da3_ros.inference.runtimes import choose, packages
 from da3_ros.inference.runtimes.build_beside import BuildBeside
-from da3_ros.inference.runtimes.choose import (
-    asked_runtime,
-    may_have_gpu,
-    only_torch,
-    open_network,
-)
+from da3_ros.inference.runtimes.choose import may_have_gpu, only_torch, open_network
+from da3_ros.inference.runtimes.packages import asked_runtime
 from da3_ros.inference.runtimes.stored_graphs import StoredGraphs
 from da3_ros.inference.runtimes.torch_behind import TorchBehind, precision_of
 from da3_ros.inference.runtimes.torch_runtime import TorchWindowNetwork, torch_window_network
@@ -37,7 +33,7 @@ ON_CPU = replace(NETWORK, device='cpu')
 
 @pytest.fixture(autouse=True)
 def nobody_chose(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(choose.VARIABLE, raising=False)
+    monkeypatch.delenv(packages.VARIABLE, raising=False)
 
 
 @pytest.fixture(scope='module')
@@ -61,10 +57,10 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 def test_the_environment_says_what_auto_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked_runtime('auto') == 'auto'
-    monkeypatch.setenv(choose.VARIABLE, 'onnxruntime')
+    monkeypatch.setenv(packages.VARIABLE, 'onnxruntime')
     assert asked_runtime('auto') == 'onnxruntime'
     assert asked_runtime('torch') == 'torch'
-    monkeypatch.setenv(choose.VARIABLE, 'tensorrt')
+    monkeypatch.setenv(packages.VARIABLE, 'tensorrt')
     with pytest.raises(ConfigError, match=r'DA3_RUNTIME: expected one of .*got .tensorrt'):
         asked_runtime('auto')
 
