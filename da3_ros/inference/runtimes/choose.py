@@ -21,7 +21,7 @@ from da3_ros.inference.runtimes.packages import (
     missing_builders,
     require_runtime,
 )
-from da3_ros.model.config import NestedConfig, NetworkConfig
+from da3_ros.model.config import NetworkConfig
 from da3_ros.options import EstimatorOptions
 from da3_ros.options.choices import RUNTIMES, Runtime
 
@@ -88,7 +88,7 @@ def open_network(
 
 def only_torch(config: NetworkConfig, options: EstimatorOptions) -> str:
     """Return what of the windows that are asked for only torch computes; empty for nothing."""
-    if isinstance(config, NestedConfig):
+    if config.any_view is not None and config.single_view is not None:
         return f'{config.name}, two networks in one,'
     if config.any_view is None:
         return ''

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from da3_ros.errors import Da3Error
 from da3_ros.inference.out_of_memory import MemoryExceededError
@@ -144,10 +144,25 @@ class TorchBehind:
         )
 
 
+@runtime_checkable
+class _OfPrecision(Protocol):
+    """A network that says what its number format is."""
+
+    precision: str
+
+
+@runtime_checkable
+class _OfTorch(Protocol):
+    """A network over torch."""
+
+    model: DepthAnything3
+
+
 def precision_of(network: WindowNetwork) -> str:
     """Return the format of a network's matrices in the words of the option; empty if unknown."""
-    found = getattr(network, 'precision', '')
-    if not found and hasattr(network, 'model'):
+    if isinstance(network, _OfPrecision):
+        return network.precision
+    if isinstance(network, _OfTorch):
         name = str(network.model.dtype).removeprefix('torch.')
         return {'float32': 'fp32', 'bfloat16': 'bf16', 'float16': 'fp16'}.get(name, name)
-    return str(found)
+    return ''
