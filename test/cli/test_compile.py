@@ -6,6 +6,7 @@ One network that sees each image alone stands for all: it is one graph, which is
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def environment(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope='module')
-def compiled(cache: Path, single_view_checkpoint: Path) -> dict[str, object]:
+def compiled(cache: Path, single_view_checkpoint: Path) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('DA3_CACHE', str(cache))
         return da3_json(
@@ -59,9 +60,9 @@ def graphs(
 
 
 def test_what_is_built_is_there_afterwards_and_is_not_built_again(
-    compiled: dict[str, object], cache: Path, single_view_checkpoint: Path
+    compiled: dict[str, Any], cache: Path, single_view_checkpoint: Path
 ) -> None:
-    (row,) = compiled['engines']  # type: ignore[misc]
+    (row,) = compiled['engines']
     assert compiled['runtime'] == 'openvino'
     assert row['built']
     assert Path(row['folder']).parent == cache / 'engines'
@@ -80,7 +81,7 @@ def test_what_is_built_is_there_afterwards_and_is_not_built_again(
     ('runtime', 'expected'), [('auto', 'openvino'), ('openvino', 'openvino'), ('torch', 'torch')]
 )
 def test_scenes_are_computed_by_the_runtime(
-    compiled: dict[str, object],
+    compiled: dict[str, Any],
     runtime: str,
     expected: str,
     single_view_checkpoint: Path,
@@ -102,7 +103,7 @@ def test_scenes_are_computed_by_the_runtime(
 
 
 def test_what_only_torch_computes_goes_to_torch_and_is_said(
-    compiled: dict[str, object], single_view_checkpoint: Path, photos: Path, tmp_path: Path
+    compiled: dict[str, Any], single_view_checkpoint: Path, photos: Path, tmp_path: Path
 ) -> None:
     words = ('--process-res', '28', '--runtime', 'openvino', '-o', tmp_path / 'out')
     more = ('--export-format', 'feat_vis', '--export-feat', '2')
@@ -111,7 +112,7 @@ def test_what_only_torch_computes_goes_to_torch_and_is_said(
 
 
 def test_doctor_tells_runtimes_and_engines(
-    compiled: dict[str, object], cache: Path, monkeypatch: pytest.MonkeyPatch
+    compiled: dict[str, Any], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtimes, engines = doctor_runtimes.check_runtimes()
     assert 'openvino' in runtimes.detail
@@ -146,7 +147,7 @@ def test_an_engine_in_a_folder_is_a_model(
     said = failure(*words, tmp_path / 'large', '--process-res', '56')
     assert 'da3 compile' in said
     assert not (tmp_path / 'large').exists()
-    assert 'runtime torch' in failure(*words, tmp_path / 'torch', '--runtime', 'torch')
+    assert 'compiled engine' in failure(*words, tmp_path / 'torch', '--runtime', 'torch')
 
 
 def test_graphs_for_others_are_described_and_valid(graphs: Path) -> None:
@@ -176,7 +177,7 @@ def test_a_size_is_added_and_what_others_changed_stays(
         if path.suffix in ('.onnx', '.bin'):
             assert path.read_bytes() == content_before, path
     (graphs / 'maps_42x28.onnx').write_text('mine too')
-    assert 'in the way' in failure(*words, '--size', '28x28')
+    assert 'in the way' in failure(*words, '--size', '28x42')
     assert (graphs / 'maps_42x28.onnx').read_text() == 'mine too'
 
 
@@ -189,7 +190,7 @@ def test_folders_of_others_are_refused(single_view_checkpoint: Path, photos: Pat
 
 
 def test_engines_are_removed_and_nothing_else(
-    cache: Path, checkpoint: Path, compiled: dict[str, object], single_view_checkpoint: Path
+    cache: Path, checkpoint: Path, compiled: dict[str, Any], single_view_checkpoint: Path
 ) -> None:
     foreign = cache / 'engines' / 'mine'
     foreign.mkdir()
