@@ -45,6 +45,8 @@ OPTIONAL = (
     *('gsplat', 'viser', 'xformers'),
     *('cv_bridge', 'sensor_msgs_py', 'tf2_ros', 'tf_transformations'),
 )
+_OF_TORCH = ('torch', 'safetensors')
+"""What an installation without torch lacks: requirements/light.txt."""
 _OPENCV = (
     'opencv-python', 'opencv-python-headless', 'opencv-contrib-python',
     'opencv-contrib-python-headless',
@@ -95,7 +97,7 @@ def check_packages() -> Iterator[Check]:
     for name, (module, least) in REQUIRED.items():
         version = _version(name)
         if version is None and util.find_spec(module) is None:
-            if name == 'torch' and _computes_without_torch():
+            if name in _OF_TORCH and _computes_without_torch():
                 continue
             wrong[name] = f'{name} is missing'
         elif version is not None and _numbers(version) < _numbers(least):

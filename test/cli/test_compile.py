@@ -6,6 +6,7 @@ One network that sees each image alone stands for all: it is one graph, which is
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ pytest.importorskip('openvino')
 pytest.importorskip('onnxscript')
 onnx = pytest.importorskip('onnx')
 
-SIZE = ('--size', '28x14')
+SIZE = ('--size', '28x28')
 """That of the photos at 28 pixels."""
 
 
@@ -36,9 +37,7 @@ def environment(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope='module')
-def compiled(
-    cache: Path, single_view_checkpoint: Path, request: pytest.FixtureRequest
-) -> dict[str, object]:
+def compiled(cache: Path, single_view_checkpoint: Path) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('DA3_CACHE', str(cache))
         return da3_json(
@@ -61,9 +60,9 @@ def graphs(
 
 
 def test_what_is_built_is_there_afterwards_and_is_not_built_again(
-    compiled: dict[str, object], cache: Path, single_view_checkpoint: Path
+    compiled: dict[str, Any], cache: Path, single_view_checkpoint: Path
 ) -> None:
-    (row,) = compiled['engines']  # type: ignore[misc]
+    (row,) = compiled['engines']
     assert compiled['runtime'] == 'openvino'
     assert row['built']
     assert Path(row['folder']).parent == cache / 'engines'
@@ -82,7 +81,7 @@ def test_what_is_built_is_there_afterwards_and_is_not_built_again(
     ('runtime', 'expected'), [('auto', 'openvino'), ('openvino', 'openvino'), ('torch', 'torch')]
 )
 def test_scenes_are_computed_by_the_runtime(
-    compiled: dict[str, object],
+    compiled: dict[str, Any],
     runtime: str,
     expected: str,
     single_view_checkpoint: Path,
@@ -104,7 +103,7 @@ def test_scenes_are_computed_by_the_runtime(
 
 
 def test_what_only_torch_computes_goes_to_torch_and_is_said(
-    compiled: dict[str, object], single_view_checkpoint: Path, photos: Path, tmp_path: Path
+    compiled: dict[str, Any], single_view_checkpoint: Path, photos: Path, tmp_path: Path
 ) -> None:
     words = ('--process-res', '28', '--runtime', 'openvino', '-o', tmp_path / 'out')
     more = ('--export-format', 'feat_vis', '--export-feat', '2')
@@ -113,7 +112,7 @@ def test_what_only_torch_computes_goes_to_torch_and_is_said(
 
 
 def test_doctor_tells_runtimes_and_engines(
-    compiled: dict[str, object], cache: Path, monkeypatch: pytest.MonkeyPatch
+    compiled: dict[str, Any], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtimes, engines = doctor_runtimes.check_runtimes()
     assert 'openvino' in runtimes.detail
@@ -137,27 +136,29 @@ def test_doctor_tells_runtimes_and_engines(
 
 
 def test_an_engine_in_a_folder_is_a_model(
-    compiled: dict[str, object], single_view_checkpoint: Path, photos: Path, tmp_path: Path
+    graphs: Path, single_view_checkpoint: Path, photos: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / 'engine'
-    content = da3_json('compile', single_view_checkpoint, '--out', folder, *SIZE)
-    assert content['engines'][0]['folder'] == str(folder)
-    out = ('--export-format', 'mini_npz', '-o', tmp_path / 'out')
-    image = tmp_path / 'wide.png'
-    image.write_bytes((photos / '0.png').read_bytes())
-    said = failure('image', image, '--model', folder, '--process-res', '56', *out)
+    """Of the sizes that it has; what `da3 export-onnx` wrote is one too."""
+    content = da3_json('compile', single_view_checkpoint, '--out', graphs, *SIZE)
+    assert not content['engines'][0]['built']
+    words = ('image', photos / '0.png', '--model', graphs, '--export-format', 'mini_npz', '-o')
+    content = da3_json(*words, tmp_path / 'small', '--process-res', '28')
+    assert content['runtime'] == 'openvino'
+    said = failure(*words, tmp_path / 'large', '--process-res', '56')
     assert 'da3 compile' in said
+    assert not (tmp_path / 'large').exists()
+    assert 'compiled engine' in failure(*words, tmp_path / 'torch', '--runtime', 'torch')
 
 
 def test_graphs_for_others_are_described_and_valid(graphs: Path) -> None:
     text = (graphs / README_NAME).read_text(encoding='utf-8')
-    model = onnx.load(str(graphs / 'maps_14x28.onnx'))
+    model = onnx.load(str(graphs / 'maps_28x28.onnx'))
     onnx.checker.check_model(model)
-    assert 'images uint8 (views, 14, 28, 3)' in text
+    assert 'images uint8 (views, 28, 28, 3)' in text
     for value in (*model.graph.input, *model.graph.output):
         assert value.name in text
     assert 'not run by those who made this' in text
-    assert '--minShapes=images:1x14x28x3' in text
+    assert '--minShapes=images:1x28x28x3' in text
 
 
 def test_a_size_is_added_and_what_others_changed_stays(
@@ -168,16 +169,16 @@ def test_a_size_is_added_and_what_others_changed_stays(
     (graphs / 'mine.txt').write_text('mine')
     words = ('export-onnx', single_view_checkpoint, '--out', graphs)
     content = da3_json(*words, *SIZE, '--size', '14x14')
-    assert content['sizes'] == ['28x14', '14x14']
+    assert content['sizes'] == ['28x28', '14x14']
     assert any('changed by somebody' in note for note in content['notes'])
     assert (graphs / README_NAME).read_text() == 'my own notes'
     assert (graphs / 'mine.txt').read_text() == 'mine'
     for path, content_before in before.items():
         if path.suffix in ('.onnx', '.bin'):
             assert path.read_bytes() == content_before, path
-    (graphs / 'maps_28x28.onnx').write_text('mine too')
-    assert 'in the way' in failure(*words, '--size', '28x28')
-    assert (graphs / 'maps_28x28.onnx').read_text() == 'mine too'
+    (graphs / 'maps_42x28.onnx').write_text('mine too')
+    assert 'in the way' in failure(*words, '--size', '28x42')
+    assert (graphs / 'maps_42x28.onnx').read_text() == 'mine too'
 
 
 def test_folders_of_others_are_refused(single_view_checkpoint: Path, photos: Path) -> None:
@@ -189,7 +190,7 @@ def test_folders_of_others_are_refused(single_view_checkpoint: Path, photos: Pat
 
 
 def test_engines_are_removed_and_nothing_else(
-    cache: Path, checkpoint: Path, compiled: dict[str, object], single_view_checkpoint: Path
+    cache: Path, checkpoint: Path, compiled: dict[str, Any], single_view_checkpoint: Path
 ) -> None:
     foreign = cache / 'engines' / 'mine'
     foreign.mkdir()
