@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.cuda.graphs import tolerance
@@ -27,13 +27,13 @@ from da3_ros.inference.runtimes.torch_stages import (
     network_input,
     on_host,
 )
+from da3_ros.inference.runtimes.weight_state import WeightState
 from da3_ros.inference.staged_network import SingleViewStaged, StagedNetwork, camera_notes
 from da3_ros.inference.window_cache import WindowCache
 from da3_ros.inference.window_network import WindowMaps, WindowNetwork, WindowRequest
 from da3_ros.model.capabilities import Capabilities
 from da3_ros.model.config import NetworkConfig
 from da3_ros.model.forward import ForwardOptions
-from da3_ros.model.kept import version_of
 from da3_ros.model.nested import NestedNetwork
 from da3_ros.model.outputs import NetworkOutput
 from da3_ros.model.sky import fill_sky
@@ -162,36 +162,6 @@ class TorchWindowNetwork:
         return self._now
 
 
-class WeightState:
-    """Tells whether the weights of a network are still the same ones.
-
-    Writing into a parameter counts its version up, replacing it or its memory changes where it
-    lies; loading a state counts by itself, since memory that was freed may be used again.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        self._loaded = 0
-        modules = list(network.modules())
-        # Looked up once: it is asked for every window, and a small one takes few milliseconds.
-        self._places = [
-            (module._parameters, name)
-            for module in modules
-            for name, parameter in module._parameters.items()
-            if parameter is not None
-        ]
-        for module in modules:
-            # Of every part: a user may load one alone.
-            module.register_load_state_dict_post_hook(self._count)  # type: ignore[no-untyped-call]
-
-    def now(self) -> Hashable:
-        """Return what is equal as long as nothing has changed."""
-        return self._loaded, tuple(_identity(owner.get(name)) for owner, name in self._places)
-
-    def _count(self, module: nn.Module, keys: object) -> None:
-        del module, keys
-        self._loaded += 1
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _MetricMaps:
     """Maps of one view by the metric network."""
@@ -275,9 +245,3 @@ def window_maps(output: NetworkOutput) -> WindowMaps:
 def _filled(depth: FloatImages, sky: FloatImages) -> FloatImages:
     """Fill in sky as the network's own forward pass does, with the same random pixels."""
     return on_host(fill_sky(torch.from_numpy(depth)[None], torch.from_numpy(sky)[None])[0])
-
-
-def _identity(parameter: Tensor | None) -> Hashable:
-    if parameter is None:
-        return None
-    return parameter.data_ptr(), parameter.dtype, version_of(parameter)
