@@ -74,7 +74,7 @@ USES = (
     ),
     Use(
         '_parameters',
-        'inference/runtimes/torch_runtime.py',
+        'inference/runtimes/weight_state.py',
         'torch.nn.modules.module',
         ('2',),
         'the public look-up of parameters takes longer than a small part of a window',
