@@ -1,5 +1,4 @@
-"""Transformer blocks as graphs want them: the parameters of `block.Block`, nothing that looks at
-sizes.
+"""Transformer blocks as graphs want them: parameters of `block.Block`, no choices by size.
 
 Written with functions of torch only, so that what the modules themselves do to be fast on one kind
 of device (other layouts, other kernels for lone maps) stays out of the graphs. Every linear layer
@@ -50,17 +49,49 @@ def layer_norm(layer: nn.LayerNorm, x: Tensor) -> Tensor:
     )
 
 
-def feed_forward(layer: nn.Module, x: Tensor) -> Tensor:
-    """Map (..., C) to (..., C)."""
-    if isinstance(layer, SwiGlu):
-        gate, value = linear(layer.w12, x).chunk(2, dim=-1)
-        return linear(layer.w3, functional.silu(gate) * value)
-    assert isinstance(layer, Mlp)
-    return linear(layer.fc2, functional.gelu(linear(layer.fc1, x)))
+class GraphBlock(nn.Module):
+    """The parameters of a block as its graph has them, layer scales within the matrices.
+
+    Compilers would move the scales there themselves, and keep the product as a copy in memory.
+    """
+
+    def __init__(self, block: Block) -> None:
+        """Take the parameters of a block."""
+        super().__init__()
+        self.norm1, self.norm2 = block.norm1, block.norm2
+        self.attn = block.attn
+        self.proj = _scaled(block.attn.proj, block.ls1.gamma)
+        mlp = block.mlp
+        self.is_gated = isinstance(mlp, SwiGlu)
+        if isinstance(mlp, SwiGlu):
+            self.widen, self.narrow = mlp.w12, _scaled(mlp.w3, block.ls2.gamma)
+        else:
+            assert isinstance(mlp, Mlp)
+            self.widen, self.narrow = mlp.fc1, _scaled(mlp.fc2, block.ls2.gamma)
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        """Map (..., C) to (..., C), scaled."""
+        hidden = linear(self.widen, x)
+        if self.is_gated:
+            gate, value = hidden.chunk(2, dim=-1)
+            hidden = functional.silu(gate) * value
+        else:
+            hidden = functional.gelu(hidden)
+        return linear(self.narrow, hidden)
+
+
+def _scaled(layer: nn.Linear, gamma: Tensor) -> nn.Linear:
+    """Return a linear layer whose result is multiplied by gamma (out,)."""
+    result = nn.Linear(layer.in_features, layer.out_features, device='meta')
+    dtype = layer.weight.dtype
+    weight = layer.weight.float() * gamma[:, None]
+    result.weight = nn.Parameter(weight.to(dtype), requires_grad=False)
+    result.bias = nn.Parameter((layer.bias.float() * gamma).to(dtype), requires_grad=False)
+    return result
 
 
 def transform(
-    block: Block, x: Tensor, rotation: Rotation | None = None, views: int | None = None
+    block: GraphBlock, x: Tensor, rotation: Rotation | None = None, views: int | None = None
 ) -> Tensor:
     """Run a block.
 
@@ -114,7 +145,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return (weights @ v).transpose(1, 2).flatten(2)
 
 
-def finish(block: Block, x: Tensor, attended: Tensor) -> Tensor:
+def finish(block: GraphBlock, x: Tensor, attended: Tensor) -> Tensor:
     """Return what a block makes of tokens x (B, T, C) and what they attended to (B, T, C)."""
-    x = x + linear(block.attn.proj, attended).float() * block.ls1.gamma
-    return x + feed_forward(block.mlp, layer_norm(block.norm2, x)).float() * block.ls2.gamma
+    x = x + linear(block.proj, attended).float()
+    return x + block.feed_forward(layer_norm(block.norm2, x)).float()

@@ -10,14 +10,18 @@ becomes a constant of the graph.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from da3_ros.model.block import Block
 from da3_ros.model.dpt import image_positions, upsample
 from da3_ros.model.graph_blocks import (
+    GraphBlock,
     Rotation,
     attend,
     finish,
@@ -88,7 +92,7 @@ class EncodeStage(nn.Module):
         """Take the parameters of a backbone; arguments as of `Patches`."""
         super().__init__()
         self.patches = Patches(vit, image_size, colours)
-        self.blocks = vit.blocks[: vit.config.alt_start]
+        self.blocks = _blocks(vit.blocks[: vit.config.alt_start])
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return tokens (V, 1 + h * w, C) and class tokens (V, C) of images (V, H, W, 3)."""
@@ -107,6 +111,7 @@ class CamerasStage(nn.Module):
         """Take the parameters of a network's camera encoder."""
         super().__init__()
         self.encoder = network.cam_enc
+        self.trunk = _blocks(network.cam_enc.trunk)
 
     def forward(self, encoding: Tensor) -> Tensor:
         """Turn encodings (V, 9) into tokens (V, C)."""
@@ -114,7 +119,7 @@ class CamerasStage(nn.Module):
         branch = encoder.pose_branch
         hidden = functional.gelu(linear(branch.fc1, encoding))
         x = layer_norm(encoder.token_norm, linear(branch.fc2, hidden))[None]
-        for block in encoder.trunk:
+        for block in self.trunk:
             x = transform(block, x)
         return layer_norm(encoder.trunk_norm, x)[0]
 
@@ -130,7 +135,7 @@ class FuseStage(nn.Module):
         """Take the parameters of a backbone."""
         super().__init__()
         config = vit.config
-        self.blocks = vit.blocks[config.alt_start :]
+        self.blocks = _blocks(vit.blocks[config.alt_start :])
         self.norm = vit.norm
         self.first = config.alt_start
         self.out_layers = config.out_layers
@@ -177,7 +182,7 @@ class FuseStage(nn.Module):
         return torch.cat((alone, layer_norm(self.norm, x)), dim=-1)
 
     def _last(
-        self, block: nn.Module, x: Tensor, alone: Tensor, across: Rotation, wanted: Tensor
+        self, block: GraphBlock, x: Tensor, alone: Tensor, across: Rotation, wanted: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the last level and the camera features."""
         V, _, C = x.shape
@@ -235,9 +240,11 @@ class DecodeStage(nn.Module):
         head = network.head
         self.trunk = GraphTrunk(head, patch_grid(image_size), image_size)
         half = head.config.features // 2
-        self.register_buffer(
-            'positions', image_positions(torch.empty(1, half, *image_size), image_size)
-        )
+        positions = image_positions(torch.empty(1, half, *image_size), image_size)
+        # Whole it would be as large as a map of features: half the channels depend on the column
+        # only, the others on the row.
+        self.register_buffer('columns', positions[: half // 2, :1].clone())
+        self.register_buffer('rows', positions[half // 2 :, :, :1].clone())
 
     def forward(
         self, level_0: Tensor, level_1: Tensor, level_2: Tensor, level_3: Tensor
@@ -247,7 +254,9 @@ class DecodeStage(nn.Module):
         levels = (level_0, level_1, level_2, level_3)
         features = self.trunk([layer_norm(head.norm, level) for level in levels])
         x = upsample(convolved(head.scratch['output_conv1'], features), self.image_size)
-        depth, confidence = tail(head.scratch['output_conv2'], x + self.positions).exp().unbind(1)
+        by_column, by_row = x.chunk(2, dim=1)
+        x = torch.cat((by_column + self.columns, by_row + self.rows), dim=1)
+        depth, confidence = tail(head.scratch['output_conv2'], x).exp().unbind(1)
         return depth, confidence + 1.0
 
 
@@ -261,7 +270,7 @@ class MapsStage(nn.Module):
         super().__init__()
         vit = network.backbone.pretrained
         self.patches = Patches(vit, image_size, colours)
-        self.blocks = vit.blocks
+        self.blocks = _blocks(vit.blocks)
         self.norm = vit.norm
         self.out_layers = vit.config.out_layers
         self.image_size = image_size
@@ -279,6 +288,10 @@ class MapsStage(nn.Module):
         x = upsample(convolved(scratch['output_conv1'], self.trunk(levels)), self.image_size)
         depth = tail(scratch['output_conv2'], x)[:, 0].exp()
         return depth, tail(scratch['sky_output_conv2'], x)[:, 0].relu()
+
+
+def _blocks(blocks: Iterable[nn.Module]) -> nn.ModuleList:
+    return nn.ModuleList(GraphBlock(cast('Block', block)) for block in blocks)
 
 
 def any_view_stages(

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from da3_ros.errors import ModelError
 from da3_ros.foreign import reason_of
-from da3_ros.inference.runtimes.engine_files import StageName
+from da3_ros.inference.runtimes.engine_files import WEIGHTS_NAME, StageName
+from da3_ros.inference.runtimes.file_pages import forget_pages
 from da3_ros.inference.runtimes.graph_runtime import Floats, Shape
 
 NARROW_STAGES: frozenset[str] = frozenset(('encode', 'fuse'))
@@ -85,6 +86,9 @@ class OpenVinoCompiler:
                         for port in model.inputs
                     }
                 )
-            return OpenVinoGraph(self._core.compile_model(model, 'CPU', settings))
+            compiled = self._core.compile_model(model, 'CPU', settings)
         except RuntimeError as error:
             raise ModelError(f'{path}: OpenVINO cannot compile it: {reason_of(error)}') from error
+        # The compiled graph has the weights in a layout of its own.
+        forget_pages(path.parent / WEIGHTS_NAME)
+        return OpenVinoGraph(compiled)
