@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from da3_ros.errors import ModelError
 from da3_ros.model.layers import Attention
+from da3_ros.model.tiled_attention import attend
 from da3_ros.model.vit import VisionTransformer
 from da3_ros.options.choices import (
     ATTENTIONS,
@@ -50,8 +51,9 @@ class Arithmetic:
     the 16-bit format as the upstream code does on CUDA. No difference in fp32."""
 
     attention: AttentionKind = NETWORK.attention
-    """Kernel of attention. `auto` is torch's own: it has the flash and memory-efficient kernels
-    of xformers, on every device and without a further dependency."""
+    """Kernel of attention. `sdpa` is torch's own: it has the flash and memory-efficient kernels
+    of xformers, on every device and without a further dependency. `auto` is the same but on
+    x86-64 CPUs, see `tiled_attention`."""
 
     tf32: bool = ARITHMETIC.tf32
     """Let CUDA round the factors of float32 products to 10 bits, as torch's default for
@@ -138,7 +140,9 @@ def attention_kernel(kind: AttentionKind) -> Callable[[Tensor, Tensor, Tensor], 
     Raises:
         ModelError: xformers is wanted and not installed.
     """
-    if kind != 'xformers':
+    if kind == 'auto':
+        return attend
+    if kind == 'sdpa':
         return functional.scaled_dot_product_attention
     try:
         operators = import_module('xformers.ops')
@@ -148,10 +152,10 @@ def attention_kernel(kind: AttentionKind) -> Callable[[Tensor, Tensor, Tensor], 
             f'({error}); pip install xformers, or use attention sdpa'
         ) from error
 
-    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def by_xformers(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         # xformers wants the heads behind the tokens.
         q, k, v = (x.transpose(1, 2) for x in (q, k, v))
         out: Tensor = operators.memory_efficient_attention(q, k, v)
         return out.transpose(1, 2)
 
-    return attend
+    return by_xformers

@@ -39,6 +39,5 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, rotary: RotaryTable | None = None) -> Tensor:
         """Transform tokens x (B, T, C); rotary as in `Attention.forward`."""
-        x = x + self.ls1(self.attn(self.norm1(x), rotary))
-        out: Tensor = x + self.ls2(self.mlp(self.norm2(x)))
-        return out
+        x = self.ls1.add(x, self.attn(self.norm1(x), rotary))
+        return self.ls2.add(x, self.mlp(self.norm2(x)))
