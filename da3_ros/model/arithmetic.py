@@ -1,9 +1,11 @@
 """In which number format a network computes, and by which attention kernel.
 
-Only the backbone's matrices (patch projection, linear layers of the blocks) are ever held in 16
-bits; each casts its input to its own format. Tokens between blocks, norms, rotations, heads and
-cameras stay in float32. That is where autocast puts casts on CUDA, but weights are cast once
-instead of at every call.
+Only the linear layers of the backbone's blocks are ever held in 16 bits; each casts its input to
+its own format. Tokens between blocks, norms, rotations, heads and cameras stay in float32. That
+is where autocast puts casts on CUDA, but weights are cast once instead of at every call, and the
+patch projection stays in float32 too: all layers hand on its rounding, a quarter of the whole
+error for less than a hundredth of the work. Heads in bf16 would double the error of depth (median
+0.2 % to 0.5 %, da3-small) for a tenth of the time.
 
 Two things that autocast rounds besides are rounded only on demand: the angles of the rotary
 positions (off by up to 0.06 rad in bf16) and the similarities by which the reference view is
@@ -98,11 +100,11 @@ def _best_dtype(device: torch.device) -> torch.dtype:
 def narrow_parameters(network: nn.Module) -> set[str]:
     """Return the names of the parameters that are held in the chosen format."""
     return {
-        f'{prefix}.{part}.{name}'
+        f'{prefix}.blocks.{part}.{name}'
         for prefix, module in network.named_modules()
         if isinstance(module, VisionTransformer)
-        for part, layer in module.named_modules()
-        if isinstance(layer, (nn.Linear, nn.Conv2d))
+        for part, layer in module.blocks.named_modules()
+        if isinstance(layer, nn.Linear)
         for name, _ in layer.named_parameters(recurse=False)
     }
 

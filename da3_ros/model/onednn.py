@@ -46,7 +46,6 @@ def fuses(x: Tensor, weight: Tensor) -> bool:
         and x.dtype == weight.dtype
         and x.dtype in _FORMATS
         and not torch.is_grad_enabled()
-        and not torch.jit.is_tracing()
         and not torch.compiler.is_compiling()
         and weight.is_contiguous()
         and _available()

@@ -1,5 +1,6 @@
 """Attention on a CPU by products of oneDNN, tile by tile."""
 
+from functools import cache
 import math
 
 import torch
@@ -19,12 +20,12 @@ MOST_TOKENS = TILE_SCORES // FEW_ROWS
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Return attention (B, heads, T, D) over queries, keys and values of that shape.
 
-    In float32 without gradients on a CPU each head is computed in tiles of queries, of which the
+    Without gradients on a CPU each head is computed in tiles of queries, of which the
     scores stay in the caches; elsewhere by torch's own kernel. The result is the same to rounding.
     """
     B, heads, T, D = k.shape
     k = k.contiguous()
-    if not (FEW_ROWS <= T <= MOST_TOKENS and q.dtype == torch.float32 and fuses(q, k)):
+    if not (FEW_ROWS <= T <= MOST_TOKENS and fuses(q, k) and _gains(q.dtype)):
         return functional.scaled_dot_product_attention(q, k, v)
     q = (q * (1 / math.sqrt(D))).contiguous()
     transposed = v.transpose(2, 3).contiguous()
@@ -39,3 +40,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
                 torch.softmax(scores, -1, out=scores)
                 out[scene, head, start : start + rows] = linear(scores, values, None)
     return out
+
+
+@cache
+def _gains(dtype: torch.dtype) -> bool:
+    """Tell whether tiles are faster than torch's kernel, which has its own ones for AMX."""
+    return dtype == torch.float32 or not torch.cpu._is_amx_tile_supported()

@@ -89,8 +89,8 @@ def test_only_the_matrices_of_the_backbone_are_narrow(network: AnyViewNetwork) -
         name.startswith('backbone.pretrained.') and 'norm' not in name and 'gamma' not in name
         for name in narrow
     )
-    # Twelve blocks of four layers and the patch projection, weight and bias each.
-    assert len(narrow) == 2 * (12 * 4 + 1)
+    # Twelve blocks of four layers, weight and bias each.
+    assert len(narrow) == 2 * 12 * 4
 
 
 @torch.inference_mode()
