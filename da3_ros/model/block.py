@@ -47,6 +47,5 @@ class Block(nn.Module):
     ) -> Tensor:
         """Transform tokens x (B, T, C), all or the asking rows; as in `Attention.forward`."""
         own = x if asking is None else rows_of(x, asking)
-        own = own + self.ls1(self.attn(self.norm1(x), rotary, asking))
-        out: Tensor = own + self.ls2(self.mlp(self.norm2(own)))
-        return out
+        own = self.ls1.add(own, self.attn(self.norm1(x), rotary, asking))
+        return self.ls2.add(own, self.mlp(self.norm2(own)))

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from da3_ros.model import onednn
 from da3_ros.model.rope import RotaryTable
+from da3_ros.model.tiled_attention import attend
 
 QUERY_KEY_NORM_EPS = 1e-5
 
@@ -16,7 +18,18 @@ class Linear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (..., in) to (..., out)."""
-        return super().forward(input.to(self.weight.dtype))
+        return self._map(input, 'none')
+
+    def gelu(self, input: Tensor) -> Tensor:
+        """Map (..., in) to the exact (erf) GELU of what `forward` gives."""
+        return self._map(input, 'gelu')
+
+    def _map(self, input: Tensor, activation: str) -> Tensor:
+        x = input.to(self.weight.dtype)
+        if onednn.fuses_rows(x, self.weight):
+            return onednn.linear(x, self.weight, self.bias, activation)
+        out = super().forward(x)
+        return functional.gelu(out) if activation == 'gelu' else out
 
 
 class WideLayerNorm(nn.LayerNorm):
@@ -39,6 +52,10 @@ class LayerScale(nn.Module):
         """Scale x (..., C)."""
         return x * self.gamma
 
+    def add(self, base: Tensor, x: Tensor) -> Tensor:
+        """Return base + scaled x, in one pass."""
+        return torch.addcmul(base, x.to(base.dtype), self.gamma)
+
 
 class Mlp(nn.Module):
     """Two linear layers with an exact (erf) GELU between them."""
@@ -51,7 +68,7 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x (..., dim_in) to (..., dim_out)."""
-        out: Tensor = self.fc2(functional.gelu(self.fc1(x)))
+        out: Tensor = self.fc2(self.fc1.gelu(x))
         return out
 
 
@@ -100,7 +117,7 @@ class Attention(nn.Module):
         self.num_heads = num_heads
         self.head_dim = dim // num_heads
         self.kernel: Callable[[Tensor, Tensor, Tensor], Tensor]
-        self.kernel = functional.scaled_dot_product_attention
+        self.kernel = attend
         self.qkv = Linear(dim, 3 * dim)
         self.proj = Linear(dim, dim)
         self.q_norm = self._norm(query_key_norm)
