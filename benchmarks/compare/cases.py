@@ -48,7 +48,7 @@ class Case:
     def weight(self) -> float:
         """How much time it takes, about, relative to others."""
         pixels = self.size[0] * self.size[1] / (USUAL_SIZE[0] * USUAL_SIZE[1])
-        return _WEIGHTS.get(self.preset, 30.0) * pixels * self.views**1.1
+        return _WEIGHTS.get(self.preset, 30.0) * pixels * self.views
 
     def __str__(self) -> str:
         what = f'{self.views} views' if not self.stride else f'window {self.views}/{self.stride}'

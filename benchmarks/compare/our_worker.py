@@ -2,15 +2,16 @@
 
 Usage: python our_worker.py JSON, with `folder` (checkpoint), `runtime`, `precision`, `threads`.
 
-Single calls go through the public API, windows through the estimator of the stream. Images have
-the network's size already, as they have for the official code.
+Single calls go to the network as the estimator of the stream sees it, windows through that
+estimator. Images have the network's size already, as they have for the official code.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
-import inspect
+import importlib.util
+from itertools import count
 import json
 import sys
 from typing import Any
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from benchmarks.compare.serving import Arrays, Server, Step, serve
 
 _NS_PER_IMAGE = 100_000_000
+_generations = count(1)
 
 
 class Ours:
@@ -28,42 +30,31 @@ class Ours:
 
     def __init__(self, options: dict[str, Any]) -> None:
         self._options = options
-        self._model: Any = None
+        self._network: Any = None
 
     def load(self) -> dict[str, str]:
         """Load the checkpoint, or the engine that was compiled from it."""
-        runtime, precision = self._options['runtime'], self._options['precision']
+        runtime = self._options['runtime']
         if runtime == 'torch':
             import torch
 
             torch.set_num_threads(self._options['threads'])
-        from da3_ros.inference.api import DepthAnything3
-
-        chosen: dict[str, Any] = {'precision': precision}
-        if 'runtime' in inspect.signature(DepthAnything3.from_pretrained).parameters:
-            chosen['runtime'] = runtime
-        elif runtime != 'torch':
-            raise ImportError(f'not installed: this version has no runtime {runtime}')
-        self._model = DepthAnything3.from_pretrained(self._options['folder'], **chosen)
-        used = getattr(self._model, 'runtime', 'torch')
+        self._network = _opened(self._options)
+        used = getattr(self._network, 'runtime', 'torch')
         if used != runtime:
             raise RuntimeError(f'{used} computes instead of {runtime}')
-        return _versions(runtime)
+        from importlib import metadata
+
+        return {runtime: metadata.version(runtime)}
 
     def forward(self, images: NDArray[np.uint8]) -> Arrays:
         """Compute all images together."""
-        import torch
+        from da3_ros.inference.window_network import WindowRequest
 
-        from da3_ros.inference.preprocess import normalise
-
-        found = self._model(normalise(torch.from_numpy(images))[None])
-        named = {
-            'depth': found.depth,
-            'confidence': found.depth_conf,
-            'extrinsics': found.extrinsics,
-            'intrinsics': found.intrinsics,
-        }
-        return {name: value[0].numpy() for name, value in named.items() if value is not None}
+        found = self._network.run(WindowRequest(images))
+        names = ('depth', 'confidence', 'extrinsics', 'intrinsics')
+        named = {name: getattr(found, name) for name in names}
+        return {name: value for name, value in named.items() if value is not None}
 
     def stream(self, images: NDArray[np.uint8], length: int, stride: int) -> Step:
         """Compute windows as the node does, with what the estimator keeps between them."""
@@ -71,8 +62,9 @@ class Ours:
         from da3_ros.inference.engine import Da3Estimator
         from da3_ros.types import CameraFrame, FrameSet, Window
 
-        estimator = Da3Estimator(self._model, process_res=max(images.shape[1:3]))
-        has_choice = 'depth_of' in {field.name for field in fields(Window)}
+        estimator = Da3Estimator(self._network, process_res=max(images.shape[1:3]))
+        has_cache = 'depth_of' in {field.name for field in fields(Window)}
+        generation = next(_generations)
 
         def frame_set(index: int) -> FrameSet:
             stamp_ns, image = (1 + index) * _NS_PER_IMAGE, images[index % len(images)]
@@ -82,8 +74,10 @@ class Ours:
             first = number * stride
             sets = tuple(frame_set(first + place) for place in range(length))
             new = length if number == 0 else stride
-            wanted = frozenset(s.frames[0].id for s in sets[-stride:])
-            chosen: dict[str, Any] = {'depth_of': wanted} if has_choice else {}
+            chosen: dict[str, Any] = {}
+            if has_cache:
+                wanted = frozenset(s.frames[0].id for s in sets[-stride:])
+                chosen = {'generation': generation, 'depth_of': wanted}
             views = estimator.estimate(Window(number, sets, new, **chosen)).views
             return {
                 'depth': np.stack([view.depth for view in views[-stride:]]),
@@ -101,10 +95,20 @@ class Ours:
         return count_flops(compute) / 1e9
 
 
-def _versions(runtime: str) -> dict[str, str]:
-    from importlib import metadata
+def _opened(options: dict[str, Any]) -> Any:
+    """Return the network of a checkpoint over its runtime."""
+    runtime, precision = options['runtime'], options['precision']
+    if importlib.util.find_spec('da3_ros.inference.runtimes.choose') is not None:
+        from da3_ros.inference.runtimes.choose import open_network
+        from da3_ros.options import EstimatorOptions
 
-    return {runtime: metadata.version(runtime)}
+        return open_network(options['folder'], EstimatorOptions(runtime=runtime, precision=precision))
+    if runtime != 'torch':
+        raise ImportError(f'not installed: this version has no runtime {runtime}')
+    from da3_ros.inference.api import DepthAnything3
+    from da3_ros.inference.runtimes.torch_runtime import torch_window_network
+
+    return torch_window_network(DepthAnything3.from_pretrained(options['folder'], precision=precision))
 
 
 if __name__ == '__main__':

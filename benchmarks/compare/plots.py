@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.compare.measure import factor
+from benchmarks.compare.tables import case_name, size_name
 
 Picture = NDArray[np.uint8]
 _BAR, _GAP, _LEFT, _RIGHT, _TOP = 15, 10, 210, 70, 30
@@ -36,17 +37,14 @@ def draw(results: Mapping[str, Any], folder: Path) -> list[Path]:
 
 
 def _bars(case: Mapping[str, Any], results: Mapping[str, Any]) -> tuple[str, dict[str, float]]:
-    size = f'{case["size"][1]}x{case["size"][0]}'
-    name = f'{case.get("views")} views' if case['kind'] == 'call' else (
-        f'window {case["length"]}/{case["stride"]}'
-    )  # fmt: skip
+    name = case_name(case)
     reference = case['turns'].get(results['reference'], {}).get('wall_s')
     bars = {
         key: factor(reference, turns['wall_s'])
         for key, turns in case['turns'].items()
         if key != results['reference'] and reference and turns['wall_s']
     }
-    return f'{name}, {size}', bars
+    return f'{name}, {size_name(case)}', bars
 
 
 def _picture(
@@ -63,12 +61,12 @@ def _picture(
         y = _TOP + 16 * index
         cv2.rectangle(canvas, (_LEFT, y), (_LEFT + 12, y + 10), colours[key], -1)
         _write(canvas, results['titles'][key], (_LEFT + 20, y + 10), _BLACK)
-    top = max(1.0, *(value for _, bars in groups for value in bars.values()))
+    top = max([1.0, *(value for _, bars in groups for value in bars.values())])
     unit = (_WIDTH - _LEFT - _RIGHT) / top
     y = _TOP + 16 * len(keys) + _GAP
-    for value in range(1, int(top) + 1):
-        x = _LEFT + round(unit * value)
-        cv2.line(canvas, (x, y), (x, height), _BLACK if value == 1 else _GREY, 1)
+    for whole in range(1, int(top) + 1):
+        x = _LEFT + round(unit * whole)
+        cv2.line(canvas, (x, y), (x, height), _BLACK if whole == 1 else _GREY, 1)
     for name, bars in groups:
         _write(canvas, name, (10, y + 11), _BLACK)
         for key, value in bars.items():

@@ -65,7 +65,7 @@ def _machine(results: Results) -> Iterator[str]:
 
 
 def _missing(results: Results) -> dict[str, str]:
-    found = {}
+    found: dict[str, str] = {}
     for group in (*results['cases'], *results['starts']):
         for key, entry in group.get('turns', group.get('starts', {})).items():
             if entry['error'] is not None:
@@ -78,15 +78,17 @@ def _cases(results: Results, kind: str) -> Iterator[tuple[str, list[Mapping[str,
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for case in results['cases']:
         if case['kind'] == kind:
-            groups.setdefault(f'{case["preset"]}, {_size(case)}', []).append(case)
+            groups.setdefault(f'{case["preset"]}, {size_name(case)}', []).append(case)
     yield from groups.items()
 
 
-def _size(case: Mapping[str, Any]) -> str:
+def size_name(case: Mapping[str, Any]) -> str:
+    """Return the size of a case as users write it."""
     return f'{case["size"][1]}x{case["size"][0]}'
 
 
-def _name(case: Mapping[str, Any]) -> str:
+def case_name(case: Mapping[str, Any]) -> str:
+    """Return what a case computes."""
     if case['kind'] == 'window':
         return f'window {case["length"]}, stride {case["stride"]}'
     return '1 view' if case['views'] == 1 else f'{case["views"]} views'
@@ -100,7 +102,7 @@ def _keys(results: Results, cases: Sequence[Mapping[str, Any]]) -> list[str]:
 def _times(results: Results, kind: str) -> Iterator[str]:
     for title, cases in _cases(results, kind):
         yield f'\n**{title}**\n'
-        yield from _head('', *map(_name, cases))
+        yield from _head('', *map(case_name, cases))
         for key in _keys(results, cases):
             cells = [_time(case['turns'], key, results['reference']) for case in cases]
             yield _row([results['titles'][key], *cells])
@@ -145,7 +147,7 @@ def _starts(results: Results) -> Iterator[str]:
         views = sorted(int(count) for start in group['starts'].values()
                        for count in start['peak_mb'])  # fmt: skip
         views = list(dict.fromkeys(views))
-        yield f'\n**{group["preset"]}, {_size(group)}**\n'
+        yield f'\n**{group["preset"]}, {size_name(group)}**\n'
         names = [f'memory, {count} view{"s" if count > 1 else ""}' for count in views]
         yield from _head('', 'first depth (s)', 'load (s)', *names)
         reference = group['starts'].get(results['reference'])
@@ -182,7 +184,7 @@ def _agreement(results: Results) -> Iterator[str]:
     for kind in ('call', 'window'):
         for title, cases in _cases(results, kind):
             yield f'\n**{title}**\n'
-            yield from _head('', *map(_name, cases))
+            yield from _head('', *map(case_name, cases))
             for key in _keys(results, cases):
                 if key != results['reference']:
                     cells = [_difference(case['turns'].get(key, {})) for case in cases]
@@ -213,5 +215,5 @@ def _operations(results: Results) -> Iterator[str]:
         if None in counts:
             continue
         theirs, ours = counts
-        name = f'{case["preset"]}, {_size(case)}, {_name(case)}'
+        name = f'{case["preset"]}, {size_name(case)}, {case_name(case)}'
         yield _row([name, f'{theirs:.1f}', f'{ours:.1f}', f'{ours / theirs:.2f}'])
