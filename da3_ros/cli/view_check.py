@@ -8,6 +8,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from da3_ros.errors import ModelError
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from da3_ros.inference.preprocess import ImageLike
     from da3_ros.inference.view_limit import ViewLimit
     from da3_ros.model.config import NetworkConfig
+    from da3_ros.model.memory_estimate import NumberFormat
+    from da3_ros.options.choices import Precision
 
 _GIB = 2**30
 
@@ -134,17 +138,30 @@ class ViewCheck:
         size = common_input_size(sizes, side, network.process_res_method)
         if model is not None:
             return limit_of(model, size, infer_gs=self._infer_gs)
-        import torch
-
-        from da3_ros.model.arithmetic import Arithmetic
-
+        device = self._choose_device(network.device)
         return limit_before_loading(
             config,
-            Arithmetic(network.precision),
-            torch.device(self._choose_device(network.device)),
+            device,
             size,
+            dtype=_number_format(network.precision, device),
             infer_gs=self._infer_gs,
         )
+
+
+def _number_format(precision: Precision, device: str) -> NumberFormat:
+    """Return the format of the backbone's matrices; torch is asked for those of its devices.
+
+    Raises:
+        ModelError: the device has no such format.
+    """
+    if device == 'cpu' and precision != 'fp16':
+        # NumPy has no bf16: as wide as this.
+        return np.dtype(np.float16 if precision == 'bf16' else np.float32)
+    import torch
+
+    from da3_ros.model.arithmetic import Arithmetic
+
+    return Arithmetic(precision).dtype(torch.device(device))
 
 
 FEWER_IMAGES = 'fewer images, --each for images of their own'

@@ -131,6 +131,10 @@ def choose_device(name: str) -> str:
     Raises:
         BadParameter: there is no such device here.
     """
+    from importlib.util import find_spec
+
+    if name in ('auto', 'cpu') and find_spec('torch') is None:
+        return 'cpu'
     import torch
 
     has_cuda = torch.cuda.is_available()

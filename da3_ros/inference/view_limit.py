@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-import torch
+from typing import TYPE_CHECKING
 
 from da3_ros.geometry.camera import ImageSize
+from da3_ros.inference.network_size import estimated_parameters
 from da3_ros.inference.out_of_memory import available_bytes
 from da3_ros.inference.preprocess import input_size
-from da3_ros.inference.runner import NetworkRunner
-from da3_ros.model.arithmetic import Arithmetic
-from da3_ros.model.build import build_network
 from da3_ros.model.chunks import VIEW_CHUNK
 from da3_ros.model.config import PATCH_SIZE, NetworkConfig
-from da3_ros.model.memory_estimate import MemoryEstimate, estimate_memory
+from da3_ros.model.memory_estimate import (
+    FLOAT32,
+    MemoryEstimate,
+    NumberFormat,
+    estimate_memory,
+)
+from da3_ros.model.presets import PARAMETERS
+
+if TYPE_CHECKING:
+    from da3_ros.inference.runner import NetworkRunner
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +72,10 @@ def limit_of(network: NetworkRunner, size: tuple[int, int], *, infer_gs: bool) -
 
 def limit_before_loading(
     config: NetworkConfig,
-    arithmetic: Arithmetic,
-    device: torch.device,
+    device: str,
     size: tuple[int, int],
     *,
+    dtype: NumberFormat = FLOAT32,
     infer_gs: bool,
 ) -> ViewLimit | None:
     """Return the limit of a network that is not loaded yet, as `limit_of`.
@@ -79,9 +85,9 @@ def limit_before_loading(
 
     Args:
         config: of the network.
-        arithmetic: number formats it will have.
-        device: where it will run.
+        device: where it will run, as torch names it.
         size: (H, W) of its input.
+        dtype: format that the backbone's matrices will have.
         infer_gs: whether Gaussians are predicted.
     """
     available = available_bytes(device)
@@ -92,10 +98,10 @@ def limit_before_loading(
         VIEW_CHUNK,
         size,
         chunk=VIEW_CHUNK,
-        dtype=arithmetic.dtype(device),
+        dtype=dtype,
         gaussians=infer_gs,
     )
-    weights = 4 * sum(parameter.numel() for parameter in build_network(config).parameters())
+    weights = 4 * PARAMETERS.get(config.name, estimated_parameters(config))
     return ViewLimit(
         estimate.views_within(available),
         max(1, estimate.views_within(available - weights)),

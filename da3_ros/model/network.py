@@ -20,6 +20,11 @@ from da3_ros.model.gaussian_adapter import (
 )
 from da3_ros.model.gaussian_head import GaussianHead
 from da3_ros.model.heads import DenseMaps, DualDpt, RayMaps
+from da3_ros.model.notes_of_input import (
+    PREDICTED_INTRINSICS,
+    UNENCODED_CAMERAS,
+    UNUSED_INTRINSICS,
+)
 from da3_ros.model.outputs import (
     EncodedViews,
     FusedViews,
@@ -32,22 +37,6 @@ from da3_ros.model.pose_encoding import decode_cameras, invert_rigid
 from da3_ros.model.ray_pose import RaySampler, cameras_from_rays
 from da3_ros.notes import Note
 from da3_ros.options.network import NETWORK
-
-UNUSED_INTRINSICS = Note(
-    'intrinsics_unused',
-    'intrinsics were given without extrinsics: the network takes no intrinsics alone, so they '
-    'were not used',
-)
-PREDICTED_INTRINSICS = Note(
-    'intrinsics_predicted',
-    'extrinsics were given without intrinsics: the network first predicted the intrinsics that '
-    'went in with them',
-)
-UNENCODED_CAMERAS = Note(
-    'cameras_unused',
-    'this network has no camera encoder: the given cameras did not go into it, and only with '
-    'use_ray_pose is depth brought to their scale',
-)
 
 Rows = Sequence[tuple[int, int]]
 """Scene and view of each map that is decoded."""

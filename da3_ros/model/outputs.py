@@ -1,14 +1,15 @@
 """What travels between the stages of a network and what comes out."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from da3_ros.notes import Note
 
-"""How the reference view of a window is chosen."""
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +81,7 @@ class Gaussians:
     opacities: Tensor
     """(B, G) in [0, 1]."""
 
-    def scaled(self, factor: Tensor) -> 'Gaussians':
+    def scaled(self, factor: Tensor) -> Gaussians:
         """Return the scene with lengths multiplied by `factor` (B,)."""
         by = factor[:, None, None].to(self.means)
         return replace(self, means=self.means * by, scales=self.scales * by)
@@ -128,6 +129,8 @@ class NetworkOutput:
     @property
     def is_metric(self) -> Tensor:
         """Whether lengths of a scene are metres, (B,) bool."""
+        import torch
+
         if self.scale_factor is None:
             return torch.zeros(self.depth.shape[0], dtype=torch.bool)
         return self.scale_factor.isfinite()

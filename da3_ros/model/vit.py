@@ -16,8 +16,8 @@ from da3_ros.model.config import NATIVE_GRID, BackboneConfig
 from da3_ros.model.layers import SwiGlu
 from da3_ros.model.outputs import EncodedViews, FusedViews, LevelTokens
 from da3_ros.model.patch_embed import PatchEmbed, patch_grid, position_table
+from da3_ros.model.plain.reference_view import MIN_VIEWS_TO_REORDER
 from da3_ros.model.reference_view import (
-    MIN_VIEWS_TO_REORDER,
     reference_first,
     reorder_views,
     select_reference,

@@ -16,6 +16,8 @@ from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.se3 import invert, rigid
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.engine import Da3Estimator
+from da3_ros.inference.runtimes.torch_runtime import TorchWindowNetwork
+from da3_ros.inference.window_network import WindowMaps, WindowRequest
 from da3_ros.inference.random_weights import random_network
 from da3_ros.stream.reconstructor import Reconstructor
 from da3_ros.stream.window import SlidingWindow
@@ -205,14 +207,14 @@ def test_poses_that_break_the_network_are_left_out_and_said(
 ) -> None:
     estimator = Da3Estimator(model, process_res=RES, conditioning=True)
     free = estimator.estimate(window([None] * 4))
-    forward = DepthAnything3.forward
+    run = TorchWindowNetwork.run
 
-    def broken(self: DepthAnything3, image: object, *cameras: object, **options: object) -> object:
-        if cameras[0] is not None:
+    def broken(self: TorchWindowNetwork, request: WindowRequest) -> WindowMaps:
+        if request.cameras is not None:
             raise ModelError('camera eye: the network predicted no finite pose')
-        return forward(self, image, *cameras, **options)  # type: ignore[arg-type]
+        return run(self, request)
 
-    monkeypatch.setattr(DepthAnything3, 'forward', broken)
+    monkeypatch.setattr(TorchWindowNetwork, 'run', broken)
     got = estimator.estimate(window(RING))
     assert got.conditioning == 'none'
     assert 'known poses the network gave nothing usable' in got.notes[0].text

@@ -1,0 +1,186 @@
+"""The stages of the networks in torch. Tensors of views stay on the device between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+import torch
+from torch import Tensor, nn
+
+from da3_ros.errors import ModelError
+from da3_ros.inference.preprocess import normalise
+from da3_ros.inference.runtimes.stages import EncodedView, FusedWindow, InputCameras, Maps
+from da3_ros.model.chunks import VIEW_CHUNK, chunks_of
+from da3_ros.model.config import PATCH_SIZE, AnyViewConfig, SingleViewConfig
+from da3_ros.model.network import AnyViewNetwork
+from da3_ros.model.outputs import EncodedViews, FusedViews, NetworkOutput
+from da3_ros.model.pose_encoding import decode_cameras
+from da3_ros.model.single_view import SingleViewNetwork
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FusedTensors:
+    """Fused views and their cameras."""
+
+    views: FusedViews
+    extrinsics: Tensor | None
+    """(1, V, 3, 4)."""
+    intrinsics: Tensor | None
+    """(1, V, 3, 3)."""
+
+
+class TorchAnyView:
+    """An any-view network as an `AnyViewRuntime`, on the device where its weights are."""
+
+    name = 'torch'
+
+    def __init__(self, network: AnyViewNetwork) -> None:
+        self.config: AnyViewConfig = network.config
+        self.chunk = VIEW_CHUNK
+        """Views computed at once outside the cross-view blocks."""
+        self._network = network
+
+    @property
+    def device(self) -> str:
+        """Where it computes."""
+        return str(_device_of(self._network))
+
+    def encode(self, images: NDArray[np.uint8]) -> tuple[EncodedView, ...]:
+        """Encode views (V, H, W, 3) alone."""
+        pixels = network_input(images, _device_of(self._network))[None]
+        encoded = self._network.encode(pixels, chunk=self.chunk)
+        return tuple(_encoded_view(encoded, view) for view in range(len(images)))
+
+    def fuse(
+        self,
+        views: Sequence[EncodedView],
+        cameras: InputCameras | None,
+        *,
+        strategy: str,
+        wanted: Sequence[int],
+    ) -> FusedWindow:
+        """Let the views of a window see one another.
+
+        Raises:
+            ModelError: the strategy does not exist, or sizes differ.
+        """
+        encoded = _window_of(views)
+        known = self._known_cameras(encoded, cameras, strategy)
+        fused = self._network.fuse(encoded, *known, strategy=strategy)
+        extrinsics = intrinsics = None
+        if self.config.camera is not None:
+            encoding = self._network.pose_encoding(fused)
+            extrinsics, intrinsics = decode_cameras(encoding, fused.image_size)
+        return FusedWindow(
+            held=FusedTensors(fused, extrinsics, intrinsics),
+            wanted=tuple(wanted),
+            image_size=fused.image_size,
+            reference=int(fused.reference[0]),
+            extrinsics=None if extrinsics is None else on_host(extrinsics[0]),
+            intrinsics=None if intrinsics is None else on_host(intrinsics[0]),
+        )
+
+    def decode(self, fused: FusedWindow) -> Maps:
+        """Return the maps of the wanted views."""
+        output = self.output(fused)
+        assert output.depth_conf is not None
+        return Maps(on_host(output.depth[0]), on_host(output.depth_conf[0]), None)
+
+    def output(self, fused: FusedWindow) -> NetworkOutput:
+        """Return the maps of the wanted views and the cameras of all, on the device."""
+        held: FusedTensors = fused.held
+        dense = self._network.dense_maps(held.views, fused.wanted, chunk=self.chunk)
+        return NetworkOutput(
+            depth=dense.depth,
+            depth_conf=dense.confidence,
+            sky=None,
+            extrinsics=held.extrinsics,
+            intrinsics=held.intrinsics,
+        )
+
+    def _known_cameras(
+        self, encoded: EncodedViews, cameras: InputCameras | None, strategy: str
+    ) -> tuple[Tensor | None, Tensor | None]:
+        if cameras is None or self.config.camera is None:
+            return None, None
+        device = encoded.tokens.device
+        extrinsics = torch.from_numpy(cameras.extrinsics)[None].to(device)
+        if cameras.intrinsics is not None:
+            return extrinsics, torch.from_numpy(cameras.intrinsics)[None].to(device)
+        first = self._network.pose_encoding(self._network.fuse(encoded, strategy=strategy))
+        return extrinsics, decode_cameras(first, encoded.image_size)[1]
+
+
+class TorchSingleView:
+    """A network that sees each view alone as a `SingleViewRuntime`, where its weights are."""
+
+    name = 'torch'
+
+    def __init__(self, network: SingleViewNetwork) -> None:
+        self.config: SingleViewConfig = network.config
+        self.chunk = VIEW_CHUNK
+        """Views computed at once."""
+        self._network = network
+
+    @property
+    def device(self) -> str:
+        """Where it computes."""
+        return str(_device_of(self._network))
+
+    def maps(self, images: NDArray[np.uint8]) -> Maps:
+        """Return the maps of views (V, H, W, 3); each depends on its own image only."""
+        depth, sky = self.tensors(images)
+        return Maps(on_host(depth), None, on_host(sky))
+
+    def tensors(self, images: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+        """Return depth, before sky is filled in, and sky score (V, H, W) on the device."""
+        pixels = network_input(images, _device_of(self._network))[:, None]
+        patches = pixels.shape[-2] * pixels.shape[-1] // PATCH_SIZE**2
+        parts = [
+            self._network.decode(self._network.encode(pixels[rows]))
+            for rows in chunks_of(len(pixels), self.chunk, patches, pixels.device)
+        ]
+        return torch.cat([part.depth for part in parts]), torch.cat([part.sky for part in parts])
+
+
+def network_input(images: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """Return images (V, H, W, 3) as a network takes them, (V, 3, H, W) on a device."""
+    return normalise(torch.from_numpy(images).to(device))
+
+
+def on_host(values: Tensor) -> NDArray[np.float32]:
+    """Return values as a float32 array."""
+    array: NDArray[np.float32] = values.float().cpu().numpy()
+    return array
+
+
+def _device_of(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device
+
+
+def _encoded_view(encoded: EncodedViews, view: int) -> EncodedView:
+    """Return one view (1, 1, ...) that keeps no other in memory."""
+    tokens = encoded.tokens[:, view : view + 1].clone()
+    reference_tokens = encoded.reference_tokens[:, view : view + 1].clone()
+    one = replace(encoded, tokens=tokens, reference_tokens=reference_tokens, exported={})
+    return EncodedView(one, encoded.image_size, tokens.nbytes + reference_tokens.nbytes)
+
+
+def _window_of(views: Sequence[EncodedView]) -> EncodedViews:
+    """Return views (1, V, ...) side by side.
+
+    Raises:
+        ModelError: their sizes differ.
+    """
+    sizes = {view.image_size for view in views}
+    if len(sizes) != 1:
+        raise ModelError(f'views of a window: expected one size, got {sorted(sizes)}')
+    parts: list[EncodedViews] = [view.held for view in views]
+    return replace(
+        parts[0],
+        tokens=torch.cat([part.tokens for part in parts], dim=1),
+        reference_tokens=torch.cat([part.reference_tokens for part in parts], dim=1),
+    )
