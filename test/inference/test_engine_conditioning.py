@@ -16,9 +16,9 @@ from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.se3 import invert, rigid
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.engine import Da3Estimator
+from da3_ros.inference.random_weights import random_network
 from da3_ros.inference.runtimes.torch_runtime import TorchWindowNetwork
 from da3_ros.inference.window_network import WindowMaps, WindowRequest
-from da3_ros.inference.random_weights import random_network
 from da3_ros.stream.reconstructor import Reconstructor
 from da3_ros.stream.window import SlidingWindow
 from da3_ros.types import (

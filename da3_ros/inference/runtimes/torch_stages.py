@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,20 @@ from da3_ros.inference.runtimes.stages import EncodedView, FusedWindow, InputCam
 from da3_ros.model.chunks import VIEW_CHUNK, chunks_of
 from da3_ros.model.config import PATCH_SIZE, AnyViewConfig, SingleViewConfig
 from da3_ros.model.network import AnyViewNetwork
-from da3_ros.model.outputs import EncodedViews, FusedViews, NetworkOutput
+from da3_ros.model.outputs import EncodedViews, FusedViews, NetworkOutput, RoleTokens
 from da3_ros.model.pose_encoding import decode_cameras
 from da3_ros.model.single_view import SingleViewNetwork
+
+
+@dataclass(slots=True, eq=False)
+class _HeldView:
+    """What is kept of a view between windows."""
+
+    encoded: EncodedViews
+    """(1, 1, ...)."""
+    roles: dict[bool, Tensor] = field(default_factory=dict)
+    """Tokens (1, 1, T, C) after the first block with roles, by whether it is the reference;
+    filled when they are needed first."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +63,8 @@ class TorchAnyView:
         """Encode views (V, H, W, 3) alone."""
         pixels = network_input(images, _device_of(self._network))[None]
         encoded = self._network.encode(pixels, chunk=self.chunk)
-        return tuple(_encoded_view(encoded, view) for view in range(len(images)))
+        roles = 2 if self._network.backbone.pretrained.has_role_block else 0
+        return tuple(_encoded_view(encoded, view, roles) for view in range(len(images)))
 
     def fuse(
         self,
@@ -69,14 +81,15 @@ class TorchAnyView:
         """
         encoded = _window_of(views)
         known = self._known_cameras(encoded, cameras, strategy)
-        fused = self._network.fuse(encoded, *known, strategy=strategy)
+        roles = self._roles(views, encoded, strategy) if known[0] is None else None
+        fused = self._network.fuse(encoded, *known, strategy=strategy, wanted=wanted, roles=roles)
         extrinsics = intrinsics = None
         if self.config.camera is not None:
             encoding = self._network.pose_encoding(fused)
             extrinsics, intrinsics = decode_cameras(encoding, fused.image_size)
         return FusedWindow(
             held=FusedTensors(fused, extrinsics, intrinsics),
-            wanted=tuple(wanted),
+            wanted=fused.wanted,
             image_size=fused.image_size,
             reference=int(fused.reference[0]),
             extrinsics=None if extrinsics is None else on_host(extrinsics[0]),
@@ -101,6 +114,41 @@ class TorchAnyView:
             intrinsics=held.intrinsics,
         )
 
+    def _roles(
+        self, views: Sequence[EncodedView], encoded: EncodedViews, strategy: str
+    ) -> RoleTokens | None:
+        """Return the views after the first block with roles; None where that serves nothing.
+
+        A view whose role is that of the window before does not go through that block again.
+        """
+        transformer = self._network.backbone.pretrained
+        if not transformer.has_role_block or encoded.tokens.is_cuda:
+            # On CUDA the host would have to wait to know the reference.
+            return None
+        try:
+            reference = transformer.reference(encoded, strategy)
+        except ValueError as error:
+            raise ModelError(str(error)) from error
+        held: list[_HeldView] = [view.held for view in views]
+        first = held[int(reference[0])]
+        self._in_role([first], is_reference=True)
+        places = range(len(held))
+        self._in_role(
+            [held[place] for place in places if place != int(reference[0])], is_reference=False
+        )
+        tokens = [held[place].roles[place == int(reference[0])] for place in places]
+        return RoleTokens(torch.cat(tokens, dim=1), reference)
+
+    def _in_role(self, views: Sequence[_HeldView], *, is_reference: bool) -> None:
+        """Run the first block with roles on those views that have not had this one."""
+        missing = {id(held): held for held in views if is_reference not in held.roles}
+        if not missing:
+            return
+        encoded = _joined([held.encoded for held in missing.values()])
+        tokens = self._network.backbone.pretrained.in_role(encoded, is_reference=is_reference)
+        for place, held in enumerate(missing.values()):
+            held.roles[is_reference] = tokens[:, place : place + 1].clone()
+
     def _known_cameras(
         self, encoded: EncodedViews, cameras: InputCameras | None, strategy: str
     ) -> tuple[Tensor | None, Tensor | None]:
@@ -110,7 +158,9 @@ class TorchAnyView:
         extrinsics = torch.from_numpy(cameras.extrinsics)[None].to(device)
         if cameras.intrinsics is not None:
             return extrinsics, torch.from_numpy(cameras.intrinsics)[None].to(device)
-        first = self._network.pose_encoding(self._network.fuse(encoded, strategy=strategy))
+        first = self._network.pose_encoding(
+            self._network.fuse(encoded, strategy=strategy, wanted=())
+        )
         return extrinsics, decode_cameras(first, encoded.image_size)[1]
 
 
@@ -161,16 +211,17 @@ def _device_of(network: nn.Module) -> torch.device:
     return next(network.parameters()).device
 
 
-def _encoded_view(encoded: EncodedViews, view: int) -> EncodedView:
+def _encoded_view(encoded: EncodedViews, view: int, roles: int) -> EncodedView:
     """Return one view (1, 1, ...) that keeps no other in memory."""
     tokens = encoded.tokens[:, view : view + 1].clone()
     reference_tokens = encoded.reference_tokens[:, view : view + 1].clone()
     one = replace(encoded, tokens=tokens, reference_tokens=reference_tokens, exported={})
-    return EncodedView(one, encoded.image_size, tokens.nbytes + reference_tokens.nbytes)
+    own = tokens.nbytes + reference_tokens.nbytes
+    return EncodedView(_HeldView(one), encoded.image_size, own + roles * tokens.nbytes)
 
 
 def _window_of(views: Sequence[EncodedView]) -> EncodedViews:
-    """Return views (1, V, ...) side by side.
+    """Return views side by side, (1, V, ...).
 
     Raises:
         ModelError: their sizes differ.
@@ -178,7 +229,10 @@ def _window_of(views: Sequence[EncodedView]) -> EncodedViews:
     sizes = {view.image_size for view in views}
     if len(sizes) != 1:
         raise ModelError(f'views of a window: expected one size, got {sorted(sizes)}')
-    parts: list[EncodedViews] = [view.held for view in views]
+    return _joined([view.held.encoded for view in views])
+
+
+def _joined(parts: Sequence[EncodedViews]) -> EncodedViews:
     return replace(
         parts[0],
         tokens=torch.cat([part.tokens for part in parts], dim=1),
