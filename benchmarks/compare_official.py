@@ -22,6 +22,9 @@ import sys
 import tempfile
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+# After the path of the source tree.
 from benchmarks.compare import cases, contenders, machine, page, plots, tables
 from benchmarks.compare.run import Plan, compare
 
@@ -110,10 +113,10 @@ def _entries(options: argparse.Namespace) -> tuple[contenders.Entry, ...]:
 def _by_rule(preset: str, scratch: Path) -> Path:
     """Write a checkpoint with weights by the rule."""
     from da3_ros.inference.checkpoint import save_checkpoint
-    from da3_ros.model.presets import PRESETS
+    from da3_ros.model.presets import preset as config_of
     from tools.parity.synthetic_weights import synthetic_network
 
-    save_checkpoint(synthetic_network(PRESETS[preset], machine.cores()), scratch / preset)
+    save_checkpoint(synthetic_network(config_of(preset), machine.cores()), scratch / preset)
     return scratch / preset
 
 

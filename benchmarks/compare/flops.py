@@ -39,7 +39,8 @@ def _is_shape(value: Any, sides: int) -> bool:
 
 def _more() -> dict[Any, Any]:
     found = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention}
-    for name, formula in (('_linear_pointwise', _linear), ('_convolution_pointwise', _convolution)):
+    fused = {'_linear_pointwise': _linear, '_convolution_pointwise': _convolution}
+    for name, formula in fused.items():
         if hasattr(torch.ops.mkldnn, name):
             found[getattr(torch.ops.mkldnn, name)] = formula
     return found

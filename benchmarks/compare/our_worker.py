@@ -102,13 +102,15 @@ def _opened(options: dict[str, Any]) -> Any:
         from da3_ros.inference.runtimes.choose import open_network
         from da3_ros.options import EstimatorOptions
 
-        return open_network(options['folder'], EstimatorOptions(runtime=runtime, precision=precision))
+        chosen: dict[str, Any] = {'runtime': runtime, 'precision': precision}
+        return open_network(options['folder'], EstimatorOptions(**chosen))
     if runtime != 'torch':
         raise ImportError(f'not installed: this version has no runtime {runtime}')
     from da3_ros.inference.api import DepthAnything3
     from da3_ros.inference.runtimes.torch_runtime import torch_window_network
 
-    return torch_window_network(DepthAnything3.from_pretrained(options['folder'], precision=precision))
+    model = DepthAnything3.from_pretrained(options['folder'], precision=precision)
+    return torch_window_network(model)
 
 
 if __name__ == '__main__':
