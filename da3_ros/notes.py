@@ -28,6 +28,7 @@ NoteCode = Literal[
     'no_metric_scale',
     'pixels_left_out',
     'rays_unused',
+    'runtime_torch',
     'views_in_chunks',
     # of poses that are known beforehand
     'odometry_incomplete',

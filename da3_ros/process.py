@@ -9,7 +9,7 @@ then hold the very cores that the rest of the work needs (GCC, libgomp manual, G
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager
 import os
 from pathlib import Path
@@ -178,6 +178,24 @@ def set_threads(count: int) -> None:
     if _own_threads is None:
         _own_threads = torch.get_num_threads()
     torch.set_num_threads(count or _own_threads)
+
+
+def wanted_threads(
+    count: int, environment: Mapping[str, str] = os.environ
+) -> int | None:
+    """Return how many threads a network other than torch's shall compute with.
+
+    Args:
+        count: of the option; 0 for what the environment says to OpenMP, which others do not read.
+        environment: variables of this process.
+
+    Returns:
+        The number; None for as many as the runtime chooses.
+    """
+    first = environment.get('OMP_NUM_THREADS', '').split(',')[0].strip()
+    if count == 0 and first.isascii() and first.isdigit():
+        count = int(first)
+    return count or None
 
 
 def threads_in_use() -> int | None:

@@ -65,14 +65,7 @@ class WantedNetwork:
         Raises:
             CheckpointError: it cannot be found or read.
         """
-        from da3_ros.inference.hub import find_config
-        from da3_ros.inference.network_file import read_network_config
-        from da3_ros.model.presets import NETWORKS, preset_name
-
-        name = preset_name(self.checkpoint)
-        if name is not None and not Path(self.checkpoint).is_dir():
-            return NETWORKS[name]
-        return read_network_config(find_config(self.checkpoint))
+        return config_of(self.checkpoint)
 
     def check(self) -> None:
         """Check that device and network can do what is asked, before weights are loaded.
@@ -123,6 +116,22 @@ class WantedNetwork:
                 extent.views,
                 has_poses=extent.has_poses,
             )
+
+
+def config_of(checkpoint: str) -> NetworkConfig:
+    """Return the configuration of a network, of which no weights are read for that.
+
+    Raises:
+        CheckpointError: it cannot be found or read.
+    """
+    from da3_ros.inference.hub import find_config
+    from da3_ros.inference.network_file import read_network_config
+    from da3_ros.model.presets import NETWORKS, preset_name
+
+    name = preset_name(checkpoint)
+    if name is not None and not Path(checkpoint).is_dir():
+        return NETWORKS[name]
+    return read_network_config(find_config(checkpoint))
 
 
 def choose_device(name: str) -> str:

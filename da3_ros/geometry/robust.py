@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree
 
 from da3_ros.errors import GeometryError
 from da3_ros.geometry.arrays import as_float
@@ -57,6 +56,8 @@ def ransac_similarity(
     rng = np.random.default_rng(seed)
     size = max(3, (n + 1) // 2) if sample_size is None else min(max(3, sample_size), n)
     if threshold is None:
+        from scipy.spatial import cKDTree
+
         aligned = similarity_from_points(x, y).apply(x)
         threshold = float(np.median(cKDTree(y).query(aligned)[0]))
     best: RobustSimilarity | None = None

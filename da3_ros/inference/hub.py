@@ -15,9 +15,6 @@ import logging
 import os
 from pathlib import Path
 
-from huggingface_hub import errors as hub_errors
-from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-
 from da3_ros.errors import CheckpointError, without_credentials
 from da3_ros.inference.hub_endpoint import HubEndpoint, hub_endpoint
 from da3_ros.model.presets import BUNDLED, preset_name
@@ -266,6 +263,9 @@ def _download(
         CheckpointError: There is no such file, or it may not be had; without the errors of the
             libraries below, which are long and may hold what is nobody's business.
     """
+    from huggingface_hub import errors as hub_errors
+    from huggingface_hub import hf_hub_download
+
     try:
         path = hf_hub_download(
             repository,
@@ -309,6 +309,9 @@ def _asked(repository: str, filename: str, options: HubOptions) -> _Answer:
     """
     if _is_offline(options):
         return _Answer('the network may not be used (offline mode)')
+    from huggingface_hub import errors as hub_errors
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
     endpoint = hub_endpoint()
     try:
         url = hf_hub_url(repository, filename, revision=options.revision, endpoint=endpoint.url)

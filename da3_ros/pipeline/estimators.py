@@ -10,19 +10,16 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from da3_ros.errors import CheckpointError, ConfigError
+from da3_ros.inference.runtimes.choose import RANDOM_PREFIX, open_network
 from da3_ros.model.config import PROCESS_RES, NetworkConfig
 from da3_ros.model.presets import CAUTIONS, NETWORKS, preset_name, random_caution
 from da3_ros.options import EstimatorOptions, NodeOptions, StreamOptions
-from da3_ros.process import set_threads
 from da3_ros.types import Caution, Estimator
 
 if TYPE_CHECKING:
     from da3_ros.inference.default_model import ChosenModel
 
-RANDOM_PREFIX = 'random:'
 TRUTH_MODEL = 'truth'
-# Weights drawn from this seed mean nothing; being always the same makes output comparable.
-_RANDOM_SEED = 0
 
 
 def chosen_model(model: str) -> ChosenModel:
@@ -57,35 +54,11 @@ def build_estimator(options: NodeOptions) -> Estimator:
 def _build_network(
     options: EstimatorOptions, stream: StreamOptions, *, has_odometry: bool
 ) -> Estimator:
-    import torch
-
-    from da3_ros.inference.api import DepthAnything3
     from da3_ros.inference.engine import Da3Estimator
 
-    set_threads(options.threads)
-    device = options.device
-    if device == 'auto':
-        device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    if device.startswith('cuda') and not torch.cuda.is_available():
-        raise ConfigError(f'device {device!r}: no CUDA device is there; use auto or cpu')
-    if options.model.startswith(RANDOM_PREFIX):
-        name = options.model.removeprefix(RANDOM_PREFIX)
-        model = DepthAnything3(
-            name,
-            seed=_RANDOM_SEED,
-            precision=options.precision,
-            attention=options.attention,
-        ).to(device)
-    else:
-        model = DepthAnything3.from_pretrained(
-            options.model,
-            revision=options.revision or None,
-            map_location=device,
-            precision=options.precision,
-            attention=options.attention,
-        )
+    network = open_network(options.model, options, beside=True)
     views = stream.window * len(stream.cameras)
-    can = model.capabilities
+    can = network.capabilities
     if views > 1 and not (can.poses or (can.metric and has_odometry)):
         ways = ' or needs poses by odometry (prior_frame)' if can.metric else ''
         raise ConfigError(
@@ -93,7 +66,7 @@ def _build_network(
             f'{ways}; got {len(stream.cameras)} cameras and window {stream.window}'
         )
     return Da3Estimator(
-        model,
+        network,
         process_res=options.process_res or None,
         process_res_method=options.process_res_method,
         ref_view_strategy=options.ref_view_strategy,

@@ -1,0 +1,178 @@
+"""Scenes of a `DepthAnything3` in another runtime than torch, where its option says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+from pathlib import Path
+import tempfile
+from typing import TYPE_CHECKING
+
+import torch
+
+from da3_ros.errors import Da3Error, ModelError
+from da3_ros.inference.checkpoint import save_checkpoint
+from da3_ros.inference.forward_pass import Answer, ForwardPass
+from da3_ros.inference.given_cameras import GivenCameras
+from da3_ros.inference.hub import HubOptions, find_checkpoint
+from da3_ros.inference.out_of_memory import MemoryExceededError
+from da3_ros.inference.preprocess import ProcessedImages
+from da3_ros.inference.runtimes.packages import is_installed, require_runtime
+from da3_ros.inference.scene_inference import SceneRequest
+from da3_ros.inference.window_network import WindowNetwork
+from da3_ros.inference.window_pass import by_windows, torch_reason
+from da3_ros.notes import Note
+from da3_ros.options.choices import RUNTIMES, Runtime
+from da3_ros.options.network import NETWORK
+
+if TYPE_CHECKING:
+    from da3_ros.inference.api import DepthAnything3
+
+
+class OtherRuntime:
+    """Which runtime computes the scenes of a model, opened when a scene first needs it.
+
+    With `auto` that is OpenVINO for a checkpoint on the CPU whose weights nobody has changed since
+    it was loaded, where OpenVINO is installed; what it cannot do, torch does. A runtime that is
+    named also takes weights that are in memory only.
+
+    Args:
+        runtime: as the option.
+        source: checkpoint that the weights are of; None for weights of no file.
+        hub: how the hub was asked for it.
+
+    Raises:
+        ModelError: there is no such runtime, or it is not installed.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        source: str | Path | None = None,
+        hub: HubOptions | None = None,
+    ) -> None:
+        if runtime not in RUNTIMES:
+            raise ModelError(f'runtime: expected one of {", ".join(RUNTIMES)}, got {runtime!r}')
+        if runtime != 'auto':
+            require_runtime(runtime)
+        self.runtime = runtime
+        self._source = source
+        # It is here now.
+        self._hub = replace(hub or HubOptions(), force_download=False, local_files_only=True)
+        self._weights: Callable[[], Hashable] | None = None
+        self._loaded: Hashable = None
+        self._opened: Hashable = None
+        self._network: WindowNetwork | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._failure = ''
+
+    @property
+    def opened(self) -> str:
+        """Which runtime is in use now; torch before any scene."""
+        return 'torch' if self._network is None else self._network.runtime
+
+    def watch(self, model: DepthAnything3) -> None:
+        """Take the weights that a model has now for those of its checkpoint."""
+        if self.runtime != 'torch':
+            from da3_ros.inference.runtimes.torch_runtime import WeightState
+
+            self._weights = WeightState(model.model).now
+            self._loaded = self._weights()
+
+    def forward_pass(
+        self, model: DepthAnything3, request: SceneRequest, by_torch: ForwardPass
+    ) -> ForwardPass:
+        """Return what computes a request.
+
+        Args:
+            model: which is asked.
+            request: what of it.
+            by_torch: computes it too.
+
+        Raises:
+            ModelError: the model is where the runtime that was named is not.
+        """
+        if self.runtime == 'torch' or (self.runtime == 'auto' and not self._suits(model)):
+            return by_torch
+        reason = torch_reason(model.network_config, request.forward)
+        if reason:
+            return by_torch if self.runtime == 'auto' else _noting(by_torch, self.runtime, reason)
+        if model.device.type != 'cpu':
+            raise ModelError(
+                f'runtime {self.runtime} computes on the CPU, the model is on {model.device}; use '
+                'runtime torch, or model.to("cpu")'
+            )
+        if self.runtime != 'auto':
+            return by_windows(self._current(model), request.forward)
+
+        def run(processed: ProcessedImages, given: GivenCameras) -> Answer:
+            if not self._has_failed(model):
+                try:
+                    return by_windows(self._current(model), request.forward)(processed, given)
+                except MemoryExceededError:
+                    raise
+                except Da3Error as error:
+                    # Whatever the reason is, torch is there: no engine, no place to keep one.
+                    self._failure = str(error)
+            return _noting(by_torch, 'openvino', self._failure)(processed, given)
+
+        return run
+
+    def _suits(self, model: DepthAnything3) -> bool:
+        """Whether `auto` is another runtime than torch."""
+        return (
+            self._source is not None
+            and model.device.type == 'cpu'
+            and is_installed('openvino')
+            and self._now() == self._loaded
+        )
+
+    def _now(self) -> Hashable:
+        return None if self._weights is None else self._weights()
+
+    def _current(self, model: DepthAnything3) -> WindowNetwork:
+        """Return the network of the weights that a model has now."""
+        self._has_failed(model)
+        if self._network is None:
+            self._network = self._open(model)
+        return self._network
+
+    def _has_failed(self, model: DepthAnything3) -> bool:
+        """Whether the weights that a model has now could not be computed here; drops others."""
+        state = (self._now(), model.precision)
+        if state != self._opened:
+            self._network, self._folder, self._failure = None, None, ''
+            self._opened = state
+        return bool(self._failure)
+
+    def _open(self, model: DepthAnything3) -> WindowNetwork:
+        from da3_ros.inference.runtimes.choose import open_network
+
+        runtime: Runtime = 'openvino' if self.runtime == 'auto' else self.runtime
+        options = replace(
+            NETWORK,
+            runtime=runtime,
+            precision=model.precision,
+            device='cpu',
+            threads=torch.get_num_threads(),
+        )
+        if self._source is not None and self._now() == self._loaded:
+            folder = str(find_checkpoint(self._source, self._hub).weights.parent)
+            return open_network(folder, replace(options, model=folder))
+        # Engines are made of a file, and known by its hash.
+        self._folder = tempfile.TemporaryDirectory(prefix='da3_ros-weights-')
+        folder = self._folder.name
+        save_checkpoint(model.model, folder, is_random=model.is_random)
+        return open_network(folder, replace(options, model=folder))
+
+
+def _noting(forward: ForwardPass, runtime: str, reason: str) -> ForwardPass:
+    """Return a forward pass of torch that says why it is not that of another runtime."""
+    note = Note('runtime_torch', f'torch computed this, not {runtime}: {reason}')
+
+    def run(processed: ProcessedImages, given: GivenCameras) -> Answer:
+        answer = forward(processed, given)
+        notes = (note.text, *answer.prediction.notes)
+        return replace(answer, prediction=replace(answer.prediction, notes=notes))
+
+    return run
