@@ -298,7 +298,7 @@ def _with_cameras(
 
 
 def _window_network(network: WindowNetwork | DepthAnything3) -> WindowNetwork:
-    if hasattr(network, 'run'):
+    if isinstance(network, WindowNetwork):
         return network
     from da3_ros.inference.runtimes.torch_runtime import torch_window_network
 
@@ -318,11 +318,10 @@ def _keys(window: Window, processed: ProcessedImages) -> tuple[Hashable, ...] | 
 
 def _wanted(window: Window) -> tuple[int, ...] | None:
     """Return the views whose depth is wanted; None for all."""
-    wanted = window.depth_of
-    if wanted is None:
+    if window.depth_of is None:
         return None
-    places = tuple(place for place, frame in enumerate(window.views) if frame.id in wanted)
-    return places or None
+    views = window.views
+    return tuple(place for place, frame in enumerate(views) if window.needs_depth(frame.id))
 
 
 def _network_cameras(known: GivenCameras) -> InputCameras | None:
