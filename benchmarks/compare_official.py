@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--threads', type=int, default=machine.cores())
     parser.add_argument('--rounds', type=int, default=9, help='most rounds of a case')
     parser.add_argument('--starts', type=int, default=3, help='fresh processes of each; 0: none')
-    parser.add_argument('--minutes', type=float, default=12.0, help='about how long it may take')
+    parser.add_argument('--minutes', type=float, default=13.0, help='about how long it may take')
     parser.add_argument('--limit', type=float, default=300.0, help='seconds of one answer')
     parser.add_argument('--docs', action='store_true', help='write into docs/performance.md')
     parser.add_argument('--results', type=Path, help='write an earlier results.json again')
@@ -87,7 +87,7 @@ def _measured(parser: argparse.ArgumentParser, options: argparse.Namespace) -> d
         }
         setting = contenders.Setting(
             options.threads, options.official, options.official_python, options.limit,
-            options.cpp, models,
+            options.out.resolve() / 'engines', options.cpp, models,
         )  # fmt: skip
         plan = Plan(
             _entries(options),

@@ -18,6 +18,7 @@ from benchmarks import compare_official
 from benchmarks.compare import agreement, machine, measure, page, plots, tables
 from benchmarks.compare.cases import Case, budget_s, plan
 from benchmarks.compare.contenders import ROOT, TITLES, environment
+from benchmarks.compare.cpp_worker import Program, ProgramServer
 from benchmarks.compare.worker import ContenderError, Worker
 
 PAGE = ROOT / 'docs' / 'performance.md'
@@ -173,12 +174,41 @@ for line in sys.stdin:
 
 def test_a_worker_that_ends_says_its_last_words(tmp_path: Path) -> None:
     command = [sys.executable, '-S', '-c', ECHO]
-    with Worker(command, environment(1), tmp_path / 'log', 60.0, 1) as worker:
+    with Worker(command, environment(1, tmp_path), tmp_path / 'log', 60.0, 1) as worker:
         assert worker.ask('forward', views=2) == {'do': 'forward', 'views': 2}
         with pytest.raises(ContenderError, match=r'^no$'):
             worker.ask('fail')
         with pytest.raises(ContenderError, match='out of luck'):
             worker.ask('die')
+
+
+PROGRAM = """#!{python} -S
+import sys, time
+words = sys.argv[1:]
+if words[0] == 'depth':
+    if '--pfm' in words:
+        with open(words[words.index('--pfm') + 1], 'wb') as file:
+            file.write(b'Pf\\n2 2\\n-1.0\\n' + bytes(12) + b'\\0\\0\\x80?')
+    if words.count('--input') == 1:
+        print('bench: out=2x2 threads=1 load=5.0ms infer=250.0ms/iter (median over 1)')
+"""
+
+
+def test_depth_anything_cpp_says_its_times(tmp_path: Path) -> None:
+    binary = tmp_path / 'da3-cli'
+    binary.write_text(PROGRAM.format(python=sys.executable), encoding='utf-8')
+    binary.chmod(0o755)
+    program = Program({'binary': str(binary), 'model': 'small.gguf', 'threads': 1}, tmp_path)
+    np.save(tmp_path / 'images.npy', np.zeros((2, 14, 14, 3), np.uint8))
+    server = ProgramServer(program)
+    request = {'do': 'forward', 'images': str(tmp_path / 'images.npy'), 'views': 1}
+    assert server.answer({'do': 'load'})['load_s'] > 0
+    answer = server.answer({**request, 'save': str(tmp_path / 'answer.npz')})
+    assert answer['wall_s'] == 0.25
+    with np.load(tmp_path / 'answer.npz') as arrays:
+        # The rows of the file go upwards.
+        np.testing.assert_array_equal(arrays['depth'], [[[0, 1], [0, 0]]])
+    assert 0 <= server.answer({**request, 'views': 2})['wall_s'] < 60
 
 
 @pytest.mark.slow
@@ -187,7 +217,7 @@ def test_ours_alone_from_beginning_to_end(tmp_path: Path) -> None:
     words = '--presets da3-nano --contenders torch torch_bf16 --sizes 84x56 --views 1 2'
     more = '--windows 4,1 --rounds 3 --starts 1 --threads 1 --minutes 0.1'
     command = [sys.executable, script, '--out', str(tmp_path), *words.split(), *more.split()]
-    subprocess.run(command, env=environment(1), check=True, capture_output=True)
+    subprocess.run(command, env=environment(1, tmp_path), check=True, capture_output=True)
     found = json.loads((tmp_path / 'results.json').read_text(encoding='utf-8'))
     assert [case['kind'] for case in found['cases']] == ['call', 'call', 'window']
     for case in found['cases']:

@@ -61,12 +61,18 @@ def plan(
     views: Sequence[int],
     windows: Sequence[tuple[int, int]],
 ) -> list[Case]:
-    """Return the cases: calls of every network and size, windows of the largest size."""
+    """Return the cases: calls, and windows of the largest size.
+
+    Of all networks but the first only the largest size and the first window are measured.
+    """
     cases = []
+    largest = max(sizes)
     for preset in presets:
-        for size in sizes:
+        is_first = preset == presets[0]
+        for size in sizes if is_first else [largest]:
             cases += [Case(preset, size, count) for count in views]
-        cases += [Case(preset, max(sizes), length, stride) for length, stride in windows]
+        chosen = windows if is_first else windows[:1]
+        cases += [Case(preset, largest, length, stride) for length, stride in chosen]
     return cases
 
 

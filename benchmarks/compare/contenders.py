@@ -56,6 +56,8 @@ class Setting:
     official_python: str
     limit_s: float
     """Longest time of one answer: then the contender is given up."""
+    engines: Path
+    """Folder for what is compiled from the weights."""
     cpp: str = ''
     """Program of depth-anything.cpp; empty: it is not compared."""
     cpp_models: Mapping[str, str] = field(default_factory=dict)
@@ -77,11 +79,22 @@ def start(entry: Entry, setting: Setting, preset: str, folder: Path, log: Path) 
         options |= {'binary': setting.cpp, 'model': setting.cpp_models.get(preset, '')}
     python = setting.official_python if entry.runtime == 'official' else sys.executable
     command = [python, str(ROOT / 'benchmarks' / 'compare' / name), json.dumps(options)]
-    return Worker(command, environment(setting.threads), log, setting.limit_s, setting.threads)
+    return Worker(
+        command,
+        environment(setting.threads, setting.engines),
+        log,
+        setting.limit_s,
+        setting.threads,
+    )
 
 
-def environment(threads: int) -> dict[str, str]:
-    """Return the environment of a process that computes with so many threads."""
+def environment(threads: int, engines: Path) -> dict[str, str]:
+    """Return the environment of a process that computes with so many threads.
+
+    Args:
+        threads: of every library.
+        engines: folder for what is compiled from the weights.
+    """
     names = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS')
     path = os.environ.get('PYTHONPATH')
     return {
@@ -89,5 +102,6 @@ def environment(threads: int) -> dict[str, str]:
         **dict.fromkeys(names, str(threads)),
         # Threads that wait busily after a turn would take the next one's time.
         'OMP_WAIT_POLICY': 'PASSIVE',
+        'DA3_CACHE': str(engines),
         'PYTHONPATH': f'{ROOT}{os.pathsep}{path}' if path else str(ROOT),
     }

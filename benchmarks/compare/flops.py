@@ -30,7 +30,7 @@ def _linear(x: Shape, *operands: Any, **__: Any) -> int:
 def _convolution(x: Shape, *operands: Any, out_shape: Shape, **__: Any) -> int:
     # As above: the last operand with four sides is the kernel.
     kernel = [shape for shape in operands if _is_shape(shape, 4)][-1]
-    return 2 * prod(out_shape) * prod(kernel[1:])
+    return int(2 * prod(out_shape) * prod(kernel[1:]))
 
 
 def _is_shape(value: Any, sides: int) -> bool:
@@ -38,7 +38,9 @@ def _is_shape(value: Any, sides: int) -> bool:
 
 
 def _more() -> dict[Any, Any]:
-    found = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention}
+    found: dict[Any, Any] = {
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention
+    }
     fused = {'_linear_pointwise': _linear, '_convolution_pointwise': _convolution}
     for name, formula in fused.items():
         if hasattr(torch.ops.mkldnn, name):

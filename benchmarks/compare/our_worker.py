@@ -9,8 +9,6 @@ estimator. Images have the network's size already, as they have for the official
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
-import importlib.util
 from itertools import count
 import json
 import sys
@@ -34,15 +32,16 @@ class Ours:
 
     def load(self) -> dict[str, str]:
         """Load the checkpoint, or the engine that was compiled from it."""
-        runtime = self._options['runtime']
-        if runtime == 'torch':
-            import torch
+        from da3_ros.inference.runtimes.choose import open_network
+        from da3_ros.options import EstimatorOptions
 
-            torch.set_num_threads(self._options['threads'])
-        self._network = _opened(self._options)
-        used = getattr(self._network, 'runtime', 'torch')
-        if used != runtime:
-            raise RuntimeError(f'{used} computes instead of {runtime}')
+        runtime = self._options['runtime']
+        chosen = {name: self._options[name] for name in ('runtime', 'precision', 'threads')}
+        self._network = open_network(
+            self._options['folder'], EstimatorOptions(device='cpu', **chosen)
+        )
+        if self._network.runtime != runtime:
+            raise RuntimeError(f'{self._network.runtime} computes instead of {runtime}')
         from importlib import metadata
 
         return {runtime: metadata.version(runtime)}
@@ -63,7 +62,6 @@ class Ours:
         from da3_ros.types import CameraFrame, FrameSet, Window
 
         estimator = Da3Estimator(self._network, process_res=max(images.shape[1:3]))
-        has_cache = 'depth_of' in {field.name for field in fields(Window)}
         generation = next(_generations)
 
         def frame_set(index: int) -> FrameSet:
@@ -74,13 +72,12 @@ class Ours:
             first = number * stride
             sets = tuple(frame_set(first + place) for place in range(length))
             new = length if number == 0 else stride
-            chosen: dict[str, Any] = {}
-            if has_cache:
-                wanted = frozenset(s.frames[0].id for s in sets[-stride:])
-                chosen = {'generation': generation, 'depth_of': wanted}
-            views = estimator.estimate(Window(number, sets, new, **chosen)).views
+            wanted = frozenset(one.frames[0].id for one in sets[-stride:])
+            window = Window(number, sets, new, generation=generation, depth_of=wanted)
+            views = estimator.estimate(window).views
+            depth = [view.depth for view in views[-stride:] if view.depth is not None]
             return {
-                'depth': np.stack([view.depth for view in views[-stride:]]),
+                'depth': np.stack(depth),
                 'extrinsics': np.stack([invert(view.window_from_camera)[:3] for view in views]),
             }
 
@@ -93,24 +90,6 @@ class Ours:
         from benchmarks.compare.flops import count_flops
 
         return count_flops(compute) / 1e9
-
-
-def _opened(options: dict[str, Any]) -> Any:
-    """Return the network of a checkpoint over its runtime."""
-    runtime, precision = options['runtime'], options['precision']
-    if importlib.util.find_spec('da3_ros.inference.runtimes.choose') is not None:
-        from da3_ros.inference.runtimes.choose import open_network
-        from da3_ros.options import EstimatorOptions
-
-        chosen: dict[str, Any] = {'runtime': runtime, 'precision': precision}
-        return open_network(options['folder'], EstimatorOptions(**chosen))
-    if runtime != 'torch':
-        raise ImportError(f'not installed: this version has no runtime {runtime}')
-    from da3_ros.inference.api import DepthAnything3
-    from da3_ros.inference.runtimes.torch_runtime import torch_window_network
-
-    model = DepthAnything3.from_pretrained(options['folder'], precision=precision)
-    return torch_window_network(model)
 
 
 if __name__ == '__main__':

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.compare.cases import Case, Size, budget_s
-from benchmarks.compare.contenders import ENTRIES, OFFICIAL, ROOT, TITLES, Entry, Setting, start
+from benchmarks.compare.contenders import ROOT, TITLES, Entry, Setting, start
 from benchmarks.compare.machine import describe
 from benchmarks.compare.measure import Turns, measure
 from benchmarks.compare.pictures import pictures
@@ -163,14 +163,9 @@ def _line(case: Case, found: Mapping[str, Turns]) -> str:
 
 def revision(folder: Path) -> str:
     """Return the commit of a folder; empty where there is no git."""
-    command = ['git', '-C', str(folder), 'describe', '--always', '--dirty']
+    command = ['git', '-C', str(folder), 'rev-parse', '--short', 'HEAD']
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return ''
     return done.stdout.strip()
-
-
-def reference_of(keys: list[str]) -> str:
-    """Return what the others are compared with: the official code, else ours in float32."""
-    return OFFICIAL if OFFICIAL in keys else next(k for k in ENTRIES if k in keys)

@@ -139,8 +139,9 @@ def _windows(results: Results) -> Iterator[str]:
 def _starts(results: Results) -> Iterator[str]:
     yield (
         'Fresh processes, files in the page cache, compiled engines kept from an earlier start. '
-        'Seconds from the start of the process to the first depth of one view, of it loading; the '
-        'most memory (MB) of a process that computed so many views. Behind each: share of the '
+        'Seconds from the start of the process to the first depth of one view; of it, loading '
+        'before there is an image (OpenVINO and ONNX Runtime load with the first one); the most '
+        'memory (MB) of a process that computed so many views. Behind each: share of the '
         'reference.'
     )
     for group in results['starts']:
