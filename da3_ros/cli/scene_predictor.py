@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from da3_ros.cli.engine_progress import EngineBar
 from da3_ros.cli.wanted_network import WantedNetwork, choose_device
 from da3_ros.options import EstimatorOptions
 
 if TYPE_CHECKING:
-    from da3_ros.inference.scene_inference import ScenePredictor
+    from da3_ros.inference.api import DepthAnything3
+    from da3_ros.inference.window_pass import WindowPredictor
+
+    Predictor: TypeAlias = DepthAnything3 | WindowPredictor
 
 
-def load_predictor(wanted: WantedNetwork, options: EstimatorOptions) -> ScenePredictor:
+def load_predictor(
+    wanted: WantedNetwork, options: EstimatorOptions
+) -> DepthAnything3 | WindowPredictor:
     """Return the model of a command, loaded.
 
     Args:
@@ -42,8 +47,11 @@ def load_predictor(wanted: WantedNetwork, options: EstimatorOptions) -> ScenePre
     return WindowPredictor(network, 'bfloat16' if options.precision == 'bf16' else 'float32')
 
 
-def _by_torch(checkpoint: str, options: EstimatorOptions) -> ScenePredictor:
+def _by_torch(checkpoint: str, options: EstimatorOptions) -> DepthAnything3:
     """Return a model of torch; of a runtime that was named its notes say why torch computes."""
+    from da3_ros.inference.runtimes.packages import require_runtime
+
+    require_runtime('torch')
     from da3_ros.inference.api import DepthAnything3
     from da3_ros.process import set_threads
 

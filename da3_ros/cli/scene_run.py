@@ -19,11 +19,11 @@ from da3_ros.options.scenes import INPUT
 if TYPE_CHECKING:
     import numpy as np
 
+    from da3_ros.cli.scene_predictor import Predictor
     from da3_ros.export.registry import ExportReport
     from da3_ros.geometry.camera import ImageSize
     from da3_ros.inference.prediction import Prediction
     from da3_ros.inference.preprocess import ImageLike
-    from da3_ros.inference.scene_inference import ScenePredictor
     from da3_ros.types import ColourImage
 
 _CONFIDENCE_FOLDER = 'conf'
@@ -104,7 +104,7 @@ class SceneRunner:
             options, lambda: wanted.config, choose_device, infer_gs=wanted.infer_gs
         )
         self.load_s = 0.0
-        self._model: ScenePredictor | None = None
+        self._model: Predictor | None = None
 
     @property
     def checkpoint(self) -> str:
@@ -126,7 +126,7 @@ class SceneRunner:
         return self._model is not None
 
     @property
-    def model(self) -> ScenePredictor:
+    def model(self) -> Predictor:
         """The model, loaded at the first call.
 
         Raises:
@@ -298,7 +298,7 @@ class SceneRunner:
                 feat_vis_fps=options.content.feat_vis_fps,
             )
 
-    def _load(self) -> ScenePredictor:
+    def _load(self) -> Predictor:
         self._wanted.check()
         say(f'loading {self._wanted.chosen.title}')
         return load_predictor(self._wanted, self.options.network)

@@ -140,9 +140,11 @@ def choose_device(name: str) -> str:
     Raises:
         BadParameter: there is no such device here.
     """
-    from importlib.util import find_spec
+    from da3_ros.inference.runtimes.choose import may_have_gpu
+    from da3_ros.inference.runtimes.packages import is_installed
 
-    if name in ('auto', 'cpu') and find_spec('torch') is None:
+    # Torch takes a second to load, which a runtime without it need not wait for.
+    if name == 'cpu' or (name == 'auto' and not (is_installed('torch') and may_have_gpu())):
         return 'cpu'
     import torch
 

@@ -17,6 +17,7 @@ from da3_ros.inference.given_cameras import GivenCameras
 from da3_ros.inference.hub import HubOptions, find_checkpoint
 from da3_ros.inference.out_of_memory import MemoryExceededError
 from da3_ros.inference.preprocess import ProcessedImages
+from da3_ros.inference.runtimes.choose import asked_runtime, open_network
 from da3_ros.inference.runtimes.packages import is_installed, require_runtime
 from da3_ros.inference.scene_inference import SceneRequest
 from da3_ros.inference.window_network import WindowNetwork
@@ -92,17 +93,18 @@ class OtherRuntime:
         Raises:
             ModelError: the model is where the runtime that was named is not.
         """
-        if self.runtime == 'torch' or (self.runtime == 'auto' and not self._suits(model)):
+        runtime = asked_runtime(self.runtime)
+        if runtime == 'torch' or (runtime == 'auto' and not self._suits(model)):
             return by_torch
         reason = torch_reason(model.network_config, request.forward)
         if reason:
-            return by_torch if self.runtime == 'auto' else _noting(by_torch, self.runtime, reason)
+            return by_torch if runtime == 'auto' else _noting(by_torch, runtime, reason)
         if model.device.type != 'cpu':
             raise ModelError(
-                f'runtime {self.runtime} computes on the CPU, the model is on {model.device}; use '
+                f'runtime {runtime} computes on the CPU, the model is on {model.device}; use '
                 'runtime torch, or model.to("cpu")'
             )
-        if self.runtime != 'auto':
+        if runtime != 'auto':
             return by_windows(self._current(model), request.forward)
 
         def run(processed: ProcessedImages, given: GivenCameras) -> Answer:
@@ -146,9 +148,8 @@ class OtherRuntime:
         return bool(self._failure)
 
     def _open(self, model: DepthAnything3) -> WindowNetwork:
-        from da3_ros.inference.runtimes.choose import open_network
-
-        runtime: Runtime = 'openvino' if self.runtime == 'auto' else self.runtime
+        asked = asked_runtime(self.runtime)
+        runtime: Runtime = 'openvino' if asked == 'auto' else asked
         options = replace(
             NETWORK,
             runtime=runtime,

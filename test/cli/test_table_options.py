@@ -32,6 +32,7 @@ OF_COMMAND: dict[str, Entrance] = {
     **dict.fromkeys(('auto', 'image', 'images', 'video', 'colmap'), Entrance.SCENES),
     **dict.fromkeys(('record', 'bag-from-video', 'synthesize'), Entrance.BAGS),
     **dict.fromkeys(('info', 'models', 'doctor'), Entrance.ABOUT),
+    **dict.fromkeys(('compile', 'export-onnx'), Entrance.ENGINES),
     'export': Entrance.EXPORT,
     'play': Entrance.PLAY,
     'demo': Entrance.DEMO,
