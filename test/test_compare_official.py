@@ -137,11 +137,11 @@ def test_agreement_measures_depth_and_cameras() -> None:
     other = depth.copy()
     other[0, 0, :3] *= 1.5
     angle = np.radians(0.01)
-    turned = cameras.copy()
-    turned[0, :2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    turned[0, 1, 3] = 0.4
+    rotated = cameras.copy()
+    rotated[0, :2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    rotated[0, 1, 3] = 0.4
     found = agreement.agreement(
-        {'depth': other, 'extrinsics': turned}, {'depth': depth, 'extrinsics': cameras}
+        {'depth': other, 'extrinsics': rotated}, {'depth': depth, 'extrinsics': cameras}
     )
     assert found['depth_median'] == 0
     assert found['depth_p99'] == pytest.approx(0.5)
