@@ -4,13 +4,14 @@ Usage: python benchmarks/compare_official.py --out FOLDER
            [--official REPOSITORY] [--official-python PYTHON] [--cpp PROGRAM --cpp-model NAME=GGUF]
 
 The official code is no dependency: it is a clone of its repository, or installed where another
-interpreter finds it (torch, safetensors, omegaconf, einops and addict are all that its network
-needs). Contenders run in processes of their own, on the same weights and images, with the same
-number of threads, in turns: every round each computes once. Weights come from a rule
+interpreter finds it (torch, numpy, safetensors, omegaconf, einops, addict and tqdm are all that
+its network needs). Contenders run in processes of their own, on the same weights and images, with
+the same number of threads, in turns: every round each computes once. Weights come from a rule
 (`tools.parity`), or from the folders of `--checkpoint`. Results are `results.json`,
 `performance.md` and a picture for each network; `--docs` writes them into `docs/performance.md`,
 also from an earlier run (`--results`). Without the official code ours in float32 is the
-reference. A contender that cannot run says why in the results.
+reference. A contender that cannot run says why in the results. All sizes and windows are measured
+of the first network, of the others the largest size and the first window.
 """
 
 from __future__ import annotations

@@ -51,6 +51,7 @@ def results() -> dict[str, Any]:
         'load_after': [0.1],
         'ours': 'abc',
         'revision': 'def',
+        'versions': {'official': {'torch': '2.0'}},
         'weights': 'by the rule',
         'reference': 'official',
         'titles': {key: TITLES[key] for key in entries},
@@ -83,6 +84,16 @@ def test_tables_say_why_a_contender_is_missing(results: dict[str, Any]) -> None:
     text = tables.blocks(results)['machine']
     assert 'Not measured: ours, OpenVINO float32: ImportError: not installed.' in text
     assert results['machine']['cpu'] in text
+    assert 'Reference: official, float32, revision def, torch 2.0; ours: revision abc.' in text
+
+
+def test_times_of_a_busy_machine_stand_beside_those_of_its_cores(results: dict[str, Any]) -> None:
+    assert 'CPU' not in tables.markdown(results).replace(results['machine']['cpu'], '')
+    for case in results['cases']:
+        case['turns']['torch'] |= {'others': [0.5] * 9, 'cpu_s': [0.1, 0.1, 0.2]}
+    made = tables.blocks(results)
+    assert 'too busy' in made['machine']
+    assert '**2.00x**, CPU 4.00x' in made['calls']
 
 
 def test_starts_stand_beside_their_share(results: dict[str, Any]) -> None:

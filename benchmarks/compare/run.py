@@ -63,6 +63,7 @@ def compare(
     images = {case.size: _write_images(case.size, scratch) for case in plan.cases}
     records: list[dict[str, Any]] = []
     starts: list[dict[str, Any]] = []
+    versions: dict[str, dict[str, str]] = {}
     left = list(plan.cases)
     for preset in dict.fromkeys(case.preset for case in plan.cases):
         of_preset = [case for case in plan.cases if case.preset == preset]
@@ -73,7 +74,7 @@ def compare(
             for entry in plan.entries
         }
         with ExitStack() as stack:
-            workers, errors = _loaded(starters, stack, say)
+            workers, errors = _loaded(starters, stack, versions, say)
             for case in of_preset:
                 time_s = (1 - _START_SHARE) * max(0.0, until_s - time.monotonic())
                 found = measure(
@@ -100,15 +101,19 @@ def compare(
         'revision': revision(Path(setting.official)) if setting.official else '',
         'reference': plan.entries[0].key,
         'titles': {entry.key: TITLES[entry.key] for entry in plan.entries},
+        'versions': versions,
         'cases': records,
         'starts': starts,
     }
 
 
 def _loaded(
-    starters: Mapping[str, Callable[[], Worker]], stack: ExitStack, say: Callable[[str], None]
+    starters: Mapping[str, Callable[[], Worker]],
+    stack: ExitStack,
+    versions: dict[str, dict[str, str]],
+    say: Callable[[str], None],
 ) -> tuple[dict[str, Worker], dict[str, str]]:
-    """Return contenders that are ready, and why others are not."""
+    """Return contenders that are ready, and why others are not; note versions of the former."""
     workers, errors = {}, {}
     for key, starter in starters.items():
         worker = starter()
@@ -120,6 +125,7 @@ def _loaded(
             say(f'{TITLES[key]}: {error}')
             continue
         workers[key] = stack.enter_context(worker)
+        versions[key] = answer['versions']
         say(f'{TITLES[key]}: loaded in {answer["load_s"]:.2f} s')
     return workers, errors
 

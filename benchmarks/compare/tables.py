@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from benchmarks.compare.contenders import OFFICIAL
 from benchmarks.compare.machine import BUSY_SHARE
 from benchmarks.compare.measure import factor, spread
 
@@ -50,18 +51,35 @@ def _machine(results: Results) -> Iterator[str]:
         f'Measured {results["when"]} on {machine["cpu"]} ({", ".join(machine["flags"])}), '
         f'{machine["cores"]} cores, {machine["threads"]} threads; {machine["system"]}, Python '
         f'{machine["python"]}, {versions}; load average {load} after. Weights: '
-        f'{results["weights"]}. Reference: {results["titles"][results["reference"]]}'
-        f'{", revision " + results["revision"] if results.get("revision") else ""}; ours: '
-        f'revision {results["ours"]}.'
+        f'{results["weights"]}. Reference: {", ".join(_reference(results))}; ours: revision '
+        f'{results["ours"]}.'
     )
-    shares = [share for case in results['cases'] for t in case['turns'].values()
-              for share in t['others']]  # fmt: skip
-    if shares:
-        share = spread(shares)[0]
-        busy = ': TOO BUSY for these times to mean much' if share > BUSY_SHARE else ''
+    share = _others(results)
+    if share is not None:
+        busy = ': too busy for times to mean much' if _is_busy(results) else ''
         yield f'Other programs held {100 * share:.0f} % of the cores in the median turn{busy}.'
     for title, why in _missing(results).items():
         yield f'\nNot measured: {title}: {why}.'
+
+
+def _reference(results: Results) -> Iterator[str]:
+    key = results['reference']
+    yield results['titles'][key]
+    if key == OFFICIAL and results['revision']:
+        yield f'revision {results["revision"]}'
+    for name, text in results['versions'].get(key, {}).items():
+        yield f'{name} {text}'
+
+
+def _others(results: Results) -> float | None:
+    """Return the share of the cores that others held in the median turn."""
+    turns = (turns for case in results['cases'] for turns in case['turns'].values())
+    shares = [share for one in turns for share in one['others']]
+    return spread(shares)[0] if shares else None
+
+
+def _is_busy(results: Results) -> bool:
+    return (_others(results) or 0.0) > BUSY_SHARE
 
 
 def _missing(results: Results) -> dict[str, str]:
@@ -104,18 +122,23 @@ def _times(results: Results, kind: str) -> Iterator[str]:
         yield f'\n**{title}**\n'
         yield from _head('', *map(case_name, cases))
         for key in _keys(results, cases):
-            cells = [_time(case['turns'], key, results['reference']) for case in cases]
+            cells = [_time(case['turns'], key, results) for case in cases]
             yield _row([results['titles'][key], *cells])
 
 
-def _time(turns: Mapping[str, Any], key: str, reference: str) -> str:
+def _time(turns: Mapping[str, Any], key: str, results: Results) -> str:
     taken = turns.get(key, {}).get('wall_s')
     if not taken:
         return NOTHING
     middle, low, high = (1000 * value for value in spread(taken))
     text = f'{middle:.0f} ({low:.0f} to {high:.0f})'
-    other = turns.get(reference, {}).get('wall_s')
-    return f'{text}, **{factor(other, taken):.2f}x**' if other and key != reference else text
+    other = turns.get(results['reference'])
+    if key == results['reference'] or other is None or not other['wall_s']:
+        return text
+    text += f', **{factor(other["wall_s"], taken):.2f}x**'
+    if _is_busy(results):
+        text += f', CPU {factor(other["cpu_s"], turns[key]["cpu_s"]):.2f}x'
+    return text
 
 
 def _calls(results: Results) -> Iterator[str]:
@@ -124,6 +147,8 @@ def _calls(results: Results) -> Iterator[str]:
         'and cameras as arrays out: median (quartiles), and how many times faster than the '
         'reference (median of the ratios of each round).'
     )
+    if _is_busy(results):
+        yield 'Other programs disturbed it: behind CPU, the same by the time of the cores.'
     yield from _times(results, 'call')
 
 
