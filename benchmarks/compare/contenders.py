@@ -97,11 +97,11 @@ def environment(threads: int, engines: Path) -> dict[str, str]:
     """
     names = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS')
     path = os.environ.get('PYTHONPATH')
+    # How threads wait is left to the libraries, as it is for those who use them.
+    kept = {name: text for name, text in os.environ.items() if name != 'OMP_WAIT_POLICY'}
     return {
-        **os.environ,
+        **kept,
         **dict.fromkeys(names, str(threads)),
-        # Threads that wait busily after a turn would take the next one's time.
-        'OMP_WAIT_POLICY': 'PASSIVE',
         'DA3_CACHE': str(engines),
         'PYTHONPATH': f'{ROOT}{os.pathsep}{path}' if path else str(ROOT),
     }
