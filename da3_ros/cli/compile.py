@@ -34,12 +34,12 @@ def compile_engines(
     process_res: int,
     as_json: bool,
     model: Annotated[
-        str,
+        str | None,
         typer.Argument(
             help='Network: folder, hub repository, or name; `da3 models` lists the names.',
             show_default=False,
         ),
-    ] = '',
+    ] = None,
     size: Sizes = None,
     aspect: Aspects = None,
     out: Annotated[
@@ -75,7 +75,7 @@ def compile_engines(
         report.print_summary = lambda: _show(options, rows)
 
 
-def _options(model: str, runtime: Runtime, precision: Precision) -> EstimatorOptions:
+def _options(model: str | None, runtime: Runtime, precision: Precision) -> EstimatorOptions:
     """Return the options of the network; its runtime is one that is installed.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What `da3 doctor` says of runtimes: those that are here, what `auto` is, engines that are kept."""
+"""What `da3 doctor` says of runtimes: which are here, what `auto` is, engines that are kept."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ def check_runtimes() -> Iterator[Check]:
 
 
 def _installed() -> Check:
-    from da3_ros.inference.runtimes.choose import VARIABLE, asked_runtime, may_have_gpu
+    from da3_ros.inference.runtimes.choose import may_have_gpu
     from da3_ros.inference.runtimes.packages import (
         EXTRA,
+        VARIABLE,
+        asked_runtime,
         installed_runtimes,
         missing_builders,
     )

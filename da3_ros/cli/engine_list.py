@@ -13,11 +13,11 @@ from da3_ros.foreign import plain_path
 _MIB = 2**20
 
 
-def describe_engines(model: str = '') -> list[dict[str, Any]]:
+def describe_engines(model: str | None = None) -> list[dict[str, Any]]:
     """Return what there is to know of every engine in the cache, for JSON.
 
     Args:
-        model: name of a network, or a checkpoint; empty for all.
+        model: name of a network, or a checkpoint; None for all.
 
     Raises:
         CheckpointError: there is no such checkpoint.
@@ -32,7 +32,7 @@ def describe_engines(model: str = '') -> list[dict[str, Any]]:
     return [row for row in found if row['model'] == name]
 
 
-def remove_engines(model: str = '') -> list[dict[str, Any]]:
+def remove_engines(model: str | None = None) -> list[dict[str, Any]]:
     """Remove engines from the cache and return what they were; arguments as above.
 
     Raises:

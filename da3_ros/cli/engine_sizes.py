@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from da3_ros.model.config import PATCH_SIZE, PROCESS_RES
+from da3_ros.model.config import PATCH_SIZE
 from da3_ros.options.network import NETWORK
 
 COMMON_ASPECTS = ('4:3', '16:9')
@@ -36,7 +36,7 @@ Aspects: TypeAlias = Annotated[
 
 
 def wanted_sizes(
-    sizes: Sequence[str], aspects: Sequence[str], process_res: int = PROCESS_RES
+    sizes: Sequence[str], aspects: Sequence[str], process_res: int
 ) -> tuple[tuple[int, int], ...]:
     """Return the (H, W) that are asked for, px, each once; those of common cameras for none.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +17,10 @@ from da3_ros.cli.wanted_network import config_of
 from da3_ros.errors import ModelError
 from da3_ros.options.choices import Precision
 from da3_ros.options.table import Entrance
+
+if TYPE_CHECKING:
+    from da3_ros.inference.runtimes.engine_build import CheckpointEngine
+    from da3_ros.inference.runtimes.engine_files import ImageSize
 
 
 @takes_options(Entrance.ENGINES)
@@ -35,50 +40,67 @@ def export_onnx(
 ) -> None:
     """Write the stages of a network as ONNX graphs, for other programs."""
     with reporting('export-onnx', as_json=as_json) as report:
-        from da3_ros.cli.engine_folder import write_engine
-        from da3_ros.cli.onnx_readme import README_NAME, keep_readme, write_readme
-        from da3_ros.inference.hub import find_checkpoint
-        from da3_ros.inference.runtimes.engine_build import CheckpointEngine, require_graphs
-        from da3_ros.inference.runtimes.packages import EXTRA, missing_builders
+        source = _source(model, precision)
+        sizes = wanted_sizes(size or (), aspect or (), process_res or source.config.process_res)
+        found = _written(source, sizes, out)
+        report.content = {'model': model, 'out': str(out), **found}
+        report.print_summary = lambda: _show(out, found)
 
-        if precision == 'bf16':
-            raise typer.BadParameter('--precision: expected fp32 or fp16, got bf16')
-        config = config_of(model)
-        require_graphs(config)
-        missing = missing_builders()
-        if missing:
-            raise ModelError(
-                f'{", ".join(missing)}: not installed, and needed to export; in a clone of '
-                f'da3_ros: {EXTRA["onnxruntime"]}'
-            )
-        sizes = wanted_sizes(size or (), aspect or (), process_res or config.process_res)
-        began = time.perf_counter()
-        source = CheckpointEngine(
-            find_checkpoint(model),
-            precision='fp16' if precision == 'fp16' else 'fp32',
-            progress=EngineBar(f'exporting {model}'),
+
+def _source(model: str, precision: Precision) -> CheckpointEngine:
+    """Return what makes graphs of a network.
+
+    Raises:
+        BadParameter: there are no graphs of this precision.
+        CheckpointError: the network cannot be found or read.
+        ModelError: it has no graphs, or what makes them is not installed.
+    """
+    from da3_ros.inference.hub import find_checkpoint
+    from da3_ros.inference.runtimes.engine_build import CheckpointEngine, require_graphs
+    from da3_ros.inference.runtimes.packages import EXTRA, missing_builders
+
+    if precision == 'bf16':
+        raise typer.BadParameter('--precision: expected fp32 or fp16, got bf16')
+    require_graphs(config_of(model))
+    missing = missing_builders()
+    if missing:
+        raise ModelError(
+            f'{", ".join(missing)}: not installed, and needed to export; in a clone of da3_ros: '
+            f'{EXTRA["onnxruntime"]}'
         )
-        own_readme = keep_readme(out)
-        engine = write_engine(source, sizes, out)
-        names = [*sorted(engine.files), 'engine.json']
-        if own_readme:
-            write_readme(engine)
-            names.append(README_NAME)
-        seconds = time.perf_counter() - began
-        report.content = {
-            'model': model,
-            'out': str(out),
-            'precision': engine.precision,
-            'sizes': [in_pixels(size) for size in engine.sizes],
-            'files': names,
-            'seconds': seconds,
-        }
+    return CheckpointEngine(
+        find_checkpoint(model),
+        precision='fp16' if precision == 'fp16' else 'fp32',
+        progress=EngineBar(f'exporting {model}'),
+    )
 
-        def show() -> None:
-            texts = ', '.join(in_pixels(size) for size in engine.sizes)
-            print(f'{engine.config.name} {engine.precision} for {texts}, {in_words(seconds)}')
-            show_files(out, names)
-            if not own_readme:
-                print(f'note: {README_NAME} was changed by somebody and stays as it is')
 
-        report.print_summary = show
+def _written(source: CheckpointEngine, sizes: Sequence[ImageSize], out: Path) -> dict[str, Any]:
+    from da3_ros.cli.engine_folder import write_engine
+    from da3_ros.cli.onnx_readme import README_NAME, keep_readme, write_readme
+
+    began = time.perf_counter()
+    own_readme = keep_readme(out)
+    engine = write_engine(source, sizes, out)
+    names = [*sorted(engine.files), 'engine.json']
+    notes = [f'{README_NAME} was changed by somebody and stays as it is']
+    if own_readme:
+        write_readme(engine)
+        names.append(README_NAME)
+        notes = []
+    return {
+        'network': engine.config.name,
+        'precision': engine.precision,
+        'sizes': [in_pixels(size) for size in engine.sizes],
+        'files': names,
+        'seconds': time.perf_counter() - began,
+        'notes': notes,
+    }
+
+
+def _show(out: Path, found: dict[str, Any]) -> None:
+    sizes, took = ', '.join(found['sizes']), in_words(found['seconds'])
+    print(f'{found["network"]} {found["precision"]} for {sizes}, {took}')
+    show_files(out, found['files'])
+    for note in found['notes']:
+        print(f'note: {note}')

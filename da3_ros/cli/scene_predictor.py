@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from da3_ros.cli.engine_progress import EngineBar
 from da3_ros.cli.wanted_network import WantedNetwork, choose_device
 from da3_ros.options import EstimatorOptions
 
 if TYPE_CHECKING:
+    from da3_ros.cli.view_check import Predictor
     from da3_ros.inference.api import DepthAnything3
-    from da3_ros.inference.window_pass import WindowPredictor
-
-    Predictor: TypeAlias = DepthAnything3 | WindowPredictor
 
 
-def load_predictor(
-    wanted: WantedNetwork, options: EstimatorOptions
-) -> DepthAnything3 | WindowPredictor:
+def load_predictor(wanted: WantedNetwork, options: EstimatorOptions) -> Predictor:
     """Return the model of a command, loaded.
 
     Args:
@@ -31,7 +27,8 @@ def load_predictor(
         ConfigError: the device is not there.
         ModelError: the device or the runtime cannot do what is asked.
     """
-    from da3_ros.inference.runtimes.choose import asked_runtime, open_network
+    from da3_ros.inference.runtimes.choose import open_network
+    from da3_ros.inference.runtimes.packages import asked_runtime
     from da3_ros.inference.window_pass import WindowPredictor, torch_reason
 
     options = replace(options, device=choose_device(options.device))

@@ -19,7 +19,7 @@ from da3_ros.options.scenes import INPUT
 if TYPE_CHECKING:
     import numpy as np
 
-    from da3_ros.cli.scene_predictor import Predictor
+    from da3_ros.cli.view_check import Predictor
     from da3_ros.export.registry import ExportReport
     from da3_ros.geometry.camera import ImageSize
     from da3_ros.inference.prediction import Prediction

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
@@ -14,13 +14,16 @@ from da3_ros.errors import ModelError
 
 if TYPE_CHECKING:
     from da3_ros.cli.scene_options import SceneOptions
-    from da3_ros.cli.scene_predictor import Predictor
     from da3_ros.geometry.camera import ImageSize
+    from da3_ros.inference.api import DepthAnything3
     from da3_ros.inference.preprocess import ImageLike
     from da3_ros.inference.view_limit import ViewLimit
+    from da3_ros.inference.window_pass import WindowPredictor
     from da3_ros.model.config import NetworkConfig
     from da3_ros.model.memory_estimate import NumberFormat
     from da3_ros.options.choices import Precision
+
+    Predictor: TypeAlias = DepthAnything3 | WindowPredictor
 
 _GIB = 2**30
 

@@ -121,16 +121,22 @@ class WantedNetwork:
 def config_of(checkpoint: str) -> NetworkConfig:
     """Return the configuration of a network, of which no weights are read for that.
 
+    Args:
+        checkpoint: its name or folder, or that of an engine.
+
     Raises:
         CheckpointError: it cannot be found or read.
     """
     from da3_ros.inference.hub import find_config
     from da3_ros.inference.network_file import read_network_config
+    from da3_ros.inference.runtimes.engine_files import CONFIG_NAME, is_engine
     from da3_ros.model.presets import NETWORKS, preset_name
 
-    name = preset_name(checkpoint)
-    if name is not None and not Path(checkpoint).is_dir():
+    name, folder = preset_name(checkpoint), Path(checkpoint).expanduser()
+    if name is not None and not folder.is_dir():
         return NETWORKS[name]
+    if is_engine(folder):
+        return read_network_config(folder / CONFIG_NAME)
     return read_network_config(find_config(checkpoint))
 
 

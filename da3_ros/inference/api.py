@@ -336,26 +336,17 @@ class DepthAnything3(NetworkRunner, ScenePredictor):
             render_hw=render_hw,
             export_kwargs=export_kwargs,
         )
+        asked = (image, extrinsics, intrinsics, options, align_to_input_ext_scale)
+        resize = (process_res, process_res_method)
         return self.predict(
-            SceneRequest(
-                image,
-                extrinsics,
-                intrinsics,
-                options,
-                align_to_input_ext_scale,
-                process_res,
-                process_res_method,
-                to_metric,
-                allow_smaller,
-                depth_size,
-                conf_thr,
-                plan,
-            )
+            SceneRequest(*asked, *resize, to_metric, allow_smaller, depth_size, conf_thr, plan)
         )
 
     def _forward_pass(self, request: SceneRequest) -> ForwardPass:
         """Return what computes a scene: torch, or another runtime as `runtime` says."""
-        return self._other_runtime.forward_pass(self, request, self._by_torch(request))
+        return self._other_runtime.forward_pass(
+            self, request, self._by_torch(request), self.save_pretrained
+        )
 
     def computes_by(self) -> dict[str, str]:
         """Return what computes scenes; `runtime` is `torch` until another one was opened."""

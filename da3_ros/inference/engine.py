@@ -27,6 +27,7 @@ from da3_ros.inference.pose_alignment import in_reach, normalise_extrinsics
 from da3_ros.inference.prediction import Prediction
 from da3_ros.inference.preprocess import ProcessedImages, preprocess
 from da3_ros.inference.runtimes.stages import InputCameras
+from da3_ros.inference.runtimes.torch_behind import precision_of
 from da3_ros.inference.view_predictions import view_predictions, window_prediction
 from da3_ros.inference.window_network import WindowNetwork, WindowRequest
 from da3_ros.model.config import SingleViewConfig
@@ -114,6 +115,11 @@ class Da3Estimator:
     def device(self) -> str:
         """Device of the network, as torch names it."""
         return self.network.device
+
+    @property
+    def computed_by(self) -> str:
+        """Runtime and number format, for a log."""
+        return f'{self.network.runtime} in {precision_of(self.network)}'
 
     @property
     def caution(self) -> Caution | None:

@@ -5,29 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 from pathlib import Path
+import shutil
 import tempfile
-from typing import TYPE_CHECKING
+import weakref
 
 import torch
 
 from da3_ros.errors import Da3Error, ModelError
-from da3_ros.inference.checkpoint import save_checkpoint
 from da3_ros.inference.forward_pass import Answer, ForwardPass
 from da3_ros.inference.given_cameras import GivenCameras
 from da3_ros.inference.hub import HubOptions, find_checkpoint
 from da3_ros.inference.out_of_memory import MemoryExceededError
 from da3_ros.inference.preprocess import ProcessedImages
-from da3_ros.inference.runtimes.choose import asked_runtime, open_network
-from da3_ros.inference.runtimes.packages import is_installed, require_runtime
+from da3_ros.inference.runner import NetworkRunner
+from da3_ros.inference.runtimes.packages import asked_runtime, is_installed, require_runtime
+from da3_ros.inference.runtimes.stored_graphs import StoredGraphs
+from da3_ros.inference.runtimes.weight_state import WeightState
 from da3_ros.inference.scene_inference import SceneRequest
 from da3_ros.inference.window_network import WindowNetwork
 from da3_ros.inference.window_pass import by_windows, torch_reason
 from da3_ros.notes import Note
 from da3_ros.options.choices import RUNTIMES, Runtime
 from da3_ros.options.network import NETWORK
-
-if TYPE_CHECKING:
-    from da3_ros.inference.api import DepthAnything3
 
 
 class OtherRuntime:
@@ -60,11 +59,11 @@ class OtherRuntime:
         self._source = source
         # It is here now.
         self._hub = replace(hub or HubOptions(), force_download=False, local_files_only=True)
-        self._weights: Callable[[], Hashable] | None = None
+        self._weights: WeightState | None = None
         self._loaded: Hashable = None
         self._opened: Hashable = None
         self._network: WindowNetwork | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._remove_weights: Callable[[], object] = _nothing
         self._failure = ''
 
     @property
@@ -72,16 +71,21 @@ class OtherRuntime:
         """Which runtime is in use now; torch before any scene."""
         return 'torch' if self._network is None else self._network.runtime
 
-    def watch(self, model: DepthAnything3) -> None:
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        """Copy what was asked for; a copy opens its own."""
+        return type(self), (self.runtime, self._source, self._hub)
+
+    def watch(self, model: NetworkRunner) -> None:
         """Take the weights that a model has now for those of its checkpoint."""
         if self.runtime != 'torch':
-            from da3_ros.inference.runtimes.torch_runtime import WeightState
-
-            self._weights = WeightState(model.model).now
-            self._loaded = self._weights()
+            self._loaded = self._now(model)
 
     def forward_pass(
-        self, model: DepthAnything3, request: SceneRequest, by_torch: ForwardPass
+        self,
+        model: NetworkRunner,
+        request: SceneRequest,
+        by_torch: ForwardPass,
+        save: Callable[[str], None],
     ) -> ForwardPass:
         """Return what computes a request.
 
@@ -89,6 +93,7 @@ class OtherRuntime:
             model: which is asked.
             request: what of it.
             by_torch: computes it too.
+            save: writes the checkpoint of the model into a folder.
 
         Raises:
             ModelError: the model is where the runtime that was named is not.
@@ -96,7 +101,7 @@ class OtherRuntime:
         runtime = asked_runtime(self.runtime)
         if runtime == 'torch' or (runtime == 'auto' and not self._suits(model)):
             return by_torch
-        reason = torch_reason(model.network_config, request.forward)
+        reason = torch_reason(model.model.config, request.forward)
         if reason:
             return by_torch if runtime == 'auto' else _noting(by_torch, runtime, reason)
         if model.device.type != 'cpu':
@@ -105,12 +110,14 @@ class OtherRuntime:
                 'runtime torch, or model.to("cpu")'
             )
         if runtime != 'auto':
-            return by_windows(self._current(model), request.forward)
+            return by_windows(self._current(model, save), request.forward)
 
         def run(processed: ProcessedImages, given: GivenCameras) -> Answer:
             if not self._has_failed(model):
                 try:
-                    return by_windows(self._current(model), request.forward)(processed, given)
+                    return by_windows(self._current(model, save), request.forward)(
+                        processed, given
+                    )
                 except MemoryExceededError:
                     raise
                 except Da3Error as error:
@@ -120,51 +127,59 @@ class OtherRuntime:
 
         return run
 
-    def _suits(self, model: DepthAnything3) -> bool:
+    def _suits(self, model: NetworkRunner) -> bool:
         """Whether `auto` is another runtime than torch."""
         return (
             self._source is not None
             and model.device.type == 'cpu'
             and is_installed('openvino')
-            and self._now() == self._loaded
+            and self._now(model) == self._loaded
         )
 
-    def _now(self) -> Hashable:
-        return None if self._weights is None else self._weights()
+    def _now(self, model: NetworkRunner) -> Hashable:
+        """Return what is equal as long as nobody changes the weights."""
+        if self._weights is None:
+            self._weights = WeightState(model.model)
+        return self._weights.now()
 
-    def _current(self, model: DepthAnything3) -> WindowNetwork:
+    def _current(self, model: NetworkRunner, save: Callable[[str], None]) -> WindowNetwork:
         """Return the network of the weights that a model has now."""
         self._has_failed(model)
         if self._network is None:
-            self._network = self._open(model)
+            self._network = self._open(model, save)
         return self._network
 
-    def _has_failed(self, model: DepthAnything3) -> bool:
+    def _has_failed(self, model: NetworkRunner) -> bool:
         """Whether the weights that a model has now could not be computed here; drops others."""
-        state = (self._now(), model.precision)
+        state = (self._now(model), model.precision)
         if state != self._opened:
-            self._network, self._folder, self._failure = None, None, ''
+            self._remove_weights()
+            self._network, self._remove_weights, self._failure = None, _nothing, ''
             self._opened = state
         return bool(self._failure)
 
-    def _open(self, model: DepthAnything3) -> WindowNetwork:
+    def _open(self, model: NetworkRunner, save: Callable[[str], None]) -> WindowNetwork:
         asked = asked_runtime(self.runtime)
         runtime: Runtime = 'openvino' if asked == 'auto' else asked
         options = replace(
             NETWORK,
             runtime=runtime,
             precision=model.precision,
-            device='cpu',
             threads=torch.get_num_threads(),
         )
-        if self._source is not None and self._now() == self._loaded:
-            folder = str(find_checkpoint(self._source, self._hub).weights.parent)
-            return open_network(folder, replace(options, model=folder))
+        config = model.model.config
+        if self._source is not None and self._now(model) == self._loaded:
+            checkpoint = find_checkpoint(self._source, self._hub)
+            return StoredGraphs(str(checkpoint.weights.parent), config, options)
         # Engines are made of a file, and known by its hash.
-        self._folder = tempfile.TemporaryDirectory(prefix='da3_ros-weights-')
-        folder = self._folder.name
-        save_checkpoint(model.model, folder, is_random=model.is_random)
-        return open_network(folder, replace(options, model=folder))
+        folder = tempfile.mkdtemp(prefix='da3_ros-weights-')
+        self._remove_weights = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        save(folder)
+        return StoredGraphs(folder, config, options)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _noting(forward: ForwardPass, runtime: str, reason: str) -> ForwardPass:

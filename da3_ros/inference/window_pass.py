@@ -17,7 +17,7 @@ from da3_ros.inference.preprocess import ProcessedImages
 from da3_ros.inference.runtimes.stages import InputCameras
 from da3_ros.inference.scene_inference import ScenePredictor, SceneRequest
 from da3_ros.inference.window_network import WindowMaps, WindowNetwork, WindowRequest
-from da3_ros.model.config import NestedConfig, NetworkConfig
+from da3_ros.model.config import NetworkConfig
 from da3_ros.model.forward import ForwardOptions
 from da3_ros.model.notes_of_input import UNUSED_INTRINSICS
 from da3_ros.types import Caution
@@ -64,7 +64,7 @@ def torch_reason(config: NetworkConfig, options: ForwardOptions) -> str:
         config: of the network.
         options: of the forward pass.
     """
-    if isinstance(config, NestedConfig):
+    if config.any_view is not None and config.single_view is not None:
         return f'{config.name}, two networks in one,'
     if options.infer_gs:
         return 'infer_gs (Gaussians)'

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from da3_ros.errors import CheckpointError, ConfigError
@@ -105,15 +106,14 @@ def own_caution(model: str) -> Caution | None:
 
 def _own_config(model: str) -> NetworkConfig | None:
     """Return the network of a model; None for what is none: the truth, estimators of one's own."""
-    from da3_ros.inference.hub import HubOptions, find_checkpoint
+    from da3_ros.inference.hub import HubOptions, find_config
     from da3_ros.inference.network_file import read_network_config
 
     name = preset_name(model.removeprefix(RANDOM_PREFIX))
     if name is not None:
         return NETWORKS[name]
     try:
-        files = find_checkpoint(model, HubOptions(local_files_only=True))
-        return read_network_config(files.config)
+        return read_network_config(find_config(model, HubOptions(local_files_only=True)))
     except CheckpointError:
         return None
 
@@ -121,9 +121,14 @@ def _own_config(model: str) -> NetworkConfig | None:
 def _is_saved_random(model: str) -> bool:
     """Return whether the weights that are here of a model say that they were not learned."""
     from da3_ros.inference.hub import HubOptions, find_checkpoint
+    from da3_ros.inference.runtimes.engine_files import is_engine
+    from da3_ros.inference.runtimes.stored_graphs import read_kept
     from da3_ros.inference.weights_header import is_random_file
 
+    folder = Path(model).expanduser()
     try:
+        if is_engine(folder):
+            return read_kept(folder).is_random
         return is_random_file(find_checkpoint(model, HubOptions(local_files_only=True)).weights)
     except CheckpointError:
         return False

@@ -145,8 +145,8 @@ def test_options_reach_the_network(model: DepthAnything3, estimator: Estimator) 
     assert depth_of(changed).shape == (42, 70)
     assert not np.allclose(changed.window_from_camera, default.window_from_camera)
     middle = Da3Estimator(model, process_res=RES, ref_view_strategy='middle')
-    other = middle.estimate(window(*frames)).views[0]
-    assert not np.array_equal(depth_of(other), depth_of(default))
+    from_middle = middle.estimate(window(*frames)).views[0]
+    assert not np.array_equal(depth_of(from_middle), depth_of(default))
 
 
 def test_images_that_are_too_small_are_named(estimator: Estimator) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 import logging
 import os
 import subprocess
@@ -30,7 +31,7 @@ class BuildBeside:
 
     def __init__(self, arguments: Sequence[str], what: str) -> None:
         self._what = what
-        self._output: IO[bytes] = tempfile.TemporaryFile()
+        self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long
         self._process = subprocess.Popen(
             [sys.executable, '-m', 'da3_ros', *arguments],
             stdin=subprocess.DEVNULL,
@@ -39,12 +40,11 @@ class BuildBeside:
             # Ctrl-C is for this process, which then ends the other.
             start_new_session=True,
         )
-        try:
+        # It may have ended already.
+        with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, self._process.pid, _LOWEST_PRIORITY)
-        except OSError:
-            # It has ended already, or lives in a sandbox: slower, but right.
-            pass
-        self._end = weakref.finalize(self, _end, self._process)
+        self._end = weakref.finalize(self, _end, self._process, self._output)
+        self._said = ''
         _logger.info('%s is built beside; torch computes until then', what)
 
     def is_done(self) -> bool:
@@ -56,11 +56,15 @@ class BuildBeside:
         status = self._process.poll()
         if status is None:
             return False
-        if status:
+        if self._end.alive:
             self._output.seek(0)
             lines = self._output.read().decode('utf-8', 'replace').strip().splitlines()
-            last = plain_line(lines[-1], _MAX_REASON) if lines else f'exit status {status}'
-            raise ModelError(f'{self._what} could not be built: {last}')
+            self._said = plain_line(lines[-1], _MAX_REASON) if lines else ''
+            self._end()
+        if status:
+            raise ModelError(
+                f'{self._what} could not be built: {self._said or f"exit status {status}"}'
+            )
         _logger.info('%s is built', self._what)
         return True
 
@@ -69,6 +73,7 @@ class BuildBeside:
         self._end()
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], output: IO[bytes]) -> None:
     process.terminate()
     process.wait()
+    output.close()

@@ -1,15 +1,13 @@
 """Which runtime computes a model, and the network of windows over it.
 
 `auto` is torch where a GPU is. On a CPU it is OpenVINO where that is installed: with an engine
-that is there, or one that is built at the first use. Whatever goes wrong with that, torch computes,
-with a note. Where torch is not installed, an engine is computed by what is installed.
+that is there, or one that is built at the first use. Whatever goes wrong with that, torch
+computes, with a note. Where torch is not installed, an engine is computed by what is installed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-import os
 from pathlib import Path
 import sys
 from typing import TYPE_CHECKING
@@ -18,6 +16,7 @@ from da3_ros.errors import CheckpointError, ConfigError, ModelError
 from da3_ros.inference.runtimes.engine_files import is_engine
 from da3_ros.inference.runtimes.packages import (
     EXTRA,
+    asked_runtime,
     is_installed,
     missing_builders,
     require_runtime,
@@ -28,15 +27,17 @@ from da3_ros.options.choices import RUNTIMES, Runtime
 
 if TYPE_CHECKING:
     from da3_ros.inference.api import DepthAnything3
-    from da3_ros.inference.runtimes.stored_graphs import Progress, StoredGraphs
+    from da3_ros.inference.runtimes.engine_build import Progress
+    from da3_ros.inference.runtimes.stored_graphs import StoredGraphs
     from da3_ros.inference.window_network import WindowNetwork
-
-VARIABLE = 'DA3_RUNTIME'
-"""Environment variable that says what `auto` is; never overrides a runtime that was named."""
 
 RANDOM_PREFIX = 'random:'
 # Weights drawn from this seed mean nothing; being always the same makes output comparable.
 _RANDOM_SEED = 0
+_NEEDS_TORCH = 'needs runtime torch, which is not installed: pip install torch'
+_ELSEWHERE = (
+    'on a machine with torch, `da3 compile {} --out FOLDER`; then the FOLDER as the model here'
+)
 _DEVICES = Path('/dev')
 
 
@@ -79,25 +80,10 @@ def open_network(
     if not reason:
         return _graphs(model, config, replace(options, runtime=runtime), progress)
     if not is_installed('torch'):
-        raise ModelError(f'{reason} needs runtime torch, which is not installed: pip install torch')
+        raise ModelError(f'{reason} {_NEEDS_TORCH}')
     from da3_ros.inference.runtimes.torch_behind import TorchBehind
 
     return TorchBehind(lambda: torch_network(model, options), config, asked=runtime, reason=reason)
-
-
-def asked_runtime(runtime: Runtime) -> Runtime:
-    """Return the runtime that an option and, where it is `auto`, the environment ask for.
-
-    Raises:
-        ConfigError: the environment names none.
-    """
-    given = os.environ.get(VARIABLE, '').strip()
-    if runtime != 'auto' or not given:
-        return runtime
-    for known in RUNTIMES:
-        if given == known:
-            return known
-    raise ConfigError(f'{VARIABLE}: expected one of {", ".join(RUNTIMES)}, got {given!r}')
 
 
 def only_torch(config: NetworkConfig, options: EstimatorOptions) -> str:
@@ -192,7 +178,7 @@ def _alone(model: str, options: EstimatorOptions) -> WindowNetwork:
     config = _config_of(model, options)
     reason = only_torch(config, options)
     if reason:
-        raise ModelError(f'{reason} needs torch, which is not installed: pip install torch')
+        raise ModelError(f'{reason} {_NEEDS_TORCH}')
     return _graphs(model, config, replace(options, runtime=_named(installed[0])), None)
 
 
@@ -210,8 +196,8 @@ def _graphs(
     graphs = StoredGraphs(model, config, options, progress, beside=beside)
     if missing_builders() and not graphs.sizes:
         raise ModelError(
-            f'{model}: there is no engine of it here, and {", ".join(missing_builders())} to build '
-            f'one is not installed; {_without_torch(model)}'
+            f'{model}: there is no engine of it here, and to build one '
+            f'{", ".join(missing_builders())} must be installed; else, {_ELSEWHERE.format(model)}'
         )
     return graphs
 
@@ -288,7 +274,6 @@ def _config_of(model: str, options: EstimatorOptions) -> NetworkConfig:
 
 def _without_torch(model: str) -> str:
     return (
-        f'{model}: torch is not installed. Install it (pip install torch), or use an engine: where '
-        f'torch is, `da3 compile {model} --out FOLDER`; here the FOLDER as the model, with '
-        f'{" or ".join(EXTRA)} installed'
+        f'{model}: torch is not installed. Install it (pip install torch), or use an engine, with '
+        f'{" or ".join(EXTRA)} installed: {_ELSEWHERE.format(model)}'
     )

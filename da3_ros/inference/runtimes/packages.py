@@ -1,17 +1,34 @@
-"""Which runtimes are installed here; nothing of them is loaded to find out."""
+"""Which runtimes are asked for and installed here; nothing of them is loaded to find out."""
 
 from __future__ import annotations
 
 from importlib import metadata
 from importlib.util import find_spec
+import os
 
-from da3_ros.errors import ModelError
+from da3_ros.errors import ConfigError, ModelError
+from da3_ros.options.choices import RUNTIMES, Runtime
+
+VARIABLE = 'DA3_RUNTIME'
+"""Environment variable that says what `auto` is; never overrides a runtime that was named."""
 
 EXTRA = {'openvino': "pip install '.[openvino]'", 'onnxruntime': "pip install '.[onnxruntime]'"}
 """What installs a runtime other than torch, from a clone of this package; by preference."""
 
-_BUILDERS = ('torch', 'onnx', 'onnx_ir', 'onnxscript')
-"""Packages that build engines."""
+
+def asked_runtime(runtime: Runtime) -> Runtime:
+    """Return the runtime that an option and, where it is `auto`, the environment ask for.
+
+    Raises:
+        ConfigError: the environment names none.
+    """
+    given = os.environ.get(VARIABLE, '').strip()
+    if runtime != 'auto' or not given:
+        return runtime
+    for known in RUNTIMES:
+        if given == known:
+            return known
+    raise ConfigError(f'{VARIABLE}: expected one of {", ".join(RUNTIMES)}, got {given!r}')
 
 
 def is_installed(runtime: str) -> bool:
@@ -27,7 +44,13 @@ def installed_runtimes() -> dict[str, str]:
 
 def missing_builders() -> tuple[str, ...]:
     """Return the packages that are missing here to build engines."""
-    return tuple(name for name in _BUILDERS if find_spec(name) is None)
+    found = {
+        'torch': find_spec('torch'),
+        'onnx': find_spec('onnx'),
+        'onnx_ir': find_spec('onnx_ir'),
+        'onnxscript': find_spec('onnxscript'),
+    }
+    return tuple(name for name, spec in found.items() if spec is None)
 
 
 def require_runtime(runtime: str) -> None:

@@ -8,7 +8,7 @@ from da3_ros.inference.hub import HubOptions, find_checkpoint
 from da3_ros.inference.runtimes.build_beside import BuildBeside
 from da3_ros.inference.runtimes.engine_build import CheckpointEngine, Progress
 from da3_ros.inference.runtimes.engine_files import Engine, ImageSize, read_engine, size_text
-from da3_ros.inference.runtimes.engine_store import MAX_SIZES
+from da3_ros.inference.runtimes.engine_store import MAX_SIZES, EngineStore
 from da3_ros.inference.runtimes.graph_runtime import (
     EngineGraphs,
     GraphAnyView,
@@ -23,7 +23,7 @@ from da3_ros.model.capabilities import Capabilities, capabilities
 from da3_ros.model.config import NetworkConfig
 from da3_ros.model.presets import CAUTIONS, random_caution
 from da3_ros.options import EstimatorOptions
-from da3_ros.process import wanted_threads
+from da3_ros.process import choose_graph_threads
 from da3_ros.types import Caution
 
 
@@ -89,7 +89,16 @@ def network_of_engine(folder: Path, options: EstimatorOptions) -> GraphNetwork:
         CheckpointError: it is damaged.
         ModelError: the runtime cannot be loaded.
     """
-    return GraphNetwork(read_engine(folder), options)
+    return GraphNetwork(read_kept(folder), options)
+
+
+def read_kept(folder: Path) -> Engine:
+    """Return the engine of a folder; large files are hashed once and their hashes remembered.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    return read_engine(folder, EngineStore().hashes.of)
 
 
 class StoredGraphs:
@@ -127,7 +136,7 @@ class StoredGraphs:
         self._folder = files.weights.parent
         self._options = options
         self._engine = CheckpointEngine(files, progress=progress)
-        self._beside = beside
+        self.beside = beside
         self._builds: dict[ImageSize, BuildBeside] = {}
         self._asked: set[ImageSize] = set()
         self._network: GraphNetwork | None = None
@@ -163,7 +172,7 @@ class StoredGraphs:
             if len(self._asked) >= MAX_SIZES:
                 return False
             self._asked.add(size)
-            if not self._beside:
+            if not self.beside:
                 return True
             self._builds[size] = self._build_beside(size)
         if not self._builds[size].is_done():
@@ -213,7 +222,7 @@ def graph_precision(options: EstimatorOptions) -> str:
 
 
 def _compiler(options: EstimatorOptions) -> GraphCompiler:
-    precision, threads = graph_precision(options), wanted_threads(options.threads)
+    precision, threads = graph_precision(options), choose_graph_threads(options.threads)
     if options.runtime == 'openvino':
         from da3_ros.inference.runtimes.openvino_graphs import OpenVinoCompiler
 

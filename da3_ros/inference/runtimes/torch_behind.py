@@ -52,6 +52,9 @@ class TorchBehind:
         self._reason = reason
         if graphs is None:
             self._warn()
+        elif graphs.beside and not graphs.sizes:
+            # Nobody waits for it at the first window.
+            self._over_torch()
 
     @property
     def model_name(self) -> str:
@@ -118,8 +121,8 @@ class TorchBehind:
 
     @property
     def _here(self) -> WindowNetwork:
-        """The network that computes: over graphs where these are, or the only one there is."""
-        if self._graphs is not None and (self._graphs.sizes or self._torch is None):
+        """The network that computes windows of sizes that are known."""
+        if self._graphs is not None and (self._graphs.sizes or not self._graphs.beside):
             return self._graphs
         return self._over_torch()
 

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.out_of_memory import is_out_of_memory
@@ -24,6 +24,7 @@ from da3_ros.inference.runtimes.torch_stages import (
     network_input,
     on_host,
 )
+from da3_ros.inference.runtimes.weight_state import WeightState
 from da3_ros.inference.staged_network import SingleViewStaged, StagedNetwork, camera_notes
 from da3_ros.inference.window_cache import WindowCache
 from da3_ros.inference.window_network import WindowMaps, WindowNetwork, WindowRequest
@@ -152,33 +153,6 @@ class TorchWindowNetwork:
         return self.model.arithmetic, self._weights.now()
 
 
-class WeightState:
-    """Tells whether the weights of a network are still the same ones.
-
-    Writing into a parameter counts its version up, replacing it or its memory changes where it
-    lies; loading a state counts by itself, since memory that was freed may be used again.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        self._modules = list(network.modules())
-        self._loaded = 0
-        for module in self._modules:
-            # Of every part: a user may load one alone.
-            module.register_load_state_dict_post_hook(self._count)  # type: ignore[no-untyped-call]
-
-    def now(self) -> Hashable:
-        """Return what is equal as long as nothing has changed."""
-        return self._loaded, tuple(
-            (parameter.data_ptr(), parameter.dtype, _version(parameter))
-            for module in self._modules
-            for parameter in module.parameters(recurse=False)
-        )
-
-    def _count(self, module: nn.Module, keys: object) -> None:
-        del module, keys
-        self._loaded += 1
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _MetricMaps:
     """Maps of one view by the metric network."""
@@ -262,8 +236,3 @@ def window_maps(output: NetworkOutput) -> WindowMaps:
 def _filled(depth: FloatImages, sky: FloatImages) -> FloatImages:
     """Fill in sky as the network's own forward pass does, with the same random pixels."""
     return on_host(fill_sky(torch.from_numpy(depth)[None], torch.from_numpy(sky)[None])[0])
-
-
-def _version(parameter: Tensor) -> int:
-    # Parameters made in inference mode count no versions.
-    return 0 if parameter.is_inference() else parameter._version

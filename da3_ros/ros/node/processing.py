@@ -83,6 +83,8 @@ class Processing:
         network = estimator if isinstance(estimator, NetworkEstimator) else None
         self.device = network.device if network else 'none'
         """Of the network; `none` without one."""
+        self.computed_by: str = getattr(network, 'computed_by', '')
+        """Runtime and number format of the network; empty where an estimator does not tell."""
         self.caution: Caution | None = network.caution if network else None
         """What to know before relying on the network; None for most.
 
