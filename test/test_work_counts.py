@@ -108,14 +108,6 @@ def test_operations_of_a_steady_window(preset: str, length: int, limit: float) -
     assert ours / OFFICIAL_GFLOP[preset][length] <= limit
 
 
-@pytest.mark.usefixtures('_no_numbers')
-def test_a_window_of_new_images_alone_saves_nothing_but_what_nobody_reads() -> None:
-    whole = gflop_of_window('da3-small', 4, 4)
-    images = torch.zeros(1, 4, 3, *SIZE, device='meta')
-    network = on_meta('da3-small')
-    assert whole == pytest.approx(count_flops(lambda: network(images)) / 1e9, rel=1e-3)
-
-
 def test_the_counter_knows_attention_and_what_is_fused() -> None:
     x, kernel = torch.zeros(5, 16), torch.zeros(24, 16)
     heads = torch.zeros(1, 2, 6, 8)
