@@ -56,10 +56,9 @@ def ransac_similarity(
     rng = np.random.default_rng(seed)
     size = max(3, (n + 1) // 2) if sample_size is None else min(max(3, sample_size), n)
     if threshold is None:
-        from scipy.spatial import cKDTree
-
         aligned = similarity_from_points(x, y).apply(x)
-        threshold = float(np.median(cKDTree(y).query(aligned)[0]))
+        nearest = [np.linalg.norm(y - point, axis=1).min() for point in aligned]
+        threshold = float(np.median(nearest))
     best: RobustSimilarity | None = None
     best_score = (-1, -np.inf)
     for _ in range(iterations):

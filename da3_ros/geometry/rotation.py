@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -15,31 +18,33 @@ _WANTED = f'expected a rotation (orthonormal within {_ORTHONORMAL_TOLERANCE}, de
 def quaternion_xyzw_from_matrix(rotation: ArrayLike) -> FloatArray:
     """Return the unit quaternion (..., 4) in x, y, z, w order with w >= 0 of (..., 3, 3).
 
-    Of a half turn, where w is 0, the first number that is not 0 is positive.
+    Of a matrix that is a rotation but for rounding. Where w is 0 the first of x, y and z that is
+    not is positive.
 
-    Source: Shepperd 1978, Quaternion from Rotation Matrix.
+    Source: Shepperd 1978, "Quaternion from rotation matrix": from the largest component on.
     """
-    r = np.asarray(rotation, dtype=np.float64)
-    xx, yy, zz = r[..., 0, 0], r[..., 1, 1], r[..., 2, 2]
-    xy, xz = r[..., 0, 1] + r[..., 1, 0], r[..., 0, 2] + r[..., 2, 0]
-    yz, wx = r[..., 1, 2] + r[..., 2, 1], r[..., 2, 1] - r[..., 1, 2]
-    wy, wz = r[..., 0, 2] - r[..., 2, 0], r[..., 1, 0] - r[..., 0, 1]
-    # Row i is the quaternion times four times its number i: the longest is the most exact.
-    rows = np.empty((*r.shape[:-2], 4, 4))
-    rows[..., 0, 0], rows[..., 1, 1] = 1 + xx - yy - zz, 1 - xx + yy - zz
-    rows[..., 2, 2], rows[..., 3, 3] = 1 - xx - yy + zz, 1 + xx + yy + zz
-    rows[..., 0, 1] = rows[..., 1, 0] = xy
-    rows[..., 0, 2] = rows[..., 2, 0] = xz
-    rows[..., 1, 2] = rows[..., 2, 1] = yz
-    rows[..., 0, 3] = rows[..., 3, 0] = wx
-    rows[..., 1, 3] = rows[..., 3, 1] = wy
-    rows[..., 2, 3] = rows[..., 3, 2] = wz
-    best = np.diagonal(rows, axis1=-2, axis2=-1).argmax(axis=-1)[..., None, None]
-    longest = np.take_along_axis(rows, best, axis=-2)[..., 0, :]
-    quaternion = longest / np.linalg.norm(longest, axis=-1, keepdims=True)
-    first = (quaternion[..., [3, 0, 1, 2]] != 0).argmax(axis=-1)[..., None]
-    sign = np.take_along_axis(quaternion[..., [3, 0, 1, 2]], first, axis=-1)
-    return np.asarray(np.where(sign < 0, -quaternion, quaternion))
+    matrix = np.asarray(rotation, dtype=np.float64)
+    # One by one: for the few that a set has, arrays cost ten times as much.
+    flat = [_quaternion_xyzw(entries) for entries in matrix.reshape(-1, 9).tolist()]
+    return np.array(flat, dtype=np.float64).reshape(*matrix.shape[:-2], 4)
+
+
+def _quaternion_xyzw(entries: Sequence[float]) -> tuple[float, float, float, float]:
+    """Return the quaternion of a rotation's nine entries, row by row."""
+    a, b, c, d, e, f, g, h, i = entries
+    largest = max(a + e + i, a, e, i)
+    if largest == a + e + i:
+        x, y, z, w = h - f, c - g, d - b, 1 + a + e + i
+    elif largest == a:
+        x, y, z, w = 1 + a - e - i, b + d, c + g, h - f
+    elif largest == e:
+        x, y, z, w = b + d, 1 - a + e - i, f + h, c - g
+    else:
+        x, y, z, w = c + g, f + h, 1 - a - e + i, d - b
+    length = math.hypot(x, y, z, w)
+    if next((value for value in (w, x, y, z) if value != 0), 1.0) < 0:
+        length = -length
+    return x / length, y / length, z / length, w / length
 
 
 def matrix_from_quaternion_xyzw(quaternion_xyzw: ArrayLike) -> FloatArray:
@@ -79,9 +84,9 @@ def rotation_from_rpy(rpy_rad: ArrayLike) -> FloatArray:
 
 def rotation_angle_rad(rotation: ArrayLike) -> FloatArray:
     """Return the angle in [0, pi] of rotations (..., 3, 3), accurate also near 0 and pi."""
-    quaternion = quaternion_xyzw_from_matrix(rotation)
-    sine = np.linalg.norm(quaternion[..., :3], axis=-1)
-    return np.asarray(2 * np.arctan2(sine, quaternion[..., 3]))
+    quaternion_xyzw = quaternion_xyzw_from_matrix(rotation)
+    sine = np.linalg.norm(quaternion_xyzw[..., :3], axis=-1)
+    return np.asarray(2 * np.arctan2(sine, quaternion_xyzw[..., 3]), dtype=np.float64)
 
 
 def rotation_vector_rad(rotation: ArrayLike) -> FloatArray:

@@ -15,6 +15,7 @@ from da3_ros.inference.forward_pass import Answer, ForwardPass
 from da3_ros.inference.given_cameras import GivenCameras
 from da3_ros.inference.hub import HubOptions
 from da3_ros.inference.network_file import read_network_config
+from da3_ros.inference.other_runtime import OtherRuntime
 from da3_ros.inference.pose_alignment import PoseAlignment
 from da3_ros.inference.postprocess import to_prediction
 from da3_ros.inference.prediction import Prediction
@@ -32,7 +33,7 @@ from da3_ros.model.config import NetworkConfig
 from da3_ros.model.forward import ForwardOptions
 from da3_ros.model.outputs import NetworkOutput
 from da3_ros.model.presets import CAUTIONS, preset, random_caution
-from da3_ros.options.choices import AttentionKind, DepthSize, Precision, Rounding
+from da3_ros.options.choices import AttentionKind, DepthSize, Precision, Rounding, Runtime
 from da3_ros.types import Caution
 
 __all__ = ['DepthAnything3', 'PoseAlignment', 'Prediction']
@@ -62,6 +63,7 @@ class DepthAnything3(NetworkRunner, ScenePredictor):
         attention: AttentionKind = 'auto',
         tf32: bool = False,
         view_chunk: int = VIEW_CHUNK,
+        runtime: Runtime = 'auto',
     ) -> None:
         """Create a model.
 
@@ -75,6 +77,8 @@ class DepthAnything3(NetworkRunner, ScenePredictor):
             attention: Kernel of attention: `auto`, `sdpa` or `xformers`.
             tf32: Allow TF32 in float32 products on CUDA.
             view_chunk: Views computed at once outside the cross-view blocks.
+            runtime: What computes `inference`: `auto`, `torch`, `openvino` or `onnxruntime`, see
+                `other_runtime.OtherRuntime`. `forward` is always torch.
 
         Raises:
             ModelError: There is no such preset, or the device or the installation cannot do what
@@ -87,6 +91,7 @@ class DepthAnything3(NetworkRunner, ScenePredictor):
             network = random_network(preset(model_name), seed)
         super().__init__(network, arithmetic, view_chunk)
         self.weights = weights
+        self._other_runtime = OtherRuntime(runtime)
         network.register_load_state_dict_post_hook(self._take_state)  # type: ignore[no-untyped-call]
 
     @classmethod
@@ -106,6 +111,7 @@ class DepthAnything3(NetworkRunner, ScenePredictor):
         tf32: bool = False,
         view_chunk: int = VIEW_CHUNK,
         use_xformers: bool | None = None,
+        runtime: Runtime = 'auto',
     ) -> 'DepthAnything3':
         """Load a checkpoint from a folder, the hub's cache, the hub or a mirror.
 
@@ -125,6 +131,7 @@ class DepthAnything3(NetworkRunner, ScenePredictor):
             view_chunk: See there.
             use_xformers: Of official examples: `attention` sdpa when False, xformers when True
                 and installed. Counts where `attention` is `auto`.
+            runtime: See the constructor.
 
         Returns:
             The model in evaluation mode.
@@ -148,6 +155,8 @@ class DepthAnything3(NetworkRunner, ScenePredictor):
             view_chunk=view_chunk,
         )
         model.weights = f'{RANDOM_WEIGHTS} ({source})' if model.is_random else str(source)
+        model._other_runtime = OtherRuntime(runtime, source, options)
+        model._other_runtime.watch(model)
         return model
 
     @classmethod
@@ -327,26 +336,27 @@ class DepthAnything3(NetworkRunner, ScenePredictor):
             render_hw=render_hw,
             export_kwargs=export_kwargs,
         )
+        asked = (image, extrinsics, intrinsics, options, align_to_input_ext_scale)
+        resize = (process_res, process_res_method)
         return self.predict(
-            SceneRequest(
-                image,
-                extrinsics,
-                intrinsics,
-                options,
-                align_to_input_ext_scale,
-                process_res,
-                process_res_method,
-                to_metric,
-                allow_smaller,
-                depth_size,
-                conf_thr,
-                plan,
-            )
+            SceneRequest(*asked, *resize, to_metric, allow_smaller, depth_size, conf_thr, plan)
         )
 
     def _forward_pass(self, request: SceneRequest) -> ForwardPass:
-        """Return torch or another runtime, as `runtime` says."""
-        return self._by_torch(request)
+        """Return what computes a scene: torch, or another runtime as `runtime` says."""
+        return self._other_runtime.forward_pass(
+            self, request, self._by_torch(request), self.save_pretrained
+        )
+
+    def computes_by(self) -> dict[str, str]:
+        """Return what computes scenes; `runtime` is `torch` until another one was opened."""
+        dtype = str(self.dtype).removeprefix('torch.')
+        return {'device': str(self.device), 'runtime': self._other_runtime.opened, 'dtype': dtype}
+
+    @property
+    def runtime(self) -> Runtime:
+        """What computes `inference`, as it was asked for."""
+        return self._other_runtime.runtime
 
     def _by_torch(self, request: SceneRequest) -> ForwardPass:
         options = request.forward

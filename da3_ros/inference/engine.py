@@ -9,7 +9,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 import logging
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from da3_ros.inference.pose_alignment import in_reach, normalise_extrinsics
 from da3_ros.inference.prediction import Prediction
 from da3_ros.inference.preprocess import ProcessedImages, preprocess
 from da3_ros.inference.runtimes.stages import InputCameras
+from da3_ros.inference.runtimes.torch_behind import precision_of
 from da3_ros.inference.view_predictions import view_predictions, window_prediction
 from da3_ros.inference.window_network import WindowNetwork, WindowRequest
 from da3_ros.model.config import SingleViewConfig
@@ -44,6 +45,16 @@ if TYPE_CHECKING:
     from da3_ros.inference.api import DepthAnything3
 
 _logger = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class OverModel(Protocol):
+    """A network that a model of torch computes."""
+
+    @property
+    def model(self) -> DepthAnything3:
+        """The model."""
+        ...
 
 
 class Da3Estimator:
@@ -116,6 +127,11 @@ class Da3Estimator:
         return self.network.device
 
     @property
+    def computed_by(self) -> str:
+        """Runtime and number format, for a log."""
+        return f'{self.network.runtime} in {precision_of(self.network)}'
+
+    @property
     def caution(self) -> Caution | None:
         """What to know before relying on windows, see `DepthAnything3.caution`.
 
@@ -160,12 +176,11 @@ class Da3Estimator:
         Raises:
             ModelError: Another runtime does.
         """
-        model: DepthAnything3 | None = getattr(self.network, 'model', None)
-        if model is None:
+        if not isinstance(self.network, OverModel):
             raise ModelError(
                 f'{self.network.model_name}: expected runtime torch, got {self.network.runtime}'
             )
-        return model
+        return self.network.model
 
     def with_gaussians(self, scene: ExportScene) -> ExportScene:
         """Return views of a scene with Gaussians, see `scene_gaussians.with_gaussians`.
@@ -298,7 +313,7 @@ def _with_cameras(
 
 
 def _window_network(network: WindowNetwork | DepthAnything3) -> WindowNetwork:
-    if hasattr(network, 'run'):
+    if isinstance(network, WindowNetwork):
         return network
     from da3_ros.inference.runtimes.torch_runtime import torch_window_network
 
@@ -318,11 +333,10 @@ def _keys(window: Window, processed: ProcessedImages) -> tuple[Hashable, ...] | 
 
 def _wanted(window: Window) -> tuple[int, ...] | None:
     """Return the views whose depth is wanted; None for all."""
-    wanted = window.depth_of
-    if wanted is None:
+    if window.depth_of is None:
         return None
-    places = tuple(place for place, frame in enumerate(window.views) if frame.id in wanted)
-    return places or None
+    views = window.views
+    return tuple(place for place, frame in enumerate(views) if window.needs_depth(frame.id))
 
 
 def _network_cameras(known: GivenCameras) -> InputCameras | None:

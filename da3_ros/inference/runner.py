@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from da3_ros.errors import ModelError
+from da3_ros.inference.cuda.weights import channels_last_heads
 from da3_ros.inference.out_of_memory import (
     MemoryExceededError,
     available_bytes,
@@ -71,14 +72,19 @@ class NetworkRunner(nn.Module):
         self.model: Network = network
         self.model_name = network.config.name
         self._arithmetic = arithmetic
-        apply_arithmetic(network, arithmetic, self.device)
+        self._settle(arithmetic)
         self.eval()
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> 'NetworkRunner':
         # Every move to another device ends here, and `auto` depends on the device.
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        apply_arithmetic(self.model, self._arithmetic, self.device)
+        self._settle(self._arithmetic)
         return self
+
+    def _settle(self, arithmetic: Arithmetic) -> None:
+        apply_arithmetic(self.model, arithmetic, self.device)
+        if self.device.type == 'cuda':
+            channels_last_heads(self.model)
 
     @property
     def device(self) -> torch.device:
@@ -95,7 +101,7 @@ class NetworkRunner(nn.Module):
 
     @arithmetic.setter
     def arithmetic(self, arithmetic: Arithmetic) -> None:
-        apply_arithmetic(self.model, arithmetic, self.device)
+        self._settle(arithmetic)
         self._arithmetic = arithmetic
 
     @property

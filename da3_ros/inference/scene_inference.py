@@ -77,6 +77,10 @@ class ScenePredictor(ABC):
         return self.network_config.process_res
 
     @abstractmethod
+    def computes_by(self) -> dict[str, str]:
+        """Return `device`, `runtime` and `dtype`, the number format of most of the work."""
+
+    @abstractmethod
     def _forward_pass(self, request: SceneRequest) -> ForwardPass:
         """Return what computes a request.
 

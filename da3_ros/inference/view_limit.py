@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.inference.network_size import estimated_parameters
@@ -21,7 +21,20 @@ from da3_ros.model.memory_estimate import (
 from da3_ros.model.presets import PARAMETERS
 
 if TYPE_CHECKING:
-    from da3_ros.inference.runner import NetworkRunner
+    from da3_ros.inference.scene_inference import ScenePredictor
+
+
+@runtime_checkable
+class _Measured(Protocol):
+    """A network of torch, which knows what it takes."""
+
+    view_chunk: int
+
+    def estimate_memory(
+        self, views: int, image_size: tuple[int, int], *, infer_gs: bool
+    ) -> MemoryEstimate: ...
+
+    def views_that_fit(self, image_size: tuple[int, int], *, infer_gs: bool) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +68,9 @@ def common_input_size(
     return max(height, PATCH_SIZE), max(width, PATCH_SIZE)
 
 
-def limit_of(network: NetworkRunner, size: tuple[int, int], *, infer_gs: bool) -> ViewLimit | None:
+def limit_of(
+    network: ScenePredictor, size: tuple[int, int], *, infer_gs: bool
+) -> ViewLimit | None:
     """Return the limit of a loaded network; None where the system does not tell its free memory.
 
     Args:
@@ -63,10 +78,19 @@ def limit_of(network: NetworkRunner, size: tuple[int, int], *, infer_gs: bool) -
         size: (H, W) of its input.
         infer_gs: whether Gaussians are predicted.
     """
+    if not isinstance(network, _Measured):
+        # Graphs compute one view after the other.
+        available = available_bytes('cpu')
+        estimate = estimate_memory(network.network_config, 1, size, chunk=1)
+        return None if available is None else _limit(estimate, estimate.views_within(available))
     fits = network.views_that_fit(size, infer_gs=infer_gs)
     if fits is None:
         return None
     estimate = network.estimate_memory(network.view_chunk, size, infer_gs=infer_gs)
+    return _limit(estimate, fits)
+
+
+def _limit(estimate: MemoryEstimate, fits: int) -> ViewLimit:
     return ViewLimit(fits, max(1, fits), estimate)
 
 

@@ -23,38 +23,41 @@ def upsample(x: Tensor, size: tuple[int, int]) -> Tensor:
     return functional.interpolate(x, size=size, mode='bilinear', align_corners=True)
 
 
-def image_positions(x: Tensor, image_size: tuple[int, int]) -> Tensor:
-    """Return the sine embedding of pixel positions to be added to a map.
+def with_image_positions(x: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """Add the sine embedding of pixel positions to maps.
 
     Positions span the image's diagonal-normalised extent, so that they depend on the aspect of
-    the full image and not on the size of the map.
+    the full image and not on the size of the map. The first half of the channels depends on the
+    column alone, the second on the row alone: the embedding of all pixels is never held.
 
     Args:
-        x: (N, C, h, w) map; gives size, channels, device and dtype. C is a multiple of 4.
+        x: (N, C, h, w) maps; C is a multiple of 4. Written to unless gradients are recorded.
         image_size: (H, W) of the full image.
 
     Returns:
-        (C, h, w) embedding, already weighted.
+        (N, C, h, w) maps, in memory of x unless gradients are recorded.
     """
     channels, h, w = x.shape[-3:]
+    half = channels // 2
     aspect = image_size[1] / image_size[0]
     diagonal = (aspect**2 + 1) ** 0.5
-    horizontal = _axis_positions(aspect / diagonal, w, channels // 2, x)
-    vertical = _axis_positions(1 / diagonal, h, channels // 2, x)
-    embedding = torch.cat(
-        (horizontal[:, None, :].expand(-1, h, -1), vertical[:, :, None].expand(-1, -1, w))
-    )
-    return embedding.to(x.dtype) * POSITION_WEIGHT
+    horizontal = _axis_positions(aspect / diagonal, w, half, x)[:, None, :]
+    vertical = _axis_positions(1 / diagonal, h, half, x)[:, :, None]
+    if torch.is_grad_enabled():
+        return x + torch.cat((horizontal.expand(-1, h, -1), vertical.expand(-1, -1, w)))
+    x[:, :half] += horizontal
+    x[:, half:] += vertical
+    return x
 
 
 def _axis_positions(span: float, count: int, channels: int, like: Tensor) -> Tensor:
-    """Return sines and cosines (channels, count) of positions along one axis."""
+    """Return weighted sines and cosines (channels, count) of positions along one axis."""
     edge = span * (count - 1) / count
     positions = torch.linspace(-edge, edge, count, device=like.device, dtype=torch.float32)
     exponents = torch.arange(channels // 2, device=like.device, dtype=torch.float32)
     frequencies = 1.0 / POSITION_BASE ** (exponents / (channels / 2))
     angles = frequencies[:, None] * positions
-    return torch.cat((angles.sin(), angles.cos()))
+    return torch.cat((angles.sin(), angles.cos())).to(like.dtype) * POSITION_WEIGHT
 
 
 class ResidualConv(nn.Module):
@@ -68,8 +71,7 @@ class ResidualConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Refine maps x (N, F, h, w)."""
-        out: Tensor = self.conv2(functional.relu(self.conv1(functional.relu(x))))
-        return out + x
+        return self.conv2.add(x, self.conv1.relu(functional.relu(x)))
 
 
 class Fusion(nn.Module):
@@ -151,7 +153,7 @@ class DptTrunk(nn.Module):
         for index, level in enumerate(levels):
             x = self.projects[index](torch.unflatten(level.transpose(1, 2), 2, grid))
             if self.has_positions:
-                x = x + image_positions(x, image_size)
+                x = with_image_positions(x, image_size)
             x = self.resize_layers[index](x)
             maps.append(self.scratch[f'layer{index + 1}_rn'](x))
         return maps

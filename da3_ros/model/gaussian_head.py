@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from da3_ros.model.config import GaussianConfig
 from da3_ros.model.convolution import Conv
-from da3_ros.model.dpt import DptTrunk, image_positions, upsample
-from da3_ros.model.heads import pixel_tail
+from da3_ros.model.dpt import DptTrunk, upsample, with_image_positions
+from da3_ros.model.heads import PixelTail
 
 IMAGE_WIDTHS = (32, 64)
 """Channels of the first two convolutions on the image; the third has the head's width."""
@@ -38,7 +38,7 @@ class GaussianHead(DptTrunk):
         features = config.pyramid.features
         half = features // 2
         self.scratch['output_conv1'] = Conv(features, half, 3, padding=1)
-        self.scratch['output_conv2'] = pixel_tail(half, config.raw_channels + 1)
+        self.scratch['output_conv2'] = PixelTail(half, config.raw_channels + 1)
         first, second = IMAGE_WIDTHS
         self.images_merger = nn.Sequential(
             Conv(3, first, 3, padding=1),
@@ -70,5 +70,5 @@ class GaussianHead(DptTrunk):
         maps = self.project(levels, grid, image_size)
         x = upsample(self.scratch['output_conv1'](self.fuse(maps)), image_size)
         x = x + self.images_merger(images)
-        logits = self.scratch['output_conv2'](x + image_positions(x, image_size))
+        logits = self.scratch['output_conv2'](with_image_positions(x, image_size))
         return RawGaussians(logits[:, :-1].movedim(1, -1), logits[:, -1].sigmoid())

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from da3_ros.model.config import PyramidConfig
 from da3_ros.model.convolution import Conv, Pointwise
-from da3_ros.model.dpt import DptTrunk, image_positions, upsample
+from da3_ros.model.dpt import DptTrunk, upsample, with_image_positions
 
 NORM_EPS = 1e-5
 TAIL_WIDTH = 32
@@ -74,7 +74,7 @@ class DualDpt(DptTrunk):
         half = features // 2
         self.norm = nn.LayerNorm(dim_in, eps=NORM_EPS)
         self.scratch['output_conv1'] = Conv(features, half, 3, padding=1)
-        self.scratch['output_conv2'] = pixel_tail(half, 2)
+        self.scratch['output_conv2'] = PixelTail(half, 2)
         # One norm serves all ray levels: the checkpoint stores it once.
         shared_norm = ChannelNorm(TAIL_WIDTH, eps=NORM_EPS)
         self.scratch['output_conv1_aux'] = nn.ModuleList(
@@ -105,7 +105,7 @@ class DualDpt(DptTrunk):
         """
         maps = self.project([self.norm(level) for level in levels], grid, image_size)
         x = upsample(self.scratch['output_conv1'](self.fuse(maps)), image_size)
-        logits = self.scratch['output_conv2'](x + image_positions(x, image_size))
+        logits = self.scratch['output_conv2'](with_image_positions(x, image_size))
         return DenseMaps(
             depth=logits[:, 0].exp(),
             confidence=logits[:, 1].exp() + 1.0,
@@ -117,7 +117,7 @@ class DualDpt(DptTrunk):
         assert isinstance(stacks, nn.ModuleList)
         assert isinstance(tails, nn.ModuleList)
         x = stacks[-1](self.fuse(maps, RAY_BRANCH))
-        logits = tails[-1](x + image_positions(x, image_size))
+        logits = tails[-1](with_image_positions(x, image_size))
         return RayMaps(rays=logits[:, :6].movedim(1, -1), confidence=logits[:, 6].exp() + 1.0)
 
 
@@ -131,8 +131,8 @@ class SingleViewDpt(DptTrunk):
         super().__init__(dim_in, config, ('',))
         half = config.features // 2
         self.scratch['output_conv1'] = Conv(config.features, half, 3, padding=1)
-        self.scratch['output_conv2'] = pixel_tail(half, 1)
-        self.scratch['sky_output_conv2'] = pixel_tail(half, 1)
+        self.scratch['output_conv2'] = PixelTail(half, 1)
+        self.scratch['sky_output_conv2'] = PixelTail(half, 1)
 
     def forward(
         self, levels: Sequence[Tensor], grid: tuple[int, int], image_size: tuple[int, int]
@@ -154,11 +154,21 @@ class SingleViewDpt(DptTrunk):
         return SkyMaps(depth, sky)
 
 
-def pixel_tail(dim_in: int, dim_out: int) -> nn.Sequential:
-    """Return the last layers of a dense head: two convolutions with a ReLU between them."""
-    return nn.Sequential(
-        Conv(dim_in, TAIL_WIDTH, 3, padding=1), nn.ReLU(), Pointwise(TAIL_WIDTH, dim_out)
-    )
+class PixelTail(nn.Sequential):
+    """The last layers of a dense head: two convolutions with a ReLU between them."""
+
+    def __init__(self, dim_in: int, dim_out: int) -> None:
+        """Create the layers; the ReLU keeps its place in the names of the checkpoint."""
+        super().__init__(
+            Conv(dim_in, TAIL_WIDTH, 3, padding=1), nn.ReLU(), Pointwise(TAIL_WIDTH, dim_out)
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map (N, dim_in, H, W) to (N, dim_out, H, W)."""
+        first, _, last = self
+        assert isinstance(first, Conv)
+        out: Tensor = last(first.relu(input))
+        return out
 
 
 def _ray_stack(features: int) -> nn.Sequential:

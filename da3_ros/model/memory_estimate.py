@@ -11,8 +11,8 @@ With T tokens of C channels per view, H x W pixels and float32 (4 bytes), a view
 - its results, 2 H W, twice while they are joined; with Gaussians 38 H W twice more.
 
 That grows with the number of views. Heads (and the networks that see each view alone) run in
-chunks: with F channels in the pyramid a view at once takes (1.25 F + 64) H W in the full-size
-tail, F / 2 less where no image positions are added. Scores of attention are never held: the
+chunks: with F channels in the pyramid a view at once takes (0.75 F + 64) H W in the full-size
+tail. Scores of attention are never held: the
 kernels go through them in tiles.
 
 The formula counts what is asked for; an allocator may keep more of what was freed.
@@ -48,8 +48,7 @@ WIDE = 4
 FLOAT32: NumberFormat = np.dtype(np.float32)
 
 TAIL_CHANNELS = 64
-FULL_SIZE_MAPS = 1.25
-POSITIONS = 0.5
+FULL_SIZE_MAPS = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +136,7 @@ def _single_view(config: SingleViewConfig, pixels: int, dtype: NumberFormat) -> 
     """Return the bytes of one view while it is computed."""
     tokens = _token_bytes(config.backbone, pixels)
     blocks = tokens * (4 + _block_share(config.backbone, dtype))
-    return max(blocks, 8 * tokens + _head(config.head, pixels, FULL_SIZE_MAPS - POSITIONS))
+    return max(blocks, 8 * tokens + _head(config.head, pixels))
 
 
 def _token_bytes(backbone: BackboneConfig, pixels: int) -> int:
@@ -152,5 +151,5 @@ def _block_share(backbone: BackboneConfig, dtype: NumberFormat) -> float:
     return 2 + 8 * narrow
 
 
-def _head(head: PyramidConfig, pixels: int, share: float = FULL_SIZE_MAPS) -> float:
-    return (head.features * share + TAIL_CHANNELS) * pixels * WIDE
+def _head(head: PyramidConfig, pixels: int) -> float:
+    return (head.features * FULL_SIZE_MAPS + TAIL_CHANNELS) * pixels * WIDE

@@ -34,14 +34,25 @@ class EncodedViews:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class RoleTokens:
+    """Views after the first block in which a view is the reference or another one."""
+
+    tokens: Tensor
+    """(B, V, 1 + h * w, C) camera token and patch tokens; each view's in its role."""
+
+    reference: Tensor
+    """(B,) int64 the reference view of each scene."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LevelTokens:
-    """Tokens handed to the dense head from one block, in the caller's view order."""
+    """Tokens handed to the dense head from one block, of the N wanted views."""
 
     within_view: Tensor
-    """(B, V, 1 + h * w, C) output of the last within-view block, not normalised."""
+    """(B, N, 1 + h * w, C) output of the last within-view block, not normalised."""
 
     across_views: Tensor
-    """(B, V, 1 + h * w, C) output of the cross-view block, not normalised."""
+    """(B, N, 1 + h * w, C) output of the cross-view block, not normalised."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,11 +62,17 @@ class FusedViews:
     levels: tuple[LevelTokens, ...]
     """One entry per output layer, ascending."""
 
+    cameras: Tensor
+    """(B, V, 2 C) camera tokens of all views after the last block, within and across views."""
+
+    wanted: tuple[int, ...]
+    """The N views that the levels are of, ascending; all V unless fewer were asked for."""
+
     exported: Mapping[int, Tensor]
     """Tokens (B, V, 1 + h * w, C) after the blocks asked for, in the caller's view order."""
 
     reference: Tensor
-    """(B,) int64 reference view of each scene, in the caller's order."""
+    """(B,) int64 reference view of each scene."""
 
     image_size: tuple[int, int]
     """(H, W) of the images in pixels."""

@@ -78,18 +78,3 @@ _RULES: dict[str, Callable[[Tensor, torch.dtype], Tensor]] = {
     'first': _first,
     'middle': _middle,
 }
-
-
-def reference_first(reference: Tensor, views: int) -> Tensor:
-    """Return the order (B, V) that puts the reference first and keeps the others' order."""
-    position = torch.arange(views, device=reference.device)[None]
-    chosen = reference[:, None]
-    # Position 0 takes the reference, positions 1..r take views 0..r-1, the rest stay.
-    order = torch.where(position <= chosen, position - 1, position)
-    return torch.where(position == 0, chosen, order)
-
-
-def reorder_views(x: Tensor, order: Tensor) -> Tensor:
-    """Take views of x (B, V, ...) in the given order (B, V)."""
-    batch = torch.arange(x.shape[0], device=x.device)[:, None]
-    return x[batch, order]

@@ -130,6 +130,10 @@ class Window:
         """All frames, set by set: the order of `WindowPrediction.views`."""
         return tuple(frame for frame_set in self.sets for frame in frame_set.frames)
 
+    def needs_depth(self, view: ViewId) -> bool:
+        """Return whether the reader of the window needs depth of a view."""
+        return self.depth_of is None or view in self.depth_of
+
     def known_poses(self) -> KnownPoses:
         """Return what the priors of the sets tell about the poses of the views."""
         priors = [frame_set.prior or PosePrior() for frame_set in self.sets]

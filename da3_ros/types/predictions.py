@@ -83,6 +83,16 @@ class Caution:
 
 
 @runtime_checkable
+class SaysWhatComputes(Protocol):
+    """An estimator that says what computes it."""
+
+    @property
+    def computed_by(self) -> str:
+        """Runtime and number format, e.g. `openvino in fp32`."""
+        ...
+
+
+@runtime_checkable
 class NetworkEstimator(Estimator, Protocol):
     """An estimator that is a network: it computes on a device, and is good for some images."""
 

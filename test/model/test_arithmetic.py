@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from da3_ros.errors import ModelError
 from da3_ros.model.arithmetic import (
@@ -20,6 +21,7 @@ from da3_ros.model.arithmetic import (
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.reference_view import select_reference
 from da3_ros.model.rope import build_tables
+from da3_ros.model.tiled_attention import attend
 from helpers.rounding import DEEP, assert_equal_to_rounding
 from tools.parity.goldens import load_golden
 
@@ -87,8 +89,8 @@ def test_only_the_matrices_of_the_backbone_are_narrow(network: AnyViewNetwork) -
         name.startswith('backbone.pretrained.') and 'norm' not in name and 'gamma' not in name
         for name in narrow
     )
-    # Twelve blocks of four layers and the patch projection, weight and bias each.
-    assert len(narrow) == 2 * (12 * 4 + 1)
+    # Twelve blocks of four layers, weight and bias each.
+    assert len(narrow) == 2 * 12 * 4
 
 
 @torch.inference_mode()
@@ -220,7 +222,8 @@ def test_absent_xformers_is_said_and_never_imported_otherwise(
     monkeypatch.setitem(sys.modules, 'xformers.ops', None)
     with pytest.raises(ModelError, match=r'pip install xformers, or use attention sdpa'):
         attention_kernel('xformers')
-    assert attention_kernel('auto') is attention_kernel('sdpa')
+    assert attention_kernel('auto') is attend
+    assert attention_kernel('sdpa') is functional.scaled_dot_product_attention
 
 
 @pytest.mark.gpu

@@ -148,6 +148,24 @@ class EngineStore:
         self._remove_others(engine)
         return engine
 
+    def folders(self) -> tuple[Path, ...]:
+        """Return the folders of all engines, of other versions and damaged ones too."""
+        return tuple(sorted(path.parent for path in self.root.glob(f'*/{METADATA_NAME}')))
+
+    def remove(self, folder: Path) -> None:
+        """Remove an engine.
+
+        Args:
+            folder: one of `folders`.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        # No engine from here on, whatever else can be removed.
+        (folder / METADATA_NAME).unlink()
+        shutil.rmtree(folder, ignore_errors=True)
+        (self.root / f'{_LOCK_PREFIX}{folder.name}').unlink(missing_ok=True)
+
     def _read(self, key: EngineKey) -> Engine | None:
         folder = self.root / key.folder_name
         if not is_engine(folder):
@@ -208,18 +226,14 @@ class EngineStore:
 
     def _remove_others(self, kept: Engine) -> None:
         """Remove engines that were used longest ago, until the rest is within the bound."""
-        folders = [path.parent for path in self.root.glob(f'*/{METADATA_NAME}')]
-        sizes = {folder: _bytes_in(folder) for folder in folders}
+        sizes = {folder: _bytes_in(folder) for folder in self.folders()}
         total = sum(sizes.values())
-        for folder in sorted(folders, key=_time_ns):
+        for folder in sorted(sizes, key=_time_ns):
             if total <= self._max_bytes:
                 return
             if folder != kept.folder:
-                # No engine from here on, whatever else can be removed.
                 with suppress(OSError):
-                    (folder / METADATA_NAME).unlink()
-                    shutil.rmtree(folder, ignore_errors=True)
-                    (self.root / f'{_LOCK_PREFIX}{folder.name}').unlink(missing_ok=True)
+                    self.remove(folder)
                     total -= sizes[folder]
 
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 import math
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from da3_ros.inference.api import DepthAnything3
+from da3_ros.inference.cuda.graphs import tolerance
+from da3_ros.inference.cuda.stages import DeviceStages
 from da3_ros.inference.out_of_memory import is_out_of_memory
 from da3_ros.inference.runtimes.stages import EncodedView
 from da3_ros.inference.runtimes.torch_stages import (
@@ -24,6 +27,7 @@ from da3_ros.inference.runtimes.torch_stages import (
     network_input,
     on_host,
 )
+from da3_ros.inference.runtimes.weight_state import WeightState
 from da3_ros.inference.staged_network import SingleViewStaged, StagedNetwork, camera_notes
 from da3_ros.inference.window_cache import WindowCache
 from da3_ros.inference.window_network import WindowMaps, WindowNetwork, WindowRequest
@@ -31,7 +35,6 @@ from da3_ros.model.capabilities import Capabilities
 from da3_ros.model.config import NetworkConfig
 from da3_ros.model.forward import ForwardOptions
 from da3_ros.model.nested import NestedNetwork
-from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.outputs import NetworkOutput
 from da3_ros.model.sky import fill_sky
 from da3_ros.types import Caution
@@ -56,23 +59,26 @@ class TorchWindowNetwork:
     def __init__(self, model: DepthAnything3) -> None:
         self.model = model
         self._weights = WeightState(model.model)
+        self._now: Hashable = None
+        """Weights and formats at the beginning of the window."""
         network = model.model
-        self._runtimes: list[TorchAnyView | TorchSingleView] = []
+        self.device_stages = stages = DeviceStages(network)
+        """Where stages run, with what is recorded of them."""
         self._stages: StagedNetwork | SingleViewStaged | _Nested
-        if isinstance(network, NestedNetwork):
-            any_view, metric = TorchAnyView(network.any_view), TorchSingleView(network.single_view)
-            self._runtimes += [any_view, metric]
-            self._stages = _Nested(network, any_view, metric, self._state)
-        elif isinstance(network, AnyViewNetwork):
-            any_view = TorchAnyView(network)
-            self._runtimes.append(any_view)
-            self._stages = StagedNetwork(any_view, model_name=model.model_name, state=self._state)
+        together = alone = None
+        if network.any_view is not None:
+            together = TorchAnyView(network.any_view, stages)
+        if network.single_view is not None:
+            alone = TorchSingleView(network.single_view, stages)
+        self._runtimes = [runtime for runtime in (together, alone) if runtime is not None]
+        name, state = model.model_name, self._state
+        if together is not None and alone is not None:
+            self._stages = _Nested(cast('NestedNetwork', network), together, alone, state)
+        elif together is not None:
+            self._stages = StagedNetwork(together, model_name=name, state=state)
         else:
-            alone = TorchSingleView(network)
-            self._runtimes.append(alone)
-            self._stages = SingleViewStaged(
-                alone, model_name=model.model_name, state=self._state, fill=_filled
-            )
+            assert alone is not None
+            self._stages = SingleViewStaged(alone, model_name=name, state=state, fill=_filled)
 
     @property
     def config(self) -> NetworkConfig:
@@ -102,6 +108,7 @@ class TorchWindowNetwork:
     def forget(self) -> None:
         """Drop what is kept of earlier windows."""
         self._stages.forget()
+        self.device_stages.forget()
 
     @torch.inference_mode()
     def run(self, request: WindowRequest) -> WindowMaps:
@@ -122,8 +129,11 @@ class TorchWindowNetwork:
                     self.forget()
                 raise
 
+        within = tolerance(self.model.dtype, tf32=self.model.arithmetic.tf32)
+        self._now = self.model.arithmetic, self._weights.now()
+        self.device_stages.use(self._now, within)
         maps, notes = self.model.within_memory(shape, run, allow_smaller=True)
-        return replace(maps, notes=notes + maps.notes)
+        return replace(maps, notes=notes + self.device_stages.take_notes() + maps.notes)
 
     def _run(self, request: WindowRequest, chunk: int) -> WindowMaps:
         any_view = self.config.any_view
@@ -149,34 +159,7 @@ class TorchWindowNetwork:
         return window_maps(self.model.model(pixels, extrinsics, intrinsics, options))
 
     def _state(self) -> Hashable:
-        return self.model.arithmetic, self._weights.now()
-
-
-class WeightState:
-    """Tells whether the weights of a network are still the same ones.
-
-    Writing into a parameter counts its version up, replacing it or its memory changes where it
-    lies; loading a state counts by itself, since memory that was freed may be used again.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        self._modules = list(network.modules())
-        self._loaded = 0
-        for module in self._modules:
-            # Of every part: a user may load one alone.
-            module.register_load_state_dict_post_hook(self._count)  # type: ignore[no-untyped-call]
-
-    def now(self) -> Hashable:
-        """Return what is equal as long as nothing has changed."""
-        return self._loaded, tuple(
-            (parameter.data_ptr(), parameter.dtype, _version(parameter))
-            for module in self._modules
-            for parameter in module.parameters(recurse=False)
-        )
-
-    def _count(self, module: nn.Module, keys: object) -> None:
-        del module, keys
-        self._loaded += 1
+        return self._now
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -262,8 +245,3 @@ def window_maps(output: NetworkOutput) -> WindowMaps:
 def _filled(depth: FloatImages, sky: FloatImages) -> FloatImages:
     """Fill in sky as the network's own forward pass does, with the same random pixels."""
     return on_host(fill_sky(torch.from_numpy(depth)[None], torch.from_numpy(sky)[None])[0])
-
-
-def _version(parameter: Tensor) -> int:
-    # Parameters made in inference mode count no versions.
-    return 0 if parameter.is_inference() else parameter._version
