@@ -142,7 +142,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     q, k = q.to(v.dtype), k.to(v.dtype)
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     weights = scores.float().softmax(dim=-1).to(v.dtype)
-    return (weights @ v).transpose(1, 2).flatten(2)
+    attended: Tensor = (weights @ v).transpose(1, 2).flatten(2)
+    return attended
 
 
 def finish(block: GraphBlock, x: Tensor, attended: Tensor) -> Tensor:

@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from da3_ros.model.dpt import DptTrunk, Fusion, ResidualConv, image_positions, upsample
+from da3_ros.model.dpt import (
+    DptTrunk,
+    Fusion,
+    ResidualConv,
+    upsample,
+    with_image_positions,
+)
 
 
 class GraphTrunk(nn.Module):
@@ -31,7 +37,7 @@ class GraphTrunk(nn.Module):
         self.image_size = image_size
         if trunk.has_positions:
             for index, width in enumerate(trunk.config.out_channels):
-                table = image_positions(torch.empty(1, width, *grid), image_size)
+                (table,) = with_image_positions(torch.zeros(1, width, *grid), image_size)
                 self.register_buffer(f'positions_{index}', table)
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from da3_ros.model.block import Block
-from da3_ros.model.dpt import image_positions, upsample
+from da3_ros.model.dpt import upsample, with_image_positions
 from da3_ros.model.graph_blocks import (
     GraphBlock,
     Rotation,
@@ -253,7 +253,7 @@ class DecodeStage(nn.Module):
         self.head = head
         self.trunk = GraphTrunk(head, patch_grid(image_size), image_size)
         half = head.config.features // 2
-        positions = image_positions(torch.empty(1, half, *image_size), image_size)
+        (positions,) = with_image_positions(torch.zeros(1, half, *image_size), image_size)
         # Whole it would be as large as a map of features: half the channels depend on the column
         # only, the others on the row.
         self.register_buffer('columns', positions[: half // 2, :1].clone())

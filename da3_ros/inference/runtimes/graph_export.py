@@ -253,7 +253,12 @@ def _move_weights(
             weights.write(content)
         start, length = tensors[key]
         value.const_value = ir.ExternalTensor(
-            WEIGHTS_NAME, start, length, tensor.dtype, shape=ir.Shape(tensor.shape), name=name
+            WEIGHTS_NAME,
+            start,
+            length,
+            tensor.dtype,
+            shape=ir.Shape(tensor.shape.numpy()),
+            name=name,
         )
 
 

@@ -15,8 +15,12 @@ from da3_ros.inference.runtimes.engine_files import WEIGHTS_NAME, StageName
 from da3_ros.inference.runtimes.file_pages import forget_pages
 from da3_ros.inference.runtimes.graph_runtime import Floats, Shape
 
-NARROW_STAGES: frozenset[str] = frozenset(('encode', 'fuse'))
-"""Stages that compute in 16 bit where that is asked for."""
+NARROW_STAGES: frozenset[str] = frozenset(('fuse',))
+"""Stages that compute in 16 bit where that is asked for.
+
+In bf16 the class tokens of `encode` change the choice of the reference view, and `decode` and
+`encode` cost more of the depth's accuracy than all of `fuse`.
+"""
 
 
 class OpenVinoGraph:
