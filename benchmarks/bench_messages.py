@@ -20,16 +20,17 @@ import threading
 import time
 from typing import Any
 
+import cv2
 import numpy as np
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import Image, PointCloud2
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.ros.conversions import image_message
+from da3_ros.ros.conversions import fill_data, image_message
 from da3_ros.ros.messages.geometry_messages import header
 from da3_ros.ros.messages.point_cloud import cloud_message, organised_cloud
 from da3_ros.ros.node.main import main as node_main
@@ -134,13 +135,22 @@ class Probe(Node):  # type: ignore[misc]  # rclpy has no types
     Args:
         topics: to listen to.
         cameras: to publish.
+        is_jpeg: whether images go out compressed.
     """
 
-    def __init__(self, topics: dict[str, type[Any]], cameras: Sequence[str] = ('front',)) -> None:
+    def __init__(
+        self,
+        topics: dict[str, type[Any]],
+        cameras: Sequence[str] = ('front',),
+        *,
+        is_jpeg: bool = False,
+    ) -> None:
         super().__init__('probe')
         best_effort = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+        self._is_jpeg = is_jpeg
+        kind, suffix = (CompressedImage, '/compressed') if is_jpeg else (Image, '')
         self._images = {
-            camera: self.create_publisher(Image, f'{camera}/image_raw', best_effort)
+            camera: self.create_publisher(kind, f'{camera}/image_raw{suffix}', best_effort)
             for camera in cameras
         }
         self._sent: dict[int, float] = {}
@@ -168,12 +178,19 @@ class Probe(Node):  # type: ignore[misc]  # rclpy has no types
         """
         stamp_ns = 1_000_000_000 + number
         messages = {
-            camera: image_message(header(stamp_ns, f'{camera}_optical_frame'), image, 'rgb8')
+            camera: self._message(header(stamp_ns, f'{camera}_optical_frame'), image)
             for camera in self._images
         }
         for camera, publisher in self._images.items():
             self._sent[number] = time.perf_counter()
             publisher.publish(messages[camera])
+
+    def _message(self, head: Header, image: np.ndarray[Any, Any]) -> Image | CompressedImage:
+        if not self._is_jpeg:
+            return image_message(head, image, 'rgb8')
+        message = CompressedImage(header=head, format='rgb8; jpeg compressed bgr8')
+        fill_data(message, cv2.imencode('.jpg', image[..., ::-1])[1])
+        return message
 
     @property
     def has_reader(self) -> bool:

@@ -28,7 +28,7 @@ import numpy as np
 import rclpy
 
 from benchmarks.bench_messages import set_environment, spin
-from benchmarks.bench_node import CAMERAS, DEPTH, SIZE, SetProbe
+from benchmarks.bench_node import DEPTH, THREE, SetProbe
 from da3_ros.ros.conversions import image_message
 from da3_ros.ros.messages.geometry_messages import header
 from da3_ros.synthetic import START_NS, make_family_world
@@ -59,10 +59,10 @@ class RoomProbe(SetProbe):
 
     def __init__(self) -> None:
         super().__init__(DEPTH)
-        world = make_family_world(0, SIZE)
+        world = make_family_world(0, THREE.size)
         step_ns = round(_NS_PER_S / RATE_HZ)
         self._pictures = [
-            {c: world.render(c, START_NS + i * step_ns).image for c in CAMERAS}
+            {c: world.render(c, START_NS + i * step_ns).image for c in THREE.names}
             for i in range(INSTANTS)
         ]
 
@@ -92,7 +92,7 @@ def load(duty: float) -> Iterator[None]:
 @contextmanager
 def node(variables: Mapping[str, str]) -> Iterator[None]:
     """Run the node, with its output in this terminal where it warns."""
-    parameters = ['model:=da3-nano', f'cameras:=[{", ".join(CAMERAS)}]']
+    parameters = ['model:=da3-nano', f'cameras:=[{", ".join(THREE.names)}]']
     command = [sys.executable, '-m', 'da3_ros.ros.node.main', '--ros-args', '--log-level', 'error']
     command += [word for parameter in parameters for word in ('-p', parameter)]
     own = ('OMP_NUM_THREADS', 'OMP_WAIT_POLICY', 'OPENBLAS_NUM_THREADS')

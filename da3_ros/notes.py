@@ -21,6 +21,7 @@ NoteCode = Literal[
     'calibration_left_out',
     'caution',
     'cameras_unused',
+    'graphs_off',
     'images_smaller',
     'intrinsics_predicted',
     'intrinsics_unused',
@@ -28,6 +29,7 @@ NoteCode = Literal[
     'no_metric_scale',
     'pixels_left_out',
     'rays_unused',
+    'runtime_torch',
     'views_in_chunks',
     # of poses that are known beforehand
     'odometry_incomplete',

@@ -9,7 +9,7 @@ then hold the very cores that the rest of the work needs (GCC, libgomp manual, G
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager
 import os
 from pathlib import Path
@@ -161,7 +161,18 @@ def settle_threads(
     environment.setdefault('OPENBLAS_NUM_THREADS', '1')
 
 
+def skip_converters() -> None:
+    """Let OpenVINO be loaded without its converters of models, which no program here uses.
+
+    They are two thirds of the time that it takes to load, and bring a client of a service that
+    counts uses. OpenVINO itself goes on where they cannot be imported.
+    """
+    if 'openvino' not in sys.modules:
+        sys.modules['openvino.tools.ovc'] = None  # type: ignore[assignment]
+
+
 _own_threads: int | None = None
+_graph_threads: int | None = None
 
 
 def set_threads(count: int) -> None:
@@ -180,10 +191,28 @@ def set_threads(count: int) -> None:
     torch.set_num_threads(count or _own_threads)
 
 
+def choose_graph_threads(count: int, environment: Mapping[str, str] = os.environ) -> int | None:
+    """Choose how many threads a network over compiled graphs computes with.
+
+    Args:
+        count: of the option; 0 for what the environment says to OpenMP, which others do not read.
+        environment: variables of this process.
+
+    Returns:
+        The number; None for as many as the runtime chooses.
+    """
+    global _graph_threads
+    first = environment.get('OMP_NUM_THREADS', '').split(',')[0].strip()
+    if count == 0 and first.isascii() and first.isdigit():
+        count = int(first)
+    _graph_threads = count or None
+    return _graph_threads
+
+
 def threads_in_use() -> int | None:
-    """Return how many threads torch computes with; None where nothing has loaded it."""
+    """Return how many threads the network computes with; None where that is not known."""
     torch = sys.modules.get('torch')
-    return None if torch is None else int(torch.get_num_threads())
+    return _graph_threads if torch is None else int(torch.get_num_threads())
 
 
 @contextmanager

@@ -10,6 +10,9 @@ import pytest
 from helpers.ros_process import reserved_domain_id
 from helpers.same_kernel import SAME_KERNEL
 
+# Without it every checkpoint of a test would have engines built, in the user's own cache.
+os.environ.setdefault('DA3_RUNTIME', 'torch')
+
 _SEED = os.environ.get('DA3_LAST_BIT')
 """Set by whoever wants this processor to be another one; see `helpers.last_bit`."""
 

@@ -238,7 +238,7 @@ def test_make_builds_from_what_cmake_reads() -> None:
     assert all((ROOT / name).exists() for name in (*build_env.BUILD_INPUTS, *installed))
     files = [ROOT / 'requirements' / name for name in build_env.REQUIREMENTS]
     files += [ROOT / f'requirements/ros-{ros}.txt' for ros in DISTRIBUTIONS]
-    files.append(ROOT / 'requirements/without-rosdep-key.txt')
+    files += [ROOT / f'requirements/{name}.txt' for name in ('light', 'without-rosdep-key')]
     assert sorted(files) == sorted((ROOT / 'requirements').iterdir())
 
 

@@ -27,6 +27,7 @@ PIXEL_RULE = {
 THROUGH_PIXEL_RULE = {
     'cli/colmap_source.py': 'cameras of COLMAP for the public API',
     'inference/engine.py': 'calibrations for the network, and its cameras',
+    'inference/view_predictions.py': 'cameras that the network predicts of a window',
     'inference/given_cameras.py': 'cameras that the public API was given',
     'inference/prediction.py': 'cameras that it returns',
     'inference/prediction_export.py': 'cameras of a video, by its rules',

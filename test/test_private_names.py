@@ -72,6 +72,20 @@ USES = (
         ('2',),
         'moves to another device go by no public method',
     ),
+    Use(
+        '_parameters',
+        'inference/runtimes/weight_state.py',
+        'torch.nn.modules.module',
+        ('2',),
+        'the public look-up of parameters takes longer than a small part of a window',
+    ),
+    Use(
+        '_version',
+        'model/kept.py',
+        'torch.utils.checkpoint',
+        ('2',),
+        'how often a tensor was written to is said by nothing public',
+    ),
     *(
         Use(
             name,

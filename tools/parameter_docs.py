@@ -147,6 +147,7 @@ _SHARED = (EstimatorOptions, PredictionOptions, ContentOptions, GlbOptions, Resu
 _TABLES: dict[str, Callable[[], list[str]]] = {
     'shared': lambda: _command_table(_SHARED),
     'input': lambda: _command_table((InputOptions,)),
+    'engines': lambda: _command_table((EstimatorOptions,), Entrance.ENGINES),
     'glb': lambda: _python_table(GlbOptions),
     'gs_ply': lambda: _python_table(GsPlyOptions),
     'gs_video': lambda: _python_table(FlightOptions),
@@ -234,7 +235,7 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [f'| {" | ".join(row)} |' for row in (header, ['---'] * len(header), *escaped)]
 
 
-def _command_table(groups: Sequence[type]) -> list[str]:
+def _command_table(groups: Sequence[type], entrance: Entrance = Entrance.SCENES) -> list[str]:
     rows = [
         (
             ', '.join(f'`{flag}`' for flag in _flags(spec)),
@@ -243,7 +244,7 @@ def _command_table(groups: Sequence[type]) -> list[str]:
             spec.help,
         )
         for group in groups
-        for spec in specs_of(group, Entrance.SCENES)
+        for spec in specs_of(group, entrance)
     ]
     return _table(('option', 'default', 'limits', 'meaning'), rows)
 

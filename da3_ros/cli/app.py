@@ -14,7 +14,8 @@ from da3_ros.cli.lazy_group import LazyCommand, LazyGroup
 from da3_ros.cli.reporting import KNOWN_ERRORS, one_line
 
 _CONTEXT = {'help_option_names': ['-h', '--help']}
-_IMAGES, _ROS, _ABOUT = 'Images to scenes', 'Recordings and ROS 2', 'What is here'
+_IMAGES, _ROS = 'Images to scenes', 'Recordings and ROS 2'
+_NETWORKS, _ABOUT = 'Networks without torch', 'What is here'
 
 COMMANDS: dict[str, LazyCommand] = {
     'auto': LazyCommand(
@@ -65,6 +66,16 @@ COMMANDS: dict[str, LazyCommand] = {
         'demo:demo',
         _ROS,
         'Play a recording into the node, export the scene, and draw what came out.',
+    ),
+    'compile': LazyCommand(
+        'compile:compile_engines',
+        _NETWORKS,
+        'Build what runtimes other than torch compute, ahead of the first use.',
+    ),
+    'export-onnx': LazyCommand(
+        'export_onnx:export_onnx',
+        _NETWORKS,
+        'Write the stages of a network as ONNX graphs, for other programs.',
     ),
     'info': LazyCommand(
         'info:info',

@@ -33,7 +33,7 @@ def doctor(
     The exit status is 1 when there is a problem; warnings and notes do not count.
     """
     with reporting('doctor', as_json=as_json) as report:
-        from da3_ros.cli import doctor_checks, doctor_opencv, doctor_ros
+        from da3_ros.cli import doctor_checks, doctor_opencv, doctor_ros, doctor_runtimes
 
         checks = [
             doctor_checks.check_package(),
@@ -41,6 +41,7 @@ def doctor(
             *doctor_checks.check_packages(),
             *doctor_opencv.check_opencv(),
             *doctor_checks.check_torch(),
+            *doctor_runtimes.check_runtimes(),
             doctor_checks.check_memory(),
             doctor_checks.check_weights(),
             *doctor_checks.check_disks(export_dir),

@@ -45,6 +45,8 @@ OPTIONAL = (
     *('gsplat', 'viser', 'xformers'),
     *('cv_bridge', 'sensor_msgs_py', 'tf2_ros', 'tf_transformations'),
 )
+_OF_TORCH = ('torch', 'safetensors')
+"""What an installation without torch lacks: requirements/light.txt."""
 _OPENCV = (
     'opencv-python', 'opencv-python-headless', 'opencv-contrib-python',
     'opencv-contrib-python-headless',
@@ -95,6 +97,8 @@ def check_packages() -> Iterator[Check]:
     for name, (module, least) in REQUIRED.items():
         version = _version(name)
         if version is None and util.find_spec(module) is None:
+            if name in _OF_TORCH and _computes_without_torch():
+                continue
             wrong[name] = f'{name} is missing'
         elif version is not None and _numbers(version) < _numbers(least):
             wrong[name] = f'{name} is {version}, {least} is needed'
@@ -112,6 +116,10 @@ def check_packages() -> Iterator[Check]:
 
 def check_torch() -> Iterator[Check]:
     """Look at torch and the devices it sees."""
+    if util.find_spec('torch') is None and _computes_without_torch():
+        detail = 'not installed; Gaussians, poses from rays and features of blocks need it'
+        yield Check('torch', 'note', detail, 'pip install torch, where they are wanted')
+        return
     try:
         import torch
     except (ImportError, OSError) as error:
@@ -209,6 +217,13 @@ def _disk(name: str, folder: Path) -> Check:
     if free < _LITTLE_DISK_GIB:
         return Check(name, 'warning', detail, 'the largest checkpoint alone takes 7 GiB')
     return Check(name, 'ok', detail)
+
+
+def _computes_without_torch() -> bool:
+    """Whether a runtime other than torch is installed."""
+    from da3_ros.inference.runtimes.packages import EXTRA, is_installed
+
+    return any(map(is_installed, EXTRA))
 
 
 def _version(name: str) -> str | None:

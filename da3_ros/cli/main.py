@@ -5,12 +5,20 @@ from __future__ import annotations
 from io import TextIOWrapper
 import sys
 
-from da3_ros.process import INTERRUPTED, deaf, loading, patient_interrupts, settle_threads
+from da3_ros.process import (
+    INTERRUPTED,
+    deaf,
+    loading,
+    patient_interrupts,
+    settle_threads,
+    skip_converters,
+)
 
 
 def run() -> None:
     """Run the command line; see `da3_ros.cli.app.run` for the exit status."""
     settle_threads()
+    skip_converters()
     # Names of files need not be text of the terminal's encoding.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from da3_ros.cli.reporting import MAX_LINE, in_words, say, show_files
 from da3_ros.cli.scene_options import SceneOptions
+from da3_ros.cli.scene_predictor import load_predictor
 from da3_ros.cli.view_check import Measured, ViewCheck
 from da3_ros.cli.wanted_network import WantedNetwork, choose_device
 from da3_ros.foreign import plain_line
 from da3_ros.options.scenes import INPUT
-from da3_ros.process import set_threads
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from da3_ros.cli.view_check import Predictor
     from da3_ros.export.registry import ExportReport
     from da3_ros.geometry.camera import ImageSize
-    from da3_ros.inference.api import DepthAnything3, Prediction
+    from da3_ros.inference.prediction import Prediction
     from da3_ros.inference.preprocess import ImageLike
     from da3_ros.types import ColourImage
 
@@ -103,7 +104,7 @@ class SceneRunner:
             options, lambda: wanted.config, choose_device, infer_gs=wanted.infer_gs
         )
         self.load_s = 0.0
-        self._model: DepthAnything3 | None = None
+        self._model: Predictor | None = None
 
     @property
     def checkpoint(self) -> str:
@@ -125,7 +126,7 @@ class SceneRunner:
         return self._model is not None
 
     @property
-    def model(self) -> DepthAnything3:
+    def model(self) -> Predictor:
         """The model, loaded at the first call.
 
         Raises:
@@ -153,10 +154,9 @@ class SceneRunner:
         model = self.model
         return {
             'checkpoint': self.checkpoint,
-            'model': model.model_name,
-            'licence': licence_of(model.model_name),
-            'device': str(model.device),
-            'dtype': str(model.dtype).removeprefix('torch.'),
+            'model': model.network_config.name,
+            'licence': licence_of(model.network_config.name),
+            **model.computes_by(),
         }
 
     def predict(self, scene: SceneInput) -> Prediction:
@@ -167,21 +167,21 @@ class SceneRunner:
             ModelError: the network cannot do what is asked, or memory does not suffice.
         """
         from da3_ros.inference.prediction_export import readable_path
+        from da3_ros.inference.scene_inference import SceneRequest
 
         options = self.options
-        prediction = self.model.inference(
-            scene.images,
-            extrinsics=scene.extrinsics,
-            intrinsics=scene.intrinsics,
-            align_to_input_ext_scale=scene.align_to_input_ext_scale,
-            infer_gs=self._wanted.infer_gs,
-            use_ray_pose=options.network.use_ray_pose,
-            ref_view_strategy=options.network.ref_view_strategy,
-            process_res=options.network.process_res or None,
-            process_res_method=options.network.process_res_method,
-            export_feat_layers=self._wanted.layers,
-            allow_smaller=options.prediction.allow_smaller,
-            depth_size=options.results.depth_size,
+        prediction = self.model.predict(
+            SceneRequest(
+                scene.images,
+                scene.extrinsics,
+                scene.intrinsics,
+                self._wanted.forward,
+                align_to_input_ext_scale=scene.align_to_input_ext_scale,
+                process_res=options.network.process_res or None,
+                process_res_method=options.network.process_res_method,
+                allow_smaller=options.prediction.allow_smaller,
+                depth_size=options.results.depth_size,
+            )
         )
         if scene.sizes:
             placements = zip(prediction.placements, scene.sizes, strict=True)
@@ -271,7 +271,7 @@ class SceneRunner:
         plan = ExportPlan(export_dir, self._wanted.formats, export_options(), overwrite)
         images = scene.files or scene.images
         has_poses = scene.extrinsics is not None
-        config = self.model.model.config
+        config = self.model.network_config
         check_before_computing(config, images, self._wanted.forward, plan, has_poses=has_poses)
 
     def _export(
@@ -298,17 +298,10 @@ class SceneRunner:
                 feat_vis_fps=options.content.feat_vis_fps,
             )
 
-    def _load(self) -> DepthAnything3:
+    def _load(self) -> Predictor:
         self._wanted.check()
         say(f'loading {self._wanted.chosen.title}')
-        from da3_ros.inference.api import DepthAnything3
-
-        set_threads(self.options.network.threads)
-        return DepthAnything3.from_pretrained(
-            self.checkpoint,
-            map_location=choose_device(self.options.network.device),
-            precision=self.options.network.precision,
-        )
+        return load_predictor(self._wanted, self.options.network)
 
 
 def print_model(description: Mapping[str, str], notes: Sequence[str]) -> None:
@@ -316,7 +309,8 @@ def print_model(description: Mapping[str, str], notes: Sequence[str]) -> None:
     from da3_ros.inference.hub import licence_line
 
     print(
-        f'{description["model"]} on {description["device"]} ({description["dtype"]}); '
+        f'{description["model"]} on {description["device"]} by {description["runtime"]} '
+        f'({description["dtype"]}); '
         f'{licence_line(description["model"])}'
     )
     for note in notes:

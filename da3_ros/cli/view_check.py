@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import numpy as np
 
 from da3_ros.errors import ModelError
 
@@ -16,7 +18,12 @@ if TYPE_CHECKING:
     from da3_ros.inference.api import DepthAnything3
     from da3_ros.inference.preprocess import ImageLike
     from da3_ros.inference.view_limit import ViewLimit
+    from da3_ros.inference.window_pass import WindowPredictor
     from da3_ros.model.config import NetworkConfig
+    from da3_ros.model.memory_estimate import NumberFormat
+    from da3_ros.options.choices import Precision
+
+    Predictor: TypeAlias = DepthAnything3 | WindowPredictor
 
 _GIB = 2**30
 
@@ -78,7 +85,7 @@ class ViewCheck:
         self._choose_device = choose_device
         self._infer_gs = infer_gs
 
-    def check_source(self, source: Measured, model: DepthAnything3 | None) -> int | None:
+    def check_source(self, source: Measured, model: Predictor | None) -> int | None:
         """Return how many views of a source fit; nothing is decoded for that.
 
         Args:
@@ -106,7 +113,7 @@ class ViewCheck:
             raise _too_many(source.path, extent.views, limit, source.fewer(limit.advised))
         return most
 
-    def check_images(self, path: Path, images: Sequence[ImageLike], model: DepthAnything3) -> None:
+    def check_images(self, path: Path, images: Sequence[ImageLike], model: Predictor) -> None:
         """Check images that belong to one scene.
 
         Raises:
@@ -119,32 +126,44 @@ class ViewCheck:
         if limit is not None and len(images) > max(1, limit.fits):
             raise _too_many(path, len(images), limit, FEWER_IMAGES)
 
-    def _limit(
-        self, sizes: frozenset[ImageSize], model: DepthAnything3 | None
-    ) -> ViewLimit | None:
+    def _limit(self, sizes: frozenset[ImageSize], model: Predictor | None) -> ViewLimit | None:
         from da3_ros.inference.view_limit import (
             common_input_size,
             limit_before_loading,
             limit_of,
         )
+        from da3_ros.inference.window_pass import WindowPredictor
 
         network = self._options.network
-        config = self._read_config() if model is None else model.model.config
+        config = self._read_config() if model is None else model.network_config
         side = network.process_res or config.process_res
         size = common_input_size(sizes, side, network.process_res_method)
-        if model is not None:
+        if model is not None and not isinstance(model, WindowPredictor):
             return limit_of(model, size, infer_gs=self._infer_gs)
-        import torch
-
-        from da3_ros.model.arithmetic import Arithmetic
-
+        device = self._choose_device(network.device)
         return limit_before_loading(
             config,
-            Arithmetic(network.precision),
-            torch.device(self._choose_device(network.device)),
+            device,
             size,
+            dtype=_number_format(network.precision, device),
             infer_gs=self._infer_gs,
         )
+
+
+def _number_format(precision: Precision, device: str) -> NumberFormat:
+    """Return the format of the backbone's matrices; torch is asked for those of its devices.
+
+    Raises:
+        ModelError: the device has no such format.
+    """
+    if device == 'cpu' and precision != 'fp16':
+        # NumPy has no bf16: as wide as this.
+        return np.dtype(np.float16 if precision == 'bf16' else np.float32)
+    import torch
+
+    from da3_ros.model.arithmetic import Arithmetic
+
+    return Arithmetic(precision).dtype(torch.device(device))
 
 
 FEWER_IMAGES = 'fewer images, --each for images of their own'

@@ -65,14 +65,7 @@ class WantedNetwork:
         Raises:
             CheckpointError: it cannot be found or read.
         """
-        from da3_ros.inference.hub import find_config
-        from da3_ros.inference.network_file import read_network_config
-        from da3_ros.model.presets import NETWORKS, preset_name
-
-        name = preset_name(self.checkpoint)
-        if name is not None and not Path(self.checkpoint).is_dir():
-            return NETWORKS[name]
-        return read_network_config(find_config(self.checkpoint))
+        return config_of(self.checkpoint)
 
     def check(self) -> None:
         """Check that device and network can do what is asked, before weights are loaded.
@@ -125,12 +118,40 @@ class WantedNetwork:
             )
 
 
+def config_of(checkpoint: str) -> NetworkConfig:
+    """Return the configuration of a network, of which no weights are read for that.
+
+    Args:
+        checkpoint: its name or folder, or that of an engine.
+
+    Raises:
+        CheckpointError: it cannot be found or read.
+    """
+    from da3_ros.inference.hub import find_config
+    from da3_ros.inference.network_file import read_network_config
+    from da3_ros.inference.runtimes.engine_files import CONFIG_NAME, is_engine
+    from da3_ros.model.presets import NETWORKS, preset_name
+
+    name, folder = preset_name(checkpoint), Path(checkpoint).expanduser()
+    if name is not None and not folder.is_dir():
+        return NETWORKS[name]
+    if is_engine(folder):
+        return read_network_config(folder / CONFIG_NAME)
+    return read_network_config(find_config(checkpoint))
+
+
 def choose_device(name: str) -> str:
     """Return the device of a `--device`, the best one for `auto`.
 
     Raises:
         BadParameter: there is no such device here.
     """
+    from da3_ros.inference.runtimes.choose import may_have_gpu
+    from da3_ros.inference.runtimes.packages import is_installed
+
+    # Torch takes a second to load, which a runtime without it need not wait for.
+    if name == 'cpu' or (name == 'auto' and not (is_installed('torch') and may_have_gpu())):
+        return 'cpu'
     import torch
 
     has_cuda = torch.cuda.is_available()

@@ -42,3 +42,13 @@ def _numbers(name: str, value: Any) -> FloatArray:
     except (TypeError, ValueError, OverflowError) as error:
         raise GeometryError(f'{name}: expected an array of numbers ({error})') from error
     raise GeometryError(f'{name}: expected real numbers, got {array.dtype}')
+
+
+def extremes(image: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the smallest and the largest number of an image, both NaN where there is none.
+
+    NaN among the pixels is passed over. Two passes that write nothing tell, of most images, that
+    no pixel has to be looked at by itself.
+    """
+    smallest, largest = np.fmin.reduce(image, axis=None), np.fmax.reduce(image, axis=None)
+    return float(smallest), float(largest)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree
 
 from da3_ros.errors import GeometryError
 from da3_ros.geometry.arrays import as_float
@@ -58,7 +57,8 @@ def ransac_similarity(
     size = max(3, (n + 1) // 2) if sample_size is None else min(max(3, sample_size), n)
     if threshold is None:
         aligned = similarity_from_points(x, y).apply(x)
-        threshold = float(np.median(cKDTree(y).query(aligned)[0]))
+        nearest = [np.linalg.norm(y - point, axis=1).min() for point in aligned]
+        threshold = float(np.median(nearest))
     best: RobustSimilarity | None = None
     best_score = (-1, -np.inf)
     for _ in range(iterations):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+import math
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,15 +14,37 @@ from da3_ros.geometry.arrays import FloatArray, as_float
 _ORTHONORMAL_TOLERANCE = 1e-3
 _WANTED = f'expected a rotation (orthonormal within {_ORTHONORMAL_TOLERANCE}, determinant +1)'
 
-if TYPE_CHECKING:
-    from scipy.spatial.transform import Rotation
-
 
 def quaternion_xyzw_from_matrix(rotation: ArrayLike) -> FloatArray:
-    """Return the unit quaternion (..., 4) in x, y, z, w order with w >= 0 of (..., 3, 3)."""
+    """Return the unit quaternion (..., 4) in x, y, z, w order with w >= 0 of (..., 3, 3).
+
+    Of a matrix that is a rotation but for rounding. Where w is 0 the first of x, y and z that is
+    not is positive.
+
+    Source: Shepperd 1978, "Quaternion from rotation matrix": from the largest component on.
+    """
     matrix = np.asarray(rotation, dtype=np.float64)
-    flat = _rotations().from_matrix(matrix.reshape(-1, 3, 3)).as_quat(canonical=True)
-    return np.asarray(flat, dtype=np.float64).reshape(*matrix.shape[:-2], 4)
+    # One by one: for the few that a set has, arrays cost ten times as much.
+    flat = [_quaternion_xyzw(entries) for entries in matrix.reshape(-1, 9).tolist()]
+    return np.array(flat, dtype=np.float64).reshape(*matrix.shape[:-2], 4)
+
+
+def _quaternion_xyzw(entries: Sequence[float]) -> tuple[float, float, float, float]:
+    """Return the quaternion of a rotation's nine entries, row by row."""
+    a, b, c, d, e, f, g, h, i = entries
+    largest = max(a + e + i, a, e, i)
+    if largest == a + e + i:
+        x, y, z, w = h - f, c - g, d - b, 1 + a + e + i
+    elif largest == a:
+        x, y, z, w = 1 + a - e - i, b + d, c + g, h - f
+    elif largest == e:
+        x, y, z, w = b + d, 1 - a + e - i, f + h, c - g
+    else:
+        x, y, z, w = c + g, f + h, 1 - a - e + i, d - b
+    length = math.hypot(x, y, z, w)
+    if next((value for value in (w, x, y, z) if value != 0), 1.0) < 0:
+        length = -length
+    return x / length, y / length, z / length, w / length
 
 
 def matrix_from_quaternion_xyzw(quaternion_xyzw: ArrayLike) -> FloatArray:
@@ -36,8 +59,12 @@ def matrix_from_quaternion_xyzw(quaternion_xyzw: ArrayLike) -> FloatArray:
         raise GeometryError(
             f'quaternion (x, y, z, w): expected a finite, non-zero one, got {quaternion.tolist()}'
         )
-    flat = _rotations().from_quat(quaternion.reshape(-1, 4)).as_matrix()
-    return np.asarray(flat, dtype=np.float64).reshape(*quaternion.shape[:-1], 3, 3)
+    x, y, z, w = np.moveaxis(quaternion / norm[..., None], -1, 0)
+    return _matrices(
+        *(1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)),
+        *(2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)),
+        *(2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)),
+    )
 
 
 def rotation_from_rpy(rpy_rad: ArrayLike) -> FloatArray:
@@ -45,16 +72,31 @@ def rotation_from_rpy(rpy_rad: ArrayLike) -> FloatArray:
 
     Source: REP 103, the fixed-axis form, as in a URDF's origin.
     """
-    angles = np.asarray(rpy_rad, dtype=np.float64)
-    flat = _rotations().from_euler('xyz', angles.reshape(-1, 3)).as_matrix()
-    return np.asarray(flat, dtype=np.float64).reshape(*angles.shape[:-1], 3, 3)
+    roll, pitch, yaw = np.moveaxis(np.asarray(rpy_rad, dtype=np.float64), -1, 0)
+    a, b, c = np.cos(roll), np.cos(pitch), np.cos(yaw)
+    sa, sb, sc = np.sin(roll), np.sin(pitch), np.sin(yaw)
+    return _matrices(
+        *(c * b, c * sb * sa - sc * a, c * sb * a + sc * sa),
+        *(sc * b, sc * sb * sa + c * a, sc * sb * a - c * sa),
+        *(-sb, b * sa, b * a),
+    )
 
 
 def rotation_angle_rad(rotation: ArrayLike) -> FloatArray:
     """Return the angle in [0, pi] of rotations (..., 3, 3), accurate also near 0 and pi."""
-    matrix = np.asarray(rotation, dtype=np.float64)
-    flat = _rotations().from_matrix(matrix.reshape(-1, 3, 3)).magnitude()
-    return np.asarray(flat, dtype=np.float64).reshape(matrix.shape[:-2])
+    quaternion_xyzw = quaternion_xyzw_from_matrix(rotation)
+    sine = np.linalg.norm(quaternion_xyzw[..., :3], axis=-1)
+    return np.asarray(2 * np.arctan2(sine, quaternion_xyzw[..., 3]), dtype=np.float64)
+
+
+def rotation_vector_rad(rotation: ArrayLike) -> FloatArray:
+    """Return axis times angle (..., 3), at most pi long, of rotations (..., 3, 3)."""
+    quaternion = quaternion_xyzw_from_matrix(rotation)
+    sine = np.linalg.norm(quaternion[..., :3], axis=-1, keepdims=True)
+    angle = 2 * np.arctan2(sine, quaternion[..., 3:])
+    # The quaternion of no rotation has no axis: 2 is the limit there.
+    factor = np.divide(angle, sine, out=np.full_like(sine, 2.0), where=sine > 0)
+    return np.asarray(factor * quaternion[..., :3])
 
 
 def nearest_rotation(matrix: ArrayLike) -> FloatArray:
@@ -93,8 +135,7 @@ def require_rotation(name: str, matrix: ArrayLike) -> FloatArray:
     return rotation
 
 
-def _rotations() -> type[Rotation]:
-    """Return SciPy's rotations, loaded on first use: networks run where there is no SciPy."""
-    from scipy.spatial.transform import Rotation
-
-    return Rotation
+def _matrices(*entries: FloatArray) -> FloatArray:
+    """Return matrices (..., 3, 3) of nine entries (...), row by row."""
+    stacked = np.stack(entries, axis=-1)
+    return np.asarray(stacked.reshape(*stacked.shape[:-1], 3, 3))

@@ -7,10 +7,10 @@ import threading
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.transform import Rotation
 
 from da3_ros.errors import GeometryError
 from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.rotation import rotation_vector_rad
 from da3_ros.geometry.se3 import invert, require_rigid
 
 DEFAULT_CAPACITY = 500_000
@@ -122,7 +122,7 @@ class Trajectory:
         previous_from_latest = invert(before.world_from_base) @ after.world_from_base
         rotation = previous_from_latest[:3, :3]
         seconds = (after.stamp_ns - before.stamp_ns) / _NS_PER_S
-        vector = Rotation.from_matrix(rotation).as_rotvec()
+        vector = rotation_vector_rad(rotation)
         return Motion(
             duration_s=seconds,
             linear_per_s=np.asarray(rotation.T @ previous_from_latest[:3, 3] / seconds),

@@ -28,7 +28,7 @@ def unproject(depth: FloatImage, camera: PinholeCamera) -> FloatImage:
 
 
 def unproject_into(target: FloatImage, depth: FloatImage, camera: PinholeCamera) -> None:
-    """Write the points of a depth image plane by plane to where they are needed.
+    """Write the points of a depth image to where they are needed.
 
     Rows and columns of rays are enough for a pinhole camera, so no image of rays is made.
 
@@ -40,19 +40,66 @@ def unproject_into(target: FloatImage, depth: FloatImage, camera: PinholeCamera)
     Raises:
         GeometryError: the depth image has another size than the camera.
     """
+    x, y, z = optical_planes(depth, camera)
+    target[..., 0], target[..., 1], target[..., 2] = x, y, z
+
+
+def optical_planes(
+    depth: FloatImage, camera: PinholeCamera
+) -> tuple[FloatImage, FloatImage, FloatImage]:
+    """Return x, y and z of every pixel, each (H, W), in the camera's optical frame.
+
+    Args:
+        depth: as for `unproject`.
+        camera: as for `unproject`.
+
+    Raises:
+        GeometryError: the depth image has another size than the camera.
+    """
+    z = _only_finite(depth, camera)
+    (across, skew, left), (_, down, top), _ = np.linalg.inv(camera.K).tolist()
+    columns = (across * np.arange(camera.size.width) + left).astype(np.float32)
+    rows = np.arange(camera.size.height)[:, None]
+    x = z * columns
+    if skew != 0:  # x depends on the row too
+        x += z * (skew * rows).astype(np.float32)
+    return x, z * (down * rows + top).astype(np.float32), z
+
+
+def world_planes(
+    depth: FloatImage, camera: PinholeCamera, world_from_camera: FloatArray
+) -> FloatImage:
+    """Return x, y and z of every pixel, (3, H, W) float32, in the world.
+
+    Args:
+        depth: as for `unproject`.
+        camera: as for `unproject`.
+        world_from_camera: (4, 4).
+
+    Raises:
+        GeometryError: the depth image has another size than the camera.
+    """
+    z = _only_finite(depth, camera)
+    planes = np.empty((3, *depth.shape), np.float32)
+    # A ray of the world, too, is what its row and what its column say, added.
+    rays = world_from_camera[:3, :3] @ np.linalg.inv(camera.K)
+    columns, rows = np.arange(camera.size.width), np.arange(camera.size.height)
+    for plane, ray, start in zip(planes, rays, world_from_camera[:3, 3], strict=True):
+        along_row = (ray[0] * columns).astype(np.float32)
+        np.add(along_row, (ray[1] * rows + ray[2]).astype(np.float32)[:, None], out=plane)
+        plane *= z
+        plane += np.float32(start)
+    return planes
+
+
+def _only_finite(depth: FloatImage, camera: PinholeCamera) -> FloatImage:
+    """Return depth of the camera's size as float32, with NaN where it is not finite."""
     size = ImageSize(*depth.shape)
     if size != camera.size:
         raise GeometryError(f'unproject: depth is {size}, but its camera is of {camera.size}')
-    z = np.where(np.isfinite(depth), depth, np.float32(np.nan)).astype(np.float32)
-    inverse = np.linalg.inv(camera.K)
-    columns, rows = np.arange(size.width), np.arange(size.height)
-    across = (inverse[0, 0] * columns + inverse[0, 2]).astype(np.float32)
-    down = (inverse[1, 1] * rows + inverse[1, 2]).astype(np.float32)[:, None]
-    np.multiply(z, across, out=target[..., 0])
-    np.multiply(z, down, out=target[..., 1])
-    target[..., 2] = z
-    if inverse[0, 1] != 0:  # skew: x depends on the row too
-        target[..., 0] += z * (inverse[0, 1] * rows).astype(np.float32)[:, None]
+    z = np.asarray(depth, np.float32)
+    known = np.isfinite(z)
+    return z if known.all() else np.where(known, z, np.float32(np.nan))
 
 
 def unproject_pixels(uv: ArrayLike, depth: ArrayLike, K: FloatArray) -> FloatArray:

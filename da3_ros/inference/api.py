@@ -1,8 +1,6 @@
 """The public Python API: images in, depth and cameras out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-import logging
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,43 +10,38 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 import torch
 
-from da3_ros.errors import ModelError, PreprocessError
 from da3_ros.inference.checkpoint import load_network, load_weights, save_checkpoint
-from da3_ros.inference.export_checks import check_before_computing
-from da3_ros.inference.forward_pass import compute, with_given_cameras
+from da3_ros.inference.forward_pass import Answer, ForwardPass
+from da3_ros.inference.given_cameras import GivenCameras
 from da3_ros.inference.hub import HubOptions
-from da3_ros.inference.input_size import at_input_size, check_depth_size
-from da3_ros.inference.missing_intrinsics import MissingIntrinsics
 from da3_ros.inference.network_file import read_network_config
+from da3_ros.inference.other_runtime import OtherRuntime
 from da3_ros.inference.pose_alignment import PoseAlignment
-from da3_ros.inference.prediction import GAUSSIANS, Prediction, write_computed
-from da3_ros.inference.prediction_export import ExportPlan, export_plan, readable_path
-from da3_ros.inference.preprocess import ImageLike
+from da3_ros.inference.postprocess import to_prediction
+from da3_ros.inference.prediction import Prediction
+from da3_ros.inference.prediction_export import export_plan
+from da3_ros.inference.preprocess import ImageLike, ProcessedImages
 from da3_ros.inference.random_weights import is_marked_random, random_network
 from da3_ros.inference.runner import NetworkRunner, existing_device
-from da3_ros.inference.upstream_arguments import (
-    attention_kernel,
-    least_confidence,
-    with_least_confidence,
-)
+from da3_ros.inference.scene_inference import ScenePredictor, SceneRequest
+from da3_ros.inference.upstream_arguments import attention_kernel
 from da3_ros.model.arithmetic import Arithmetic
 from da3_ros.model.build import Network, build_network
 from da3_ros.model.capabilities import Capabilities
 from da3_ros.model.chunks import VIEW_CHUNK
 from da3_ros.model.config import NetworkConfig
 from da3_ros.model.forward import ForwardOptions
+from da3_ros.model.outputs import NetworkOutput
 from da3_ros.model.presets import CAUTIONS, preset, random_caution
-from da3_ros.options.choices import AttentionKind, DepthSize, Precision, Rounding
+from da3_ros.options.choices import AttentionKind, DepthSize, Precision, Rounding, Runtime
 from da3_ros.types import Caution
 
 __all__ = ['DepthAnything3', 'PoseAlignment', 'Prediction']
 
 RANDOM_WEIGHTS = 'random weights'
 
-_logger = logging.getLogger(__name__)
 
-
-class DepthAnything3(NetworkRunner):
+class DepthAnything3(NetworkRunner, ScenePredictor):
     """Depth, confidence, cameras, sky and Gaussians of any number of images.
 
     What a model gives depends on its network, see `capabilities`. `from_pretrained` loads a
@@ -70,6 +63,7 @@ class DepthAnything3(NetworkRunner):
         attention: AttentionKind = 'auto',
         tf32: bool = False,
         view_chunk: int = VIEW_CHUNK,
+        runtime: Runtime = 'auto',
     ) -> None:
         """Create a model.
 
@@ -83,6 +77,8 @@ class DepthAnything3(NetworkRunner):
             attention: Kernel of attention: `auto`, `sdpa` or `xformers`.
             tf32: Allow TF32 in float32 products on CUDA.
             view_chunk: Views computed at once outside the cross-view blocks.
+            runtime: What computes `inference`: `auto`, `torch`, `openvino` or `onnxruntime`, see
+                `other_runtime.OtherRuntime`. `forward` is always torch.
 
         Raises:
             ModelError: There is no such preset, or the device or the installation cannot do what
@@ -95,7 +91,7 @@ class DepthAnything3(NetworkRunner):
             network = random_network(preset(model_name), seed)
         super().__init__(network, arithmetic, view_chunk)
         self.weights = weights
-        self._has_cautioned = False
+        self._other_runtime = OtherRuntime(runtime)
         network.register_load_state_dict_post_hook(self._take_state)  # type: ignore[no-untyped-call]
 
     @classmethod
@@ -115,6 +111,7 @@ class DepthAnything3(NetworkRunner):
         tf32: bool = False,
         view_chunk: int = VIEW_CHUNK,
         use_xformers: bool | None = None,
+        runtime: Runtime = 'auto',
     ) -> 'DepthAnything3':
         """Load a checkpoint from a folder, the hub's cache, the hub or a mirror.
 
@@ -134,6 +131,7 @@ class DepthAnything3(NetworkRunner):
             view_chunk: See there.
             use_xformers: Of official examples: `attention` sdpa when False, xformers when True
                 and installed. Counts where `attention` is `auto`.
+            runtime: See the constructor.
 
         Returns:
             The model in evaluation mode.
@@ -157,6 +155,8 @@ class DepthAnything3(NetworkRunner):
             view_chunk=view_chunk,
         )
         model.weights = f'{RANDOM_WEIGHTS} ({source})' if model.is_random else str(source)
+        model._other_runtime = OtherRuntime(runtime, source, options)
+        model._other_runtime.watch(model)
         return model
 
     @classmethod
@@ -201,6 +201,11 @@ class DepthAnything3(NetworkRunner):
         Random weights are loaded as such again.
         """
         save_checkpoint(self.model, folder, is_random=self.is_random)
+
+    @property
+    def network_config(self) -> NetworkConfig:
+        """Configuration of the network."""
+        return self.model.config
 
     @property
     def is_random(self) -> bool:
@@ -331,65 +336,42 @@ class DepthAnything3(NetworkRunner):
             render_hw=render_hw,
             export_kwargs=export_kwargs,
         )
-        has_poses = extrinsics is not None
-        check_before_computing(self.model.config, image, options, plan, has_poses=has_poses)
-        check_depth_size(depth_size, image, has_gaussians=infer_gs)
-        self._check_metric(to_metric=to_metric, has_intrinsics=intrinsics is not None)
-        least = least_confidence(conf_thr)
-        side = self.process_res if process_res is None else process_res
-        cameras, resize = (extrinsics, intrinsics), (side, process_res_method)
-        computed = compute(self, image, cameras, resize, options, allow_smaller=allow_smaller)
-        prediction = with_given_cameras(
-            self, computed, to_input_scale=align_to_input_ext_scale, to_metric=to_metric
+        asked = (image, extrinsics, intrinsics, options, align_to_input_ext_scale)
+        resize = (process_res, process_res_method)
+        return self.predict(
+            SceneRequest(*asked, *resize, to_metric, allow_smaller, depth_size, conf_thr, plan)
         )
-        prediction = with_least_confidence(prediction, least)
-        return self._finished(prediction, image, depth_size, plan)
 
-    def _finished(
-        self,
-        prediction: Prediction,
-        images: Sequence[ImageLike] | NDArray[np.uint8],
-        depth_size: DepthSize,
-        plan: ExportPlan | None,
-    ) -> Prediction:
-        """Bring the size, log the notes, add what comes last, and write what was asked."""
-        if depth_size == 'input':
-            prediction = at_input_size(prediction, images)
-        paths = tuple(readable_path(item) for item in images)
-        prediction = replace(prediction, image_paths=paths)
-        for note in prediction.notes:
-            _logger.warning('%s: %s', self.model_name, note)
-        prediction = self._with_caution(prediction)
-        if prediction.gaussians is not None:
-            aux = {**prediction.aux, GAUSSIANS: prediction.gaussians}
-            prediction = replace(prediction, aux=aux)
-        if prediction.intrinsics is None and self.capabilities.metric:
-            missing: Any = MissingIntrinsics(self.model_name)
-            prediction = replace(prediction, intrinsics=missing)
-        if plan is not None:
-            write_computed(prediction, plan)
-        return prediction
+    def _forward_pass(self, request: SceneRequest) -> ForwardPass:
+        """Return what computes a scene: torch, or another runtime as `runtime` says."""
+        return self._other_runtime.forward_pass(
+            self, request, self._by_torch(request), self.save_pretrained
+        )
 
-    def _with_caution(self, prediction: Prediction) -> Prediction:
-        """Add the network's caution to the notes, and log it once."""
-        if self.caution is None:
-            return prediction
-        if not self._has_cautioned:
-            _logger.warning('%s', self.caution.text)
-            self._has_cautioned = True
-        notes = (*prediction.notes, self.caution.text)
-        return replace(prediction, notes=notes, caution=self.caution.brief)
+    def computes_by(self) -> dict[str, str]:
+        """Return what computes scenes; `runtime` is `torch` until another one was opened."""
+        dtype = str(self.dtype).removeprefix('torch.')
+        return {'device': str(self.device), 'runtime': self._other_runtime.opened, 'dtype': dtype}
 
-    def _check_metric(self, *, to_metric: bool, has_intrinsics: bool) -> None:
-        if not to_metric:
-            return
-        if not self.capabilities.metric:
-            raise ModelError(
-                f'{self.model_name} knows no metres; use da3metric-large with intrinsics, or '
-                'da3nested-giant-large'
+    @property
+    def runtime(self) -> Runtime:
+        """What computes `inference`, as it was asked for."""
+        return self._other_runtime.runtime
+
+    def _by_torch(self, request: SceneRequest) -> ForwardPass:
+        options = request.forward
+
+        def run(processed: ProcessedImages, given: GivenCameras) -> Answer:
+            output: NetworkOutput = self(
+                processed.pixels(self.device),
+                *given.network_input(self.device),
+                options.export_layers,
+                options.infer_gs,
+                options.use_ray_pose,
+                options.ref_view_strategy,
+                allow_smaller=request.allow_smaller,
             )
-        if not (self.capabilities.poses or has_intrinsics):
-            raise PreprocessError(
-                f'to_metric: {self.model_name} needs intrinsics, the depth of an image depends on '
-                'its focal length; got none'
-            )
+            unit = 1.0 if output.gaussian_scale is None else float(output.gaussian_scale[0])
+            return Answer(to_prediction(output, processed.images), unit)
+
+        return run

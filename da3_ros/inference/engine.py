@@ -3,47 +3,58 @@
 Here cameras pass between two pixel rules, see `pixel_rule`.
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 import logging
 import math
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
-from da3_ros.errors import ModelError, NoPosesError
+from da3_ros.errors import ExportError, ModelError, NoPosesError
 from da3_ros.export.options import ExportOptions
 from da3_ros.export.scene import ExportScene
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.geometry.se3 import homogeneous, invert, nearest_rigid
+from da3_ros.geometry.se3 import homogeneous, invert
 from da3_ros.geometry.umeyama import spread
-from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.given_cameras import GivenCameras, read_cameras
 from da3_ros.inference.metric import metric_depth
 from da3_ros.inference.parallax_scale import seen_scale
-from da3_ros.inference.pixel_rule import cameras_of, corner_matrices
-from da3_ros.inference.pose_alignment import in_reach
-from da3_ros.inference.postprocess import to_prediction
+from da3_ros.inference.pixel_rule import corner_matrices
+from da3_ros.inference.pose_alignment import in_reach, normalise_extrinsics
 from da3_ros.inference.prediction import Prediction
-from da3_ros.inference.preprocess import Placement, ProcessedImages, preprocess
-from da3_ros.inference.scene_gaussians import with_gaussians
-from da3_ros.inference.splat_gsplat import with_renderer
+from da3_ros.inference.preprocess import ProcessedImages, preprocess
+from da3_ros.inference.runtimes.stages import InputCameras
+from da3_ros.inference.runtimes.torch_behind import precision_of
+from da3_ros.inference.view_predictions import view_predictions, window_prediction
+from da3_ros.inference.window_network import WindowNetwork, WindowRequest
 from da3_ros.model.config import SingleViewConfig
-from da3_ros.model.outputs import NetworkOutput
-from da3_ros.model.sky import SKY_SCORE
 from da3_ros.notes import Note, joined
 from da3_ros.options.network import NETWORK
 from da3_ros.types import (
     CameraFrame,
     Caution,
     KnownPoses,
-    ViewPrediction,
     Window,
     WindowPrediction,
 )
 
+if TYPE_CHECKING:
+    from da3_ros.inference.api import DepthAnything3
+
 _logger = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class OverModel(Protocol):
+    """A network that a model of torch computes."""
+
+    @property
+    def model(self) -> DepthAnything3:
+        """The model."""
+        ...
 
 
 class Da3Estimator:
@@ -73,7 +84,7 @@ class Da3Estimator:
 
     def __init__(
         self,
-        model: DepthAnything3,
+        network: WindowNetwork | DepthAnything3,
         *,
         process_res: int | None = None,
         process_res_method: str = NETWORK.process_res_method,
@@ -81,10 +92,11 @@ class Da3Estimator:
         use_ray_pose: bool = NETWORK.use_ray_pose,
         conditioning: bool = False,
     ) -> None:
-        """Wrap a model.
+        """Wrap a network.
 
         Args:
-            model: The model, on the device it shall run on.
+            network: The network over any runtime, or a model of torch, on the device it shall run
+                on.
             process_res: Length of the bounded image side for the network, in pixels; that which
                 the model was trained for when None.
             process_res_method: See `options.RESIZE_METHODS`.
@@ -95,15 +107,16 @@ class Da3Estimator:
         Raises:
             ModelError: The network has no camera decoder, and rays are not asked for.
         """
-        any_view = model.model.config.any_view
+        self.network = _window_network(network)
+        config = self.network.config
+        any_view = config.any_view
         if any_view is not None and any_view.camera is None and not use_ray_pose:
             raise ModelError(
-                f'{model.model_name} has no camera decoder; use_ray_pose takes cameras from its '
-                'rays'
+                f'{self.network.model_name} has no camera decoder; use_ray_pose takes cameras '
+                'from its rays'
             )
-        self.model = model
         self._conditioning = conditioning
-        self._process_res = model.process_res if process_res is None else process_res
+        self._process_res = config.process_res if process_res is None else process_res
         self._method = process_res_method
         self._strategy = ref_view_strategy
         self._use_ray_pose = use_ray_pose
@@ -111,7 +124,12 @@ class Da3Estimator:
     @property
     def device(self) -> str:
         """Device of the network, as torch names it."""
-        return str(self.model.device)
+        return self.network.device
+
+    @property
+    def computed_by(self) -> str:
+        """Runtime and number format, for a log."""
+        return f'{self.network.runtime} in {precision_of(self.network)}'
 
     @property
     def caution(self) -> Caution | None:
@@ -119,7 +137,7 @@ class Da3Estimator:
 
         It concerns all of them alike: who shows them says it, not every prediction's notes.
         """
-        return self.model.caution
+        return self.network.caution
 
     def estimate(self, window: Window) -> WindowPrediction:
         """Predict the geometry of a window.
@@ -136,47 +154,77 @@ class Da3Estimator:
                 window at all because it predicts no cameras.
         """
         frames = window.views
-        config = self.model.model.config
+        config = self.network.config
         if config.any_view is None and config.single_view is not None:
             return self._single_views(window, config.single_view)
         processed = preprocess([frame.image for frame in frames], self._process_res, self._method)
         known = self._known_cameras(window, processed)
         if known.extrinsics is None:
-            return self._predict(frames, processed, known)
+            return self._predict(window, processed, known)
         try:
-            return self._predict(frames, processed, known)
+            return self._predict(window, processed, known)
         except ModelError as error:
-            prediction = self._predict(frames, processed, GivenCameras(None, None))
+            prediction = self._predict(window, processed, GivenCameras(None, None))
             text = f'with the known poses the network gave nothing usable ({error})'
             note = Note('known_poses_unusable', text)
             return replace(prediction, notes=(note, *prediction.notes))
 
+    @property
+    def model(self) -> DepthAnything3:
+        """The model of torch that computes.
+
+        Raises:
+            ModelError: Another runtime does.
+        """
+        if not isinstance(self.network, OverModel):
+            raise ModelError(
+                f'{self.network.model_name}: expected runtime torch, got {self.network.runtime}'
+            )
+        return self.network.model
+
     def with_gaussians(self, scene: ExportScene) -> ExportScene:
-        """Return views of a scene with Gaussians, see `scene_gaussians.with_gaussians`."""
-        return with_gaussians(self.model, scene)
+        """Return views of a scene with Gaussians, see `scene_gaussians.with_gaussians`.
+
+        Raises:
+            ExportError: The network has no Gaussians, or not in this runtime.
+        """
+        from da3_ros.inference.scene_gaussians import with_gaussians
+
+        try:
+            model = self.model
+        except ModelError as error:
+            raise ExportError(f'Gaussians: {error}') from error
+        return with_gaussians(model, scene)
 
     def export_options(self) -> ExportOptions:
         """Return options with the fastest renderer of Gaussians."""
+        if self.network.runtime != 'torch':
+            return ExportOptions()
+        from da3_ros.inference.splat_gsplat import with_renderer
+
         return with_renderer(ExportOptions())
 
     def _predict(
-        self, frames: Sequence[CameraFrame], processed: ProcessedImages, known: GivenCameras
+        self, window: Window, processed: ProcessedImages, known: GivenCameras
     ) -> WindowPrediction:
-        output = self.model(
-            processed.pixels(self.model.device),
-            *known.network_input(self.model.device),
-            use_ray_pose=self._use_ray_pose,
-            ref_view_strategy=self._strategy,
-            allow_smaller=True,
+        maps = self.network.run(
+            WindowRequest(
+                processed.images,
+                keys=_keys(window, processed),
+                cameras=_network_cameras(known),
+                wanted=_wanted(window),
+                ref_view_strategy=self._strategy,
+                use_ray_pose=self._use_ray_pose,
+            )
         )
-        prediction = _with_filled_sky(to_prediction(output, processed.images), output)
+        prediction = window_prediction(maps, processed)
         prediction, sigma = _with_seen_distances(prediction, known)
         return WindowPrediction(
-            _views(prediction, frames, processed),
-            is_metric=prediction.is_metric,
+            view_predictions(prediction, window.views, processed, maps.wanted),
+            is_metric=maps.is_metric,
             conditioning='none' if known.extrinsics is None else 'pose',
             unit_sigma=sigma,
-            notes=output.notes,
+            notes=maps.notes,
         )
 
     def _single_views(self, window: Window, config: SingleViewConfig) -> WindowPrediction:
@@ -188,20 +236,22 @@ class Da3Estimator:
             poses = _poses_of_single_views(config, len(frames), known)
         _check_calibrated(config, frames)
         processed = preprocess([frame.image for frame in frames], self._process_res, self._method)
-        output = self.model(processed.pixels(self.model.device), allow_smaller=True)
-        prediction = _with_filled_sky(to_prediction(output, processed.images), output)
+        maps = self.network.run(
+            WindowRequest(processed.images, keys=_keys(window, processed), wanted=_wanted(window))
+        )
+        prediction = window_prediction(maps, processed)
         prediction = _with_cameras(prediction, frames, processed, config, poses)
         return WindowPrediction(
-            _views(prediction, frames, processed),
+            view_predictions(prediction, frames, processed, maps.wanted),
             is_metric=prediction.is_metric,
             conditioning='none' if len(frames) == 1 else 'pose',
             metric_by='camera_info',
-            notes=output.notes,
+            notes=maps.notes,
         )
 
     def _known_cameras(self, window: Window, processed: ProcessedImages) -> GivenCameras:
         """Return the cameras that go into the network, none where they are not all known."""
-        if not (self._conditioning and self.model.capabilities.conditioning):
+        if not (self._conditioning and self.network.capabilities.conditioning):
             return GivenCameras(None, None)
         poses = window.known_poses().frame_from_camera
         if poses is None:
@@ -262,17 +312,37 @@ def _with_cameras(
     return replace(prediction, depth=depth, is_metric=True)
 
 
-def _views(
-    prediction: Prediction, frames: Sequence[CameraFrame], processed: ProcessedImages
-) -> tuple[ViewPrediction, ...]:
-    pairs = zip(frames, processed.placements, strict=True)
-    return tuple(_view(prediction, index, *pair) for index, pair in enumerate(pairs))
+def _window_network(network: WindowNetwork | DepthAnything3) -> WindowNetwork:
+    if isinstance(network, WindowNetwork):
+        return network
+    from da3_ros.inference.runtimes.torch_runtime import torch_window_network
+
+    return torch_window_network(network)
 
 
-def _with_filled_sky(prediction: Prediction, output: NetworkOutput) -> Prediction:
-    if output.sky is None:
-        return prediction
-    return replace(prediction, sky=(output.sky[0] >= SKY_SCORE).cpu().numpy())
+def _keys(window: Window, processed: ProcessedImages) -> tuple[Hashable, ...] | None:
+    """Return what tells the processed images of views apart; None where nothing does."""
+    if not window.generation:
+        return None
+    keys = tuple(
+        (window.generation, frame.id, frame.quarter_turns, placement)
+        for frame, placement in zip(window.views, processed.placements, strict=True)
+    )
+    return keys if len(set(keys)) == len(keys) else None
+
+
+def _wanted(window: Window) -> tuple[int, ...] | None:
+    """Return the views whose depth is wanted; None for all."""
+    if window.depth_of is None:
+        return None
+    views = window.views
+    return tuple(place for place, frame in enumerate(views) if window.needs_depth(frame.id))
+
+
+def _network_cameras(known: GivenCameras) -> InputCameras | None:
+    if known.extrinsics is None:
+        return None
+    return InputCameras(normalise_extrinsics(known.extrinsics), known.intrinsics)
 
 
 def _with_seen_distances(
@@ -297,39 +367,3 @@ def _with_seen_distances(
     moved = prediction.extrinsics.copy()
     moved[:, :3, 3] *= given / seen / math.exp(found.log_metres)
     return replace(prediction, extrinsics=moved), found.sigma
-
-
-def _view(
-    prediction: Prediction, index: int, frame: CameraFrame, placement: Placement
-) -> ViewPrediction:
-    assert prediction.processed_images is not None
-    assert prediction.extrinsics is not None
-    assert prediction.intrinsics is not None
-    depth = prediction.depth[index]
-    usable = np.isfinite(depth) & (depth > 0)
-    if not usable.all():
-        _logger.warning('camera %s: %d pixels without depth', frame.camera, (~usable).sum())
-    calibration = frame.calibration
-    return ViewPrediction(
-        depth=np.where(usable, depth, np.float32(np.nan)),
-        image=prediction.processed_images[index],
-        window_from_camera=_pose(prediction.extrinsics[index], frame.camera),
-        camera=_camera(prediction.intrinsics[index], placement.size, frame.camera),
-        calibrated_camera=None if calibration is None else placement.camera(calibration),
-        confidence=None if prediction.conf is None else prediction.conf[index],
-        sky=None if prediction.sky is None else prediction.sky[index],
-        pixel_map=placement.pixel_map,
-    )
-
-
-def _pose(extrinsics: NDArray[np.float32], camera: str) -> FloatArray:
-    """Return window_from_camera (4, 4), its rotation made exact in float64."""
-    if not np.isfinite(extrinsics).all():
-        raise ModelError(f'camera {camera}: the network predicted no finite pose')
-    return invert(nearest_rigid(extrinsics))
-
-
-def _camera(intrinsics: NDArray[np.float32], size: ImageSize, camera: str) -> PinholeCamera:
-    if not np.isfinite(intrinsics).all() or not (intrinsics[(0, 1), (0, 1)] > 0).all():
-        raise ModelError(f'camera {camera}: the network predicted no usable focal length')
-    return cameras_of(intrinsics[None], size)[0]

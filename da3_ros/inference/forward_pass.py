@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,44 +15,53 @@ from da3_ros.inference.postprocess import (
     align_to_cameras,
     in_metres,
     pass_cameras_through,
-    to_prediction,
     without_invisible,
 )
 from da3_ros.inference.prediction import Prediction
 from da3_ros.inference.preprocess import ImageLike, ProcessedImages, preprocess
-from da3_ros.inference.runner import NetworkRunner
-from da3_ros.model.forward import ForwardOptions
-from da3_ros.model.outputs import NetworkOutput
-from da3_ros.notes import Note
+from da3_ros.model.config import NetworkConfig
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What a network says about images of one scene."""
+
+    prediction: Prediction
+    """In the network's own world; of the processed images."""
+
+    gaussian_unit: float = 1.0
+    """Length of a unit of depth among the Gaussians."""
+
+
+ForwardPass: TypeAlias = Callable[[ProcessedImages, GivenCameras], Answer]
+"""Computes images with what is known of their cameras; whatever the runtime is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Computed:
     """A forward pass and what went into it."""
 
-    output: NetworkOutput
+    answer: Answer
     processed: ProcessedImages
     given: GivenCameras
 
 
 def compute(
-    network: NetworkRunner,
+    forward: ForwardPass,
     image: Sequence[ImageLike] | NDArray[np.uint8],
     cameras: tuple[ArrayLike | None, ArrayLike | None],
     resize: tuple[int, str],
-    options: ForwardOptions,
     *,
     allow_smaller: bool,
 ) -> Computed:
     """Run a network, on smaller images when memory runs out and that is allowed.
 
     Args:
-        network: runs.
+        forward: computes images.
         image: images of one scene.
         cameras: extrinsics and intrinsics as `DepthAnything3.inference` takes them.
         resize: length of the bounded side, px, and the method.
-        options: of the forward pass.
-        allow_smaller: whether smaller chunks and images may be tried.
+        allow_smaller: whether smaller images may be tried.
 
     Raises:
         PreprocessError: images or cameras cannot be used.
@@ -63,55 +73,53 @@ def compute(
         processed = preprocess(image, tried, method)
         given = read_cameras(processed, *cameras)
         try:
-            output: NetworkOutput = network(
-                processed.pixels(network.device),
-                *given.network_input(network.device),
-                options.export_layers,
-                options.infer_gs,
-                options.use_ray_pose,
-                options.ref_view_strategy,
-                allow_smaller=allow_smaller,
-            )
+            answer = forward(processed, given)
             break
         except MemoryExceededError as error:
             failure = error.with_traceback(None)
     else:
         raise failure
+    notes = [note.text for note in processed.notes]
     if tried != side:
-        text = f'memory ran out; images were processed at {tried} instead of {side} px'
-        note = Note('images_smaller', text, {'side_px': tried, 'asked_px': side})
-        output = replace(output, notes=(note, *output.notes))
-    if processed.notes:
-        output = replace(output, notes=(*processed.notes, *output.notes))
-    return Computed(output, processed, given)
+        notes.append(f'memory ran out; images were processed at {tried} instead of {side} px')
+    prediction = answer.prediction
+    prediction = replace(
+        prediction,
+        placements=processed.placements,
+        notes=(*notes, *prediction.notes),
+    )
+    return Computed(replace(answer, prediction=prediction), processed, given)
 
 
 def with_given_cameras(
-    network: NetworkRunner, computed: Computed, *, to_input_scale: bool, to_metric: bool
+    config: NetworkConfig, computed: Computed, *, to_input_scale: bool, to_metric: bool
 ) -> Prediction:
     """Return the prediction with the cameras that were given, in the unit that was asked.
 
     What the images do not show (transparent pixels) has no depth there.
 
     Args:
-        network: which computed it.
+        config: of the network which computed it.
         computed: the forward pass.
         to_input_scale: bring depth to the scale of the given cameras, not these to its scale.
         to_metric: turn the output of a metric network into metres.
     """
-    found = _in_their_unit(network, computed, to_input_scale=to_input_scale, to_metric=to_metric)
+    found = _in_their_unit(config, computed, to_input_scale=to_input_scale, to_metric=to_metric)
     return without_invisible(found, computed.processed.visible)
 
 
 def _in_their_unit(
-    network: NetworkRunner, computed: Computed, *, to_input_scale: bool, to_metric: bool
+    config: NetworkConfig, computed: Computed, *, to_input_scale: bool, to_metric: bool
 ) -> Prediction:
-    output, processed, given = computed.output, computed.processed, computed.given
-    prediction = replace(to_prediction(output, processed.images), placements=processed.placements)
+    prediction, given = computed.answer.prediction, computed.given
     if prediction.extrinsics is None:
         prediction = pass_cameras_through(prediction, given)
-        return in_metres(prediction, network.model.config) if to_metric else prediction
+        return in_metres(prediction, config) if to_metric else prediction
     if given.extrinsics is None:
         return prediction
-    unit = 1.0 if output.gaussian_scale is None else float(output.gaussian_scale[0])
-    return align_to_cameras(prediction, given, to_input_scale=to_input_scale, gaussian_scale=unit)
+    return align_to_cameras(
+        prediction,
+        given,
+        to_input_scale=to_input_scale,
+        gaussian_scale=computed.answer.gaussian_unit,
+    )

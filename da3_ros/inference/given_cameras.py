@@ -1,18 +1,22 @@
 """Known cameras as the caller gives them, checked and brought to the processed images."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-import torch
-from torch import Tensor
 
 from da3_ros.errors import PreprocessError
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.inference.pixel_rule import cameras_of
 from da3_ros.inference.pose_alignment import normalise_extrinsics
 from da3_ros.inference.preprocess import ProcessedImages
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 ROTATION_TOLERANCE = 0.05
 """Largest deviation of R R^T from the identity, entry by entry."""
@@ -44,9 +48,12 @@ class GivenCameras:
 
     def network_input(self, device: torch.device) -> tuple[Tensor | None, Tensor | None]:
         """Return what goes into the network: normalised (1, N, 4, 4), and (1, N, 3, 3)."""
+        import torch
+
         extrinsics = intrinsics = None
         if self.extrinsics is not None:
-            extrinsics = normalise_extrinsics(torch.from_numpy(self.extrinsics)[None]).to(device)
+            normalised = normalise_extrinsics(self.extrinsics)
+            extrinsics = torch.from_numpy(normalised)[None].to(device)
         if self.intrinsics is not None:
             intrinsics = torch.from_numpy(self.intrinsics)[None].to(device)
         return extrinsics, intrinsics

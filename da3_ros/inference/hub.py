@@ -15,11 +15,9 @@ import logging
 import os
 from pathlib import Path
 
-from huggingface_hub import errors as hub_errors
-from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-
 from da3_ros.errors import CheckpointError, without_credentials
 from da3_ros.inference.hub_endpoint import HubEndpoint, hub_endpoint
+from da3_ros.inference.runtimes.engine_files import is_engine
 from da3_ros.model.presets import BUNDLED, preset_name
 
 CONFIG_NAME = 'config.json'
@@ -116,10 +114,14 @@ def find_checkpoint(source: str | Path, options: HubOptions | None = None) -> Ch
 def find_config(source: str | Path, options: HubOptions | None = None) -> Path:
     """Return only the `config.json` of a checkpoint: a few kilobytes that tell its network.
 
+    The folder of an engine (see `runtimes.engine_files`) has one too.
+
     Raises:
         CheckpointError: As of `find_checkpoint`.
     """
     options = options or HubOptions()
+    if is_engine(Path(source).expanduser()):
+        return Path(source).expanduser() / CONFIG_NAME
     here = _not_of_the_hub(source, options)
     if here is not None:
         return here.config
@@ -198,6 +200,11 @@ def _bundled(name: str, options: HubOptions) -> CheckpointFiles:
 def _in_folder(folder: Path) -> CheckpointFiles:
     files = CheckpointFiles(folder / CONFIG_NAME, folder / WEIGHTS_NAME)
     missing = [path.name for path in (files.config, files.weights) if not path.is_file()]
+    if missing and is_engine(folder):
+        raise CheckpointError(
+            f'{folder}: expected a checkpoint, got a compiled engine, which holds no weights that '
+            'torch reads; use the model that it was made of'
+        )
     if missing:
         pickles = [path.name for path in sorted(folder.iterdir()) if _is_pickle(path)]
         hint = (
@@ -266,6 +273,9 @@ def _download(
         CheckpointError: There is no such file, or it may not be had; without the errors of the
             libraries below, which are long and may hold what is nobody's business.
     """
+    from huggingface_hub import errors as hub_errors
+    from huggingface_hub import hf_hub_download
+
     try:
         path = hf_hub_download(
             repository,
@@ -309,6 +319,9 @@ def _asked(repository: str, filename: str, options: HubOptions) -> _Answer:
     """
     if _is_offline(options):
         return _Answer('the network may not be used (offline mode)')
+    from huggingface_hub import errors as hub_errors
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
     endpoint = hub_endpoint()
     try:
         url = hf_hub_url(repository, filename, revision=options.revision, endpoint=endpoint.url)

@@ -1,14 +1,20 @@
 """Memory that runs out: recognised, measured and described in numbers."""
 
-from pathlib import Path
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from pathlib import Path
+import sys
+from typing import TYPE_CHECKING
 
 from da3_ros.errors import ModelError
-from da3_ros.model.build import Network
 from da3_ros.model.memory_estimate import estimate_memory
 from da3_ros.process import free_in_group
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from da3_ros.model.build import Network
 
 MEMORY_INFO = Path('/proc/meminfo')
 _ALLOCATOR_WORDS = (
@@ -32,20 +38,30 @@ class MemoryExceededError(ModelError):
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that memory ran out, on a device or on the host."""
-    if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
+    torch = sys.modules.get('torch')
+    if isinstance(error, MemoryError):
+        return True
+    if torch is not None and isinstance(error, torch.cuda.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(
         words in str(error) for words in _ALLOCATOR_WORDS
     )
 
 
-def available_bytes(device: torch.device) -> int | None:
-    """Return the memory that is free on a device now; None where the system does not tell."""
-    if device.type == 'cuda':
+def available_bytes(device: torch.device | str) -> int | None:
+    """Return the memory that is free on a device now; None where the system does not tell.
+
+    Args:
+        device: as torch names it; torch is needed for any but the CPU.
+    """
+    kind = str(device).partition(':')[0]
+    if kind == 'cuda':
+        import torch
+
         free, _ = torch.cuda.mem_get_info(device)
         # What torch keeps for itself can be used again.
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    if device.type != 'cpu':
+    if kind != 'cpu':
         return None
     try:
         lines = MEMORY_INFO.read_text(encoding='ascii').splitlines()

@@ -1,12 +1,10 @@
 """Known cameras against predicted ones: normalisation before, alignment after the network."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-import torch
-from torch import Tensor
 
 from da3_ros.errors import GeometryError
 from da3_ros.geometry.arrays import FloatArray
@@ -15,6 +13,8 @@ from da3_ros.geometry.rotation import nearest_rotation
 from da3_ros.geometry.se3 import homogeneous, invert
 from da3_ros.geometry.sim3 import Sim3
 from da3_ros.geometry.umeyama import clear_spread, similarity_from_points
+
+FloatsT = TypeVar('FloatsT', NDArray[np.float32], NDArray[np.float64])
 
 AlignmentMethod = Literal[
     'umeyama', 'ransac', 'parallax', 'orientations', 'orientations_unit_scale'
@@ -61,24 +61,24 @@ class PoseAlignment:
         return self.predicted_from_input.scale
 
 
-def normalise_extrinsics(extrinsics: Tensor) -> Tensor:
+def normalise_extrinsics(extrinsics: FloatsT) -> FloatsT:
     """Bring known cameras into the frame and scale the network was trained with.
 
     The first camera becomes the origin, and the (lower) median distance of all cameras from it,
     the first one's zero included, becomes one, unless it is tiny.
 
     Args:
-        extrinsics: (B, V, 4, 4) camera_from_world.
+        extrinsics: (..., V, 4, 4) camera_from_world; V >= 1.
 
     Returns:
-        (B, V, 4, 4) normalised camera_from_world.
+        (..., V, 4, 4) normalised camera_from_world, of the same type.
     """
-    relative = extrinsics @ torch.linalg.inv(extrinsics[:, :1])
-    rotation, translation = relative[..., :3, :3], relative[..., :3, 3:]
-    centres = -(rotation.transpose(-1, -2) @ translation)[..., 0]
-    median = centres.norm(dim=-1).median(dim=1).values.clamp_min(MIN_MEDIAN_DISTANCE)
-    scaled = torch.clone(relative)
-    scaled[..., :3, 3] /= median[:, None, None]
+    scaled = extrinsics @ np.linalg.inv(extrinsics[..., :1, :, :])
+    rotation, translation = scaled[..., :3, :3], scaled[..., :3, 3:]
+    centres = -(np.swapaxes(rotation, -1, -2) @ translation)[..., 0]
+    distances = np.sort(np.linalg.norm(centres, axis=-1), axis=-1)
+    median = np.maximum(distances[..., (distances.shape[-1] - 1) // 2], MIN_MEDIAN_DISTANCE)
+    scaled[..., :3, 3] /= median[..., None, None]
     return scaled
 
 

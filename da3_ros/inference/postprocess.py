@@ -1,12 +1,12 @@
 """Network output to predictions on the host."""
 
+from __future__ import annotations
+
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-import torch
-from torch import Tensor
 
 from da3_ros.errors import ModelError
 from da3_ros.inference.given_cameras import GivenCameras
@@ -15,8 +15,11 @@ from da3_ros.inference.parallax_scale import align
 from da3_ros.inference.pose_alignment import PoseAlignment
 from da3_ros.inference.prediction import FloatImages, Prediction
 from da3_ros.model.config import NetworkConfig
-from da3_ros.model.gaussian_adapter import transform_gaussians
-from da3_ros.model.outputs import Gaussians, NetworkOutput
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from da3_ros.model.outputs import Gaussians, NetworkOutput
 
 SKY_THRESHOLD = 0.5
 """Score from which `Prediction.sky` says sky, as in the upstream API. Depth is filled in from a
@@ -134,6 +137,8 @@ def without_invisible(prediction: Prediction, visible: NDArray[np.bool_] | None)
         return prediction
     gaussians = prediction.gaussians
     if gaussians is not None:
+        import torch
+
         shown = torch.from_numpy(visible.reshape(1, -1)).to(gaussians.opacities.device)
         gaussians = replace(gaussians, opacities=gaussians.opacities * shown)
     conf, sky = prediction.conf, prediction.sky
@@ -151,6 +156,10 @@ def _aligned_gaussians(
     gaussians: Gaussians, unit: float, alignment: PoseAlignment, to_input_scale: bool
 ) -> Gaussians:
     """Bring Gaussians to the world that the prediction's cameras then stand in."""
+    import torch
+
+    from da3_ros.model.gaussian_adapter import transform_gaussians
+
     if not to_input_scale:
         return transform_gaussians(gaussians, 1 / unit, torch.eye(3), torch.zeros(3))
     input_from_predicted = alignment.predicted_from_input.inverse()

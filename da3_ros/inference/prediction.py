@@ -1,11 +1,13 @@
 """What `DepthAnything3.inference` returns, and the scene that it can be exported as."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from os.path import commonpath
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +29,10 @@ from da3_ros.inference.prediction_export import (
 )
 from da3_ros.inference.preprocess import Placement
 from da3_ros.inference.splat_gsplat import with_renderer
-from da3_ros.model.outputs import Gaussians
 from da3_ros.types import PosedView, ViewId
+
+if TYPE_CHECKING:
+    from da3_ros.model.outputs import Gaussians
 
 FloatImages = NDArray[np.float32]
 

@@ -132,9 +132,15 @@ def normalise(images: Tensor) -> Tensor:
     import torch
 
     unit = images.permute(0, 3, 1, 2).to(torch.float32).div(255)
-    mean = torch.tensor(IMAGE_MEAN, device=images.device).view(3, 1, 1)
-    std = torch.tensor(IMAGE_STD, device=images.device).view(3, 1, 1)
+    mean, std = (_per_channel(values, images.device) for values in (IMAGE_MEAN, IMAGE_STD))
     return ((unit - mean) / std).contiguous()
+
+
+def _per_channel(values: tuple[float, float, float], device: torch.device) -> Tensor:
+    """Return (3, 1, 1) numbers, made on the device: the host would wait for a copy."""
+    import torch
+
+    return torch.stack([torch.full((1, 1), value, device=device) for value in values])
 
 
 def preprocess(

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 import logging
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from da3_ros.errors import ModelError
+from da3_ros.inference.cuda.weights import channels_last_heads
 from da3_ros.inference.out_of_memory import (
     MemoryExceededError,
     available_bytes,
@@ -29,6 +30,7 @@ from da3_ros.options.choices import Precision
 from da3_ros.options.network import NETWORK, PREDICTION
 
 _logger = logging.getLogger(__name__)
+_Result = TypeVar('_Result')
 
 
 def existing_device(name: str | torch.device) -> torch.device:
@@ -70,14 +72,19 @@ class NetworkRunner(nn.Module):
         self.model: Network = network
         self.model_name = network.config.name
         self._arithmetic = arithmetic
-        apply_arithmetic(network, arithmetic, self.device)
+        self._settle(arithmetic)
         self.eval()
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> 'NetworkRunner':
         # Every move to another device ends here, and `auto` depends on the device.
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        apply_arithmetic(self.model, self._arithmetic, self.device)
+        self._settle(self._arithmetic)
         return self
+
+    def _settle(self, arithmetic: Arithmetic) -> None:
+        apply_arithmetic(self.model, arithmetic, self.device)
+        if self.device.type == 'cuda':
+            channels_last_heads(self.model)
 
     @property
     def device(self) -> torch.device:
@@ -94,7 +101,7 @@ class NetworkRunner(nn.Module):
 
     @arithmetic.setter
     def arithmetic(self, arithmetic: Arithmetic) -> None:
-        apply_arithmetic(self.model, arithmetic, self.device)
+        self._settle(arithmetic)
         self._arithmetic = arithmetic
 
     @property
@@ -209,19 +216,31 @@ class NetworkRunner(nn.Module):
             )
             return output
 
-        return self._within_memory(image, run, allow_smaller)
+        output, remarks = self.within_memory(image, run, allow_smaller=allow_smaller)
+        return replace(output, notes=remarks + output.notes)
 
-    def _within_memory(
-        self, image: Tensor, run: Callable[[int], NetworkOutput], allow_smaller: bool
-    ) -> NetworkOutput:
-        """Return the output for the largest chunk that goes; its notes say if it is smaller."""
+    def within_memory(
+        self, image: Tensor, run: Callable[[int], _Result], *, allow_smaller: bool
+    ) -> tuple[_Result, tuple[Note, ...]]:
+        """Run something with the largest chunk of views for which memory suffices.
+
+        Args:
+            image: (B, N, 3, H, W) what goes into the network, or a tensor of its shape.
+            run: Gets the views that may be computed at once.
+            allow_smaller: Whether smaller chunks may be tried.
+
+        Returns:
+            What `run` returned, and a note if the chunk is smaller than it should be.
+
+        Raises:
+            MemoryExceededError: Memory ran out; tells how much was needed and available.
+        """
         chunk = min(self.view_chunk, image.shape[:2].numel())
         note: tuple[Note, ...] = ()
         while True:
             try:
                 with float32_products(self.device, tf32=self._arithmetic.tf32):
-                    output = run(chunk)
-                return replace(output, notes=note + output.notes)
+                    return run(chunk), note
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise

@@ -1,17 +1,22 @@
 """Gaussians of views that stand in a world already: what the node exports as splats."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from da3_ros.errors import ExportError
 from da3_ros.export.scene import ExportScene
 from da3_ros.geometry.se3 import invert
-from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.pixel_rule import corner_matrices
 from da3_ros.inference.prediction import gaussian_cloud
 from da3_ros.types import PosedView
+
+if TYPE_CHECKING:
+    from da3_ros.inference.api import DepthAnything3
 
 MAX_VIEWS = 16
 """Views that one scene of Gaussians is made of: they go through the network together."""

@@ -11,12 +11,10 @@ from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-import torch
-from torch import Tensor
 
 from da3_ros.errors import ExportError
 from da3_ros.export.gaussians import GaussianCloud
@@ -26,6 +24,10 @@ from da3_ros.export.splat_types import PosedCamera, SplatBackend, SplatImage, Sp
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.se3 import invert
 from da3_ros.inference.pixel_rule import corner_matrices
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 _ONE_GAUSSIAN = GaussianCloud(
     means=np.array([[0, 0, 1]], np.float32),
@@ -39,13 +41,17 @@ _ONE_CAMERA = PosedCamera(np.eye(4), PinholeCamera.from_focal(16, 16, 7.5, 7.5, 
 
 _logger = logging.getLogger(__name__)
 
-Rasterization = Callable[..., tuple[Tensor, Tensor, Any]]
+Rasterization: TypeAlias = 'Callable[..., tuple[Tensor, Tensor, Any]]'
 """`gsplat.rasterization`."""
 
 
 def gsplat_available() -> bool:
     """Return whether gsplat is installed and a CUDA device is there to run it."""
-    return torch.cuda.is_available() and find_spec('gsplat') is not None
+    if find_spec('gsplat') is None or find_spec('torch') is None:
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def fastest_backend() -> SplatBackend:
@@ -89,6 +95,8 @@ def gsplat_backend(
     Raises:
         ExportError: gsplat is not installed or cannot be loaded.
     """
+    import torch
+
     target = torch.device(device)
     rasterize = rasterization or _load_rasterization()
 
@@ -134,6 +142,8 @@ def _render(
     Raises:
         ExportError: a camera with skew, which gsplat does not know.
     """
+    import torch
+
     if any(camera.camera.K[0, 1] != 0 for camera in cameras):
         raise ExportError('gsplat renders cameras without skew only; let the CPU render this one')
     size = cameras[0].camera.size
@@ -156,4 +166,6 @@ def _render(
 
 
 def _tensor(array: NDArray[Any], device: torch.device) -> Tensor:
+    import torch
+
     return torch.tensor(np.ascontiguousarray(array), dtype=torch.float32, device=device)

@@ -4,18 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-import torch
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from da3_ros.geometry.camera import ImageSize
+from da3_ros.inference.network_size import estimated_parameters
 from da3_ros.inference.out_of_memory import available_bytes
 from da3_ros.inference.preprocess import input_size
-from da3_ros.inference.runner import NetworkRunner
-from da3_ros.model.arithmetic import Arithmetic
-from da3_ros.model.build import build_network
 from da3_ros.model.chunks import VIEW_CHUNK
 from da3_ros.model.config import PATCH_SIZE, NetworkConfig
-from da3_ros.model.memory_estimate import MemoryEstimate, estimate_memory
+from da3_ros.model.memory_estimate import (
+    FLOAT32,
+    MemoryEstimate,
+    NumberFormat,
+    estimate_memory,
+)
+from da3_ros.model.presets import PARAMETERS
+
+if TYPE_CHECKING:
+    from da3_ros.inference.scene_inference import ScenePredictor
+
+
+@runtime_checkable
+class _Measured(Protocol):
+    """A network of torch, which knows what it takes."""
+
+    view_chunk: int
+
+    def estimate_memory(
+        self, views: int, image_size: tuple[int, int], *, infer_gs: bool
+    ) -> MemoryEstimate: ...
+
+    def views_that_fit(self, image_size: tuple[int, int], *, infer_gs: bool) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +68,9 @@ def common_input_size(
     return max(height, PATCH_SIZE), max(width, PATCH_SIZE)
 
 
-def limit_of(network: NetworkRunner, size: tuple[int, int], *, infer_gs: bool) -> ViewLimit | None:
+def limit_of(
+    network: ScenePredictor, size: tuple[int, int], *, infer_gs: bool
+) -> ViewLimit | None:
     """Return the limit of a loaded network; None where the system does not tell its free memory.
 
     Args:
@@ -57,19 +78,28 @@ def limit_of(network: NetworkRunner, size: tuple[int, int], *, infer_gs: bool) -
         size: (H, W) of its input.
         infer_gs: whether Gaussians are predicted.
     """
+    if not isinstance(network, _Measured):
+        # Graphs compute one view after the other.
+        available = available_bytes('cpu')
+        estimate = estimate_memory(network.network_config, 1, size, chunk=1)
+        return None if available is None else _limit(estimate, estimate.views_within(available))
     fits = network.views_that_fit(size, infer_gs=infer_gs)
     if fits is None:
         return None
     estimate = network.estimate_memory(network.view_chunk, size, infer_gs=infer_gs)
+    return _limit(estimate, fits)
+
+
+def _limit(estimate: MemoryEstimate, fits: int) -> ViewLimit:
     return ViewLimit(fits, max(1, fits), estimate)
 
 
 def limit_before_loading(
     config: NetworkConfig,
-    arithmetic: Arithmetic,
-    device: torch.device,
+    device: str,
     size: tuple[int, int],
     *,
+    dtype: NumberFormat = FLOAT32,
     infer_gs: bool,
 ) -> ViewLimit | None:
     """Return the limit of a network that is not loaded yet, as `limit_of`.
@@ -79,9 +109,9 @@ def limit_before_loading(
 
     Args:
         config: of the network.
-        arithmetic: number formats it will have.
-        device: where it will run.
+        device: where it will run, as torch names it.
         size: (H, W) of its input.
+        dtype: format that the backbone's matrices will have.
         infer_gs: whether Gaussians are predicted.
     """
     available = available_bytes(device)
@@ -92,10 +122,10 @@ def limit_before_loading(
         VIEW_CHUNK,
         size,
         chunk=VIEW_CHUNK,
-        dtype=arithmetic.dtype(device),
+        dtype=dtype,
         gaussians=infer_gs,
     )
-    weights = 4 * sum(parameter.numel() for parameter in build_network(config).parameters())
+    weights = 4 * PARAMETERS.get(config.name, estimated_parameters(config))
     return ViewLimit(
         estimate.views_within(available),
         max(1, estimate.views_within(available - weights)),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +75,7 @@ class WindowMaps:
         return self.scale_factor is not None
 
 
+@runtime_checkable
 class WindowNetwork(Protocol):
     """Any of the networks, over any runtime."""
 

@@ -1,6 +1,6 @@
 """The transformer under its name in the checkpoints, with its input checked."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from da3_ros.errors import ModelError
 from da3_ros.model.chunks import VIEW_CHUNK
 from da3_ros.model.config import BackboneConfig
-from da3_ros.model.outputs import EncodedViews, FusedViews
+from da3_ros.model.outputs import EncodedViews, FusedViews, RoleTokens
 from da3_ros.model.patch_embed import patch_grid
 from da3_ros.model.vit import VisionTransformer
 
@@ -54,6 +54,8 @@ class Backbone(nn.Module):
         camera_tokens: Tensor | None,
         strategy: str,
         export_layers: Collection[int],
+        wanted: Sequence[int] | None = None,
+        roles: RoleTokens | None = None,
     ) -> FusedViews:
         """Run the blocks that see all views; arguments as in `VisionTransformer.fuse`.
 
@@ -62,7 +64,9 @@ class Backbone(nn.Module):
         """
         self.config.require_layers(export_layers)
         try:
-            return self.pretrained.fuse(views, camera_tokens, strategy, export_layers)
+            return self.pretrained.fuse(
+                views, camera_tokens, strategy, export_layers, wanted, roles
+            )
         except ValueError as error:
             raise ModelError(str(error)) from error
 

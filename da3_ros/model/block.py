@@ -1,8 +1,10 @@
 """One pre-norm transformer block."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
-from da3_ros.model.layers import Attention, LayerScale, Mlp
+from da3_ros.model.layers import Attention, LayerScale, Mlp, rows_of
 from da3_ros.model.rope import RotaryTable
 
 MLP_RATIO = 4
@@ -37,7 +39,13 @@ class Block(nn.Module):
         self.mlp = Mlp(dim, MLP_RATIO * dim, dim) if feed_forward is None else feed_forward
         self.ls2 = LayerScale(dim)
 
-    def forward(self, x: Tensor, rotary: RotaryTable | None = None) -> Tensor:
-        """Transform tokens x (B, T, C); rotary as in `Attention.forward`."""
-        x = self.ls1.add(x, self.attn(self.norm1(x), rotary))
-        return self.ls2.add(x, self.mlp(self.norm2(x)))
+    def forward(
+        self,
+        x: Tensor,
+        rotary: RotaryTable | None = None,
+        asking: Sequence[slice] | None = None,
+    ) -> Tensor:
+        """Transform tokens x (B, T, C), all or the asking rows; as in `Attention.forward`."""
+        own = x if asking is None else rows_of(x, asking)
+        own = self.ls1.add(own, self.attn(self.norm1(x), rotary, asking))
+        return self.ls2.add(own, self.mlp(self.norm2(own)))

@@ -1,8 +1,12 @@
 """How many views are computed at once, where views do not depend on one another."""
 
-from collections.abc import Iterator
+from __future__ import annotations
 
-import torch
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 VIEW_CHUNK = 8
 """Views at once by default: enough to fill a GPU, few enough to stay small beside what

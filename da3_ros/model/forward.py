@@ -5,15 +5,20 @@ what it cannot give and says in `NetworkOutput.notes` what it could not use, so 
 it need not know its kind.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from da3_ros.errors import ModelError
 from da3_ros.model.capabilities import capabilities
 from da3_ros.model.chunks import VIEW_CHUNK
 from da3_ros.model.config import NetworkConfig
-from da3_ros.model.ray_pose import RaySampler
-from da3_ros.model.sampling import PixelSampler
 from da3_ros.options.network import NETWORK, PREDICTION
+
+if TYPE_CHECKING:
+    from da3_ros.model.ray_pose import RaySampler
+    from da3_ros.model.sampling import PixelSampler
 
 
 @dataclass(frozen=True, slots=True, eq=False)

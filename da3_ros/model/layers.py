@@ -1,6 +1,6 @@
 """Layers shared by the backbone and the camera encoder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,14 @@ from da3_ros.model.rope import RotaryTable
 from da3_ros.model.tiled_attention import attend
 
 QUERY_KEY_NORM_EPS = 1e-5
+
+
+def mapped(x: Tensor, weight: Tensor, bias: Tensor, activation: str = 'none') -> Tensor:
+    """Return rows x (..., in) through weight (out, in) and bias, then GELU if that is asked for."""
+    if onednn.fuses_rows(x, weight):
+        return onednn.linear(x, weight, bias, activation)
+    out = functional.linear(x, weight, bias)
+    return functional.gelu(out) if activation == 'gelu' else out
 
 
 class Linear(nn.Linear):
@@ -25,11 +33,7 @@ class Linear(nn.Linear):
         return self._map(input, 'gelu')
 
     def _map(self, input: Tensor, activation: str) -> Tensor:
-        x = input.to(self.weight.dtype)
-        if onednn.fuses_rows(x, self.weight):
-            return onednn.linear(x, self.weight, self.bias, activation)
-        out = super().forward(x)
-        return functional.gelu(out) if activation == 'gelu' else out
+        return mapped(input.to(self.weight.dtype), self.weight, self.bias, activation)
 
 
 class WideLayerNorm(nn.LayerNorm):
@@ -94,6 +98,14 @@ class SwiGlu(nn.Module):
         return out
 
 
+def rows_of(x: Tensor, rows: Sequence[slice]) -> Tensor:
+    """Return some rows of x (..., T, C), one after another.
+
+    By slices and not by indices: on CUDA these are copied to the device, and the host waits.
+    """
+    return torch.cat([x[..., some, :] for some in rows], dim=-2)
+
+
 class Attention(nn.Module):
     """Multi-head self-attention with optional query/key norms and rotary positions."""
 
@@ -118,24 +130,42 @@ class Attention(nn.Module):
     def _norm(self, wanted: bool) -> nn.Module:
         return WideLayerNorm(self.head_dim, eps=QUERY_KEY_NORM_EPS) if wanted else nn.Identity()
 
-    def forward(self, x: Tensor, rotary: RotaryTable | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        rotary: RotaryTable | None = None,
+        asking: Sequence[slice] | None = None,
+    ) -> Tensor:
         """Attend within each sequence.
 
         Args:
             x: (B, T, C) tokens.
             rotary: Rotations for the T positions; None for attention without positions.
+            asking: Rows of x that ask for the others, ascending; all when None.
 
         Returns:
-            (B, T, C) tokens.
+            (B, T, C) tokens, or those of the asking rows one after another.
         """
-        B, T, C = x.shape
-        # (B, T, 3, heads, head_dim) -> (3, B, heads, T, head_dim)
-        qkv = self.qkv(x).view(B, T, 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4)
-        q, k, v = qkv.unbind(0)
+        q, k, v = self._projected(x, asking)
         q, k = self.q_norm(q), self.k_norm(k)
         if rotary is not None:
-            q, k = rotary.rotate(q), rotary.rotate(k)
+            own = rotary if asking is None else rotary.rows(asking)
+            q, k = own.rotate(q), rotary.rotate(k)
         # Norm and rotation are float32; products of 16-bit values are formed in 16 bits.
         out = self.kernel(q.to(v.dtype), k.to(v.dtype), v)
-        projected: Tensor = self.proj(out.transpose(1, 2).reshape(B, T, C))
+        projected: Tensor = self.proj(out.transpose(1, 2).flatten(2))
         return projected
+
+    def _projected(self, x: Tensor, asking: Sequence[slice] | None) -> tuple[Tensor, ...]:
+        """Return queries, keys and values (B, heads, T, head_dim)."""
+        if asking is None:
+            # (B, T, 3, heads, head_dim) -> 3 of (B, heads, T, head_dim)
+            parts = torch.unflatten(self.qkv(x), -1, (3, self.num_heads, self.head_dim))
+            return parts.permute(2, 0, 3, 1, 4).unbind(0)
+        C = x.shape[-1]
+        x = x.to(self.qkv.weight.dtype)
+        q = mapped(rows_of(x, asking), self.qkv.weight[:C], self.qkv.bias[:C])
+        kv = mapped(x, self.qkv.weight[C:], self.qkv.bias[C:])
+        heads = (self.num_heads, self.head_dim)
+        k, v = torch.unflatten(kv, -1, (2, *heads)).permute(2, 0, 3, 1, 4).unbind(0)
+        return torch.unflatten(q, -1, heads).transpose(1, 2), k, v

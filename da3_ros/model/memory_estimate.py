@@ -19,8 +19,9 @@ The formula counts what is asked for; an allocator may keep more of what was fre
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
-import torch
+import numpy as np
 
 from da3_ros.model.config import (
     PATCH_SIZE,
@@ -31,8 +32,20 @@ from da3_ros.model.config import (
     SingleViewConfig,
 )
 
+
+class NumberFormat(Protocol):
+    """What torch or NumPy calls a `dtype`."""
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a number."""
+        ...
+
+
 WIDE = 4
 """Bytes of a float32."""
+
+FLOAT32: NumberFormat = np.dtype(np.float32)
 
 TAIL_CHANNELS = 64
 FULL_SIZE_MAPS = 0.75
@@ -67,7 +80,7 @@ def estimate_memory(
     image_size: tuple[int, int],
     *,
     chunk: int,
-    dtype: torch.dtype = torch.float32,
+    dtype: NumberFormat = FLOAT32,
     gaussians: bool = False,
 ) -> MemoryEstimate:
     """Estimate the memory of a forward pass.
@@ -103,7 +116,7 @@ def _any_view(
     views: int,
     pixels: int,
     at_once: int,
-    dtype: torch.dtype,
+    dtype: NumberFormat,
     gaussians: bool,
 ) -> MemoryEstimate:
     tokens = _token_bytes(config.backbone, pixels)
@@ -119,7 +132,7 @@ def _any_view(
     return MemoryEstimate(int(per_view), int(max(0.0, at_once * head - spare)), views)
 
 
-def _single_view(config: SingleViewConfig, pixels: int, dtype: torch.dtype) -> float:
+def _single_view(config: SingleViewConfig, pixels: int, dtype: NumberFormat) -> float:
     """Return the bytes of one view while it is computed."""
     tokens = _token_bytes(config.backbone, pixels)
     blocks = tokens * (4 + _block_share(config.backbone, dtype))
@@ -130,7 +143,7 @@ def _token_bytes(backbone: BackboneConfig, pixels: int) -> int:
     return (pixels // PATCH_SIZE**2 + 1) * backbone.embed_dim * WIDE
 
 
-def _block_share(backbone: BackboneConfig, dtype: torch.dtype) -> float:
+def _block_share(backbone: BackboneConfig, dtype: NumberFormat) -> float:
     """Return what a block works on, in tokens of float32."""
     narrow = dtype.itemsize / WIDE
     if backbone.sees_other_views:

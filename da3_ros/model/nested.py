@@ -19,9 +19,9 @@ from da3_ros.model.config import NestedConfig
 from da3_ros.model.forward import DEFAULT_FORWARD, ForwardOptions
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.outputs import NetworkOutput
+from da3_ros.model.plain.sky import FAR_QUANTILE, MIN_PIXELS, SKY_SCORE
 from da3_ros.model.sampling import PixelSampler, SeededPixelSampler, quantile
 from da3_ros.model.single_view import SingleViewNetwork
-from da3_ros.model.sky import FAR_QUANTILE, MIN_PIXELS, SKY_SCORE
 from da3_ros.notes import Note
 
 MIN_METRIC_DEPTH_M = 1e-2

@@ -20,11 +20,17 @@ from da3_ros.model.gaussian_adapter import (
 )
 from da3_ros.model.gaussian_head import GaussianHead
 from da3_ros.model.heads import DenseMaps, DualDpt, RayMaps
+from da3_ros.model.notes_of_input import (
+    PREDICTED_INTRINSICS,
+    UNENCODED_CAMERAS,
+    UNUSED_INTRINSICS,
+)
 from da3_ros.model.outputs import (
     EncodedViews,
     FusedViews,
     Gaussians,
     NetworkOutput,
+    RoleTokens,
     feature_name,
 )
 from da3_ros.model.patch_embed import patch_grid
@@ -33,24 +39,8 @@ from da3_ros.model.ray_pose import RaySampler, cameras_from_rays
 from da3_ros.notes import Note
 from da3_ros.options.network import NETWORK
 
-UNUSED_INTRINSICS = Note(
-    'intrinsics_unused',
-    'intrinsics were given without extrinsics: the network takes no intrinsics alone, so they '
-    'were not used',
-)
-PREDICTED_INTRINSICS = Note(
-    'intrinsics_predicted',
-    'extrinsics were given without intrinsics: the network first predicted the intrinsics that '
-    'went in with them',
-)
-UNENCODED_CAMERAS = Note(
-    'cameras_unused',
-    'this network has no camera encoder: the given cameras did not go into it, and only with '
-    'use_ray_pose is depth brought to their scale',
-)
-
 Rows = Sequence[tuple[int, int]]
-"""Scene and view of each map that is decoded."""
+"""Scene and view of each map that is decoded; the view by its place among those wanted."""
 
 
 class AnyViewNetwork(nn.Module):
@@ -156,6 +146,8 @@ class AnyViewNetwork(nn.Module):
         *,
         strategy: str = NETWORK.ref_view_strategy,
         export_layers: Collection[int] = (),
+        wanted: Sequence[int] | None = None,
+        roles: RoleTokens | None = None,
     ) -> FusedViews:
         """Let the views of a window see one another.
 
@@ -166,9 +158,13 @@ class AnyViewNetwork(nn.Module):
             intrinsics: (B, V, 3, 3) known intrinsics in pixels, with the extrinsics.
             strategy: How the reference view is chosen among three views or more.
             export_layers: 0-based blocks whose features are wanted.
+            wanted: Views that are decoded later, ascending; all when None. The cameras are of all
+                views in any case.
+            roles: The views in their roles, see `VisionTransformer.in_role`, where cameras are
+                not known.
 
         Returns:
-            Fused views, in the caller's view order.
+            Fused views.
 
         Raises:
             ModelError: Only one of extrinsics and intrinsics is given, the strategy or a layer
@@ -177,7 +173,7 @@ class AnyViewNetwork(nn.Module):
         camera_tokens = None
         if extrinsics is not None:
             camera_tokens = self._camera_tokens(views, extrinsics, intrinsics)
-        return self.backbone.fuse(views, camera_tokens, strategy, export_layers)
+        return self.backbone.fuse(views, camera_tokens, strategy, export_layers, wanted, roles)
 
     def decode(
         self,
@@ -192,7 +188,7 @@ class AnyViewNetwork(nn.Module):
 
         Args:
             fused: Fused views.
-            views: Indices of the views whose maps are wanted; None for all.
+            views: Indices of the views whose maps are wanted; None for all that were fused for it.
             use_ray_pose: Take the cameras from predicted rays instead of the camera decoder;
                 slower, because the ray branch then runs for all views.
             sampler: Random choices of the ray fit; freshly seeded ones when None.
@@ -230,9 +226,7 @@ class AnyViewNetwork(nn.Module):
 
     def pose_encoding(self, fused: FusedViews) -> Tensor:
         """Return the predicted camera encodings (B, V, 9), see `pose_encoding`."""
-        last = fused.levels[-1]
-        features = torch.cat((last.within_view[:, :, 0], last.across_views[:, :, 0]), dim=-1)
-        encoding: Tensor = self.cam_dec(features)
+        encoding: Tensor = self.cam_dec(fused.cameras)
         return encoding
 
     def dense_maps(
@@ -247,16 +241,18 @@ class AnyViewNetwork(nn.Module):
 
         Args:
             fused: Fused views.
-            views: Indices of the views wanted; None for all.
+            views: Indices of the views wanted, of those that were fused for it; None for all
+                of these.
             with_rays: Compute the ray branch too.
             chunk: Views decoded at once.
 
         Returns:
             Maps with shapes (B, N, ...), N wanted views.
         """
-        B, V = fused.levels[0].within_view.shape[:2]
-        wanted = range(V) if views is None else views
-        rows = [(scene, view) for scene in range(B) for view in wanted]
+        B = len(fused.cameras)
+        wanted = fused.wanted if views is None else views
+        places = [fused.wanted.index(view) for view in wanted]
+        rows = [(scene, place) for scene in range(B) for place in places]
         parts = [
             self._decode_rows(fused, rows[some], with_rays)
             for some in self._chunks(fused, len(rows), chunk)
@@ -365,7 +361,7 @@ class AnyViewNetwork(nn.Module):
         if intrinsics is not None:
             return (extrinsics, intrinsics), ()
         # Only the cameras of this first pass are needed, so no dense head runs in it.
-        first = self.pose_encoding(self.fuse(encoded, strategy=strategy))
+        first = self.pose_encoding(self.fuse(encoded, strategy=strategy, wanted=()))
         _, intrinsics = decode_cameras(first, encoded.image_size)
         return (extrinsics, intrinsics), (PREDICTED_INTRINSICS,)
 

@@ -1,14 +1,15 @@
 """What travels between the stages of a network and what comes out."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from da3_ros.notes import Note
 
-"""How the reference view of a window is chosen."""
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,14 +34,25 @@ class EncodedViews:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class RoleTokens:
+    """Views after the first block in which a view is the reference or another one."""
+
+    tokens: Tensor
+    """(B, V, 1 + h * w, C) camera token and patch tokens; each view's in its role."""
+
+    reference: Tensor
+    """(B,) int64 the reference view of each scene."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LevelTokens:
-    """Tokens handed to the dense head from one block, in the caller's view order."""
+    """Tokens handed to the dense head from one block, of the N wanted views."""
 
     within_view: Tensor
-    """(B, V, 1 + h * w, C) output of the last within-view block, not normalised."""
+    """(B, N, 1 + h * w, C) output of the last within-view block, not normalised."""
 
     across_views: Tensor
-    """(B, V, 1 + h * w, C) output of the cross-view block, not normalised."""
+    """(B, N, 1 + h * w, C) output of the cross-view block, not normalised."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,11 +62,17 @@ class FusedViews:
     levels: tuple[LevelTokens, ...]
     """One entry per output layer, ascending."""
 
+    cameras: Tensor
+    """(B, V, 2 C) camera tokens of all views after the last block, within and across views."""
+
+    wanted: tuple[int, ...]
+    """The N views that the levels are of, ascending; all V unless fewer were asked for."""
+
     exported: Mapping[int, Tensor]
     """Tokens (B, V, 1 + h * w, C) after the blocks asked for, in the caller's view order."""
 
     reference: Tensor
-    """(B,) int64 reference view of each scene, in the caller's order."""
+    """(B,) int64 reference view of each scene."""
 
     image_size: tuple[int, int]
     """(H, W) of the images in pixels."""
@@ -80,7 +98,7 @@ class Gaussians:
     opacities: Tensor
     """(B, G) in [0, 1]."""
 
-    def scaled(self, factor: Tensor) -> 'Gaussians':
+    def scaled(self, factor: Tensor) -> Gaussians:
         """Return the scene with lengths multiplied by `factor` (B,)."""
         by = factor[:, None, None].to(self.means)
         return replace(self, means=self.means * by, scales=self.scales * by)
@@ -128,6 +146,8 @@ class NetworkOutput:
     @property
     def is_metric(self) -> Tensor:
         """Whether lengths of a scene are metres, (B,) bool."""
+        import torch
+
         if self.scale_factor is None:
             return torch.zeros(self.depth.shape[0], dtype=torch.bool)
         return self.scale_factor.isfinite()

@@ -7,8 +7,7 @@ horizontal in radians (2)], of world_from_camera. The principal point is not enc
 import torch
 from torch import Tensor
 
-MIN_TANGENT = 1e-6
-MIN_QUATERNION_DIVISOR = 0.1
+from da3_ros.model.plain.pose_encoding import MIN_QUATERNION_DIVISOR, MIN_TANGENT
 
 
 def invert_rigid(transform: Tensor) -> Tensor:

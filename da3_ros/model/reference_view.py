@@ -5,10 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from da3_ros.options.choices import REFERENCE_STRATEGIES
-
-MIN_VIEWS_TO_REORDER = 3
-"""With fewer views the first one is always the reference."""
+from da3_ros.model.plain.reference_view import unknown_strategy
 
 
 def select_reference(
@@ -18,7 +15,7 @@ def select_reference(
 
     Args:
         class_tokens: (B, V, C) class tokens of the views.
-        strategy: One of `REFERENCE_STRATEGIES`.
+        strategy: One of `options.choices.REFERENCE_STRATEGIES`.
         rounding: Format in which similarities are formed, see `arithmetic`.
 
     Returns:
@@ -28,9 +25,7 @@ def select_reference(
         ValueError: The strategy is not known.
     """
     if strategy not in _RULES:
-        raise ValueError(
-            f'unknown reference view strategy {strategy!r}, expected {REFERENCE_STRATEGIES}'
-        )
+        raise ValueError(unknown_strategy(strategy))
     if class_tokens.shape[1] <= 1:
         return _first(class_tokens)
     return _RULES[strategy](class_tokens, rounding)
@@ -83,18 +78,3 @@ _RULES: dict[str, Callable[[Tensor, torch.dtype], Tensor]] = {
     'first': _first,
     'middle': _middle,
 }
-
-
-def reference_first(reference: Tensor, views: int) -> Tensor:
-    """Return the order (B, V) that puts the reference first and keeps the others' order."""
-    position = torch.arange(views, device=reference.device)[None]
-    chosen = reference[:, None]
-    # Position 0 takes the reference, positions 1..r take views 0..r-1, the rest stay.
-    order = torch.where(position <= chosen, position - 1, position)
-    return torch.where(position == 0, chosen, order)
-
-
-def reorder_views(x: Tensor, order: Tensor) -> Tensor:
-    """Take views of x (B, V, ...) in the given order (B, V)."""
-    batch = torch.arange(x.shape[0], device=x.device)[:, None]
-    return x[batch, order]

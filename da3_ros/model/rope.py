@@ -1,16 +1,19 @@
 """Two-dimensional rotary position embedding.
 
-Tables are built once per forward pass from the patch grid alone, on the device of the tokens:
-no position tensor is ever read back to the host.
+Tables are built from the patch grid alone, on the device of the tokens, and kept for the next
+forward pass: no position tensor is ever read back to the host.
 
 Source: Su et al., "RoFormer" (2021), section 3.2.2, applied separately to rows (first half of a
 head's channels) and columns (second half), with base 100 and half-split pairing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from da3_ros.model.kept import Kept
 
 FREQUENCY_BASE = 100.0
 
@@ -32,6 +35,13 @@ class RotaryTable:
         rotated = torch.stack((-second, first), dim=-2).flatten(-3)
         return x * self.cos + rotated * self.sin
 
+    def rows(self, rows: Sequence[slice]) -> 'RotaryTable':
+        """Return the table of some rows of the sequence, one after another."""
+        return RotaryTable(
+            torch.cat([self.cos[some] for some in rows]),
+            torch.cat([self.sin[some] for some in rows]),
+        )
+
     def repeat(self, views: int) -> 'RotaryTable':
         """Return the table for `views` copies of the sequence, one after another."""
         return RotaryTable(self.cos.repeat(views, 1), self.sin.repeat(views, 1))
@@ -46,6 +56,9 @@ class RotaryTables:
 
     across_views: RotaryTable
     """For all views' tokens, view-major: every patch stands at (1, 1), wherever it is."""
+
+
+_KEPT = Kept[RotaryTables]()
 
 
 def build_tables(
@@ -67,6 +80,13 @@ def build_tables(
     Returns:
         Tables for attention within a view and across views.
     """
+    key = (grid, views, head_dim, like.device, like.dtype, rounding)
+    return _KEPT.get(key, like, lambda: _tables(grid, views, head_dim, like, rounding))
+
+
+def _tables(
+    grid: tuple[int, int], views: int, head_dim: int, like: Tensor, rounding: torch.dtype
+) -> RotaryTables:
     h, w = grid
     device = like.device
     rows = torch.arange(1, h + 1, device=device).repeat_interleave(w)

@@ -9,8 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-MAX_PIXELS = 100_000
-"""Quantiles over more pixels than this are taken over a random sample of as many."""
+from da3_ros.model.plain import sampling as plain
 
 
 class PixelSampler(Protocol):
@@ -26,19 +25,19 @@ class PixelSampler(Protocol):
 
 
 class SeededPixelSampler:
-    """Pixels from an own generator; torch's global one is never touched."""
+    """The pixels of `plain.sampling`, as tensors; torch's own generator is never touched."""
 
     def __init__(self, seed: int = 0) -> None:
         """Seed the generator."""
-        self._generator = torch.Generator().manual_seed(seed)
+        self._pixels = plain.SeededPixelSampler(seed)
 
     def repeated(self, count: int, size: int) -> Tensor:
         """Return random indices with replacement."""
-        return torch.randint(0, count, (size,), generator=self._generator)
+        return torch.from_numpy(self._pixels.repeated(count, size))
 
     def distinct(self, count: int, size: int) -> Tensor:
         """Return random indices without replacement."""
-        return torch.randperm(count, generator=self._generator)[:size]
+        return torch.from_numpy(self._pixels.distinct(count, size))
 
 
 def quantile(
@@ -46,7 +45,7 @@ def quantile(
 ) -> Tensor:
     """Return a quantile of values (n,), n >= 1, with linear interpolation."""
     count = values.shape[0]
-    if count > MAX_PIXELS:
+    if count > plain.MAX_PIXELS:
         draw = sampler.repeated if with_replacement else sampler.distinct
-        values = values[draw(count, MAX_PIXELS).to(values.device)]
+        values = values[draw(count, plain.MAX_PIXELS).to(values.device)]
     return torch.quantile(values, q)

@@ -10,17 +10,11 @@ from da3_ros.model.chunks import VIEW_CHUNK, chunks_of
 from da3_ros.model.config import PATCH_SIZE, SingleViewConfig
 from da3_ros.model.forward import DEFAULT_FORWARD, ForwardOptions, require_gaussians
 from da3_ros.model.heads import SingleViewDpt, SkyMaps
+from da3_ros.model.notes_of_input import NO_RAYS, UNUSED_CAMERAS
 from da3_ros.model.outputs import EncodedViews, NetworkOutput, feature_name
 from da3_ros.model.patch_embed import patch_grid
 from da3_ros.model.sky import fill_sky
 from da3_ros.notes import Note
-
-UNUSED_CAMERAS = Note(
-    'cameras_unused',
-    'this network sees each image alone: the given extrinsics were not used, and depth was not '
-    'brought to their scale',
-)
-NO_RAYS = Note('rays_unused', 'this network predicts no cameras: use_ray_pose has no effect')
 
 
 class SingleViewNetwork(nn.Module):

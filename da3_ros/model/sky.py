@@ -6,15 +6,8 @@ Source: Lin et al., "Depth Anything 3" (2025); the upstream implementation's con
 import torch
 from torch import Tensor
 
+from da3_ros.model.plain.sky import FAR_QUANTILE, MIN_PIXELS, SKY_SCORE
 from da3_ros.model.sampling import PixelSampler, SeededPixelSampler, quantile
-
-SKY_SCORE = 0.3
-"""From this score on a pixel counts as sky where depth is filled and scale is estimated."""
-
-MIN_PIXELS = 10
-"""Sky, and ground too, must cover more pixels than this to mean anything."""
-
-FAR_QUANTILE = 0.99
 
 
 def fill_sky(depth: Tensor, sky: Tensor, sampler: PixelSampler | None = None) -> Tensor:

@@ -16,6 +16,7 @@ from da3_ros.options.choices import (
     PRECISIONS,
     REFERENCE_STRATEGIES,
     RESIZE_METHODS,
+    RUNTIMES,
     SCALE_SOURCES,
 )
 from da3_ros.options.network import EstimatorOptions, PredictionOptions
@@ -38,6 +39,7 @@ __all__ = [
     'PRECISIONS',
     'REFERENCE_STRATEGIES',
     'RESIZE_METHODS',
+    'RUNTIMES',
     'SCALE_SOURCES',
     'Entrance',
     'EstimatorOptions',

@@ -9,6 +9,9 @@ ResizeMethod = Literal[
 ]
 RESIZE_METHODS: tuple[ResizeMethod, ...] = get_args(ResizeMethod)
 
+Runtime = Literal['auto', 'torch', 'openvino', 'onnxruntime']
+RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
+
 Precision = Literal['auto', 'fp32', 'bf16', 'fp16']
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 

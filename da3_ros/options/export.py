@@ -348,7 +348,7 @@ class ResultOptions:
     as_json: bool = option(
         False,
         'One JSON object on stdout.',
-        entrances=(*_COMMANDS, Entrance.ABOUT),
+        entrances=(*_COMMANDS, Entrance.ENGINES, Entrance.ABOUT),
         flag='--json',
         changes_files=False,
     )

@@ -12,16 +12,19 @@ from da3_ros.options.choices import (
     REFERENCE_STRATEGIES,
     RESIZE_METHODS,
     ROUNDINGS,
+    RUNTIMES,
     AttentionKind,
     Conditioning,
     Precision,
     ReferenceStrategy,
     ResizeMethod,
     Rounding,
+    Runtime,
 )
 from da3_ros.options.table import Entrance, Variant, option
 
 _NODE, _SCENES, _MODEL = Entrance.NODE, Entrance.SCENES, Entrance.MODEL
+_ENGINES = Entrance.ENGINES
 _PREDICTING = (Entrance.NODE, Entrance.SCENES, Entrance.INFERENCE)
 
 
@@ -69,12 +72,33 @@ class EstimatorOptions:
         variants={_SCENES: Variant(summary='Torch device: auto, cpu, cuda, cuda:N or mps.')},
         changes_files=False,
     )
+    runtime: Runtime = option(
+        'auto',
+        'What computes the network.',
+        entrances=(_NODE, Entrance.LAUNCH, _SCENES, _ENGINES, _MODEL),
+        details='auto is openvino on a CPU where its package is installed '
+        "(pip install '.[openvino]'), else torch. The first use of a network at a size builds an "
+        'engine, which is kept. What a runtime cannot do torch does, with a note '
+        '(docs/runtimes.md).',
+        choices=RUNTIMES,
+        variants={
+            _ENGINES: Variant(summary='What shall compute the network; auto: what is installed.')
+        },
+        # Like the device: the same mathematics, computed elsewhere.
+        changes_files=False,
+    )
     precision: Precision = option(
         'auto',
         'Arithmetic of the backbone.',
-        entrances=(_NODE, _SCENES, _MODEL),
-        details='auto is 16 bit on a GPU that has it and fp32 on a CPU; fp16 needs a GPU.',
+        entrances=(_NODE, _SCENES, _ENGINES, _MODEL),
+        details='auto is 16 bit on a GPU that has it and fp32 on a CPU; fp16 needs a GPU. In '
+        'runtimes other than torch bf16 leaves in fp32 what would lose accuracy.',
         choices=PRECISIONS,
+        variants={
+            _ENGINES: Variant(
+                summary='Arithmetic; auto is fp32, bf16 is for compile, fp16 for export-onnx.'
+            )
+        },
     )
     attention: AttentionKind = option(
         'auto',
@@ -96,7 +120,7 @@ class EstimatorOptions:
     process_res: int = option(
         0,
         "Image side that the resize method bounds, 0 for the model's own.",
-        entrances=(*_PREDICTING, Entrance.DEMO),
+        entrances=(*_PREDICTING, _ENGINES, Entrance.DEMO),
         details='Else at least 14. The models were trained for 504, da3-nano for 98.',
         unit='px',
         minimum=0,
@@ -105,6 +129,7 @@ class EstimatorOptions:
             # Where no robot waits for it a picture may be as large as the memory allows.
             _SCENES: Variant(maximum=math.inf),
             Entrance.INFERENCE: Variant(None, maximum=math.inf),
+            _ENGINES: Variant(summary="Longest side of --aspect, 0 for the model's own."),
             Entrance.DEMO: Variant(
                 summary="Longest side in the network, 0 for the model's own, on a CPU at most 224."
             ),

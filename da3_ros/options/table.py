@@ -34,6 +34,7 @@ class Entrance(Enum):
     BAGS = 'da3 record, bag-from-video, synthesize'
     PLAY = 'da3 play'
     DEMO = 'da3 demo'
+    ENGINES = 'da3 compile, export-onnx'
     ABOUT = 'da3 info, models, doctor'
     MODEL = 'DepthAnything3'
     """Its constructor and `from_pretrained`."""

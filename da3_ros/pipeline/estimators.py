@@ -7,22 +7,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from da3_ros.errors import CheckpointError, ConfigError
+from da3_ros.inference.runtimes.choose import RANDOM_PREFIX, open_network
 from da3_ros.model.config import PROCESS_RES, NetworkConfig
 from da3_ros.model.presets import CAUTIONS, NETWORKS, preset_name, random_caution
 from da3_ros.options import EstimatorOptions, NodeOptions, StreamOptions
-from da3_ros.process import set_threads
 from da3_ros.types import Caution, Estimator
 
 if TYPE_CHECKING:
     from da3_ros.inference.default_model import ChosenModel
 
-RANDOM_PREFIX = 'random:'
 TRUTH_MODEL = 'truth'
-# Weights drawn from this seed mean nothing; being always the same makes output comparable.
-_RANDOM_SEED = 0
 
 
 def chosen_model(model: str) -> ChosenModel:
@@ -57,35 +55,11 @@ def build_estimator(options: NodeOptions) -> Estimator:
 def _build_network(
     options: EstimatorOptions, stream: StreamOptions, *, has_odometry: bool
 ) -> Estimator:
-    import torch
-
-    from da3_ros.inference.api import DepthAnything3
     from da3_ros.inference.engine import Da3Estimator
 
-    set_threads(options.threads)
-    device = options.device
-    if device == 'auto':
-        device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    if device.startswith('cuda') and not torch.cuda.is_available():
-        raise ConfigError(f'device {device!r}: no CUDA device is there; use auto or cpu')
-    if options.model.startswith(RANDOM_PREFIX):
-        name = options.model.removeprefix(RANDOM_PREFIX)
-        model = DepthAnything3(
-            name,
-            seed=_RANDOM_SEED,
-            precision=options.precision,
-            attention=options.attention,
-        ).to(device)
-    else:
-        model = DepthAnything3.from_pretrained(
-            options.model,
-            revision=options.revision or None,
-            map_location=device,
-            precision=options.precision,
-            attention=options.attention,
-        )
+    network = open_network(options.model, options, beside=True)
     views = stream.window * len(stream.cameras)
-    can = model.capabilities
+    can = network.capabilities
     if views > 1 and not (can.poses or (can.metric and has_odometry)):
         ways = ' or needs poses by odometry (prior_frame)' if can.metric else ''
         raise ConfigError(
@@ -93,7 +67,7 @@ def _build_network(
             f'{ways}; got {len(stream.cameras)} cameras and window {stream.window}'
         )
     return Da3Estimator(
-        model,
+        network,
         process_res=options.process_res or None,
         process_res_method=options.process_res_method,
         ref_view_strategy=options.ref_view_strategy,
@@ -132,15 +106,14 @@ def own_caution(model: str) -> Caution | None:
 
 def _own_config(model: str) -> NetworkConfig | None:
     """Return the network of a model; None for what is none: the truth, estimators of one's own."""
-    from da3_ros.inference.hub import HubOptions, find_checkpoint
+    from da3_ros.inference.hub import HubOptions, find_config
     from da3_ros.inference.network_file import read_network_config
 
     name = preset_name(model.removeprefix(RANDOM_PREFIX))
     if name is not None:
         return NETWORKS[name]
     try:
-        files = find_checkpoint(model, HubOptions(local_files_only=True))
-        return read_network_config(files.config)
+        return read_network_config(find_config(model, HubOptions(local_files_only=True)))
     except CheckpointError:
         return None
 
@@ -148,9 +121,14 @@ def _own_config(model: str) -> NetworkConfig | None:
 def _is_saved_random(model: str) -> bool:
     """Return whether the weights that are here of a model say that they were not learned."""
     from da3_ros.inference.hub import HubOptions, find_checkpoint
+    from da3_ros.inference.runtimes.engine_files import is_engine
+    from da3_ros.inference.runtimes.stored_graphs import read_kept
     from da3_ros.inference.weights_header import is_random_file
 
+    folder = Path(model).expanduser()
     try:
+        if is_engine(folder):
+            return read_kept(folder).is_random
         return is_random_file(find_checkpoint(model, HubOptions(local_files_only=True)).weights)
     except CheckpointError:
         return False

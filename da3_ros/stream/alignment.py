@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 import math
 
@@ -32,8 +32,8 @@ class Anchor:
 
     world_from_camera: FloatArray
     """(4, 4), world units."""
-    depth: FloatImage
-    """(h, w), world units; NaN unknown."""
+    depth: FloatImage | None
+    """(h, w), world units; NaN unknown. None when the view was placed again without."""
     confidence: FloatImage | None
     """(h, w), raw; None when the network gives none."""
 
@@ -91,9 +91,8 @@ def compare_shared(
     world = np.array([anchor.world_from_camera for _, anchor in shared])
     window = np.array([view.window_from_camera for view, _ in shared])
     rotation, inliers = mean_rotation(world[:, :3, :3] @ np.swapaxes(window[:, :3, :3], 1, 2))
-    depths = scale_from_depths(
-        [_depth_pair(*pair) for pair, use in zip(shared, inliers, strict=True) if use]
-    )
+    pairs = [_depth_pair(*pair) for pair, use in zip(shared, inliers, strict=True) if use]
+    depths = scale_from_depths([pair for pair in pairs if pair is not None])
     centres = scale_from_centres(
         world[inliers, :3, 3], window[inliers, :3, 3], rotation, position_noise
     )
@@ -130,16 +129,23 @@ def align_pose(world_from_body: FloatArray, window_from_body: FloatArray, scale:
     return Sim3(scale, nearest_rotation(placed[:3, :3]), placed[:3, 3])
 
 
-def known_depth(view: ViewPrediction) -> FloatImage:
-    """Return the depth (h, w) with NaN where the network sees sky."""
-    if view.sky is None:
+def known_depth(view: ViewPrediction) -> FloatImage | None:
+    """Return the depth (h, w) with NaN where the network sees sky; None where it has none."""
+    if view.sky is None or view.depth is None:
         return view.depth
     return np.where(view.sky, np.float32(np.nan), view.depth)
 
 
-def _depth_pair(view: PlacedView, anchor: Anchor) -> DepthPair:
+def known_depths(views: Iterable[ViewPrediction]) -> list[FloatImage]:
+    """Return the depths of those views that have one."""
+    return [depth for depth in map(known_depth, views) if depth is not None]
+
+
+def _depth_pair(view: PlacedView, anchor: Anchor) -> DepthPair | None:
     depth = known_depth(view.prediction)
+    if depth is None or anchor.depth is None:
+        return None
     now, before = view.prediction.confidence, anchor.confidence
     if now is None or before is None or now.shape != before.shape:
         return DepthPair(anchor.depth, depth, None)
-    return DepthPair(anchor.depth, depth, np.minimum(now, before))
+    return DepthPair(anchor.depth, depth, now, before)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from da3_ros.errors import GeometryError, StreamError
+from da3_ros.geometry.arrays import extremes
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.resample import PixelMap
 from da3_ros.geometry.se3 import nearest_rigid, require_rigid
@@ -80,22 +81,15 @@ def checked_prediction(
                 f'window {window.index}: expected a ViewPrediction of camera {frame.camera}, '
                 f'got {type(view).__name__}'
             )
-        refusal = refusal or next(_of_view(frame, view, frame.camera in sideways), None)
+        has_depth = view.depth is not None or window.needs_depth(frame.id)
+        is_sideways = frame.camera in sideways
+        refusal = refusal or next(_of_view(frame, view, is_sideways, has_depth), None)
         if refusal is not None:
             place = f'view {index} (camera {frame.camera}, stamp {frame.stamp_ns})'
             return replace(refusal, text=f'{place}: {refusal.text}')
-        depth, of_depth = _usable_depth(frame.camera, view.depth)
-        confidence, of_confidence = _usable_confidence(frame.camera, view.confidence)
-        notes += [*of_depth, *of_confidence]
-        views.append(
-            replace(
-                view,
-                depth=depth,
-                confidence=confidence,
-                sky=None if view.sky is None else np.asarray(view.sky, np.bool_),
-                window_from_camera=nearest_rigid(view.window_from_camera),
-            )
-        )
+        usable, of_pixels = _usable_pixels(frame.camera, view)
+        notes += of_pixels
+        views.append(replace(usable, window_from_camera=nearest_rigid(view.window_from_camera)))
     return replace(prediction, views=tuple(views), notes=(*prediction.notes, *notes))
 
 
@@ -104,7 +98,9 @@ def _of_unit(sigma: float | None) -> Iterator[Refusal]:
         yield _beyond('the error of its unit (unit_sigma)', sigma, 0, LARGEST_UNIT_SIGMA)
 
 
-def _of_view(frame: CameraFrame, view: ViewPrediction, is_sideways: bool) -> Iterator[Refusal]:
+def _of_view(
+    frame: CameraFrame, view: ViewPrediction, is_sideways: bool, has_depth: bool
+) -> Iterator[Refusal]:
     """Yield what is wrong with a view; what comes later relies on what came before."""
     try:
         pose = require_rigid('pose', view.window_from_camera)
@@ -114,8 +110,8 @@ def _of_view(frame: CameraFrame, view: ViewPrediction, is_sideways: bool) -> Ite
     distance = float(np.abs(pose[:3, 3]).max())
     if distance > LONGEST:
         yield _beyond('its distance from the origin of the window', distance, 0, LONGEST)
-    yield from _of_images(view)
-    size = ImageSize(*view.depth.shape)
+    yield from _of_images(view, has_depth)
+    size = ImageSize(*view.image.shape[:2])
     for name, camera in (('camera', view.camera), ('calibration', view.calibrated_camera)):
         if camera is None and name == 'calibration':
             continue
@@ -126,14 +122,16 @@ def _of_view(frame: CameraFrame, view: ViewPrediction, is_sideways: bool) -> Ite
     yield from _of_pixel_map(pixel_map_of(frame, view))
 
 
-def _of_images(view: ViewPrediction) -> Iterator[Refusal]:
-    depth = view.depth
-    if not _is_array(depth, 'fiu') or depth.ndim != 2 or 0 in depth.shape:
+def _of_images(view: ViewPrediction, has_depth: bool) -> Iterator[Refusal]:
+    image, depth = view.image, view.depth
+    if has_depth and not _is_depth(depth):
         yield Refusal(f'expected a depth image (h, w) of numbers, got {_named(depth)}')
         return
-    image = view.image
-    if not _is_array(image, 'u') or image.dtype != np.uint8 or image.shape[2:] != (3,):
+    is_image = _is_array(image, 'u') and image.dtype == np.uint8 and image.shape[2:] == (3,)
+    if not is_image or 0 in image.shape:
         yield Refusal(f'expected a uint8 image (h, w, 3), got {_named(image)}')
+        return
+    if depth is None:
         return
     kinds = (
         ('image', image, 'u'),
@@ -194,6 +192,12 @@ def _beyond(what: str, value: float, low: float, high: float) -> Refusal:
     )
 
 
+def _is_depth(pixels: object) -> bool:
+    return isinstance(pixels, np.ndarray) and (
+        pixels.dtype.kind in 'fiu' and pixels.ndim == 2 and 0 not in pixels.shape
+    )
+
+
 def _is_array(pixels: object, kinds: str) -> bool:
     return isinstance(pixels, np.ndarray) and pixels.dtype.kind in kinds
 
@@ -204,12 +208,26 @@ def _named(pixels: object) -> str:
     return type(pixels).__name__
 
 
+def _usable_pixels(camera: str, view: ViewPrediction) -> tuple[ViewPrediction, list[Note]]:
+    """Return a view whose maps are safe to compute with, and notes on numbers that are none."""
+    if view.depth is None:
+        return replace(view, confidence=None, sky=None), []
+    depth, of_depth = _usable_depth(camera, view.depth)
+    confidence, of_confidence = _usable_confidence(camera, view.confidence)
+    sky = None if view.sky is None else np.asarray(view.sky, np.bool_)
+    usable = replace(view, depth=depth, confidence=confidence, sky=sky)
+    return usable, [*of_depth, *of_confidence]
+
+
 def _usable_depth(camera: str, depth: NDArray[np.generic]) -> tuple[FloatImage, list[Note]]:
     """Return depth as float32 with NaN where there is none, and a note on numbers that none is.
 
     Zero, negative and infinite depth is another way to say that it is unknown.
     """
     z = _single(depth)
+    nearest, farthest = extremes(z)
+    if nearest >= SHORTEST and farthest <= LONGEST:
+        return z, []
     with np.errstate(invalid='ignore'):  # NaN among them
         known = (z >= SHORTEST) & (z <= LONGEST)
         absurd = (z > 0) & np.isfinite(depth) & ~known
@@ -226,6 +244,8 @@ def _usable_confidence(
     if confidence is None:
         return None, []
     values = _single(confidence)
+    if values.min() >= 1 and values.max() < np.inf:
+        return values, []
     absurd = ~((values >= 1) & (values < np.inf))
     if absurd.any():
         values = np.where(absurd, np.float32(1), values)

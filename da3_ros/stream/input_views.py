@@ -114,6 +114,7 @@ def rotated_frame(frame: CameraFrame, quarter_turns: int) -> CameraFrame:
         image=rotated_pixels(frame.image, quarter_turns),
         calibration=None if calibration is None else calibration.rotated(quarter_turns),
         valid=_rotated_or_none(frame.valid, quarter_turns),
+        quarter_turns=(frame.quarter_turns + quarter_turns) % 4,
     )
 
 
@@ -138,7 +139,7 @@ def rotated_view(frame: CameraFrame, view: ViewPrediction, quarter_turns: int) -
             upright = ImageSize(upright.width, upright.height)
         pixel_map = pixel_map.rotated(quarter_turns, upright, view.camera.size)
     return ViewPrediction(
-        depth=rotated_pixels(view.depth, quarter_turns),
+        depth=_rotated_or_none(view.depth, quarter_turns),
         image=rotated_pixels(view.image, quarter_turns),
         window_from_camera=view.window_from_camera @ rotated_from_camera(-quarter_turns),
         camera=view.camera.rotated(quarter_turns),
@@ -162,7 +163,7 @@ def _rotated_or_none(
 
 def _hidden(frame: CameraFrame, view: ViewPrediction) -> ViewPrediction:
     """Return the view with unknown depth where the frame shows nothing."""
-    if frame.valid is None:
+    if frame.valid is None or view.depth is None:
         return view
     shown = resampled_mask(frame.valid, pixel_map_of(frame, view).inverse(), view.camera.size)
     return replace(view, depth=np.where(shown, view.depth, np.float32(np.nan)))

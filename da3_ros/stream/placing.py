@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.arrays import FloatArray, extremes
 from da3_ros.geometry.frames import BODY_FROM_OPTICAL
 from da3_ros.geometry.resample import PixelMap
 from da3_ros.geometry.se3 import invert, nearest_rigid
@@ -64,6 +64,7 @@ class PlacedSet:
     """A set in the world and what it teaches."""
 
     posed: PosedSet
+    """With those views that have depth: all of a set that has no place yet."""
     anchors: Mapping[ViewKey, Anchor]
     layout: Layout
     """The layout before with what this set showed of its cameras."""
@@ -150,7 +151,11 @@ def place_set(window_set: WindowSet, world_from_window: Sim3, layout: Layout) ->
     views: list[PosedView] = []
     anchors: dict[ViewKey, Anchor] = {}
     for frame, view in zip(window_set.frames.frames, window_set.views, strict=True):
-        depth = _world_depth(view.prediction, world_from_window.scale)
+        known = known_depth(view.prediction)
+        if known is None:
+            anchors[view.key] = Anchor(poses[frame.camera], None, None)
+            continue
+        depth = _world_depth(known, world_from_window.scale)
         posed = _posed_view(frame, view.prediction, poses[frame.camera], depth)
         anchors[view.key] = Anchor(posed.world_from_camera, depth, posed.confidence)
         views.append(posed)
@@ -200,11 +205,15 @@ def _placed_view(key: ViewKey, view: ViewPrediction) -> PlacedView:
     return PlacedView(key, view.window_from_camera, view)
 
 
-def _world_depth(view: ViewPrediction, scale: float) -> FloatImage:
-    """Return depth in world units, NaN where it is unknown, not positive, or sky."""
-    known = known_depth(view)
+def _world_depth(known: FloatImage, scale: float) -> FloatImage:
+    """Return depth in world units, NaN where it is unknown or not positive."""
     depth = np.empty(known.shape, np.float32)
-    # In float64, since a scale rounded to float32 would bias all pixels alike.
-    np.multiply(known, scale, out=depth, dtype=np.float64, casting='same_kind')
-    np.copyto(depth, np.nan, where=~((known > 0) & (known < np.inf)))
+    coarse = float(np.float32(scale))
+    np.multiply(known, np.float32(coarse), out=depth)
+    if coarse != scale:
+        # The rest by itself: a scale rounded to float32 would bias all pixels alike.
+        depth += known * np.float32(scale - coarse)
+    nearest, farthest = extremes(known)
+    if not (nearest > 0 and farthest < np.inf):
+        np.copyto(depth, np.nan, where=~((known > 0) & (known < np.inf)))
     return depth

@@ -20,10 +20,11 @@ from da3_ros.stream.alignment import (
     align,
     align_pose,
     compare_shared,
-    known_depth,
+    known_depths,
 )
 from da3_ros.stream.checked import Refusal, checked_prediction
 from da3_ros.stream.input_views import InputViews
+from da3_ros.stream.needed_depth import needed_depth
 from da3_ros.stream.placing import (
     Layout,
     PlacedSet,
@@ -166,7 +167,8 @@ class Reconstructor:
             StreamError: the estimator returned another number of views than the window has, or
                 something else than views.
         """
-        upright = self._views.upright(window)
+        asked = replace(window, depth_of=needed_depth(window, self._world.anchors))
+        upright = self._views.upright(asked)
         start_s = self._clock()
         said = self._estimator.estimate(upright)
         estimate_s = self._clock() - start_s
@@ -212,7 +214,7 @@ class Reconstructor:
         if scale.has_jumped or (gathered and before.scale is None):
             # The world's unit is another one than that in which the ratio was measured.
             gathered = gathered.scaled(scale.scale) if gathered and not scale.has_jumped else None
-        depth = typical_depth([known_depth(view.prediction) for view in sets[-1].views])
+        depth = typical_depth(known_depths(view.prediction for view in sets[-1].views))
         typical = depth * scale.scale
         if shared is None and scale.is_metric and before.scale and before.scale.is_metric:
             notes = (*notes, *changed_depth(before.typical, typical))
@@ -310,7 +312,7 @@ def _align(m: _Measured, before: World) -> tuple[Sim3, AlignmentReport]:
 
 def _position_noise(prediction: WindowPrediction) -> float:
     """Return the error of a camera centre that is assumed at least, window units."""
-    depth = typical_depth([known_depth(view) for view in prediction.views])
+    depth = typical_depth(known_depths(prediction.views))
     if math.isfinite(depth):
         return POSITION_NOISE * depth
     centres = np.array([view.window_from_camera[:3, 3] for view in prediction.views])

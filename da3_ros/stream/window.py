@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+import itertools
 
 from da3_ros.errors import StreamError
 from da3_ros.types import FrameSet, Window
+
+_GENERATIONS = itertools.count(1)
+"""Numbers of streams, each given once in the process."""
 
 
 class SlidingWindow:
@@ -34,6 +38,7 @@ class SlidingWindow:
         self._sets: deque[FrameSet] = deque(maxlen=window)
         self._new = 0
         self._index = 0
+        self._generation = next(_GENERATIONS)
 
     def push(self, frame_set: FrameSet) -> Window | None:
         """Take the next set; return the window it completes, or None."""
@@ -45,7 +50,7 @@ class SlidingWindow:
         """Return a window with the new sets that no window had (end of the input), or None."""
         if not self._new:
             return None
-        window = Window(self._index, tuple(self._sets), self._new)
+        window = Window(self._index, tuple(self._sets), self._new, self._generation)
         self._index += 1
         self._new = 0
         return window
@@ -55,3 +60,4 @@ class SlidingWindow:
         self._sets.clear()
         self._new = 0
         self._index = 0
+        self._generation = next(_GENERATIONS)

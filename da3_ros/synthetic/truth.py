@@ -104,7 +104,10 @@ class TruthEstimator:
             truth = [self._world.world_from_camera(f.camera, f.stamp_ns) for f in window.views]
             gauge = _similarity(np.array(truth), known, gauge.scale)
         rng = np.random.default_rng((self._seed, window.index, 1))
-        views = tuple(self._view(frame, gauge, rng) for frame in window.views)
+        views = tuple(
+            self._view(frame, gauge, rng, with_depth=window.needs_depth(frame.id))
+            for frame in window.views
+        )
         if self._delay_s > 0:
             self._sleep(self._delay_s)
         return WindowPrediction(
@@ -115,7 +118,9 @@ class TruthEstimator:
             unit_sigma=0.0 if known is not None or self._position_noise_m == 0 else None,
         )
 
-    def _view(self, frame: CameraFrame, gauge: Sim3, rng: np.random.Generator) -> ViewPrediction:
+    def _view(
+        self, frame: CameraFrame, gauge: Sim3, rng: np.random.Generator, *, with_depth: bool
+    ) -> ViewPrediction:
         size = self._size or ImageSize(
             max(1, frame.size.height // 2), max(1, frame.size.width // 2)
         )
@@ -123,13 +128,17 @@ class TruthEstimator:
         # A cropped or rectified image is of another camera than the rig's; it says which.
         full = frame.calibration or self._world.intrinsics(frame.camera, frame.size)
         camera = full.resized(size)
-        depth = self._world.renderer.depth(camera, pose)
-        confidence = _confidence(depth)
+        depth = confidence = None
+        if with_depth:
+            depth = self._world.renderer.depth(camera, pose)
+            confidence = _confidence(depth)
         if self._depth_noise_rel > 0:
-            noise = rng.standard_normal(depth.shape, dtype=np.float32)
-            depth = depth * np.exp(np.float32(self._depth_noise_rel) * noise)
+            # Drawn in any case: what is asked for changes nothing of the other answers.
+            noise = rng.standard_normal((size.height, size.width), dtype=np.float32)
+            if depth is not None:
+                depth = depth * np.exp(np.float32(self._depth_noise_rel) * noise)
         return ViewPrediction(
-            depth=depth * np.float32(gauge.scale),
+            depth=None if depth is None else depth * np.float32(gauge.scale),
             image=_resized(frame.image, size),
             window_from_camera=gauge.apply_to_pose(pose @ self._pose_noise(rng)),
             camera=camera,

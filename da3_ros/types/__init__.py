@@ -12,6 +12,7 @@ from da3_ros.types.predictions import (
     Conditioning,
     Estimator,
     NetworkEstimator,
+    SaysWhatComputes,
     ViewPrediction,
     WindowPrediction,
 )
@@ -46,6 +47,7 @@ __all__ = [
     'PosedSet',
     'PosedView',
     'RigCalibration',
+    'SaysWhatComputes',
     'ScaleSource',
     'ViewId',
     'ViewPrediction',

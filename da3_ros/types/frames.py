@@ -49,6 +49,8 @@ class CameraFrame:
     valid: Mask | None = None
     """(H, W), False where the image shows nothing because the lens does not reach there; None
     when all of it shows something."""
+    quarter_turns: int = 0
+    """Clockwise quarters by which the image is rotated against that of the camera, 0 to 3."""
 
     def __post_init__(self) -> None:
         """Check that the image is one, and that calibration and valid mask are of its size."""
@@ -112,6 +114,11 @@ class Window:
     sets: tuple[FrameSet, ...]
     new_sets: int
     """How many sets at the end were in no earlier window; 1 <= new_sets <= len(sets)."""
+    generation: int = 0
+    """Of which stream it is: unique in the process, and within it a `ViewId` has one image. 0 when
+    nothing promises that, so that nothing may be kept of its views for other windows."""
+    depth_of: frozenset[ViewId] | None = None
+    """Views whose depth its reader needs; None for all. Of others there need not be any."""
 
     def __post_init__(self) -> None:
         """Check the number of new sets."""
@@ -122,6 +129,10 @@ class Window:
     def views(self) -> tuple[CameraFrame, ...]:
         """All frames, set by set: the order of `WindowPrediction.views`."""
         return tuple(frame for frame_set in self.sets for frame in frame_set.frames)
+
+    def needs_depth(self, view: ViewId) -> bool:
+        """Return whether the reader of the window needs depth of a view."""
+        return self.depth_of is None or view in self.depth_of
 
     def known_poses(self) -> KnownPoses:
         """Return what the priors of the sets tell about the poses of the views."""

@@ -19,8 +19,8 @@ Conditioning = Literal['none', 'pose']
 class ViewPrediction:
     """What a network says about one view."""
 
-    depth: FloatImage
-    """(h, w) in the window's unit; NaN unknown."""
+    depth: FloatImage | None
+    """(h, w) in the window's unit; NaN unknown. None when the window did not ask for it."""
     image: ColourImage
     """(h, w, 3) uint8 RGB, the pixels that depth belongs to."""
     window_from_camera: FloatArray
@@ -30,9 +30,10 @@ class ViewPrediction:
     calibrated_camera: PinholeCamera | None
     """The frame's own calibration carried through resize and crop; None when it had none."""
     confidence: FloatImage | None = None
-    """(h, w), DA3's raw confidence, >= 1; None when the network gives none."""
+    """(h, w), DA3's raw confidence, >= 1; None when the network gives none, or without depth."""
     sky: Mask | None = None
-    """(h, w), True where there is sky; None when the network does not segment it."""
+    """(h, w), True where there is sky; None when the network does not segment it, or without
+    depth."""
     pixel_map: PixelMap | None = None
     """Where the pixels of the frame's image lie in this view. None when both calibrations say it;
     without them the view then is the whole image, resized."""
@@ -79,6 +80,16 @@ class Caution:
     """For what comes with every window."""
     text: str
     """The same with its reason and with what to do."""
+
+
+@runtime_checkable
+class SaysWhatComputes(Protocol):
+    """An estimator that says what computes it."""
+
+    @property
+    def computed_by(self) -> str:
+        """Runtime and number format, e.g. `openvino in fp32`."""
+        ...
 
 
 @runtime_checkable

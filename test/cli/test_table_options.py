@@ -32,6 +32,7 @@ OF_COMMAND: dict[str, Entrance] = {
     **dict.fromkeys(('auto', 'image', 'images', 'video', 'colmap'), Entrance.SCENES),
     **dict.fromkeys(('record', 'bag-from-video', 'synthesize'), Entrance.BAGS),
     **dict.fromkeys(('info', 'models', 'doctor'), Entrance.ABOUT),
+    **dict.fromkeys(('compile', 'export-onnx'), Entrance.ENGINES),
     'export': Entrance.EXPORT,
     'play': Entrance.PLAY,
     'demo': Entrance.DEMO,
@@ -176,8 +177,8 @@ def test_the_key_of_resume_holds_all_but_where_and_how() -> None:
     every -= {spec.name for spec in specs_of(InputOptions)}
     # The key has the checkpoint and the files of the input besides.
     assert every - set(options.deciding()) == {
-        'model', 'device', 'threads', 'allow_smaller', 'export_dir', 'overwrite', 'auto_cleanup',
-        'as_json',
+        'model', 'device', 'runtime', 'threads', 'allow_smaller', 'export_dir', 'overwrite',
+        'auto_cleanup', 'as_json',
     }  # fmt: skip
     other = replace(options, network=replace(options.network, use_ray_pose=True))
     assert other.deciding() == {**options.deciding(), 'use_ray_pose': True}

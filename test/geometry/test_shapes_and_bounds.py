@@ -6,7 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from da3_ros.errors import GeometryError
 from da3_ros.geometry import se3
-from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.arrays import FloatArray, extremes
 from da3_ros.geometry.camera import ImageSize, PinholeCamera, rotated_from_camera
 from da3_ros.geometry.frames import BODY_FROM_OPTICAL, GLTF_FROM_BODY
 from da3_ros.geometry.resample import DepthResampler, PixelMap
@@ -17,9 +17,15 @@ from da3_ros.geometry.rotation import (
     require_rotation,
     rotation_angle_rad,
 )
+from da3_ros.geometry.se3 import rigid
 from da3_ros.geometry.sim3 import Sim3
 from da3_ros.geometry.umeyama import clear_spread
-from da3_ros.geometry.unproject import unproject, unproject_into, unproject_pixels
+from da3_ros.geometry.unproject import (
+    unproject,
+    unproject_into,
+    unproject_pixels,
+    world_planes,
+)
 from da3_ros.geometry.voxel import first_per_voxel
 
 CAMERA = PinholeCamera.from_focal(200.0, 210.0, 79.3, 61.7, ImageSize(120, 160))
@@ -344,3 +350,23 @@ def test_an_edge_on_any_side_of_a_place_forbids_mixing(unknown: tuple[int, int])
     depth[unknown] = 3.0
     smooth = DepthResampler(depth, PixelMap(1.0, 1.4, 1.0, 1.4), ImageSize(1, 1))
     assert smooth.along(values)[0, 0] == pytest.approx(1.4 * 4 + 1.4, rel=1e-5)
+
+
+def test_points_in_the_world_are_those_of_the_rays_moved() -> None:
+    camera = PinholeCamera(np.array([[50.0, 0.7, 31.0], [0, 40.0, 20.0], [0, 0, 1]]), CAMERA.size)
+    size = (camera.size.height, camera.size.width)
+    depth = np.random.default_rng(2).uniform(1, 9, size).astype(np.float32)
+    depth[0, 0], depth[1, 1] = np.nan, np.inf
+    turn = Rotation.from_rotvec([0.3, -1.2, 0.5]).as_matrix()
+    pose = rigid(turn, [3.0, -2.0, 0.5])
+    rays = camera.rays() * np.where(np.isfinite(depth), depth, np.nan)[..., None]
+    found = world_planes(depth, camera, pose)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(
+        np.moveaxis(found, 0, -1), rays @ turn.T + pose[:3, 3], rtol=1e-5, atol=1e-5
+    )
+
+
+def test_extremes_pass_over_what_is_unknown() -> None:
+    assert extremes(np.array([[np.nan, 2.0], [-1.0, np.inf]], np.float32)) == (-1.0, np.inf)
+    assert np.isnan(extremes(np.full((2, 2), np.nan, np.float32))).all()

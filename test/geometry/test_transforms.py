@@ -16,6 +16,7 @@ from da3_ros.geometry.rotation import (
     quaternion_xyzw_from_matrix,
     rotation_angle_rad,
     rotation_from_rpy,
+    rotation_vector_rad,
 )
 from da3_ros.geometry.sim3 import Sim3
 
@@ -72,6 +73,34 @@ def test_quaternions_round_trip_near_identity_and_half_turns(angle: float) -> No
     np.testing.assert_allclose(matrix_from_quaternion_xyzw(quaternion), matrix, atol=1e-12)
     np.testing.assert_allclose(matrix_from_quaternion_xyzw(-3 * quaternion), matrix, atol=1e-12)
     assert rotation_angle_rad(matrix) == pytest.approx(angle, abs=1e-12)
+
+
+def test_rotations_agree_with_scipy_also_at_half_turns() -> None:
+    vectors = np.concatenate(
+        [np.eye(3) * np.pi, -np.eye(3) * 3.1, Rotation.random(60, random_state=5).as_rotvec()]
+    )
+    theirs = Rotation.from_rotvec(vectors)
+    matrices = theirs.as_matrix().reshape(6, 11, 3, 3)
+    quaternions = quaternion_xyzw_from_matrix(matrices)
+    expected = theirs.as_quat(canonical=True).reshape(6, 11, 4)
+    half = np.abs(expected[..., 3]) < 1e-9
+    np.testing.assert_allclose(quaternions[~half], expected[~half], atol=1e-12)
+    np.testing.assert_allclose(np.abs(quaternions[half]), np.abs(expected[half]), atol=1e-12)
+    np.testing.assert_allclose(matrix_from_quaternion_xyzw(expected), matrices, atol=1e-12)
+    np.testing.assert_allclose(
+        rotation_angle_rad(matrices).ravel(), theirs.magnitude(), atol=1e-12
+    )
+    ours = Rotation.from_rotvec(rotation_vector_rad(matrices).reshape(-1, 3))
+    np.testing.assert_allclose((ours * theirs.inv()).magnitude(), 0, atol=1e-12)
+    angles = theirs.as_euler('xyz')
+    np.testing.assert_allclose(rotation_from_rpy(angles), theirs.as_matrix(), atol=1e-12)
+
+
+@pytest.mark.parametrize('angle', [0.0, 1e-300, 1e-12, 3.0])
+def test_rotation_vectors_of_hardly_any_rotation(angle: float) -> None:
+    vector = angle * np.array([0.6, 0.0, 0.8])
+    matrix = Rotation.from_rotvec(vector).as_matrix()
+    np.testing.assert_allclose(rotation_vector_rad(matrix), vector, rtol=1e-9, atol=1e-300)
 
 
 def test_roll_pitch_yaw_are_about_fixed_axes_in_this_order() -> None:

@@ -271,7 +271,7 @@ def line_of() -> int:
 
 def test_synchronisations_of_a_forward_pass(settings: Settings, cuda: FakeCuda) -> None:
     outcome = syncs.run(settings, 'tiny-gaussian')
-    assert outcome.figures == {'count': 0, 'places': {}, 'with_gaussians': {}}
+    assert outcome.figures == {'count': 0, 'places': {}, 'with_gaussians': {}, 'window': {}}
     assert cuda.sync_mode == 'default'
 
 

@@ -18,6 +18,7 @@ from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.resample import PixelMap
 from da3_ros.types import ViewPrediction, WindowPrediction
+from helpers.depths import depth_of
 
 Rng = np.random.Generator
 OfView = Callable[[ViewPrediction, Rng], ViewPrediction]
@@ -35,7 +36,9 @@ def any_of(rng: Rng, values: tuple[float, ...]) -> float:
 
 
 def constant_depth(view: ViewPrediction, rng: Rng) -> ViewPrediction:
-    return replace(view, depth=np.full(view.depth.shape, any_of(rng, NUMBERS)).astype(np.float32))
+    return replace(
+        view, depth=np.full(depth_of(view).shape, any_of(rng, NUMBERS)).astype(np.float32)
+    )
 
 
 def speckled_depth(view: ViewPrediction, rng: Rng) -> ViewPrediction:
@@ -46,13 +49,13 @@ def speckled_depth(view: ViewPrediction, rng: Rng) -> ViewPrediction:
 
 def scaled_depth(view: ViewPrediction, rng: Rng) -> ViewPrediction:
     factor = 10.0 ** rng.uniform(-40, 40)
-    return replace(view, depth=(view.depth.astype(np.float64) * factor).astype(np.float32))
+    return replace(view, depth=(depth_of(view).astype(np.float64) * factor).astype(np.float32))
 
 
 def depth_of_another_type(view: ViewPrediction, rng: Rng) -> ViewPrediction:
     kinds = (np.float64, np.float16, np.int32, np.uint8, np.bool_, np.complex128, np.object_)
     kind = kinds[rng.integers(len(kinds))]
-    depth = view.depth.astype(np.float64)
+    depth = depth_of(view).astype(np.float64)
     if kind is np.float64:
         depth = depth * 10.0 ** rng.uniform(-300, 300)
     return replace(view, depth=depth.astype(kind))
@@ -61,7 +64,7 @@ def depth_of_another_type(view: ViewPrediction, rng: Rng) -> ViewPrediction:
 def strange_memory(view: ViewPrediction, rng: Rng) -> ViewPrediction:
     depth: NDArray[np.float32] = np.asfortranarray(view.depth)
     if rng.random() < 0.5:
-        depth = np.repeat(np.repeat(view.depth, 2, 0), 2, 1)[::2, ::2][::-1][::-1]
+        depth = np.repeat(np.repeat(depth_of(view), 2, 0), 2, 1)[::2, ::2][::-1][::-1]
     depth.flags.writeable = False
     return replace(view, depth=depth)
 
@@ -90,9 +93,9 @@ def of_size(view: ViewPrediction, size: ImageSize, rng: Rng) -> ViewPrediction:
 
 def wrong_shapes(view: ViewPrediction, rng: Rng) -> ViewPrediction:
     changes = (
-        {'depth': view.depth[:-1]},
-        {'depth': view.depth[:0]},
-        {'depth': view.depth[..., None]},
+        {'depth': depth_of(view)[:-1]},
+        {'depth': depth_of(view)[:0]},
+        {'depth': depth_of(view)[..., None]},
         {'depth': np.float32(2.0)},
         {'image': np.zeros((2, 2, 3), np.uint8)},
         {'image': view.image[..., :1]},
@@ -116,7 +119,7 @@ def missing_fields(view: ViewPrediction, rng: Rng) -> ViewPrediction:
 
 
 def strange_confidence(view: ViewPrediction, rng: Rng) -> ViewPrediction:
-    confidence = np.ones(view.depth.shape, np.float64)
+    confidence = np.ones(depth_of(view).shape, np.float64)
     confidence[rng.random(confidence.shape) < rng.random()] = any_of(rng, NUMBERS)
     kinds = (np.float32, np.float64, np.float16)
     return replace(view, confidence=confidence.astype(kinds[rng.integers(len(kinds))]))
@@ -124,7 +127,9 @@ def strange_confidence(view: ViewPrediction, rng: Rng) -> ViewPrediction:
 
 def strange_sky(view: ViewPrediction, rng: Rng) -> ViewPrediction:
     kinds = (np.bool_, np.bool_, np.uint8, np.float32)
-    sky = (rng.random(view.depth.shape) < rng.choice([0.5, 1.0])).astype(kinds[rng.integers(4)])
+    sky = (rng.random(depth_of(view).shape) < rng.choice([0.5, 1.0])).astype(
+        kinds[rng.integers(4)]
+    )
     return replace(view, sky=sky)
 
 

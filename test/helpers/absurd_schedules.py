@@ -90,7 +90,8 @@ class AbsurdEstimator:
 
     def estimate(self, window: Window) -> WindowPrediction:
         rng = np.random.default_rng((self.seed, 1, window.index))
-        said = replace(self.sane.estimate(window), **self.extras)  # type: ignore[arg-type]
+        whole = self.sane.estimate(replace(window, depth_of=None))
+        said = replace(whole, **self.extras)  # type: ignore[arg-type]
         self.done[window.index] = ()
         if rng.random() < self.share:
             chosen = rng.choice(self.kinds, size=rng.integers(1, 3), replace=False)

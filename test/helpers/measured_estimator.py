@@ -20,6 +20,7 @@ from da3_ros.geometry.sim3 import Sim3
 from da3_ros.geometry.umeyama import spread
 from da3_ros.types import CameraFrame, FloatImage, ViewPrediction, Window, WindowPrediction
 from helpers.depth_shapes import Shape, shaped, smooth_noise
+from helpers.depths import depth_of
 from helpers.real_sets import CAMERA, RealFrame
 
 ROTATION_DEG = 0.5
@@ -123,7 +124,7 @@ def _looked_at(views: tuple[ViewPrediction, ...], known: FloatArray) -> WindowPr
     seen = np.array([view.window_from_camera[:3, 3] for view in views])
     found = metres_between_cameras(
         np.stack([view.image for view in views]),
-        np.stack([view.depth for view in views]),
+        np.stack([depth_of(view) for view in views]),
         [view.camera for view in views],
         invert(known),
         seen,

@@ -132,7 +132,9 @@ class BoxEstimator:
         )
         # Its distances are true up to the noise that residuals show, and it says so.
         prediction = WindowPrediction(views, self.is_metric, unit_sigma=0.0)
-        return self.spoil(window, prediction) if self.spoil else prediction
+        if self.spoil:
+            return self.spoil(window, prediction)
+        return as_asked(window, prediction)
 
     def _view(
         self, view: CameraFrame, gauge: Sim3, depth_factor: float, rng: np.random.Generator
@@ -151,6 +153,19 @@ class BoxEstimator:
             calibrated_camera=None,
             confidence=np.ones(depth.shape, np.float32),
         )
+
+
+def as_asked(window: Window, prediction: WindowPrediction) -> WindowPrediction:
+    """Return a prediction without the depth that the window did not ask for, as networks do."""
+    if len(prediction.views) != len(window.views):
+        return prediction
+    views = [
+        view
+        if window.needs_depth(frame.id) or not isinstance(view, ViewPrediction)
+        else replace(view, depth=None, confidence=None, sky=None)
+        for frame, view in zip(window.views, prediction.views, strict=True)
+    ]
+    return replace(prediction, views=tuple(views))
 
 
 def windows_of(sets: Sequence[FrameSet], window: int, stride: int) -> list[Window]:

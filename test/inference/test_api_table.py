@@ -51,7 +51,7 @@ def test_defaults_of_a_signature_are_those_of_the_table(
 def test_the_constructor_has_the_defaults_of_loading() -> None:
     found, known = defaults(DepthAnything3.__init__), by_name(Entrance.MODEL)
     shared = found.keys() & known
-    assert shared == {'precision', 'rounding', 'attention', 'tf32'}
+    assert shared == {'precision', 'rounding', 'attention', 'tf32', 'runtime'}
     assert {name: found[name] for name in shared} == {name: known[name].default for name in shared}
 
 

@@ -13,6 +13,7 @@ from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.engine import Da3Estimator
 from da3_ros.options import RESIZE_METHODS
 from da3_ros.types import CameraFrame, Estimator, FrameSet, Window
+from helpers.depths import depth_of
 from helpers.rounding import DEEP, assert_equal_to_rounding
 
 RES = 56
@@ -58,7 +59,7 @@ def test_views_agree_with_the_public_api_half_a_pixel_apart(
         np.testing.assert_allclose(product, np.eye(4)[:3], atol=1e-5)
         centre = expected.intrinsics[index, :2, 2] - 0.5
         np.testing.assert_allclose(view.camera.K[:2, 2], centre)
-        assert view.camera.size == ImageSize(*view.depth.shape)
+        assert view.camera.size == ImageSize(*depth_of(view).shape)
 
 
 def test_poses_are_exactly_rigid(estimator: Estimator) -> None:
@@ -109,7 +110,7 @@ def test_calibrations_follow_resize_and_crop(estimator: Estimator) -> None:
     assert views[1].calibrated_camera is None
     # 48 x 64 becomes 42 x 56, its counterpart 56 x 42: the common part is 42 x 42.
     assert calibrated.size == ImageSize(42, 42)
-    assert {view.depth.shape for view in views} == {(42, 42)}
+    assert {depth_of(view).shape for view in views} == {(42, 42)}
     scale_x, scale_y = 56 / 64, 42 / 48
     expected = np.array(
         [
@@ -123,7 +124,7 @@ def test_calibrations_follow_resize_and_crop(estimator: Estimator) -> None:
 
 def test_equal_aspects_keep_their_full_view(estimator: Estimator) -> None:
     views = estimator.estimate(window(frame('a'), frame('b', (96, 128), 1))).views
-    assert {view.depth.shape for view in views} == {(42, 56)}
+    assert {depth_of(view).shape for view in views} == {(42, 56)}
 
 
 @pytest.mark.parametrize('count', [1, 2, 9])
@@ -131,7 +132,7 @@ def test_any_number_of_views(estimator: Estimator, count: int) -> None:
     frames = [frame(f'camera_{index}', seed=index) for index in range(count)]
     views = estimator.estimate(window(*frames)).views
     assert len(views) == count
-    assert all(np.isfinite(view.depth).all() for view in views)
+    assert all(np.isfinite(depth_of(view)).all() for view in views)
 
 
 def test_options_reach_the_network(model: DepthAnything3, estimator: Estimator) -> None:
@@ -141,10 +142,11 @@ def test_options_reach_the_network(model: DepthAnything3, estimator: Estimator) 
         model, process_res=70, process_res_method='upper_bound_crop', use_ray_pose=True
     )
     changed = other.estimate(window(*frames)).views[0]
-    assert changed.depth.shape == (42, 70)
+    assert depth_of(changed).shape == (42, 70)
     assert not np.allclose(changed.window_from_camera, default.window_from_camera)
     middle = Da3Estimator(model, process_res=RES, ref_view_strategy='middle')
-    assert not np.array_equal(middle.estimate(window(*frames)).views[0].depth, default.depth)
+    from_middle = middle.estimate(window(*frames)).views[0]
+    assert not np.array_equal(depth_of(from_middle), depth_of(default))
 
 
 def test_images_that_are_too_small_are_named(estimator: Estimator) -> None:

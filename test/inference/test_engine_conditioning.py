@@ -17,6 +17,8 @@ from da3_ros.geometry.se3 import invert, rigid
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.engine import Da3Estimator
 from da3_ros.inference.random_weights import random_network
+from da3_ros.inference.runtimes.torch_runtime import TorchWindowNetwork
+from da3_ros.inference.window_network import WindowMaps, WindowRequest
 from da3_ros.stream.reconstructor import Reconstructor
 from da3_ros.stream.window import SlidingWindow
 from da3_ros.types import (
@@ -27,6 +29,7 @@ from da3_ros.types import (
     Window,
     WindowPrediction,
 )
+from helpers.depths import depth_of
 from helpers.rounding import DEEP, assert_equal_to_rounding
 from helpers.tiny import ANY_VIEW, NESTED, SINGLE_VIEW
 
@@ -77,7 +80,7 @@ def assert_same(a: WindowPrediction, b: WindowPrediction) -> None:
 
 def differs(a: WindowPrediction, b: WindowPrediction) -> bool:
     pairs = zip(a.views, b.views, strict=True)
-    return any(np.abs(left.depth - right.depth).max() > 1e-3 for left, right in pairs)
+    return any(np.abs(depth_of(left) - depth_of(right)).max() > 1e-3 for left, right in pairs)
 
 
 def test_known_poses_change_the_answer_and_are_reported(estimator: Da3Estimator) -> None:
@@ -105,7 +108,7 @@ def test_the_network_gets_what_the_public_api_gives_it(
         process_res=RES,
     )
     for view, depth in zip(got.views, expected.depth, strict=True):
-        np.testing.assert_allclose(view.depth, depth, rtol=1e-5)
+        np.testing.assert_allclose(depth_of(view), depth, rtol=1e-5)
     assert expected.alignment is not None
     predicted = np.array([invert(view.window_from_camera)[:3] for view in got.views])
     np.testing.assert_allclose(predicted, expected.alignment.predicted_extrinsics, atol=1e-5)
@@ -130,7 +133,7 @@ def test_degenerate_poses_give_an_answer(estimator: Da3Estimator, poses: list[Fl
     assert got.conditioning == 'pose'
     assert len(got.views) == len(poses)
     for view in got.views:
-        assert np.isfinite(view.depth).all()
+        assert np.isfinite(depth_of(view)).all()
         assert np.isfinite(view.window_from_camera).all()
 
 
@@ -149,7 +152,7 @@ def test_where_the_odometry_began_does_not_matter(estimator: Da3Estimator) -> No
     moved = estimator.estimate(window([far @ known for known in RING]))
     for left, right in zip(near.views, moved.views, strict=True):
         # Centres around five thousand kilometres are known to a nanometre in float64.
-        np.testing.assert_allclose(right.depth, left.depth, rtol=1e-4)
+        np.testing.assert_allclose(depth_of(right), depth_of(left), rtol=1e-4)
 
 
 @pytest.mark.parametrize('poses', [RING, RING[:2]])
@@ -160,7 +163,7 @@ def test_the_unit_of_the_odometry_does_not_matter(
     ones = estimator.estimate(window(poses))
     threes = estimator.estimate(window(scaled))
     for left, right in zip(ones.views, threes.views, strict=True):
-        np.testing.assert_allclose(right.depth, left.depth, rtol=1e-4)
+        np.testing.assert_allclose(depth_of(right), depth_of(left), rtol=1e-4)
 
 
 def test_the_rig_alone_conditions_windows_of_one_instant(estimator: Da3Estimator) -> None:
@@ -205,14 +208,14 @@ def test_poses_that_break_the_network_are_left_out_and_said(
 ) -> None:
     estimator = Da3Estimator(model, process_res=RES, conditioning=True)
     free = estimator.estimate(window([None] * 4))
-    forward = DepthAnything3.forward
+    run = TorchWindowNetwork.run
 
-    def broken(self: DepthAnything3, image: object, *cameras: object, **options: object) -> object:
-        if cameras[0] is not None:
+    def broken(self: TorchWindowNetwork, request: WindowRequest) -> WindowMaps:
+        if request.cameras is not None:
             raise ModelError('camera eye: the network predicted no finite pose')
-        return forward(self, image, *cameras, **options)  # type: ignore[arg-type]
+        return run(self, request)
 
-    monkeypatch.setattr(DepthAnything3, 'forward', broken)
+    monkeypatch.setattr(TorchWindowNetwork, 'run', broken)
     got = estimator.estimate(window(RING))
     assert got.conditioning == 'none'
     assert 'known poses the network gave nothing usable' in got.notes[0].text
@@ -235,7 +238,9 @@ def test_a_metric_network_without_poses_stands_where_the_odometry_says() -> None
         assert view.sky is not None
         ground = ~view.sky
         assert ground.any()
-        np.testing.assert_allclose(view.depth[ground], single.views[0].depth[ground], rtol=1e-5)
+        np.testing.assert_allclose(
+            depth_of(view)[ground], depth_of(single.views[0])[ground], rtol=1e-5
+        )
     with pytest.raises(ModelError, match='let odometry tell the poses of all views'):
         estimator.estimate(window([RING[0], None]))
     with pytest.raises(ModelError, match='windows of one view only, got 4'):

@@ -40,7 +40,9 @@ def test_download_by_revision_and_token_then_from_the_cache(
     files = find_checkpoint(REPOSITORY, options)
     weights = mirror.folder / 'model.safetensors'
     assert files.weights.read_bytes() == weights.read_bytes()
-    assert {authorization for _, _, authorization in mirror.seen} == {f'Bearer {TOKEN}'}
+    # Versions of huggingface_hub ask the hub for more when they are loaded: no file of ours.
+    files_asked = [request for request in mirror.seen if REPOSITORY in request[1]]
+    assert {authorization for _, _, authorization in files_asked} == {f'Bearer {TOKEN}'}
     # Said once, with the size, before it begins.
     [line] = [r.getMessage() for r in caplog.records if r.name == 'da3_ros.inference.hub']
     assert line.startswith(f'downloading {REPOSITORY}, ')

@@ -11,8 +11,7 @@ from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.metric import metric_depth
 from da3_ros.inference.missing_intrinsics import MissingIntrinsics
 from da3_ros.model.config import SingleViewConfig
-from da3_ros.model.network import UNUSED_INTRINSICS
-from da3_ros.model.single_view import NO_RAYS, UNUSED_CAMERAS
+from da3_ros.model.notes_of_input import NO_RAYS, UNUSED_CAMERAS, UNUSED_INTRINSICS
 from helpers import tiny
 from helpers.rounding import DEEP, assert_equal_to_rounding
 from tools.parity.synthetic_weights import synthetic_network

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from da3_ros.inference.preprocess import normalise
 from da3_ros.model.build import build_network
 from da3_ros.model.forward import ForwardOptions
 from da3_ros.model.network import AnyViewNetwork
@@ -34,6 +35,11 @@ class NoCopies(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self._known: list[Tensor] = [] if network is None else list(network.parameters())
         self._ids = {id(tensor) for tensor in self._known}
+
+    def allow(self, tensor: Tensor) -> None:
+        """Take a tensor for one of the device."""
+        self._known.append(tensor)
+        self._ids.add(id(tensor))
 
     def __torch_dispatch__(
         self,
@@ -96,6 +102,22 @@ def chosen_views(network: AnyViewNetwork) -> Tensor:
 def test_nothing_waits(network: AnyViewNetwork, run: Callable[[AnyViewNetwork], Tensor]) -> None:
     with NoCopies(network):
         assert run(network).shape == (1, VIEWS, *SIZE)
+
+
+@torch.inference_mode()
+def test_images_are_normalised_on_the_device() -> None:
+    images = torch.empty((VIEWS, *SIZE, 3), dtype=torch.uint8, device='meta')
+    with NoCopies() as copies:
+        copies.allow(images)
+        assert normalise(images).shape == (VIEWS, 3, *SIZE)
+
+
+@torch.inference_mode()
+def test_a_network_of_single_views_waits_for_nothing_before_sky_is_filled_in() -> None:
+    network = build_network(tiny.SINGLE_VIEW, 'meta')
+    with NoCopies(network):
+        maps = network.decode(network.encode(meta(VIEWS, 1, 3, *SIZE)))
+    assert maps.depth.shape == (VIEWS, *SIZE)
 
 
 @torch.inference_mode()

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from da3_ros.errors import ModelError
-from da3_ros.model import sampling
 from da3_ros.model.forward import ForwardOptions
+from da3_ros.model.plain import sampling
 from da3_ros.model.sampling import SeededPixelSampler, quantile
 from da3_ros.model.single_view import SingleViewNetwork
 from da3_ros.model.sky import fill_sky

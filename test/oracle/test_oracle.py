@@ -102,7 +102,8 @@ def test_networks(
     generator = torch.Generator().manual_seed(views)
     tensors = {'images': torch.randn(1, views, 3, *size, generator=generator)}
     if conditioned:
-        tensors['extrinsics'] = normalise_extrinsics(poses(views, 1)[None])
+        normalised = normalise_extrinsics(poses(views, 1).numpy())
+        tensors['extrinsics'] = torch.from_numpy(normalised)[None]
         tensors['intrinsics'] = intrinsics(views, size)[None]
     expected = reference(tmp_path, options, tensors)
     output = network(*tensors.values())

@@ -20,6 +20,7 @@ from da3_ros.synthetic.family_world import make_family_world
 from da3_ros.synthetic.trajectory import START_NS
 from da3_ros.synthetic.truth import TruthEstimator
 from da3_ros.types import FrameSet, PosePrior, Window
+from helpers.depths import depth_of
 from helpers.tiny import ANY_VIEW, SINGLE_VIEW
 
 
@@ -166,4 +167,4 @@ def test_no_size_of_images_means_the_models_own(tmp_path: Path) -> None:
     for values, width in (({}, 56), ({'process_res': 28}, 28)):
         options = from_flat({'model': str(folder), 'cameras': ('front',), **values})
         said = build_estimator(options).estimate(Window(0, (frames,), 1))
-        assert said.views[0].depth.shape[1] == width
+        assert depth_of(said.views[0]).shape[1] == width

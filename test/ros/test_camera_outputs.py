@@ -18,6 +18,7 @@ from da3_ros.options import OutputOptions
 from da3_ros.ros.node import camera_outputs
 from da3_ros.ros.node.camera_outputs import (
     CameraOutputs,
+    ShownView,
     depth_in_mm,
     points_depth,
     published_depth,
@@ -110,6 +111,7 @@ def test_nothing_is_computed_that_nobody_subscribes_to(monkeypatch: pytest.Monke
         node = Node('test_node', context=context)
         outputs = CameraOutputs(node, 'front', OutputOptions())
         for size in ('network', 'input'):
-            outputs.publish(view(), OutputOptions(depth_size=size), view().image)
+            shown = ShownView(view(), OutputOptions(depth_size=size))
+            outputs.publish(shown, view().image)
         node.destroy_node()
         rclpy.shutdown(context=context)

@@ -20,6 +20,7 @@ from rclpy.task import Future
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from da3_ros.ros.messages.qos import event_class
 from da3_ros.ros.node.executor import NodeExecutor
 from helpers.patience import PATIENCE_S, wait_until
 
@@ -70,6 +71,26 @@ def test_an_error_of_a_living_middleware_goes_through(
     monkeypatch.undo()
     executor.shutdown(5.0)
     node.destroy_node()
+
+
+def test_events_are_looked_at_once_per_second(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are what rclpy waits for beside messages, two for every publisher."""
+    node, executor = Node('waits', context=context), NodeExecutor(2, context=context)
+    node.create_publisher(String, 'words', 1)
+    executor.add_node(node)
+    events = [entity for entity in node.waitables if isinstance(entity, event_class())]
+    began_s = time.monotonic()
+    looked_at = []
+    for passed_s in (0.0, 0.9, 1.0, 1.1):
+        monkeypatch.setattr(time, 'monotonic', lambda now_s=began_s + passed_s: now_s)
+        assert executor.get_nodes() == [node]
+        looked_at.append({executor.can_execute(event) for event in events})
+    monkeypatch.undo()
+    executor.shutdown(5.0)
+    node.destroy_node()
+    assert looked_at == [{True}, {False}, {True}, {False}]
 
 
 # ---- every ready callback once

@@ -193,7 +193,9 @@ def test_arguments_that_set_parameters_name_parameters() -> None:
     known = {spec.name for spec in option_specs()} | {'use_sim_time'}
     given = dict.fromkeys(('compressed', 'use_sim_time', 'autostart', 'viewer'), 'true')
     given |= {'cameras': 'a', 'model': 'm', 'viewer_host': 'h', 'viewer_port': '1'}
+    given |= {'runtime': 'torch'}
     assert set(parameters_of(given)) <= known
+    assert parameters_of(given)['runtime'] == 'torch'
 
 
 def test_options_of_the_table_are_arguments_that_say_nothing_by_themselves() -> None:

@@ -50,6 +50,6 @@ def test_the_ready_line_says_the_number(
         own = of_torch(USERS) if variables else node_threads(usable_cores())
         assert threads_of(node) == (parameter or own)
         (line,) = [line for line in node.lines if 'ready: ' in line]
-        assert 'ready: da3-nano (weights of this package) on cpu' in line
+        assert 'ready: da3-nano (weights of this package) on cpu by torch in fp32, ' in line
         (camera,) = set(re.findall(r'/(\w+)/image_raw', line))
         assert f'camera {camera}; subscribed to /{camera}/image_raw, /{camera}/camera_info' in line

@@ -78,4 +78,6 @@ def test_the_line_names_model_weights_device_cameras_and_topics(tmp_path: Path) 
     assert 'random weights (output means nothing)' in line('random:da3-base')
     assert 'exact geometry' in line('truth', 'none')
     assert ' on ' not in line(None, 'none')
+    computed = ready.ready_line('da3-nano', 'cpu', ['front'], [], 'openvino in fp32')
+    assert 'on cpu by openvino in fp32' in computed
     assert 'disabled' in ready.ready_line('truth', 'none', ['front'], [])

@@ -25,6 +25,7 @@ from da3_ros.types import (
     Window,
     WindowPrediction,
 )
+from helpers.depths import depth_of
 
 Array = np.ndarray[Any, Any]
 SIZE = ImageSize(12, 20)
@@ -108,7 +109,7 @@ def test_a_point_is_where_the_network_saw_it(turns: int) -> None:
     depth = upright.image[rotated_row, rotated_column, 0] / 10
     in_window = upright.calibration.rays()[rotated_row, rotated_column] * depth
     assert view.calibrated_camera is not None
-    in_camera = view.calibrated_camera.rays()[row, column] * view.depth[row, column]
+    in_camera = view.calibrated_camera.rays()[row, column] * depth_of(view)[row, column]
     pose = view.window_from_camera
     np.testing.assert_allclose(pose[:3, :3] @ in_camera + pose[:3, 3], in_window, rtol=1e-6)
 
@@ -155,7 +156,7 @@ def test_depth_is_unknown_where_the_lens_shows_nothing(turns: int) -> None:
     valid[9:, 10:] = False
     frame = replace(frame_of(), valid=valid)
     (view,) = seen(PixelReader(), {'front': turns}, window_of(frame)).views
-    np.testing.assert_array_equal(np.isnan(view.depth), ~valid)
+    np.testing.assert_array_equal(np.isnan(depth_of(view)), ~valid)
 
 
 @pytest.mark.parametrize('calibration', [CAMERA, None])
@@ -170,7 +171,7 @@ def test_valid_masks_follow_the_networks_resize_and_crop(
     class Half(PixelReader):
         def estimate(self, window: Window) -> WindowPrediction:
             (view,) = super().estimate(window).views
-            height, width = view.depth.shape[0] // 2, view.depth.shape[1] // 2
+            height, width = depth_of(view).shape[0] // 2, depth_of(view).shape[1] // 2
             size = ImageSize(height - 2, width - 1)
             camera = view.camera.resized(ImageSize(height, width)).cropped(1, 2, size)
             small = replace(
@@ -184,7 +185,7 @@ def test_valid_masks_follow_the_networks_resize_and_crop(
 
     (view,) = seen(Half(), {'front': turns}, window_of(frame)).views
     wanted = np.rot90(np.rot90(valid, -turns)[2:, 1:], turns)
-    np.testing.assert_array_equal(np.isnan(view.depth), ~wanted)
+    np.testing.assert_array_equal(np.isnan(depth_of(view)), ~wanted)
     assert view.pixel_map is not None
     # The corner of what the network saw, in the camera's own pixels.
     numbers = np.arange(60).reshape(6, 10)
@@ -203,11 +204,11 @@ def test_an_estimator_that_crops_may_say_so_by_the_calibration_alone(turns: int)
     class Part(PixelReader):
         def estimate(self, window: Window) -> WindowPrediction:
             (view,) = super().estimate(window).views
-            size = ImageSize(view.depth.shape[0] - 2, view.depth.shape[1] - 1)
+            size = ImageSize(depth_of(view).shape[0] - 2, depth_of(view).shape[1] - 1)
             assert view.calibrated_camera is not None
             part = replace(
                 view,
-                depth=view.depth[2:, 1:],
+                depth=depth_of(view)[2:, 1:],
                 image=view.image[2:, 1:],
                 camera=view.camera.cropped(1, 2, size),
                 calibrated_camera=view.calibrated_camera.cropped(1, 2, size),
@@ -217,7 +218,7 @@ def test_an_estimator_that_crops_may_say_so_by_the_calibration_alone(turns: int)
 
     (view,) = seen(Part(), {'front': turns}, window_of(frame)).views
     wanted = np.rot90(np.rot90(valid, -turns)[2:, 1:], turns)
-    np.testing.assert_array_equal(np.isnan(view.depth), ~wanted)
+    np.testing.assert_array_equal(np.isnan(depth_of(view)), ~wanted)
     numbers = np.arange(240).reshape(12, 20)
     corner = np.rot90(np.rot90(numbers, -turns)[2:, 1:], turns)[0, 0]
     row, column = np.argwhere(numbers == corner)[0]

@@ -11,6 +11,7 @@ from da3_ros.notes import joined
 from da3_ros.stream.window import SlidingWindow
 from da3_ros.types import FrameSet
 from helpers.depth_shapes import Shape
+from helpers.depths import depth_of
 from helpers.measured_estimator import MeasuredEstimator, at_one_instant
 from helpers.middlebury import MissingSetError
 from helpers.real_sets import RealFrame, committed_set, shared_set
@@ -130,7 +131,7 @@ def test_the_estimator_without_noise_answers_what_was_measured() -> None:
     assert gauge.scale != pytest.approx(1.0, abs=1e-3)
     assert gauge.scale != estimator.window_from_world(replace(window, index=1)).scale
     for frame, view in zip(pictures, estimator.estimate(window).views, strict=True):
-        np.testing.assert_allclose(view.depth, gauge.scale * frame.depth, rtol=1e-5)
+        np.testing.assert_allclose(depth_of(view), gauge.scale * frame.depth, rtol=1e-5)
         pose = gauge.apply_to_pose(frame.world_from_camera)
         np.testing.assert_allclose(view.window_from_camera, pose, atol=1e-9)
         assert view.camera.size == frame.camera.size

@@ -73,4 +73,7 @@ def test_sky_has_no_depth() -> None:
     )
     assert known_depth(view) is view.depth
     sky = halves(0, 1).astype(bool)
-    np.testing.assert_array_equal(np.isnan(known_depth(replace(view, sky=sky))), sky)
+    depth = known_depth(replace(view, sky=sky))
+    assert depth is not None
+    np.testing.assert_array_equal(np.isnan(depth), sky)
+    assert known_depth(replace(view, depth=None, sky=sky)) is None

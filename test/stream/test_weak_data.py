@@ -22,6 +22,7 @@ from da3_ros.types import (
     WindowPrediction,
     WindowResult,
 )
+from helpers.depths import depth_of
 from helpers.stream_builders import (
     PERIOD_NS,
     THREE_CAMERAS,
@@ -161,9 +162,9 @@ def test_without_depth_and_standing_the_scale_is_kept_and_said_to_be() -> None:
 
 def test_sky_is_unknown_depth_and_measures_nothing() -> None:
     def half_sky(view: ViewPrediction) -> ViewPrediction:
-        sky = np.zeros(view.depth.shape, np.bool_)
+        sky = np.zeros(depth_of(view).shape, np.bool_)
         sky[: len(sky) // 2] = True
-        wild = np.where(sky, np.float32(1e3), view.depth).astype(np.float32)
+        wild = np.where(sky, np.float32(1e3), depth_of(view)).astype(np.float32)
         return replace(view, depth=wild, sky=sky)
 
     results = run(BoxEstimator(WORLD, spoil=spoiling(range(100), None, half_sky)), NO_RIG)

@@ -10,6 +10,7 @@ from da3_ros.geometry.se3 import transform_points
 from da3_ros.geometry.unproject import unproject
 from da3_ros.synthetic import START_NS, TruthEstimator, make_world
 from da3_ros.types import CameraFrame, FrameSet, Window
+from helpers.depths import depth_of
 from helpers.rounding import assert_equal_to_rounding
 
 SIZE = ImageSize(48, 64)
@@ -35,7 +36,7 @@ def test_undoing_the_gauge_gives_the_world() -> None:
         truth = WORLD.world_from_camera(frame.camera, frame.stamp_ns)
         pose = world_from_window.apply_to_pose(view.window_from_camera)
         np.testing.assert_allclose(pose, truth, atol=1e-12)
-        points = unproject(view.depth, view.camera).reshape(-1, 3)
+        points = unproject(depth_of(view), view.camera).reshape(-1, 3)
         in_world = world_from_window.apply(transform_points(view.window_from_camera, points))
         assert np.abs(WORLD.scene.clearance_m(in_world)).max() < 2e-5
 
@@ -89,8 +90,8 @@ def test_noise_has_the_asked_size() -> None:
             angles.append(
                 float(rotation_angle_rad(truth[:3, :3].T @ view.window_from_camera[:3, :3]))
             )
-            exact = WORLD.depth(frame.camera, frame.stamp_ns, ImageSize(*view.depth.shape))
-            depths.append(np.log(view.depth / exact))
+            exact = WORLD.depth(frame.camera, frame.stamp_ns, ImageSize(*depth_of(view).shape))
+            depths.append(np.log(depth_of(view) / exact))
     # 180 views: the standard error of a standard deviation over 540 values is 3 %.
     assert np.std(shifts) == pytest.approx(0.02, rel=0.12)
     assert np.sqrt(np.mean(np.square(angles)) / 3) == pytest.approx(0.01, rel=0.12)
@@ -101,7 +102,7 @@ def test_sizes_calibration_image_and_confidence_belong_together() -> None:
     window = make_window()
     view = TruthEstimator(WORLD).estimate(window).views[0]
     frame = window.views[0]
-    assert view.depth.shape == (24, 32)
+    assert depth_of(view).shape == (24, 32)
     assert view.image.shape == (24, 32, 3)
     assert view.calibrated_camera is not None
     np.testing.assert_allclose(view.calibrated_camera.K, view.camera.K, atol=1e-12)
@@ -112,7 +113,7 @@ def test_sizes_calibration_image_and_confidence_belong_together() -> None:
     assert view.confidence.min() >= 1
     assert view.confidence.max() > 3
     odd = TruthEstimator(WORLD, size=ImageSize(21, 28)).estimate(window).views[0]
-    assert odd.depth.shape == (21, 28)
+    assert depth_of(odd).shape == (21, 28)
     assert odd.image.shape == (21, 28, 3)
 
 

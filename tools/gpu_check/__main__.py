@@ -1,4 +1,4 @@
-"""Command line: `python -m tools.gpu_check --out DIR [--goldens DIR] [--only NAME]`."""
+"""Command line: `python -m tools.gpu_check --out DIR [--goldens DIR] [--official DIR]`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from tools.gpu_check.environment import headline
-from tools.gpu_check.part import Part, Result, Settings
+from tools.gpu_check.part import PACKAGE, Part, Result, Settings, official_root
 from tools.gpu_check.plan import BUDGET_S, PARTS
 from tools.gpu_check.report import JSON_NAME, TABLES_NAME, Report, code_key, source_folders
 from tools.gpu_check.supervisor import ROOT, run_parts
@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f'--goldens {goldens}: expected a folder with stored cases (*.npz), found none; copy '
             'test/data/golden beside tools, or name another folder'
         )
+    official: Path | None = options.official
+    if official is not None and official_root(official) is None:
+        return _refuse(f'--official {official}: expected a folder with {PACKAGE}, found none')
     try:
         environment = _environment(options.device)
         if environment is None:
@@ -60,6 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--out', type=Path, required=True, help='folder of the report')
     parser.add_argument('--goldens', type=Path, default=GOLDENS, help='folder of the stored cases')
     parser.add_argument(
+        '--official',
+        type=Path,
+        metavar='DIR',
+        help='checkout or installation of the official code, whose windows are timed beside ours',
+    )
+    parser.add_argument(
         '--only',
         action='append',
         metavar='NAME',
@@ -77,6 +86,8 @@ def _run(
 ) -> int:
     code, data = code_key(source_folders()), code_key([goldens])
     key = f'code {code}, goldens {data}, {environment["name"]}, torch {environment["torch"]}'
+    if options.official is not None:
+        key += f', official code in {options.official.resolve()}'
     for line in (*headline(environment), f'code: {code}; goldens: {goldens} ({data})'):
         print(line)
     report = Report(options.out, key, environment)
@@ -93,7 +104,8 @@ def _run(
             results.append(_told(report, Result(part.name, 'SKIP', 'no CUDA device')))
         else:
             to_run.append(part)
-    settings = Settings(environment['device'], str(goldens))
+    official = '' if options.official is None else str(options.official.resolve())
+    settings = Settings(environment['device'], str(goldens), official)
     budget_s = options.budget - (time.monotonic() - start)
     results += [_told(report, one) for one in run_parts(PLAN, to_run, settings, budget_s)]
     print(f'written: {options.out / JSON_NAME}, {options.out / TABLES_NAME}')

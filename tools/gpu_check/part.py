@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 import math
+from pathlib import Path
 from typing import Any, Literal
 
 Status = Literal['PASS', 'FAIL', 'SKIP']
+
+PACKAGE = 'depth_anything_3'
+"""Of the official code."""
 
 
 class Skipped(Exception):  # noqa: N818 - it is no error
@@ -21,6 +25,9 @@ class Settings:
 
     goldens: str
     """Folder of the stored cases."""
+
+    official: str = ''
+    """Folder of the official code; empty where nothing is compared with it."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,12 @@ class Result:
         """Return what JSON can hold; numbers that are none become text."""
         plain: dict[str, Any] = _plain(asdict(self))
         return plain
+
+
+def official_root(folder: Path) -> Path | None:
+    """Return where the official package lies in an installation or a checkout; None if nowhere."""
+    roots = (folder, folder / 'src')
+    return next((root for root in roots if (root / PACKAGE).is_dir()), None)
 
 
 def result_of(part: Part, outcome: Outcome, seconds: float) -> Result:

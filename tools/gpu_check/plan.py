@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from tools.gpu_check.part import Part
 
-BUDGET_S = 480.0
+BUDGET_S = 540.0
 
 TIMED = ('da3-small', 'da3-base', 'da3-large', 'da3-giant')
 NANO = 'da3-nano'
@@ -34,7 +34,9 @@ def _of_networks() -> Iterator[Part]:
             yield Part('goldens', preset, group, limit_s, f'{_HERE}.goldens:run', tiny)
             yield Part('precision', preset, group, 45.0, f'{_HERE}.precision:run', tiny)
             yield Part('syncs', preset, group, 30.0, f'{_HERE}.syncs:run')
+            yield Part('graphs', preset, group, 60.0, f'{_HERE}.graphs:run')
             if preset in TIMED:
+                yield Part('allocations', preset, group, 30.0, f'{_HERE}.allocations:run')
                 yield Part('memory', preset, group, 45.0, f'{_HERE}.memory:run')
         if group == 'small':
             yield from _once(group)
@@ -45,6 +47,7 @@ def _once(group: str) -> Iterator[Part]:
     yield Part('retry', _TINY, group, 30.0, f'{_HERE}.memory:run_retry')
     yield Part('release', _TINY, group, 30.0, f'{_HERE}.memory:run_release')
     yield Part('moves', _TINY, group, 30.0, f'{_HERE}.moves:run')
+    yield Part('transfers', _TINY, group, 30.0, f'{_HERE}.transfers:run')
     yield Part('goldens', 'others', group, 20.0, f'{_HERE}.goldens:run_others', True)
 
 
@@ -56,6 +59,10 @@ PARTS: tuple[Part, ...] = (
     Part('engine', NANO, 'api', 30.0, f'{_HERE}.public_api:run_engine', True),
     Part('release', 'node', 'api', 30.0, f'{_HERE}.public_api:run_node_release'),
     Part('api_goldens', 'da3-small', 'api', 45.0, f'{_HERE}.public_api:run_goldens'),
+    *(
+        Part('windows', preset, 'timing', limit_s, f'{_HERE}.windows:run')
+        for preset, limit_s in zip(TIMED, (60.0, 60.0, 90.0, 120.0), strict=True)
+    ),
     *(
         Part('timing', preset, 'timing', limit_s, f'{_HERE}.timing:run', preset == _TINY)
         for preset, limit_s in zip(TIMED, (40.0, 40.0, 60.0, 90.0), strict=True)

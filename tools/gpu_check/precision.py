@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from da3_ros.inference.runner import NetworkRunner
 from da3_ros.model.arithmetic import Arithmetic
 from da3_ros.model.backbone import Backbone
-from da3_ros.model.sky import SKY_SCORE
+from da3_ros.model.plain.sky import SKY_SCORE
 from da3_ros.options.choices import Precision
 from tools.gpu_check.bench import Bench, bench_of, computed_in
 from tools.gpu_check.goldens import sort_cases

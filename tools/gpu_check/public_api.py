@@ -54,6 +54,8 @@ def run_engine(settings: Settings, preset: str) -> Outcome:
     )
     checks = []
     for index, (ours, theirs) in enumerate(zip(got, expected, strict=True)):
+        assert ours.depth is not None
+        assert theirs.depth is not None
         depth = max_relative_error(ours.depth, theirs.depth)
         pose = float(np.abs(ours.window_from_camera - theirs.window_from_camera).max())
         peak = max(1.0, float(np.abs(theirs.window_from_camera).max()))

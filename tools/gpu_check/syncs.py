@@ -1,4 +1,4 @@
-"""How often a forward pass makes the host wait for the device, and where."""
+"""How often the host waits for the device in a forward pass and in a window, and where."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +12,7 @@ import torch
 
 import da3_ros
 from da3_ros.inference.runner import NetworkRunner
-from tools.gpu_check.bench import bench_of
+from tools.gpu_check.bench import Bench, bench_of
 from tools.gpu_check.part import Outcome, Settings
 
 PACKAGE = Path(da3_ros.__file__).resolve().parent
@@ -24,7 +24,12 @@ VIEWS = 4
 
 
 def run(settings: Settings, preset: str) -> Outcome:
-    """Count for a plain forward pass, and for one with Gaussians where there are some."""
+    """Count for a forward pass, one with Gaussians where there are some, and a steady window.
+
+    The forward pass of a network that fills in sky, or finds a scale, reads how many pixels there
+    are. A window of other networks waits once, at its end and for an event, which is not counted:
+    copies and stages are enqueued.
+    """
     bench = bench_of(settings)
     bench.need_cuda()
     runner = bench.runner(preset)
@@ -36,7 +41,17 @@ def run(settings: Settings, preset: str) -> Outcome:
         more = _count(runner, lambda: runner(pixels, infer_gs=True))
         figures['with_gaussians'] = dict(more.most_common())
         text += f'; {_text("with Gaussians", more)}'
-    return Outcome(text, figures=figures)
+    try:
+        window = _count_window(bench, preset)
+    except ModuleNotFoundError as error:
+        # The forward pass alone needs torch and numpy only.
+        return Outcome(f'{text}; no window: {error}', figures=figures)
+    figures['window'] = dict(window.most_common())
+    text += f'; {_text("a window", window)}'
+    # The scale of the nested network depends on how many pixels are good.
+    strict = runner.model.any_view is None or runner.model.single_view is None
+    failures = (f'{window.total()} waits in a window, none expected',) if strict and window else ()
+    return Outcome(text, failures, figures)
 
 
 @contextmanager
@@ -70,6 +85,23 @@ def counted(set_mode: Callable[[str], None], package: Path = PACKAGE) -> Iterato
             yield places
         finally:
             set_mode('default')
+
+
+def _count_window(bench: Bench, preset: str) -> Counter[str]:
+    from da3_ros.inference.runtimes.torch_runtime import TorchWindowNetwork
+    from tools.gpu_check.streams import UNTIL_STEADY, Stream, model_of
+
+    model = model_of(bench, preset)
+    network = TorchWindowNetwork(model)
+    stream = Stream(bench, VIEWS, 1)
+    for _ in range(UNTIL_STEADY):
+        network.run(stream.request())
+    request = stream.request()
+    torch.cuda.synchronize(model.device)
+    with counted(torch.cuda.set_sync_debug_mode) as places:
+        network.run(request)
+    network.forget()
+    return places
 
 
 def _count(runner: NetworkRunner, forward: Callable[[], object]) -> Counter[str]:

@@ -18,8 +18,8 @@ from da3_ros.model.heads import RayMaps
 from da3_ros.model.nested import NestedNetwork
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.outputs import FusedViews, NetworkOutput
+from da3_ros.model.plain.sky import SKY_SCORE
 from da3_ros.model.single_view import SingleViewNetwork
-from da3_ros.model.sky import SKY_SCORE
 from tools.parity.checks import (
     BOUND,
     Check,

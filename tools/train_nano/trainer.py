@@ -123,8 +123,6 @@ def _forward(state: TrainState, targets: Targets) -> tuple[Losses, Tensor, Tenso
         views = decoded_views(config, step, targets.images.shape[1])
         with_rays = step % config.rays_every == 0
         dense = network.dense_maps(fused, views, with_rays=with_rays, chunk=ALL_VIEWS)
-    last = fused.levels[-1]
-    features = torch.cat((last.within_view[:, :, 0], last.across_views[:, :, 0]), dim=-1)
     losses = all_losses(
         dense.depth.float(),
         dense.confidence.float(),
@@ -135,7 +133,7 @@ def _forward(state: TrainState, targets: Targets) -> tuple[Losses, Tensor, Tenso
         config,
     )
     match = match_loss(record, matches(targets))
-    return losses, idle_loss(network.cam_dec, features), match
+    return losses, idle_loss(network.cam_dec, fused.cameras), match
 
 
 class Trainer:

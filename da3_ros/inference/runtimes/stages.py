@@ -90,8 +90,11 @@ class AnyViewRuntime(Protocol):
     config: AnyViewConfig
     name: str
     """`torch`, `openvino` or `onnxruntime`."""
-    device: str
-    """Where it computes, as torch names devices."""
+
+    @property
+    def device(self) -> str:
+        """Where it computes, as torch names devices."""
+        ...
 
     def encode(self, images: NDArray[np.uint8]) -> tuple[EncodedView, ...]:
         """Encode views alone.
@@ -132,7 +135,11 @@ class SingleViewRuntime(Protocol):
 
     config: SingleViewConfig
     name: str
-    device: str
+
+    @property
+    def device(self) -> str:
+        """Where it computes, as torch names devices."""
+        ...
 
     def maps(self, images: NDArray[np.uint8]) -> Maps:
         """Return the maps of views (V, H, W, 3); each depends on its own image only."""

@@ -15,6 +15,7 @@ from typing import Any
 from da3_ros.errors import ConfigError
 from da3_ros.foreign import foreign_file
 from da3_ros.options import (
+    RUNTIMES,
     NodeOptions,
     from_flat,
     option_specs,
@@ -67,6 +68,7 @@ INPUTS = (
 )
 COMMON = (
     *_of_table('model'),
+    *_of_table('runtime', ('', *RUNTIMES)),
     Argument('params_file', '', 'YAML file of node parameters, see config/da3.yaml'),
     Argument('namespace', '', 'namespace of the node; its topics are relative to it'),
     Argument('name', NODE_NAME, 'name of the node'),
@@ -90,6 +92,8 @@ COMMON = (
 
 _SWITCHES = ('use_sim_time', 'autostart', 'viewer')
 """Boolean arguments that are parameters of the same name."""
+_TEXTS = ('model', 'runtime', 'viewer_host')
+"""The same of texts."""
 
 
 def parameters_of(given: Mapping[str, str]) -> dict[str, Any]:
@@ -105,7 +109,7 @@ def parameters_of(given: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {
         name: boolean(name, given[name]) for name in _SWITCHES if given.get(name)
     }
-    found |= {name: given[name] for name in ('model', 'viewer_host') if given.get(name)}
+    found |= {name: given[name] for name in _TEXTS if given.get(name)}
     if given.get('publish_tf'):
         found['publish_tf'] = with_truth(_SPECS['publish_tf'], given['publish_tf'])
     if given.get('viewer_port'):

@@ -18,8 +18,8 @@ from std_msgs.msg import Header
 
 from da3_ros.errors import MessageError
 from da3_ros.geometry.camera import PinholeCamera
-from da3_ros.geometry.unproject import unproject, unproject_into
-from da3_ros.geometry.voxel import first_per_voxel
+from da3_ros.geometry.unproject import optical_planes, world_planes
+from da3_ros.geometry.voxel import first_per_voxel, voxel_borders
 from da3_ros.ros.conversions import fill_data
 from da3_ros.types import ColourImage, FloatImage, PosedView
 
@@ -51,19 +51,20 @@ def pack(
     shapes = [depth.shape, colours.shape[:2]] + ([] if confidence is None else [confidence.shape])
     if any(shape != size for shape in shapes):
         raise MessageError(f'point cloud: the camera is {size}, its images are {shapes}')
-    packed = np.empty((*size, len(_NAMES)), np.float32)
-    unproject_into(packed, depth, camera)
-    packed[..., 3] = rgb_bits(colours)
-    packed[..., 4] = np.nan if confidence is None else confidence
-    return packed
+    if confidence is None:
+        confidence = np.full(size, np.nan, np.float32)
+    planes = (*optical_planes(depth, camera), rgb_bits(colours), confidence)
+    # One pass over the points, and not one for each of their fields.
+    packed = cv2.merge([np.asarray(plane, np.float32) for plane in planes])
+    return np.asarray(packed, dtype=np.float32)
 
 
 def rgb_bits(colours: ColourImage) -> NDArray[np.float32]:
     """Return colours (H, W, 3) as floats (H, W) whose bits are 0x00RRGGBB."""
     bgra = cv2.cvtColor(np.ascontiguousarray(colours), cv2.COLOR_RGB2BGRA)
-    bits = bgra.view(np.uint32)[..., 0]
+    bits = np.asarray(bgra).view(np.uint32)[..., 0]
     bits &= 0x00FFFFFF
-    return np.asarray(bits.view(np.float32))
+    return bits.view(np.float32)
 
 
 def organised_cloud(
@@ -116,33 +117,41 @@ def merged_cloud(header: Header, views: Sequence[CloudView], voxel_size_m: float
         views: at least one.
         voxel_size_m: edge of the voxels; 0 keeps every point.
     """
-    parts = [_world_points(item) for item in views]
+    parts = [_WorldPoints.of(item, voxel_size_m) for item in views]
     # Thinned before colours and confidence are put beside the points: few of them remain.
-    points = np.concatenate([part.points for part in parts])
-    kept = first_per_voxel(points, voxel_size_m)
+    points = np.concatenate([part.points for part in parts], axis=1)
+    kept = first_per_voxel(points.T, voxel_size_m)
     packed = np.empty((1, len(kept), len(_NAMES)), np.float32)
-    packed[0, :, :3] = points[kept]
-    packed[0, :, 3] = np.concatenate([part.rgb for part in parts])[kept]
-    packed[0, :, 4] = np.concatenate([part.confidence for part in parts])[kept]
+    packed[0, :, :3] = np.take(points, kept, axis=1).T
+    begin = end = 0
+    for item, part in zip(views, parts, strict=True):
+        begin, end = end, end + len(part.pixels)
+        rows = slice(*np.searchsorted(kept, (begin, end)))
+        part.fill(packed[0, rows], item.view, kept[rows] - begin)
     return cloud_message(header, packed, True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _WorldPoints:
+    """The points of one view that may be the first of their voxels."""
+
     points: NDArray[np.float32]
-    """(P, 3)."""
-    rgb: NDArray[np.float32]
-    """(P,), bits as in `rgb_bits`."""
-    confidence: NDArray[np.float32]
-    """(P,)."""
+    """(3, P), in the world."""
+    pixels: NDArray[np.int64]
+    """(P,), flat indices."""
 
+    @staticmethod
+    def of(item: CloudView, voxel_size_m: float) -> _WorldPoints:
+        """Return the points with finite depth of a view."""
+        planes = world_planes(item.depth, item.view.camera, item.view.world_from_camera)
+        pixels = voxel_borders(planes, voxel_size_m)
+        return _WorldPoints(np.take(planes.reshape(3, -1), pixels, axis=1), pixels)
 
-def _world_points(item: CloudView) -> _WorldPoints:
-    """Return the points with finite depth of one view in the world."""
-    view = item.view
-    known = np.isfinite(item.depth)
-    organised = unproject(item.depth, view.camera)
-    world = np.asarray(cv2.transform(organised, view.world_from_camera[:3]), np.float32)
-    nothing = np.full(item.depth.shape, np.nan, np.float32)
-    confidence = nothing if view.confidence is None else view.confidence
-    return _WorldPoints(world[known], rgb_bits(view.image)[known], confidence[known])
+    def fill(self, packed: PackedPoints, view: PosedView, chosen: NDArray[np.int64]) -> None:
+        """Write colour and confidence of some of the points, (N, 5), beside their places."""
+        if not len(chosen):
+            return
+        pixels = self.pixels[chosen]
+        packed[:, 3] = rgb_bits(np.take(view.image.reshape(1, -1, 3), pixels, axis=1))[0]
+        confidence = view.confidence
+        packed[:, 4] = np.nan if confidence is None else np.take(confidence, pixels)

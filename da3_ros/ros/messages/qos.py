@@ -37,10 +37,19 @@ def overridable() -> QoSOverridingOptions:
 
 def unheard_is_meant() -> Any:
     """Return the events of a subscription that is not to warn of publishers it does not match."""
+    return _events().SubscriptionEventCallbacks(use_default_callbacks=False)
+
+
+def event_class() -> Any:
+    """Return the class of what an executor waits for to hear of such events."""
+    module = _events()
+    return module.EventHandler if hasattr(module, 'EventHandler') else module.QoSEventHandler
+
+
+def _events() -> Any:
     # Humble has them under another name.
     is_new = find_spec('rclpy.event_handler') is not None
-    module: Any = import_module('rclpy.event_handler' if is_new else 'rclpy.qos_event')
-    return module.SubscriptionEventCallbacks(use_default_callbacks=False)
+    return import_module('rclpy.event_handler' if is_new else 'rclpy.qos_event')
 
 
 def _profile(

@@ -7,6 +7,7 @@ nobody subscribes to.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
 from da3_ros.export.depth_colours import coloured_depth
+from da3_ros.geometry.arrays import extremes
 from da3_ros.geometry.camera import PinholeCamera
 from da3_ros.geometry.edges import flying_pixels
 from da3_ros.geometry.resample import DepthResampler
@@ -25,9 +27,9 @@ from da3_ros.ros.conversions import image_message
 from da3_ros.ros.messages.geometry_messages import header, info_from_camera
 from da3_ros.ros.messages.point_cloud import organised_cloud
 from da3_ros.ros.messages.qos import data_output, overridable
-from da3_ros.types import ColourImage, FloatImage, PosedView
+from da3_ros.types import ColourImage, FloatImage, Mask, PosedView
 
-_MM_PER_M = 1000.0
+_MM_PER_M = np.float32(1000.0)
 _UINT16_MAX = 65535
 
 
@@ -35,16 +37,29 @@ def published_depth(view: PosedView, options: OutputOptions) -> FloatImage:
     """Return the depth (H, W) as it goes out, world units.
 
     NaN where unknown, in the sky, nearer than `min_depth_m` and below `min_confidence`; +Inf
-    beyond `max_depth_m` (REP 117).
+    beyond `max_depth_m` (REP 117). The view's own depth where nothing of it is beyond a limit: not
+    to be written to.
     """
-    depth = view.depth
-    unknown = ~((depth > 0) & (depth >= options.min_depth_m))
+    depth = np.asarray(view.depth, np.float32)
+    nearest, farthest = extremes(depth)
+    is_near = not (nearest > 0 and nearest >= options.min_depth_m)
+    is_far = farthest > options.max_depth_m
+    unknown: list[Mask] = []
+    if is_near:
+        # Zero, and what is less, also where nothing is too near.
+        unknown.append(~((depth > 0) & (depth >= options.min_depth_m)))
     if view.confidence is not None and options.min_confidence > 1:
-        unknown |= ~(view.confidence >= options.min_confidence)
-    if view.sky is not None:
-        unknown |= view.sky
-    limited = np.where(depth > options.max_depth_m, np.float32(np.inf), depth)
-    return np.asarray(np.where(unknown, np.float32(np.nan), limited), dtype=np.float32)
+        unknown.append(~(view.confidence >= options.min_confidence))
+    if view.sky is not None and view.sky.any():
+        unknown.append(view.sky)
+    if not (is_far or unknown):
+        return depth
+    limited: FloatImage = depth.copy()
+    if is_far:
+        np.copyto(limited, np.float32(np.inf), where=depth > options.max_depth_m)
+    for mask in unknown:
+        np.copyto(limited, np.float32(np.nan), where=mask)
+    return limited
 
 
 def points_depth(view: PosedView, depth: FloatImage, options: OutputOptions) -> FloatImage:
@@ -58,13 +73,39 @@ def points_depth(view: PosedView, depth: FloatImage, options: OutputOptions) -> 
     if options.edge_filter == 0:
         return depth
     flying = flying_pixels(view.depth, options.edge_filter)
-    return np.where(flying, np.float32(np.nan), depth)
+    return np.where(flying, np.float32(np.nan), depth) if flying.any() else depth
 
 
 def depth_in_mm(depth: FloatImage) -> NDArray[np.uint16]:
     """Return depth (H, W) in whole millimetres, 0 where it is unknown or not representable."""
-    mm = np.rint(depth.astype(np.float64) * _MM_PER_M)
-    return np.where(np.isfinite(mm) & (mm <= _UINT16_MAX), mm, 0).astype(np.uint16)
+    mm: FloatImage = np.multiply(depth, _MM_PER_M, dtype=np.float32)
+    np.rint(mm, out=mm)
+    # Neither of NaN nor of +Inf.
+    np.copyto(mm, np.float32(0), where=~(mm <= _UINT16_MAX))
+    return mm.astype(np.uint16)
+
+
+class ShownView:
+    """A view with what several outputs make of its depth, each made once and when it is wanted.
+
+    Args:
+        view: one size of depth, colour and camera.
+        options: limits of depth, the edge filter.
+    """
+
+    def __init__(self, view: PosedView, options: OutputOptions) -> None:
+        self.view = view
+        self.options = options
+
+    @cached_property
+    def depth(self) -> FloatImage:
+        """See `published_depth`."""
+        return published_depth(self.view, self.options)
+
+    @cached_property
+    def points_depth(self) -> FloatImage:
+        """See `points_depth`."""
+        return points_depth(self.view, self.depth, self.options)
 
 
 def input_camera(view: PosedView) -> PinholeCamera:
@@ -146,27 +187,28 @@ class CameraOutputs:
         """Whether somebody subscribes to any of it."""
         return any(p.get_subscription_count() for p in self._publishers.values())
 
-    def publish(self, view: PosedView, options: OutputOptions, image: ColourImage) -> None:
+    def publish(self, shown: ShownView, image: ColourImage) -> None:
         """Publish what somebody subscribes to of one view.
 
         Args:
-            view: as the network sees it.
-            options: limits, encoding and size of what goes out.
+            shown: as the network sees it, with limits, encoding and size of what goes out.
             image: (H, W, 3) the input image that the view was made from.
         """
         wanted = {t for t, p in self._publishers.items() if p.get_subscription_count()}
         if not wanted:
             return
+        view, options = shown.view, shown.options
         if options.depth_size == 'input':
             if wanted & _RESAMPLED:
                 view = at_input_size(view, image)
             else:
                 view = replace(view, image=image, camera=input_camera(view))
+            shown = ShownView(view, options)
         head = header(view.id.stamp_ns, view.id.frame_id)
         for topic in wanted & _INFOS:
             self._publishers[topic].publish(info_from_camera(view.camera, head))
         if wanted & _OF_DEPTH:
-            self._publish_depth(view, options, head, wanted)
+            self._publish_depth(shown, head, wanted)
         self._publish_images(view, head, wanted)
 
     def _publish_images(self, view: PosedView, head: Header, wanted: set[str]) -> None:
@@ -179,19 +221,16 @@ class CameraOutputs:
             mask = view.sky.astype(np.uint8) * np.uint8(255)
             self._image('depth/sky_mask', head, mask, 'mono8')
 
-    def _publish_depth(
-        self, view: PosedView, options: OutputOptions, head: Header, wanted: set[str]
-    ) -> None:
-        depth = published_depth(view, options)
+    def _publish_depth(self, shown: ShownView, head: Header, wanted: set[str]) -> None:
+        view, encoding = shown.view, shown.options.depth_encoding
         if 'depth/image' in wanted:
-            is_mm = options.depth_encoding == '16UC1'
-            pixels = depth_in_mm(depth) if is_mm else depth
-            self._image('depth/image', head, pixels, options.depth_encoding)
+            pixels = depth_in_mm(shown.depth) if encoding == '16UC1' else shown.depth
+            self._image('depth/image', head, pixels, encoding)
         if 'depth/debug' in wanted:
-            self._image('depth/debug', head, coloured_depth(depth), 'rgb8')
+            self._image('depth/debug', head, coloured_depth(shown.depth), 'rgb8')
         if 'points' in wanted:
-            known = points_depth(view, depth, options)
-            cloud = organised_cloud(head, known, view.camera, view.image, view.confidence)
+            depth, confidence = shown.points_depth, view.confidence
+            cloud = organised_cloud(head, depth, view.camera, view.image, confidence)
             self._publishers['points'].publish(cloud)
 
     def _image(self, topic: str, head: Header, pixels: NDArray[Any], encoding: str) -> None:

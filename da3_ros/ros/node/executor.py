@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 import threading
+import time
 from typing import Any
 import warnings
 
@@ -21,8 +22,12 @@ from rclpy.executors import (
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.task import Task
 
+from da3_ros.ros.messages.qos import event_class
+
 # How often the executor looks whether it is to end, while all threads are busy.
 _LOOK_S = 0.1
+_EVENTS_PERIOD_S = 1.0
+_EVENT = event_class()
 
 
 class NodeExecutor(MultiThreadedExecutor):  # type: ignore[misc]  # rclpy has no types
@@ -40,6 +45,11 @@ class NodeExecutor(MultiThreadedExecutor):  # type: ignore[misc]  # rclpy has no
     the events of a publisher or subscription: there the error of a handle that is no more ends
     `spin`, and with it the node.
 
+    The events of publishers and subscriptions, by which the middleware says that another one does
+    not fit, are looked at once per second. For rclpy each is one more thing to wait for, and they
+    are more than all else together: most of the time between messages would go there. The
+    middleware keeps what happened, and a timer of the node wakes the executor.
+
     A coroutine that waits is looked at again whenever another callback has ended, and on `wake`:
     whoever completes on a thread of its own what a coroutine waits for calls `wake` afterwards.
 
@@ -51,6 +61,8 @@ class NodeExecutor(MultiThreadedExecutor):  # type: ignore[misc]  # rclpy has no
     def __init__(self, threads: int, *, context: Context | None = None) -> None:
         self._crew = _Crew(threads, self.wake)
         self._is_ending = False
+        self._looks_at_events = True
+        self._events_due_s = 0.0
         with warnings.catch_warnings():
             # Of a single thread: rclpy would rather have that of `spin` do everything.
             warnings.simplefilter('ignore')
@@ -85,6 +97,20 @@ class NodeExecutor(MultiThreadedExecutor):  # type: ignore[misc]  # rclpy has no
         self._crew.end()
         super().shutdown(timeout_sec)
         return has_ended
+
+    def get_nodes(self) -> list[Any]:
+        """Return the nodes, as rclpy asks for them whenever it looks for what there is to do."""
+        now_s = time.monotonic()
+        self._looks_at_events = now_s >= self._events_due_s
+        if self._looks_at_events:
+            self._events_due_s = now_s + _EVENTS_PERIOD_S
+        return list(super().get_nodes())
+
+    def can_execute(self, entity: Any) -> bool:
+        """Return whether to wait for a subscription, timer or whatever it is."""
+        if isinstance(entity, _EVENT) and not self._looks_at_events:
+            return False
+        return bool(super().can_execute(entity))
 
     def wait_for_ready_callbacks(self, *arguments: Any, **options: Any) -> Any:
         """Return the next callback that is due, as rclpy does.

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 import sys
 from typing import TYPE_CHECKING
 
-from da3_ros.process import INTERRUPTED, deaf, loading, node_threads, settle_threads, usable_cores
+from da3_ros.process import (
+    INTERRUPTED,
+    deaf,
+    loading,
+    node_threads,
+    settle_threads,
+    skip_converters,
+    usable_cores,
+)
 from da3_ros.ros.node.arguments import answer
 
 if TYPE_CHECKING:
@@ -30,6 +38,7 @@ def main(
         (sys.stderr if status else sys.stdout).write(text)
         return status
     settle_threads(node_threads(usable_cores()))
+    skip_converters()
     try:
         with loading():
             from da3_ros.ros.node.run import run

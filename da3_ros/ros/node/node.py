@@ -168,7 +168,13 @@ class Da3Node(ManagedNode):
     def _ready_line(self) -> str:
         processing, options = self._configured, self._holder.current
         model = options.estimator.model if self._given is None else None
-        return ready_line(model, processing.device, options.stream.cameras, processing.topics)
+        return ready_line(
+            model,
+            processing.device,
+            options.stream.cameras,
+            processing.topics,
+            processing.computed_by,
+        )
 
     def _deactivate(self) -> None:
         if not self._configured.deactivate(_WORKER_END_S):

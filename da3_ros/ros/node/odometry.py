@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry, Path
 import numpy as np
 from rclpy.node import Node
@@ -13,6 +12,7 @@ from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.trajectory import Motion, Trajectory
 from da3_ros.options import OutputOptions
 from da3_ros.ros.messages.geometry_messages import header, pose_message
+from da3_ros.ros.messages.path_bytes import PathBytes
 from da3_ros.ros.messages.qos import data_output, latched, overridable
 from da3_ros.types import AlignmentReport, PosedSet
 
@@ -126,6 +126,7 @@ class OdometryPublisher:
             Path, 'path', latched(), qos_overriding_options=overridable()
         )
         self._capacity = capacity
+        self._poses = PathBytes(options.odom_frame, capacity)
         self.restart()
 
     @property
@@ -136,8 +137,7 @@ class OdometryPublisher:
     def restart(self) -> None:
         """Forget the trajectory so far: the world starts anew."""
         self._trajectory.clear()
-        # The newest poses of the trajectory as they go out; making them costs the most.
-        self._newest: list[PoseStamped] = []
+        self._poses.clear()
         self._uncertainty = PoseUncertainty()
 
     def add_window(self, report: AlignmentReport) -> None:
@@ -148,19 +148,18 @@ class OdometryPublisher:
         """Publish the pose of one set, and the path with it."""
         if not self._trajectory.append(posed.stamp_ns, posed.world_from_base):
             return
-        odom = self._options.odom_frame
-        pose = PoseStamped(header=header(posed.stamp_ns, odom))
-        pose.pose = pose_message(posed.world_from_base)
-        self._newest = [*self._newest, pose][-self._capacity :] if self._capacity else []
         # Latched: who comes later gets the last one, so it goes out without readers too.
         if self._capacity:
-            self._path.publish(Path(header=pose.header, poses=self._newest))
+            self._poses.append(posed.stamp_ns, posed.world_from_base)
+            self._path.publish(self._poses.message())
         if self._odometry.get_subscription_count():
-            self._odometry.publish(self._message(pose, posed, report))
+            self._odometry.publish(self._message(posed, report))
 
-    def _message(self, pose: PoseStamped, posed: PosedSet, report: AlignmentReport) -> Odometry:
-        message = Odometry(header=pose.header, child_frame_id=self._options.base_frame)
-        message.pose.pose = pose.pose
+    def _message(self, posed: PosedSet, report: AlignmentReport) -> Odometry:
+        o = self._options
+        head = header(posed.stamp_ns, o.odom_frame)
+        message = Odometry(header=head, child_frame_id=o.base_frame)
+        message.pose.pose = pose_message(posed.world_from_base)
         start = self._trajectory.start
         assert start is not None  # this pose at least
         moved = posed.world_from_base[:3, 3] - start.world_from_base[:3, 3]

@@ -11,12 +11,12 @@ from sensor_msgs.msg import PointCloud2
 
 from da3_ros.msg import ViewReport, WindowReport
 from da3_ros.notes import Note, joined
-from da3_ros.options import NodeOptions
+from da3_ros.options import NodeOptions, OutputOptions
 from da3_ros.pipeline.pipeline import Losses
 from da3_ros.ros.messages.geometry_messages import header, pose_message, stamp_from_ns
 from da3_ros.ros.messages.point_cloud import CloudView, merged_cloud
 from da3_ros.ros.messages.qos import data_output, overridable
-from da3_ros.ros.node.camera_outputs import CameraOutputs, points_depth, published_depth
+from da3_ros.ros.node.camera_outputs import CameraOutputs, ShownView
 from da3_ros.ros.node.odometry import OdometryPublisher
 from da3_ros.ros.node.params import OptionsHolder
 from da3_ros.ros.tf.listener import TfInput
@@ -108,14 +108,15 @@ class Outputs:
             self._generation = result.generation
             self.restart()
         self._odometry.add_window(result.alignment)
+        shown: list[ShownView] = []
         for posed in result.new_sets:
             self.transforms.publish(posed, rig)
             self._odometry.publish(posed, result.alignment)
             for view in posed.views:
-                outputs = self._cameras[view.id.camera]
-                outputs.publish(view, options.output, result.images[view.id])
+                shown.append(ShownView(view, options.output))
+                self._cameras[view.id.camera].publish(shown[-1], result.images[view.id])
         if self._points.get_subscription_count():
-            self._points.publish(self._cloud(result, options))
+            self._points.publish(_cloud(result, shown, options.output))
         latest_ns = result.new_sets[-1].stamp_ns
         latency_s = (int(self._node.get_clock().now().nanoseconds) - latest_ns) / 1e9
         if self._window.get_subscription_count():
@@ -124,15 +125,6 @@ class Outputs:
             # It remembers what it shows; input images are not to stay with it.
             self._viewer.show(replace(result, images={}), latency_s)
         return latency_s
-
-    def _cloud(self, result: WindowResult, options: NodeOptions) -> PointCloud2:
-        limits = options.output
-        views = [
-            CloudView(view, points_depth(view, published_depth(view, limits), limits))
-            for view in _views(result)
-        ]
-        head = header(result.new_sets[-1].stamp_ns, options.output.odom_frame)
-        return merged_cloud(head, views, options.output.voxel_size_m)
 
     def _report(
         self, result: WindowResult, losses: Losses, latency_s: float, options: NodeOptions
@@ -165,6 +157,14 @@ class Outputs:
             late_cameras=list(losses.late_cameras),
             note=joined((*a.notes, *self._notes)),
         )
+
+
+def _cloud(
+    result: WindowResult, shown: Sequence[ShownView], options: OutputOptions
+) -> PointCloud2:
+    views = [CloudView(item.view, item.points_depth) for item in shown]
+    head = header(result.new_sets[-1].stamp_ns, options.odom_frame)
+    return merged_cloud(head, views, options.voxel_size_m)
 
 
 def _views(result: WindowResult) -> Sequence[PosedView]:

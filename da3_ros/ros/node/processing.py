@@ -44,7 +44,14 @@ from da3_ros.ros.tf.listener import TfInput
 from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.stream.stats import StatsSnapshot, StreamStats
 from da3_ros.stream.sync_report import SyncReport
-from da3_ros.types import CameraFrame, Caution, Estimator, NetworkEstimator, RigCalibration
+from da3_ros.types import (
+    CameraFrame,
+    Caution,
+    Estimator,
+    NetworkEstimator,
+    RigCalibration,
+    SaysWhatComputes,
+)
 
 _EXPORT_END_S = 2.0
 
@@ -83,6 +90,8 @@ class Processing:
         network = estimator if isinstance(estimator, NetworkEstimator) else None
         self.device = network.device if network else 'none'
         """Of the network; `none` without one."""
+        self.computed_by = estimator.computed_by if isinstance(estimator, SaysWhatComputes) else ''
+        """Runtime and number format of the network; empty where an estimator does not tell."""
         self.caution: Caution | None = network.caution if network else None
         """What to know before relying on the network; None for most.
 

@@ -6,13 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from da3_ros.inference.hub import repository_of
+from da3_ros.inference.runtimes.choose import RANDOM_PREFIX
 from da3_ros.model.presets import BUNDLED
-from da3_ros.pipeline.estimators import RANDOM_PREFIX, TRUTH_MODEL
+from da3_ros.pipeline.estimators import TRUTH_MODEL
 from da3_ros.process import READY, threads_in_use, usable_cores
 
 
 def ready_line(
-    model: str | None, device: str, cameras: Sequence[str], topics: Sequence[str]
+    model: str | None,
+    device: str,
+    cameras: Sequence[str],
+    topics: Sequence[str],
+    computed: str = '',
 ) -> str:
     """Return what the node is ready with.
 
@@ -21,8 +26,11 @@ def ready_line(
         device: where the network computes; `none` without one.
         cameras: their names.
         topics: that are subscribed to; empty where processing is disabled.
+        computed: runtime and number format of the network, e.g. `openvino in fp32`; empty
+            without one.
     """
-    where = '' if device == 'none' else f' on {device}{_threads()}'
+    by = f' by {computed}' if computed else ''
+    where = '' if device == 'none' else f' on {device}{by}{_threads()}'
     heard = f'subscribed to {", ".join(topics)}' if topics else 'subscribed to none: disabled'
     plural = '' if len(cameras) == 1 else 's'
     return f'{READY}: {_model(model)}{where}; camera{plural} {", ".join(cameras)}; {heard}'

@@ -100,7 +100,9 @@ class DepthPair:
     world: FloatImage
     window: FloatImage
     confidence: FloatImage | None
-    """The lower one of both; None when either is unknown."""
+    """None when it is not known of both."""
+    confidence_before: FloatImage | None = None
+    """Of the world, where it is another one: the lower one of both counts."""
 
 
 def typical_depth(depths: Sequence[FloatImage]) -> float:
@@ -234,6 +236,8 @@ def _log_ratios(pair: DepthPair) -> FloatArray:
     use = _is_known(world) & _is_known(window)
     if pair.confidence is not None and use.any():
         confidence = _thin(pair.confidence)
+        if pair.confidence_before is not None:
+            confidence = np.minimum(confidence, _thin(pair.confidence_before))
         trusted = np.isfinite(confidence) & use
         if trusted.any():
             use = trusted & (confidence >= np.median(confidence[trusted]))

@@ -24,7 +24,7 @@ from da3_ros.stream.scale.measurements import (
 )
 from da3_ros.stream.scale.odometry import Ratio, ratio_to_odometry, remembered
 from da3_ros.stream.scale.world import METRIC_SIGMA, MetricCandidate, MetricSource, WorldScale
-from da3_ros.types import Window, WindowPrediction
+from da3_ros.types import FloatImage, ViewPrediction, Window, WindowPrediction
 
 # Predicted places that fit the rig as well as this may refine what cameras see in common.
 _CLOSE_SIGMA = 0.02
@@ -257,12 +257,12 @@ def _parallax(
         poses: where they are known to be, frame from camera, metres.
         expected: None to look widely around the distances that were predicted.
     """
-    if len(views) < 2 or len({view.prediction.depth.shape for view in views}) > 1:
+    if len(views) < 2 or len({view.prediction.camera.size for view in views}) > 1:
         return None
     cameras = [view.prediction.calibrated_camera or view.prediction.camera for view in views]
     found = metres_between_cameras(
         np.stack([view.prediction.image for view in views]),
-        np.stack([view.prediction.depth for view in views]),
+        np.stack([_depth_or_unknown(view.prediction) for view in views]),
         cameras,
         invert(np.array(poses)),
         np.array([view.window_from_camera[:3, 3] for view in views]),
@@ -271,6 +271,12 @@ def _parallax(
     if found is None:
         return None
     return LogScale(found.log_metres, found.sigma, COMMON_SHARE * found.sigma)
+
+
+def _depth_or_unknown(view: ViewPrediction) -> FloatImage:
+    if view.depth is not None:
+        return view.depth
+    return np.full((view.camera.size.height, view.camera.size.width), np.nan, np.float32)
 
 
 def _network(source: MetricSource, is_metric: bool, problem: str) -> MetricCandidate:

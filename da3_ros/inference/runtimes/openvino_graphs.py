@@ -1,0 +1,94 @@
+"""Graphs compiled by OpenVINO for the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from da3_ros.errors import ModelError
+from da3_ros.foreign import reason_of
+from da3_ros.inference.runtimes.engine_files import WEIGHTS_NAME, StageName
+from da3_ros.inference.runtimes.file_pages import forget_pages
+from da3_ros.inference.runtimes.graph_runtime import Floats, Shape
+
+NARROW_STAGES: frozenset[str] = frozenset(('encode', 'fuse'))
+"""Stages that compute in 16 bit where that is asked for."""
+
+
+class OpenVinoGraph:
+    """A graph compiled by OpenVINO."""
+
+    def __init__(self, compiled: Any) -> None:
+        """Make a compiled model ready to run."""
+        import openvino
+
+        self._tensor = openvino.Tensor
+        self._request = compiled.create_infer_request()
+        self._outputs = len(compiled.outputs)
+
+    def run(self, inputs: Mapping[str, NDArray[np.generic]], *shapes: Shape) -> list[Floats]:
+        """Compute; see `Graph.run`."""
+        results: list[Floats] = [np.empty(shape, np.float32) for shape in shapes]
+        for name, array in inputs.items():
+            self._request.set_tensor(name, self._tensor(array, shared_memory=True))
+        for index, result in enumerate(results):
+            self._request.set_output_tensor(index, self._tensor(result, shared_memory=True))
+        self._request.infer()
+        return results
+
+
+class OpenVinoCompiler:
+    """Compiles graphs for the CPU."""
+
+    name = 'openvino'
+    device = 'cpu'
+
+    def __init__(self, *, precision: str = 'fp32', threads: int | None = None) -> None:
+        """Start OpenVINO.
+
+        Args:
+            precision: `fp32`, or `bf16` for 16 bit where that keeps its bounds.
+            threads: that compute; None for OpenVINO's own choice.
+
+        Raises:
+            ModelError: OpenVINO cannot be imported, or the precision is not one of the two.
+        """
+        if precision not in ('fp32', 'bf16'):
+            raise ModelError(f'runtime openvino: precision must be fp32 or bf16, got {precision}')
+        try:
+            import openvino
+        except ImportError as error:
+            raise ModelError(
+                f'runtime openvino: the package cannot be imported ({error}); '
+                'pip install "da3_ros[openvino]"'
+            ) from error
+        self._core = openvino.Core()
+        self._precision = precision
+        self._settings: dict[str, Any] = {'PERFORMANCE_HINT': 'LATENCY', 'NUM_STREAMS': 1}
+        if threads is not None:
+            self._settings['INFERENCE_NUM_THREADS'] = threads
+
+    def load(self, path: Path, stage: StageName, batch: int | None) -> OpenVinoGraph:
+        """Compile a graph; see `GraphCompiler.load`."""
+        is_narrow = self._precision == 'bf16' and stage in NARROW_STAGES
+        # By default OpenVINO computes in bf16 wherever the CPU can.
+        settings = {**self._settings, 'INFERENCE_PRECISION_HINT': 'bf16' if is_narrow else 'f32'}
+        try:
+            model = self._core.read_model(path)
+            if batch is not None:
+                model.reshape(
+                    {
+                        port.get_any_name(): [batch, *list(port.get_partial_shape())[1:]]
+                        for port in model.inputs
+                    }
+                )
+            compiled = self._core.compile_model(model, 'CPU', settings)
+        except RuntimeError as error:
+            raise ModelError(f'{path}: OpenVINO cannot compile it: {reason_of(error)}') from error
+        # The compiled graph has the weights in a layout of its own.
+        forget_pages(path.parent / WEIGHTS_NAME)
+        return OpenVinoGraph(compiled)
