@@ -89,6 +89,17 @@ USES = (
     *(
         Use(
             name,
+            'model/onednn.py',
+            'torch._inductor.mkldnn_lowerings',
+            ('2',),
+            'no public operation joins a product of oneDNN with what follows it; without them the '
+            'plain ones run',
+        )
+        for name in ('_linear_pointwise', '_convolution_pointwise')
+    ),
+    *(
+        Use(
+            name,
             'web/server.py',
             module,
             ('1.1',),

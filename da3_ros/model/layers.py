@@ -14,7 +14,7 @@ QUERY_KEY_NORM_EPS = 1e-5
 
 
 def mapped(x: Tensor, weight: Tensor, bias: Tensor, activation: str = 'none') -> Tensor:
-    """Return rows x (..., in) through weight (out, in) and bias, then GELU if that is asked for."""
+    """Return rows x (..., in) through weight (out, in) and bias, then GELU if asked for."""
     if onednn.fuses_rows(x, weight):
         return onednn.linear(x, weight, bias, activation)
     out = functional.linear(x, weight, bias)
@@ -26,14 +26,11 @@ class Linear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (..., in) to (..., out)."""
-        return self._map(input, 'none')
+        return mapped(input.to(self.weight.dtype), self.weight, self.bias)
 
     def gelu(self, input: Tensor) -> Tensor:
         """Map (..., in) to the exact (erf) GELU of what `forward` gives."""
-        return self._map(input, 'gelu')
-
-    def _map(self, input: Tensor, activation: str) -> Tensor:
-        return mapped(input.to(self.weight.dtype), self.weight, self.bias, activation)
+        return mapped(input.to(self.weight.dtype), self.weight, self.bias, 'gelu')
 
 
 class WideLayerNorm(nn.LayerNorm):
