@@ -86,6 +86,13 @@ USES = (
         ('2',),
         'how often a tensor was written to is said by nothing public',
     ),
+    Use(
+        '_is_amx_tile_supported',
+        'model/tiled_attention.py',
+        'torch.cpu',
+        ('2',),
+        'whether the processor has AMX is said by nothing public; unknown counts as yes',
+    ),
     *(
         Use(
             name,
