@@ -20,6 +20,7 @@ from da3_ros.inference.postprocess import (
 from da3_ros.inference.prediction import Prediction
 from da3_ros.inference.preprocess import ImageLike, ProcessedImages, preprocess
 from da3_ros.model.config import NetworkConfig
+from da3_ros.notes import Note
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,14 +80,15 @@ def compute(
             failure = error.with_traceback(None)
     else:
         raise failure
-    notes = [note.text for note in processed.notes]
+    notes = list(processed.notes)
     if tried != side:
-        notes.append(f'memory ran out; images were processed at {tried} instead of {side} px')
+        text = f'memory ran out; images were processed at {tried} instead of {side} px'
+        notes.append(Note('images_smaller', text, {'side_px': tried, 'asked_px': side}))
     prediction = answer.prediction
     prediction = replace(
         prediction,
         placements=processed.placements,
-        notes=(*notes, *prediction.notes),
+        notes=(*(note.text for note in notes), *prediction.notes),
     )
     return Computed(replace(answer, prediction=prediction), processed, given)
 

@@ -55,7 +55,7 @@ def _compared(
         notes += [text for maps in answers[-1] for text in graph_notes(maps)]
         network.forget()
     differences = [_apart(*pair) for pair in zip(*answers, strict=True)]
-    limit = tolerance(model.dtype)
+    limit = tolerance(model.dtype, tf32=model.arithmetic.tf32)
     wrong = list(notes)
     if not max(differences) <= limit:
         worst = int(np.argmax(differences))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 import sys
 from typing import Any
@@ -65,9 +66,9 @@ def _network(folder: str, preset: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            from depth_anything_3.cfg import create_object, load_config
-            from depth_anything_3.registry import MODEL_REGISTRY
-
-            return create_object(load_config(MODEL_REGISTRY[preset]))
+            # By name: it is no dependency.
+            cfg = import_module(f'{PACKAGE}.cfg')
+            registry = import_module(f'{PACKAGE}.registry')
+            return cfg.create_object(cfg.load_config(registry.MODEL_REGISTRY[preset]))
     finally:
         sys.path.remove(str(root))

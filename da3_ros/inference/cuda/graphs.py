@@ -59,7 +59,7 @@ _TF32_TOLERANCE = 4e-3
 _logger = logging.getLogger(__name__)
 
 
-def tolerance(dtype: torch.dtype, *, tf32: bool = False) -> float:
+def tolerance(dtype: torch.dtype, *, tf32: bool) -> float:
     """Return how far a graph's answer may be from the plain one, relative to its peak.
 
     Both run the same kernels; libraries may still choose others by the memory that they have.

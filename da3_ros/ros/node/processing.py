@@ -93,10 +93,7 @@ class Processing:
         self.computed_by = estimator.computed_by if isinstance(estimator, SaysWhatComputes) else ''
         """Runtime and number format of the network; empty where an estimator does not tell."""
         self.caution: Caution | None = network.caution if network else None
-        """What to know before relying on the network; None for most.
-
-        The node cannot know whether it sees the world that the network was made for.
-        """
+        """What to know before relying on the network, whatever it sees; None for most."""
         self._stats = StreamStats()
         self._reasons = ReasonBoard(node.get_logger())
         self._watch = StreamWatch(self._reasons, self._options.stream)
@@ -127,8 +124,8 @@ class Processing:
         self._tf = TfInput(node, options.output, self._reasons)
         rig_source = RigSource(options.output, given_rig, self._tf)
         caution = self.caution
-        notice = '' if caution is None else caution.text
-        notes = () if caution is None else (Note('caution', caution.brief),)
+        notice, brief = ('', '') if caution is None else (caution.text, caution.brief)
+        notes = () if caution is None else (Note('caution', brief),)
         self._viewer = open_viewer(options.output, logger, notice)
         undo.callback(self._close_viewer)
         outputs = self._outputs = Outputs(node, holder, self._tf, self._viewer, notes=notes)
@@ -160,7 +157,6 @@ class Processing:
         self._worker = Worker(estimator, self._delivery.work, lambda: self._pipeline.has_work)
         undo.callback(self._worker.close, 0.0)
         export_dir = Path(options.output.export_dir)
-        brief = '' if caution is None else caution.brief
         self._trajectory = TrajectoryService(node, export_dir, self._pipeline.snapshot, brief)
         node.create_service(Trigger, '~/reset', self._reset, callback_group=self._rig_group)
         node.create_service(SetBool, '~/enable', self._enable, callback_group=self._rig_group)
