@@ -1,6 +1,7 @@
 """Fixtures and rules for the whole test suite."""
 
 from collections.abc import Iterator
+import importlib
 import importlib.util
 import os
 
@@ -9,6 +10,9 @@ import pytest
 
 from helpers.ros_process import reserved_domain_id
 from helpers.same_kernel import SAME_KERNEL
+
+# It looks at the environment once, when it is loaded: not while a test has set HF_HUB_OFFLINE.
+importlib.import_module('huggingface_hub.constants')
 
 # Without it every checkpoint of a test would have engines built, in the user's own cache.
 os.environ.setdefault('DA3_RUNTIME', 'torch')

@@ -144,7 +144,7 @@ def test_what_cannot_have_that_size_is_refused_before_computing(
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError('computed')
 
-    monkeypatch.setattr('da3_ros.inference.api.compute', never)
+    monkeypatch.setattr('da3_ros.inference.scene_inference.compute', never)
     cases: tuple[tuple[list[Any], dict[str, Any], str], ...] = (
         ([PICTURE, PICTURE[:40]], {}, r'image 0 has \(60, 100\), image 1 \(40, 100\)'),
         ([PICTURE], {'infer_gs': True}, 'Gaussians .* come at the size of the network'),
