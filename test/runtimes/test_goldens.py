@@ -1,4 +1,4 @@
-"""The graphs of the real presets give what the official code gave, with its weights by the rule."""
+"""The graphs of the real presets give what the official code gave with the same weights."""
 
 from collections.abc import Callable
 

@@ -16,9 +16,15 @@ from da3_ros.errors import CheckpointError, ModelError
 from da3_ros.foreign import foreign_file
 from da3_ros.inference.hub import CheckpointFiles
 from da3_ros.inference.network_file import read_network_config
-from da3_ros.inference.runtimes.engine_files import Engine, GraphPrecision, ImageSize
+from da3_ros.inference.runtimes.engine_files import (
+    PLAIN_PRECISION,
+    Engine,
+    GraphPrecision,
+    ImageSize,
+    has_graphs,
+)
 from da3_ros.inference.runtimes.engine_store import EngineKey, EngineStore
-from da3_ros.model.config import NestedConfig, NetworkConfig
+from da3_ros.model.config import NetworkConfig
 from da3_ros.model.presets import preset
 
 if TYPE_CHECKING:
@@ -38,7 +44,7 @@ class CheckpointEngine:
         self,
         checkpoint: CheckpointFiles,
         *,
-        precision: GraphPrecision = 'fp32',
+        precision: GraphPrecision = PLAIN_PRECISION,
         store: EngineStore | None = None,
         progress: Progress | None = None,
     ) -> None:
@@ -145,7 +151,7 @@ class RandomEngine(CheckpointEngine):
 
 def require_graphs(config: NetworkConfig) -> None:
     """Raise ModelError for a network that runs in torch only."""
-    if isinstance(config, NestedConfig):
+    if not has_graphs(config):
         raise ModelError(f'{config.name}: nested networks run in torch only')
 
 

@@ -26,6 +26,7 @@ from da3_ros.foreign import plain_path, reason_of
 from da3_ros.inference.runtimes.engine_files import (
     FORMAT,
     METADATA_NAME,
+    PLAIN_PRECISION,
     Engine,
     GraphPrecision,
     ImageSize,
@@ -74,7 +75,7 @@ class EngineKey:
     weights_sha256: str
     """Hash of the weights file."""
 
-    precision: GraphPrecision = 'fp32'
+    precision: GraphPrecision = PLAIN_PRECISION
     """Format of the matrices in the graphs."""
 
     @property

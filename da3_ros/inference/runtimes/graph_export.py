@@ -13,7 +13,7 @@ import hashlib
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 import warnings
 
 import numpy as np
@@ -25,6 +25,7 @@ from da3_ros.inference.preprocess import IMAGE_MEAN, IMAGE_STD
 from da3_ros.inference.random_weights import is_marked_random
 from da3_ros.inference.runtimes.engine_files import (
     CONFIG_NAME,
+    PLAIN_PRECISION,
     SIZE_FREE,
     TOKENS_NAME,
     WEIGHTS_NAME,
@@ -32,6 +33,7 @@ from da3_ros.inference.runtimes.engine_files import (
     GraphPrecision,
     ImageSize,
     graph_name,
+    has_graphs,
     is_engine,
     read_engine,
     with_files,
@@ -40,11 +42,11 @@ from da3_ros.inference.runtimes.engine_files import (
 )
 from da3_ros.model.build import Network
 from da3_ros.model.graph_stages import Stage, any_view_stages, single_view_stages
-from da3_ros.model.network import AnyViewNetwork
-from da3_ros.model.single_view import SingleViewNetwork
 
 if TYPE_CHECKING:
     import onnx_ir as ir
+
+    from da3_ros.model.config import AnyViewConfig, SingleViewConfig
 
 OPSET = 18
 INLINE_BYTES = 1024
@@ -62,7 +64,7 @@ def export_stages(
     image_size: ImageSize,
     folder: Path,
     *,
-    precision: GraphPrecision = 'fp32',
+    precision: GraphPrecision = PLAIN_PRECISION,
     weights_sha256: str | None = None,
     progress: Progress | None = None,
 ) -> Engine:
@@ -84,7 +86,7 @@ def export_stages(
         CheckpointError: the folder holds a damaged engine.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if not isinstance(network, (AnyViewNetwork, SingleViewNetwork)):
+    if not has_graphs(network.config):
         raise ModelError(f'{network.config.name}: nested networks run in torch only')
     weights_sha256 = weights_sha256 or _parameters_sha256(network)
     engine = _engine_in(folder, network, precision, weights_sha256)
@@ -130,7 +132,7 @@ def check_graph(path: Path) -> None:
 
 def _engine_in(
     folder: Path,
-    network: AnyViewNetwork | SingleViewNetwork,
+    network: Network,
     precision: GraphPrecision,
     sha256: str,
 ) -> Engine:
@@ -145,13 +147,18 @@ def _engine_in(
             )
         return engine
     engine = Engine(
-        folder, network.config, precision, sha256, is_marked_random(network), __version__
+        folder,
+        cast('AnyViewConfig | SingleViewConfig', network.config),
+        precision,
+        sha256,
+        is_marked_random(network),
+        __version__,
     )
     write_config(engine)
     (folder / WEIGHTS_NAME).write_bytes(b'')
     names = [CONFIG_NAME]
-    if isinstance(network, AnyViewNetwork):
-        tokens = network.backbone.pretrained.camera_token[0].float().numpy()
+    if network.any_view is not None:
+        tokens = network.any_view.backbone.pretrained.camera_token[0].float().numpy()
         np.save(folder / TOKENS_NAME, tokens)
         names.append(TOKENS_NAME)
     return with_files(engine, *names)
@@ -159,10 +166,10 @@ def _engine_in(
 
 def _stages(network: Network, image_size: ImageSize) -> dict[Any, Stage]:
     colours = torch.tensor((IMAGE_MEAN, IMAGE_STD)) * _LEVELS
-    if isinstance(network, AnyViewNetwork):
-        return dict(any_view_stages(network, image_size, colours))
-    assert isinstance(network, SingleViewNetwork)
-    return dict(single_view_stages(network, image_size, colours))
+    if network.any_view is not None:
+        return dict(any_view_stages(network.any_view, image_size, colours))
+    assert network.single_view is not None
+    return dict(single_view_stages(network.single_view, image_size, colours))
 
 
 def _exported(stage: Stage) -> ir.Model:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from da3_ros.errors import ModelError
 from da3_ros.foreign import reason_of
-from da3_ros.inference.runtimes.engine_files import StageName
-from da3_ros.inference.runtimes.graph_runtime import Floats, Shape
+from da3_ros.inference.runtimes.engine_files import PLAIN_PRECISION, StageName
+from da3_ros.inference.runtimes.graph_compiler import Floats, Shape
 
 
 class OnnxRuntimeGraph:
@@ -35,7 +35,7 @@ class OnnxRuntimeCompiler:
     name = 'onnxruntime'
     device = 'cpu'
 
-    def __init__(self, *, precision: str = 'fp32', threads: int | None = None) -> None:
+    def __init__(self, *, precision: str = PLAIN_PRECISION, threads: int | None = None) -> None:
         """Start ONNX Runtime.
 
         Args:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from da3_ros.errors import ModelError
 from da3_ros.foreign import reason_of
-from da3_ros.inference.runtimes.engine_files import WEIGHTS_NAME, StageName
+from da3_ros.inference.runtimes.engine_files import PLAIN_PRECISION, WEIGHTS_NAME, StageName
 from da3_ros.inference.runtimes.file_pages import forget_pages
-from da3_ros.inference.runtimes.graph_runtime import Floats, Shape
+from da3_ros.inference.runtimes.graph_compiler import Floats, Shape
 
 NARROW_STAGES: frozenset[str] = frozenset(('fuse',))
 """Stages that compute in 16 bit where that is asked for.
@@ -51,7 +51,7 @@ class OpenVinoCompiler:
     name = 'openvino'
     device = 'cpu'
 
-    def __init__(self, *, precision: str = 'fp32', threads: int | None = None) -> None:
+    def __init__(self, *, precision: str = PLAIN_PRECISION, threads: int | None = None) -> None:
         """Start OpenVINO.
 
         Args:
