@@ -86,6 +86,24 @@ USES = (
         ('2',),
         'how often a tensor was written to is said by nothing public',
     ),
+    Use(
+        '_is_amx_tile_supported',
+        'model/tiled_attention.py',
+        'torch.cpu',
+        ('2',),
+        'whether the processor has AMX is said by nothing public; unknown counts as yes',
+    ),
+    *(
+        Use(
+            name,
+            'model/onednn.py',
+            'torch._inductor.mkldnn_lowerings',
+            ('2',),
+            'no public operation joins a product of oneDNN with what follows it; without them the '
+            'plain ones run',
+        )
+        for name in ('_linear_pointwise', '_convolution_pointwise')
+    ),
     *(
         Use(
             name,

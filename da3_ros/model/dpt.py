@@ -23,12 +23,28 @@ def upsample(x: Tensor, size: tuple[int, int]) -> Tensor:
     return functional.interpolate(x, size=size, mode='bilinear', align_corners=True)
 
 
+def image_positions(x: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """Return the sine embedding of pixel positions to be added to a map.
+
+    Positions span the image's diagonal-normalised extent, so that they depend on the aspect of
+    the full image and not on the size of the map.
+
+    Args:
+        x: (N, C, h, w) map; gives size, channels, device and dtype. C is a multiple of 4.
+        image_size: (H, W) of the full image.
+
+    Returns:
+        (C, h, w) embedding, already weighted.
+    """
+    h, w = x.shape[-2:]
+    horizontal, vertical = _both_axes(x, image_size)
+    return torch.cat((horizontal.expand(-1, h, -1), vertical.expand(-1, -1, w)))
+
+
 def with_image_positions(x: Tensor, image_size: tuple[int, int]) -> Tensor:
     """Add the sine embedding of pixel positions to maps.
 
-    Positions span the image's diagonal-normalised extent, so that they depend on the aspect of
-    the full image and not on the size of the map. The first half of the channels depends on the
-    column alone, the second on the row alone: the embedding of all pixels is never held.
+    Without gradients it is added axis by axis: the embedding of all pixels is never held.
 
     Args:
         x: (N, C, h, w) maps; C is a multiple of 4. Written to unless gradients are recorded.
@@ -37,17 +53,22 @@ def with_image_positions(x: Tensor, image_size: tuple[int, int]) -> Tensor:
     Returns:
         (N, C, h, w) maps, in memory of x unless gradients are recorded.
     """
+    if torch.is_grad_enabled():
+        return x + image_positions(x, image_size)
+    horizontal, vertical = _both_axes(x, image_size)
+    x[:, : len(horizontal)] += horizontal
+    x[:, len(horizontal) :] += vertical
+    return x
+
+
+def _both_axes(x: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Return the embedding of columns (C / 2, 1, w) and of rows (C / 2, h, 1)."""
     channels, h, w = x.shape[-3:]
-    half = channels // 2
     aspect = image_size[1] / image_size[0]
     diagonal = (aspect**2 + 1) ** 0.5
-    horizontal = _axis_positions(aspect / diagonal, w, half, x)[:, None, :]
-    vertical = _axis_positions(1 / diagonal, h, half, x)[:, :, None]
-    if torch.is_grad_enabled():
-        return x + torch.cat((horizontal.expand(-1, h, -1), vertical.expand(-1, -1, w)))
-    x[:, :half] += horizontal
-    x[:, half:] += vertical
-    return x
+    horizontal = _axis_positions(aspect / diagonal, w, channels // 2, x)
+    vertical = _axis_positions(1 / diagonal, h, channels // 2, x)
+    return horizontal[:, None, :], vertical[:, :, None]
 
 
 def _axis_positions(span: float, count: int, channels: int, like: Tensor) -> Tensor:

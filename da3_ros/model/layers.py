@@ -13,23 +13,24 @@ from da3_ros.model.tiled_attention import attend
 QUERY_KEY_NORM_EPS = 1e-5
 
 
+def mapped(x: Tensor, weight: Tensor, bias: Tensor, activation: str = 'none') -> Tensor:
+    """Return rows x (..., in) through weight (out, in) and bias, then GELU if asked for."""
+    if onednn.fuses_rows(x, weight):
+        return onednn.linear(x, weight, bias, activation)
+    out = functional.linear(x, weight, bias)
+    return functional.gelu(out) if activation == 'gelu' else out
+
+
 class Linear(nn.Linear):
     """Linear layer that computes in the format of its weights, whatever it is given."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (..., in) to (..., out)."""
-        return self._map(input, 'none')
+        return mapped(input.to(self.weight.dtype), self.weight, self.bias)
 
     def gelu(self, input: Tensor) -> Tensor:
         """Map (..., in) to the exact (erf) GELU of what `forward` gives."""
-        return self._map(input, 'gelu')
-
-    def _map(self, input: Tensor, activation: str) -> Tensor:
-        x = input.to(self.weight.dtype)
-        if onednn.fuses_rows(x, self.weight):
-            return onednn.linear(x, self.weight, self.bias, activation)
-        out = super().forward(x)
-        return functional.gelu(out) if activation == 'gelu' else out
+        return mapped(input.to(self.weight.dtype), self.weight, self.bias, 'gelu')
 
 
 class WideLayerNorm(nn.LayerNorm):
@@ -160,8 +161,8 @@ class Attention(nn.Module):
             return parts.permute(2, 0, 3, 1, 4).unbind(0)
         C = x.shape[-1]
         x = x.to(self.qkv.weight.dtype)
-        q = functional.linear(rows_of(x, asking), self.qkv.weight[:C], self.qkv.bias[:C])
-        kv = functional.linear(x, self.qkv.weight[C:], self.qkv.bias[C:])
+        q = mapped(rows_of(x, asking), self.qkv.weight[:C], self.qkv.bias[:C])
+        kv = mapped(x, self.qkv.weight[C:], self.qkv.bias[C:])
         heads = (self.num_heads, self.head_dim)
         k, v = torch.unflatten(kv, -1, (2, *heads)).permute(2, 0, 3, 1, 4).unbind(0)
         return torch.unflatten(q, -1, heads).transpose(1, 2), k, v

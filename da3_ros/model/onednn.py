@@ -22,7 +22,8 @@ _FORMATS = (torch.float32, torch.bfloat16)
 @cache
 def _available() -> bool:
     """Tell whether this build of torch has the operations, on a processor they are made for."""
-    if platform.machine().lower() not in ('x86_64', 'amd64'):
+    on_x86 = platform.machine().lower() in ('x86_64', 'amd64')
+    if not (on_x86 and hasattr(torch.compiler, 'is_compiling')):
         return False
     x = torch.ones(1, 16)
     try:
@@ -46,9 +47,9 @@ def fuses(x: Tensor, weight: Tensor) -> bool:
         and x.dtype == weight.dtype
         and x.dtype in _FORMATS
         and not torch.is_grad_enabled()
-        and not torch.compiler.is_compiling()
         and weight.is_contiguous()
         and _available()
+        and not torch.compiler.is_compiling()
     )
 
 

@@ -45,4 +45,5 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 @cache
 def _gains(dtype: torch.dtype) -> bool:
     """Tell whether tiles are faster than torch's kernel, which has its own ones for AMX."""
-    return dtype == torch.float32 or not torch.cpu._is_amx_tile_supported()
+    has_amx = getattr(torch.cpu, '_is_amx_tile_supported', None)
+    return dtype == torch.float32 or not (has_amx is None or has_amx())
