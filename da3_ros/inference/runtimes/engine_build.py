@@ -44,7 +44,7 @@ class CheckpointEngine:
         self,
         checkpoint: CheckpointFiles,
         *,
-        precision: GraphPrecision = PLAIN_PRECISION,
+        graph_precision: GraphPrecision = PLAIN_PRECISION,
         store: EngineStore | None = None,
         progress: Progress | None = None,
     ) -> None:
@@ -52,7 +52,7 @@ class CheckpointEngine:
 
         Args:
             checkpoint: its files.
-            precision: format of the matrices in the graphs.
+            graph_precision: format of the matrices in the graphs.
             store: where engines are kept; None for that of the user.
             progress: hears of what is made.
 
@@ -66,7 +66,7 @@ class CheckpointEngine:
         self._progress = progress
         with foreign_file(checkpoint.weights, 'weights', CheckpointError):
             sha256 = self.store.hashes.of(checkpoint.weights)
-        self.key = EngineKey(self.config.name, sha256, precision)
+        self.key = EngineKey(self.config.name, sha256, graph_precision)
         self._network: Callable[[], Network] = partial(_load, checkpoint, self.config)
 
     def find(self, size: ImageSize | None = None) -> Engine | None:
@@ -112,7 +112,7 @@ class CheckpointEngine:
             self._network(),
             size,
             folder,
-            precision=self.key.precision,
+            graph_precision=self.key.graph_precision,
             weights_sha256=self.key.weights_sha256,
             progress=self._progress,
         )

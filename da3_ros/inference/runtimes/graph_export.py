@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+import copy
 from dataclasses import replace
 import hashlib
 import logging
@@ -40,6 +41,7 @@ from da3_ros.inference.runtimes.engine_files import (
     write_config,
     write_metadata,
 )
+from da3_ros.model.arithmetic import narrow_parameters
 from da3_ros.model.build import Network
 from da3_ros.model.graph_stages import Stage, any_view_stages, single_view_stages
 
@@ -64,17 +66,17 @@ def export_stages(
     image_size: ImageSize,
     folder: Path,
     *,
-    precision: GraphPrecision = PLAIN_PRECISION,
+    graph_precision: GraphPrecision = PLAIN_PRECISION,
     weights_sha256: str | None = None,
     progress: Progress | None = None,
 ) -> Engine:
     """Export the stages of a network for one image size.
 
     Args:
-        network: on the CPU, in float32; with precision fp16 its matrices are rounded in the graph.
+        network: on the CPU, in float32; with fp16 its matrices are rounded in the graph.
         image_size: (H, W), multiples of 14.
         folder: made if absent; an engine of the same weights there gets the size added.
-        precision: format of the matrices; in fp16 graphs every cast is explicit.
+        graph_precision: format of the matrices; in fp16 graphs every cast is explicit.
         weights_sha256: hash of the weights file; None for a hash of the parameters.
         progress: hears of every stage.
 
@@ -89,8 +91,9 @@ def export_stages(
     if not has_graphs(network.config):
         raise ModelError(f'{network.config.name}: nested networks run in torch only')
     weights_sha256 = weights_sha256 or _parameters_sha256(network)
-    engine = _engine_in(folder, network, precision, weights_sha256)
-    stages = _stages(network, image_size)
+    engine = _engine_in(folder, network, graph_precision, weights_sha256)
+    exported = _halved(network) if graph_precision == 'fp16' else network
+    stages = _stages(exported, image_size)
     missing = {
         name: stage
         for name, stage in stages.items()
@@ -162,6 +165,16 @@ def _engine_in(
         np.save(folder / TOKENS_NAME, tokens)
         names.append(TOKENS_NAME)
     return with_files(engine, *names)
+
+
+def _halved(network: Network) -> Network:
+    """Return a copy whose matrices, those that may be, are of 16 bit."""
+    halved = copy.deepcopy(network)
+    narrow = narrow_parameters(halved)
+    for name, parameter in halved.named_parameters():
+        if name in narrow:
+            parameter.data = parameter.data.half()
+    return halved
 
 
 def _stages(network: Network, image_size: ImageSize) -> dict[Any, Stage]:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from da3_ros.errors import ModelError
 from da3_ros.inference.runtimes.engine_files import (
-    PLAIN_PRECISION,
     TOKENS_NAME,
     Engine,
     ImageSize,
@@ -271,37 +270,3 @@ def common_size(views: Sequence[EncodedView]) -> ImageSize:
 def patches_of(size: ImageSize) -> int:
     """Return the number of patches of an image."""
     return size[0] // PATCH_SIZE * (size[1] // PATCH_SIZE)
-
-
-def open_engine(
-    engine: Engine,
-    runtime: str,
-    *,
-    precision: str = PLAIN_PRECISION,
-    threads: int | None = None,
-    missing: MissingSize | None = None,
-) -> GraphAnyView | GraphSingleView:
-    """Return an engine's network in a runtime.
-
-    Args:
-        engine: its graphs; may have no size yet where `missing` makes them.
-        runtime: `openvino` or `onnxruntime`.
-        precision: `fp32`, or `bf16` for 16 bit where that keeps its bounds; ONNX Runtime has none.
-        threads: that compute; None for the runtime's own choice.
-        missing: asked for sizes that the engine has no graphs for; None where nobody makes any.
-
-    Raises:
-        ModelError: there is no such runtime, it cannot be imported, or has no such precision.
-    """
-    compiler: GraphCompiler
-    if runtime == 'openvino':
-        from da3_ros.inference.runtimes.openvino_graphs import OpenVinoCompiler
-
-        compiler = OpenVinoCompiler(precision=precision, threads=threads)
-    elif runtime == 'onnxruntime':
-        from da3_ros.inference.runtimes.onnxruntime_graphs import OnnxRuntimeCompiler
-
-        compiler = OnnxRuntimeCompiler(precision=precision, threads=threads)
-    else:
-        raise ModelError(f'runtime: expected openvino or onnxruntime, got {runtime!r}')
-    return graph_network(EngineGraphs(engine, compiler, missing))

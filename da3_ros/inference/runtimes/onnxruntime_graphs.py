@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from da3_ros.errors import ModelError
 from da3_ros.foreign import reason_of
-from da3_ros.inference.runtimes.engine_files import PLAIN_PRECISION, StageName
+from da3_ros.inference.runtimes.engine_files import StageName
 from da3_ros.inference.runtimes.graph_compiler import Floats, Shape
 
 
@@ -35,7 +35,7 @@ class OnnxRuntimeCompiler:
     name = 'onnxruntime'
     device = 'cpu'
 
-    def __init__(self, *, precision: str = PLAIN_PRECISION, threads: int | None = None) -> None:
+    def __init__(self, *, precision: str, threads: int | None = None) -> None:
         """Start ONNX Runtime.
 
         Args:

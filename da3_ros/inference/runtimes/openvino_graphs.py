@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from da3_ros.errors import ModelError
 from da3_ros.foreign import reason_of
-from da3_ros.inference.runtimes.engine_files import PLAIN_PRECISION, WEIGHTS_NAME, StageName
+from da3_ros.inference.runtimes.engine_files import WEIGHTS_NAME, StageName
 from da3_ros.inference.runtimes.file_pages import forget_pages
 from da3_ros.inference.runtimes.graph_compiler import Floats, Shape
 
@@ -51,7 +51,7 @@ class OpenVinoCompiler:
     name = 'openvino'
     device = 'cpu'
 
-    def __init__(self, *, precision: str = PLAIN_PRECISION, threads: int | None = None) -> None:
+    def __init__(self, *, precision: str, threads: int | None = None) -> None:
         """Start OpenVINO.
 
         Args:
