@@ -70,7 +70,7 @@ def _source(model: str, precision: Precision) -> CheckpointEngine:
         )
     return CheckpointEngine(
         find_checkpoint(model),
-        precision='fp16' if precision == 'fp16' else 'fp32',
+        graph_precision='fp16' if precision == 'fp16' else 'fp32',
         progress=EngineBar(f'exporting {model}'),
     )
 

@@ -61,7 +61,7 @@ def test_an_engine_is_made_once_and_found_afterwards(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    'other', [replace(KEY, weights_sha256='cd' * 32), replace(KEY, precision='fp16')]
+    'other', [replace(KEY, weights_sha256='cd' * 32), replace(KEY, graph_precision='fp16')]
 )
 def test_other_weights_and_precisions_have_another_engine(
     tmp_path: Path, other: EngineKey

@@ -1,4 +1,4 @@
-"""The graphs of the real presets give what the official code gave, with its weights by the rule."""
+"""The graphs of the real presets give what the official code gave with the same weights."""
 
 from collections.abc import Callable
 
@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from da3_ros.inference.runtimes.engine_files import Engine
-from da3_ros.inference.runtimes.graph_runtime import GraphAnyView, open_engine
+from da3_ros.inference.runtimes.graph_runtime import GraphAnyView
 from da3_ros.inference.runtimes.stages import InputCameras
 from da3_ros.model.presets import PRESETS
+from helpers.opened_engines import RUNTIMES, open_engine
 from tools.parity.goldens import (
     load_golden,
     max_error_to_peak,
@@ -28,12 +29,11 @@ def engine(engines: Callable[..., Engine]) -> Engine:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('runtime', ['openvino', 'onnxruntime'])
+@pytest.mark.parametrize('runtime', RUNTIMES)
 @pytest.mark.parametrize('name', CASES)
 def test_stored_cases(engine: Engine, runtime: str, name: str) -> None:
-    pytest.importorskip(runtime, reason=f'{runtime} is not installed')
     golden = load_golden(name)
-    network = open_engine(engine, runtime, threads=1)
+    network = open_engine(engine, runtime)
     assert isinstance(network, GraphAnyView)
     cameras = None
     if 'extrinsics_in' in golden:

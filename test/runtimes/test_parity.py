@@ -1,32 +1,34 @@
 """Every runtime over graphs agrees with torch in float32, whatever views come and are wanted."""
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 import pytest
 import torch
 
+from da3_ros.errors import ModelError
 from da3_ros.inference.preprocess import IMAGE_MEAN, IMAGE_STD
 from da3_ros.inference.runtimes.engine_files import Engine
-from da3_ros.inference.runtimes.graph_runtime import GraphAnyView, GraphSingleView, open_engine
+from da3_ros.inference.runtimes.graph_runtime import GraphAnyView, GraphSingleView
 from da3_ros.inference.runtimes.stages import InputCameras
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.single_view import SingleViewNetwork
+from helpers.opened_engines import RUNTIMES, open_engine
 from tools.parity.goldens import max_error_to_peak, max_relative_error
 
 BOUND = 1e-4
-RUNTIMES = ('openvino', 'onnxruntime')
 
 
 @pytest.fixture(scope='module', params=RUNTIMES)
 def runtime(request: pytest.FixtureRequest) -> str:
     name: str = request.param
-    pytest.importorskip(name, reason=f'{name} is not installed')
     return name
 
 
 @pytest.fixture(scope='module')
 def network(runtime: str, any_view_engine: Engine) -> GraphAnyView:
-    opened = open_engine(any_view_engine, runtime, threads=1)
+    opened = open_engine(any_view_engine, runtime)
     assert isinstance(opened, GraphAnyView)
     return opened
 
@@ -136,7 +138,7 @@ def test_results_keep_their_values_when_the_next_window_comes(
 def test_single_views_are_those_of_torch(
     runtime: str, single_view: SingleViewNetwork, single_view_engine: Engine
 ) -> None:
-    opened = open_engine(single_view_engine, runtime, threads=1)
+    opened = open_engine(single_view_engine, runtime)
     assert isinstance(opened, GraphSingleView)
     images = drawn(3, single_view_engine.sizes[0])
     with torch.inference_mode():
@@ -145,3 +147,51 @@ def test_single_views_are_those_of_torch(
     assert maps.sky is not None
     assert max_relative_error(maps.depth, expected.depth.numpy()) < BOUND
     assert max_error_to_peak(maps.sky, expected.sky.numpy()) < BOUND
+
+
+def test_16_bit_graphs_say_where_they_round(
+    any_view: AnyViewNetwork, any_view_engine: Engine, tmp_path: Path
+) -> None:
+    onnx = pytest.importorskip('onnx', reason='onnx reads graphs')
+    from da3_ros.inference.runtimes.graph_export import export_stages
+
+    size = any_view_engine.sizes[0]
+    engine = export_stages(any_view, size, tmp_path / 'half', graph_precision='fp16')
+    graph = onnx.load(str(engine.graph('fuse', size)), load_external_data=False).graph
+    half = onnx.TensorProto.FLOAT16
+    assert any(tensor.data_type == half for tensor in graph.initializer)
+    assert any(node.op_type == 'Cast' for node in graph.node)
+    # Norms are of float32.
+    produced = {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
+    norms = [node.output[0] for node in graph.node if node.op_type == 'LayerNormalization']
+    assert {produced[name] for name in norms} == {onnx.TensorProto.FLOAT}
+    images = drawn(2, size)
+    depths = []
+    for opened in (open_engine(one, 'onnxruntime') for one in (any_view_engine, engine)):
+        assert isinstance(opened, GraphAnyView)
+        fused = opened.fuse(opened.encode(images), None, strategy='first', wanted=(0, 1))
+        depths.append(opened.decode(fused).depth)
+    assert 0 < max_relative_error(depths[1], depths[0]) < 2e-2
+
+
+def test_bf16_keeps_its_bounds_and_the_choice_of_the_reference(
+    any_view_engine: Engine,
+) -> None:
+    images = drawn(4, any_view_engine.sizes[0])
+    found = []
+    for precision in ('fp32', 'bf16'):
+        opened = open_engine(any_view_engine, 'openvino', precision)
+        assert isinstance(opened, GraphAnyView)
+        fused = opened.fuse(
+            opened.encode(images), None, strategy='saddle_balanced', wanted=range(4)
+        )
+        found.append((fused.reference, opened.decode(fused).depth))
+    assert found[0][0] == found[1][0]
+    error = np.abs(found[1][1] - found[0][1]) / found[0][1]
+    assert np.median(error) <= 3e-3
+    assert np.quantile(error, 0.99) <= 1e-2
+
+
+def test_onnx_runtime_has_no_16_bit(any_view_engine: Engine) -> None:
+    with pytest.raises(ModelError, match='fp32'):
+        open_engine(any_view_engine, 'onnxruntime', 'bf16')

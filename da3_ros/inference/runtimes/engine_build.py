@@ -16,9 +16,15 @@ from da3_ros.errors import CheckpointError, ModelError
 from da3_ros.foreign import foreign_file
 from da3_ros.inference.hub import CheckpointFiles
 from da3_ros.inference.network_file import read_network_config
-from da3_ros.inference.runtimes.engine_files import Engine, GraphPrecision, ImageSize
+from da3_ros.inference.runtimes.engine_files import (
+    PLAIN_PRECISION,
+    Engine,
+    GraphPrecision,
+    ImageSize,
+    has_graphs,
+)
 from da3_ros.inference.runtimes.engine_store import EngineKey, EngineStore
-from da3_ros.model.config import NestedConfig, NetworkConfig
+from da3_ros.model.config import NetworkConfig
 from da3_ros.model.presets import preset
 
 if TYPE_CHECKING:
@@ -38,7 +44,7 @@ class CheckpointEngine:
         self,
         checkpoint: CheckpointFiles,
         *,
-        precision: GraphPrecision = 'fp32',
+        graph_precision: GraphPrecision = PLAIN_PRECISION,
         store: EngineStore | None = None,
         progress: Progress | None = None,
     ) -> None:
@@ -46,7 +52,7 @@ class CheckpointEngine:
 
         Args:
             checkpoint: its files.
-            precision: format of the matrices in the graphs.
+            graph_precision: format of the matrices in the graphs.
             store: where engines are kept; None for that of the user.
             progress: hears of what is made.
 
@@ -60,7 +66,7 @@ class CheckpointEngine:
         self._progress = progress
         with foreign_file(checkpoint.weights, 'weights', CheckpointError):
             sha256 = self.store.hashes.of(checkpoint.weights)
-        self.key = EngineKey(self.config.name, sha256, precision)
+        self.key = EngineKey(self.config.name, sha256, graph_precision)
         self._network: Callable[[], Network] = partial(_load, checkpoint, self.config)
 
     def find(self, size: ImageSize | None = None) -> Engine | None:
@@ -106,7 +112,7 @@ class CheckpointEngine:
             self._network(),
             size,
             folder,
-            precision=self.key.precision,
+            graph_precision=self.key.graph_precision,
             weights_sha256=self.key.weights_sha256,
             progress=self._progress,
         )
@@ -145,7 +151,7 @@ class RandomEngine(CheckpointEngine):
 
 def require_graphs(config: NetworkConfig) -> None:
     """Raise ModelError for a network that runs in torch only."""
-    if isinstance(config, NestedConfig):
+    if not has_graphs(config):
         raise ModelError(f'{config.name}: nested networks run in torch only')
 
 

@@ -18,12 +18,12 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 from da3_ros.errors import CheckpointError
 from da3_ros.foreign import foreign_file, open_regular, plain_path
 from da3_ros.inference.network_file import config_content, read_network_config
-from da3_ros.model.config import AnyViewConfig, NestedConfig, SingleViewConfig
+from da3_ros.model.config import AnyViewConfig, NetworkConfig, SingleViewConfig
 from da3_ros.plain_data import read_json
 
 FORMAT = 1
@@ -37,6 +37,8 @@ TOKENS_NAME = 'camera_tokens.npy'
 StageName = Literal['encode', 'cameras', 'fuse', 'poses', 'decode', 'maps']
 GraphPrecision = Literal['fp32', 'fp16']
 GRAPH_PRECISIONS: tuple[GraphPrecision, ...] = get_args(GraphPrecision)
+PLAIN_PRECISION: GraphPrecision = 'fp32'
+"""Graphs of which every runtime makes its own."""
 
 SIZE_FREE: frozenset[str] = frozenset(('cameras', 'poses'))
 """Stages whose graphs serve every image size."""
@@ -102,6 +104,11 @@ class Engine:
                 f'(height x width, px), got {size_text(size)}; add them where torch is '
                 'installed: da3 compile'
             )
+
+
+def has_graphs(config: NetworkConfig) -> bool:
+    """Return whether a network has graphs: one that consists of two runs in torch only."""
+    return config.any_view is None or config.single_view is None
 
 
 def graph_name(stage: str, size: ImageSize) -> str:
@@ -207,14 +214,14 @@ def _parsed(folder: Path, content: Any) -> Engine:
             f'da3_ros reads {FORMAT}; make it again: da3 compile'
         )
     config = read_network_config(folder / CONFIG_NAME)
-    if isinstance(config, NestedConfig) or content['precision'] not in GRAPH_PRECISIONS:
+    if not has_graphs(config) or content['precision'] not in GRAPH_PRECISIONS:
         raise ValueError('its network or its precision is none that has graphs')
     files = {str(name): FileMark(**mark) for name, mark in content['files'].items()}
     if any(Path(name).name != name for name in files):
         raise ValueError('it names files of other folders')
     return Engine(
         folder=folder,
-        config=config,
+        config=cast('AnyViewConfig | SingleViewConfig', config),
         precision=content['precision'],
         weights_sha256=str(content['weights_sha256']),
         is_random=bool(content['is_random']),

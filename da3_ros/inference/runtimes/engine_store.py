@@ -26,6 +26,7 @@ from da3_ros.foreign import plain_path, reason_of
 from da3_ros.inference.runtimes.engine_files import (
     FORMAT,
     METADATA_NAME,
+    PLAIN_PRECISION,
     Engine,
     GraphPrecision,
     ImageSize,
@@ -74,14 +75,20 @@ class EngineKey:
     weights_sha256: str
     """Hash of the weights file."""
 
-    precision: GraphPrecision = 'fp32'
+    graph_precision: GraphPrecision = PLAIN_PRECISION
     """Format of the matrices in the graphs."""
 
     @property
     def folder_name(self) -> str:
         """Name of the engine's folder: another version of this package has another."""
         name = re.sub(r'[^A-Za-z0-9.-]+', '_', self.model_name)[:80].lstrip('.')
-        parts = (name, self.weights_sha256[:20], self.precision, f'v{__version__}', f'f{FORMAT}')
+        parts = (
+            name,
+            self.weights_sha256[:20],
+            self.graph_precision,
+            f'v{__version__}',
+            f'f{FORMAT}',
+        )
         return '-'.join(parts)
 
 
@@ -175,7 +182,10 @@ class EngineStore:
         except CheckpointError as error:
             _logger.warning('%s', error)
             return None
-        is_same = (engine.weights_sha256, engine.precision) == (key.weights_sha256, key.precision)
+        is_same = (engine.weights_sha256, engine.precision) == (
+            key.weights_sha256,
+            key.graph_precision,
+        )
         return engine if is_same and engine.config.name == key.model_name else None
 
     def _made(self, key: EngineKey, size: ImageSize, export: Export) -> Engine:

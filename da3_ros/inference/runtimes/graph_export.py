@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+import copy
 from dataclasses import replace
 import hashlib
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 import warnings
 
 import numpy as np
@@ -25,6 +26,7 @@ from da3_ros.inference.preprocess import IMAGE_MEAN, IMAGE_STD
 from da3_ros.inference.random_weights import is_marked_random
 from da3_ros.inference.runtimes.engine_files import (
     CONFIG_NAME,
+    PLAIN_PRECISION,
     SIZE_FREE,
     TOKENS_NAME,
     WEIGHTS_NAME,
@@ -32,19 +34,21 @@ from da3_ros.inference.runtimes.engine_files import (
     GraphPrecision,
     ImageSize,
     graph_name,
+    has_graphs,
     is_engine,
     read_engine,
     with_files,
     write_config,
     write_metadata,
 )
+from da3_ros.model.arithmetic import narrow_parameters
 from da3_ros.model.build import Network
 from da3_ros.model.graph_stages import Stage, any_view_stages, single_view_stages
-from da3_ros.model.network import AnyViewNetwork
-from da3_ros.model.single_view import SingleViewNetwork
 
 if TYPE_CHECKING:
     import onnx_ir as ir
+
+    from da3_ros.model.config import AnyViewConfig, SingleViewConfig
 
 OPSET = 18
 INLINE_BYTES = 1024
@@ -62,17 +66,17 @@ def export_stages(
     image_size: ImageSize,
     folder: Path,
     *,
-    precision: GraphPrecision = 'fp32',
+    graph_precision: GraphPrecision = PLAIN_PRECISION,
     weights_sha256: str | None = None,
     progress: Progress | None = None,
 ) -> Engine:
     """Export the stages of a network for one image size.
 
     Args:
-        network: on the CPU, in float32; with precision fp16 its matrices are rounded in the graph.
+        network: on the CPU, in float32; with fp16 its matrices are rounded in the graph.
         image_size: (H, W), multiples of 14.
         folder: made if absent; an engine of the same weights there gets the size added.
-        precision: format of the matrices; in fp16 graphs every cast is explicit.
+        graph_precision: format of the matrices; in fp16 graphs every cast is explicit.
         weights_sha256: hash of the weights file; None for a hash of the parameters.
         progress: hears of every stage.
 
@@ -84,11 +88,12 @@ def export_stages(
         CheckpointError: the folder holds a damaged engine.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if not isinstance(network, (AnyViewNetwork, SingleViewNetwork)):
+    if not has_graphs(network.config):
         raise ModelError(f'{network.config.name}: nested networks run in torch only')
     weights_sha256 = weights_sha256 or _parameters_sha256(network)
-    engine = _engine_in(folder, network, precision, weights_sha256)
-    stages = _stages(network, image_size)
+    engine = _engine_in(folder, network, graph_precision, weights_sha256)
+    exported = _halved(network) if graph_precision == 'fp16' else network
+    stages = _stages(exported, image_size)
     missing = {
         name: stage
         for name, stage in stages.items()
@@ -130,7 +135,7 @@ def check_graph(path: Path) -> None:
 
 def _engine_in(
     folder: Path,
-    network: AnyViewNetwork | SingleViewNetwork,
+    network: Network,
     precision: GraphPrecision,
     sha256: str,
 ) -> Engine:
@@ -145,24 +150,39 @@ def _engine_in(
             )
         return engine
     engine = Engine(
-        folder, network.config, precision, sha256, is_marked_random(network), __version__
+        folder,
+        cast('AnyViewConfig | SingleViewConfig', network.config),
+        precision,
+        sha256,
+        is_marked_random(network),
+        __version__,
     )
     write_config(engine)
     (folder / WEIGHTS_NAME).write_bytes(b'')
     names = [CONFIG_NAME]
-    if isinstance(network, AnyViewNetwork):
-        tokens = network.backbone.pretrained.camera_token[0].float().numpy()
+    if network.any_view is not None:
+        tokens = network.any_view.backbone.pretrained.camera_token[0].float().numpy()
         np.save(folder / TOKENS_NAME, tokens)
         names.append(TOKENS_NAME)
     return with_files(engine, *names)
 
 
+def _halved(network: Network) -> Network:
+    """Return a copy whose matrices, those that may be, are of 16 bit."""
+    halved = copy.deepcopy(network)
+    narrow = narrow_parameters(halved)
+    for name, parameter in halved.named_parameters():
+        if name in narrow:
+            parameter.data = parameter.data.half()
+    return halved
+
+
 def _stages(network: Network, image_size: ImageSize) -> dict[Any, Stage]:
     colours = torch.tensor((IMAGE_MEAN, IMAGE_STD)) * _LEVELS
-    if isinstance(network, AnyViewNetwork):
-        return dict(any_view_stages(network, image_size, colours))
-    assert isinstance(network, SingleViewNetwork)
-    return dict(single_view_stages(network, image_size, colours))
+    if network.any_view is not None:
+        return dict(any_view_stages(network.any_view, image_size, colours))
+    assert network.single_view is not None
+    return dict(single_view_stages(network.single_view, image_size, colours))
 
 
 def _exported(stage: Stage) -> ir.Model:

@@ -8,10 +8,9 @@ reference is chosen between the graphs, in float32.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from da3_ros.inference.runtimes.engine_files import (
     ImageSize,
     StageName,
 )
+from da3_ros.inference.runtimes.graph_compiler import Floats, Graph, GraphCompiler
 from da3_ros.inference.runtimes.stages import EncodedView, FusedWindow, InputCameras, Maps
 from da3_ros.model.config import PATCH_SIZE, AnyViewConfig, SingleViewConfig
 from da3_ros.model.plain.pose_encoding import decode_cameras, encode_cameras
@@ -31,48 +31,8 @@ from da3_ros.model.plain.reference_view import select_reference
 MAX_LOADED_SIZES = 2
 """Image sizes whose graphs stay in memory; of others they are loaded again."""
 
-Floats: TypeAlias = NDArray[np.float32]
-Shape: TypeAlias = tuple[int, ...]
 MissingSize: TypeAlias = Callable[[ImageSize], Engine]
 """Returns an engine that has graphs for a size."""
-
-
-class Graph(Protocol):
-    """A compiled graph."""
-
-    def run(self, inputs: Mapping[str, NDArray[np.generic]], *shapes: Shape) -> list[Floats]:
-        """Compute.
-
-        Args:
-            inputs: contiguous arrays by name.
-            shapes: of the outputs.
-
-        Returns:
-            The outputs, each in memory of its own.
-        """
-        ...
-
-
-class GraphCompiler(Protocol):
-    """Makes graphs ready to run."""
-
-    name: str
-    """As the option `runtime` names it."""
-    device: str
-    """Where graphs compute, as torch names devices."""
-
-    def load(self, path: Path, stage: StageName, batch: int | None) -> Graph:
-        """Compile a graph.
-
-        Args:
-            path: its file.
-            stage: what it computes; precision may depend on it.
-            batch: size of the first dimension of every input; None leaves it free.
-
-        Raises:
-            ModelError: it cannot be compiled.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,8 +89,7 @@ class GraphAnyView:
     def __init__(self, graphs: EngineGraphs) -> None:
         """Take the graphs of an any-view network."""
         config = graphs.engine.config
-        assert isinstance(config, AnyViewConfig)
-        self.config = config
+        self.config = cast('AnyViewConfig', config)
         self.name = graphs.compiler.name
         self.device = graphs.compiler.device
         self._graphs = graphs
@@ -252,8 +211,7 @@ class GraphSingleView:
     def __init__(self, graphs: EngineGraphs) -> None:
         """Take the graphs of a single-view network."""
         config = graphs.engine.config
-        assert isinstance(config, SingleViewConfig)
-        self.config = config
+        self.config = cast('SingleViewConfig', config)
         self.name = graphs.compiler.name
         self.device = graphs.compiler.device
         self._graphs = graphs
@@ -278,7 +236,7 @@ class GraphSingleView:
 
 def graph_network(graphs: EngineGraphs) -> GraphAnyView | GraphSingleView:
     """Return the runtime for an engine's kind of network."""
-    if isinstance(graphs.engine.config, AnyViewConfig):
+    if graphs.engine.config.any_view is not None:
         return GraphAnyView(graphs)
     return GraphSingleView(graphs)
 
@@ -312,37 +270,3 @@ def common_size(views: Sequence[EncodedView]) -> ImageSize:
 def patches_of(size: ImageSize) -> int:
     """Return the number of patches of an image."""
     return size[0] // PATCH_SIZE * (size[1] // PATCH_SIZE)
-
-
-def open_engine(
-    engine: Engine,
-    runtime: str,
-    *,
-    precision: str = 'fp32',
-    threads: int | None = None,
-    missing: MissingSize | None = None,
-) -> GraphAnyView | GraphSingleView:
-    """Return an engine's network in a runtime.
-
-    Args:
-        engine: its graphs; may have no size yet where `missing` makes them.
-        runtime: `openvino` or `onnxruntime`.
-        precision: `fp32`, or `bf16` for 16 bit where that keeps its bounds; ONNX Runtime has none.
-        threads: that compute; None for the runtime's own choice.
-        missing: asked for sizes that the engine has no graphs for; None where nobody makes any.
-
-    Raises:
-        ModelError: there is no such runtime, it cannot be imported, or has no such precision.
-    """
-    compiler: GraphCompiler
-    if runtime == 'openvino':
-        from da3_ros.inference.runtimes.openvino_graphs import OpenVinoCompiler
-
-        compiler = OpenVinoCompiler(precision=precision, threads=threads)
-    elif runtime == 'onnxruntime':
-        from da3_ros.inference.runtimes.onnxruntime_graphs import OnnxRuntimeCompiler
-
-        compiler = OnnxRuntimeCompiler(precision=precision, threads=threads)
-    else:
-        raise ModelError(f'runtime: expected openvino or onnxruntime, got {runtime!r}')
-    return graph_network(EngineGraphs(engine, compiler, missing))

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from da3_ros.errors import ModelError
 from da3_ros.foreign import reason_of
 from da3_ros.inference.runtimes.engine_files import StageName
-from da3_ros.inference.runtimes.graph_runtime import Floats, Shape
+from da3_ros.inference.runtimes.graph_compiler import Floats, Shape
+from da3_ros.inference.runtimes.packages import require_runtime
 
 
 class OnnxRuntimeGraph:
@@ -35,7 +36,7 @@ class OnnxRuntimeCompiler:
     name = 'onnxruntime'
     device = 'cpu'
 
-    def __init__(self, *, precision: str = 'fp32', threads: int | None = None) -> None:
+    def __init__(self, *, precision: str, threads: int | None = None) -> None:
         """Start ONNX Runtime.
 
         Args:
@@ -43,17 +44,13 @@ class OnnxRuntimeCompiler:
             threads: that compute; None for its own choice.
 
         Raises:
-            ModelError: it cannot be imported, or the precision is not `fp32`.
+            ModelError: it is not installed, or the precision is not `fp32`.
         """
         if precision != 'fp32':
             raise ModelError(f'runtime onnxruntime: computes in fp32 on a CPU, got {precision}')
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise ModelError(
-                f'runtime onnxruntime: the package cannot be imported ({error}); '
-                'pip install "da3_ros[onnxruntime]"'
-            ) from error
+        require_runtime('onnxruntime')
+        import onnxruntime
+
         self._session = onnxruntime.InferenceSession
         self._options = onnxruntime.SessionOptions()
         self._options.log_severity_level = 3

@@ -13,7 +13,8 @@ from da3_ros.errors import ModelError
 from da3_ros.foreign import reason_of
 from da3_ros.inference.runtimes.engine_files import WEIGHTS_NAME, StageName
 from da3_ros.inference.runtimes.file_pages import forget_pages
-from da3_ros.inference.runtimes.graph_runtime import Floats, Shape
+from da3_ros.inference.runtimes.graph_compiler import Floats, Shape
+from da3_ros.inference.runtimes.packages import require_runtime
 
 NARROW_STAGES: frozenset[str] = frozenset(('fuse',))
 """Stages that compute in 16 bit where that is asked for.
@@ -51,7 +52,7 @@ class OpenVinoCompiler:
     name = 'openvino'
     device = 'cpu'
 
-    def __init__(self, *, precision: str = 'fp32', threads: int | None = None) -> None:
+    def __init__(self, *, precision: str, threads: int | None = None) -> None:
         """Start OpenVINO.
 
         Args:
@@ -59,17 +60,13 @@ class OpenVinoCompiler:
             threads: that compute; None for OpenVINO's own choice.
 
         Raises:
-            ModelError: OpenVINO cannot be imported, or the precision is not one of the two.
+            ModelError: OpenVINO is not installed, or the precision is not one of the two.
         """
         if precision not in ('fp32', 'bf16'):
             raise ModelError(f'runtime openvino: precision must be fp32 or bf16, got {precision}')
-        try:
-            import openvino
-        except ImportError as error:
-            raise ModelError(
-                f'runtime openvino: the package cannot be imported ({error}); '
-                'pip install "da3_ros[openvino]"'
-            ) from error
+        require_runtime('openvino')
+        import openvino
+
         self._core = openvino.Core()
         self._precision = precision
         self._settings: dict[str, Any] = {'PERFORMANCE_HINT': 'LATENCY', 'NUM_STREAMS': 1}

@@ -9,10 +9,10 @@ from da3_ros.inference.runtimes.build_beside import BuildBeside
 from da3_ros.inference.runtimes.engine_build import CheckpointEngine, Progress
 from da3_ros.inference.runtimes.engine_files import Engine, ImageSize, read_engine, size_text
 from da3_ros.inference.runtimes.engine_store import MAX_SIZES, EngineStore
+from da3_ros.inference.runtimes.graph_compiler import GraphCompiler
 from da3_ros.inference.runtimes.graph_runtime import (
     EngineGraphs,
     GraphAnyView,
-    GraphCompiler,
     MissingSize,
     graph_network,
 )

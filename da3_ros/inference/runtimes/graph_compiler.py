@@ -1,0 +1,53 @@
+"""What compiles graphs and runs them: the interface of the libraries that do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from da3_ros.inference.runtimes.engine_files import StageName
+
+Floats: TypeAlias = NDArray[np.float32]
+Shape: TypeAlias = tuple[int, ...]
+
+
+class Graph(Protocol):
+    """A compiled graph."""
+
+    def run(self, inputs: Mapping[str, NDArray[np.generic]], *shapes: Shape) -> list[Floats]:
+        """Compute.
+
+        Args:
+            inputs: contiguous arrays by name.
+            shapes: of the outputs.
+
+        Returns:
+            The outputs, each in memory of its own.
+        """
+        ...
+
+
+class GraphCompiler(Protocol):
+    """Makes graphs ready to run."""
+
+    name: str
+    """As the option `runtime` names it."""
+    device: str
+    """Where graphs compute, as torch names devices."""
+
+    def load(self, path: Path, stage: StageName, batch: int | None) -> Graph:
+        """Compile a graph.
+
+        Args:
+            path: its file.
+            stage: what it computes; precision may depend on it.
+            batch: size of the first dimension of every input; None leaves it free.
+
+        Raises:
+            ModelError: it cannot be compiled.
+        """
+        ...
