@@ -20,11 +20,11 @@ ROOT = Path(__file__).resolve().parents[2]
 # Stops for ever where the network would run, and says so.
 _STUCK = """
 import sys, threading
-from da3_ros.inference.api import DepthAnything3
+from da3_ros.inference.scene_inference import ScenePredictor
 def stuck(*_, **__):
     print('computing', file=sys.stderr, flush=True)
     threading.Event().wait()
-DepthAnything3.inference = stuck
+ScenePredictor.predict = stuck
 from da3_ros.cli.main import run
 sys.argv = ['da3', *sys.argv[1:]]
 run()

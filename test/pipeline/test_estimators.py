@@ -148,6 +148,7 @@ def test_asking_about_a_model_fetches_nothing(monkeypatch: pytest.MonkeyPatch) -
         raise CheckpointError(f'{source} is not here')
 
     monkeypatch.setattr(hub, 'find_checkpoint', look)
+    monkeypatch.setattr(hub, 'find_config', look)
     assert own_caution('someone/some-model') is None
     assert own_process_res('someone/some-other-model') == 504
     assert asked == [True, True]

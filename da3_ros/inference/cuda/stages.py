@@ -67,7 +67,9 @@ class DeviceStages:
     def put(self, array: NDArray[Any], place: torch.device) -> Tensor:
         """Return an array on a device, which shares its memory on a CPU."""
         engine = self._at(place)
-        return torch.from_numpy(array) if engine is None else engine.uploads.put(array, place)
+        if engine is None:
+            return torch.from_numpy(array).to(place)
+        return engine.uploads.put(array, place)
 
     def run(self, key: Hashable, stage: Callable[..., Result], *inputs: Tensor) -> Result:
         """Return `stage(*inputs)`, see `StageGraphs.run`.
@@ -131,7 +133,7 @@ class _Here:
         self._tensors = tensors
 
     def arrays(self) -> list[NDArray[Any] | None]:
-        return [None if x is None else x.numpy() for x in self._tensors]
+        return [None if x is None else x.cpu().numpy() for x in self._tensors]
 
 
 def _cuda_device(place: torch.device) -> Device | None:
