@@ -24,6 +24,7 @@ from da3_ros.inference.runtimes.weight_state import WeightState
 from da3_ros.inference.scene_inference import SceneRequest
 from da3_ros.inference.window_network import WindowNetwork
 from da3_ros.inference.window_pass import by_windows, torch_reason
+from da3_ros.model.presets import BUNDLED
 from da3_ros.notes import Note
 from da3_ros.options.choices import RUNTIMES, Runtime
 from da3_ros.options.network import NETWORK
@@ -33,8 +34,8 @@ class OtherRuntime:
     """Which runtime computes the scenes of a model, opened when a scene first needs it.
 
     With `auto` that is OpenVINO for a checkpoint on the CPU whose weights nobody has changed since
-    it was loaded, where OpenVINO is installed; what it cannot do, torch does. A runtime that is
-    named also takes weights that are in memory only.
+    it was loaded, where OpenVINO is installed; what it cannot do, torch does, and da3-nano. A
+    runtime that is named also takes weights that are in memory only.
 
     Args:
         runtime: as the option.
@@ -131,6 +132,7 @@ class OtherRuntime:
         """Whether `auto` is another runtime than torch."""
         return (
             self._source is not None
+            and self._source not in BUNDLED
             and model.device.type == 'cpu'
             and is_installed('openvino')
             and self._now(model) == self._loaded

@@ -117,6 +117,15 @@ def test_auto_is_openvino_on_a_cpu_where_it_can_be(
     )
 
 
+def test_auto_builds_no_graphs_of_what_comes_with_the_package(
+    tmp_path: Path, installed: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('DA3_CACHE', str(tmp_path))
+    installed('torch', 'openvino')
+    assert open_network('da3-nano', ON_CPU).runtime == 'torch'
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize('names', [(), ('openvino',)])
 def test_without_torch_it_is_said_how_to_go_on(
     folder: Path,
