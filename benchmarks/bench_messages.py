@@ -64,7 +64,7 @@ class ConstantEstimator:
         """Return one prediction per view of the window."""
         views = tuple(
             ViewPrediction(
-                depth=self.depth,
+                depth=self.depth if window.needs_depth(frame.id) else None,
                 image=self._image,
                 window_from_camera=np.eye(4),
                 camera=self._camera,
