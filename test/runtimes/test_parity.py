@@ -1,5 +1,6 @@
 """Every runtime over graphs agrees with torch in float32, whatever views come and are wanted."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -195,3 +196,12 @@ def test_bf16_keeps_its_bounds_and_the_choice_of_the_reference(
 def test_onnx_runtime_has_no_16_bit(any_view_engine: Engine) -> None:
     with pytest.raises(ModelError, match='fp32'):
         open_engine(any_view_engine, 'onnxruntime', 'bf16')
+
+
+def test_a_graph_that_cannot_compute_says_so_as_the_package_does(network: GraphAnyView) -> None:
+    """So that `auto` goes on with torch."""
+    (view,) = network.encode(drawn(1, (42, 70)))
+    broken = replace(view, held=replace(view.held, tokens=view.held.tokens[:, :-1]))
+    name = {'openvino': 'OpenVINO', 'onnxruntime': 'ONNX Runtime'}[network.name]
+    with pytest.raises(ModelError, match=f'{name} cannot compute a graph'):
+        network.fuse([broken], None, strategy='first', wanted=(0,))

@@ -26,7 +26,11 @@ class OnnxRuntimeGraph:
 
     def run(self, inputs: Mapping[str, NDArray[np.generic]], *shapes: Shape) -> list[Floats]:
         """Compute; see `Graph.run`."""
-        results: list[Floats] = self._session.run(self._names, dict(inputs))
+        try:
+            results: list[Floats] = self._session.run(self._names, dict(inputs))
+        except Exception as error:
+            # Of classes of its own that all derive from Exception.
+            raise ModelError(f'ONNX Runtime cannot compute a graph: {reason_of(error)}') from error
         return results
 
 

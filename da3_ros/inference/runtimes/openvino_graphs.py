@@ -38,11 +38,14 @@ class OpenVinoGraph:
     def run(self, inputs: Mapping[str, NDArray[np.generic]], *shapes: Shape) -> list[Floats]:
         """Compute; see `Graph.run`."""
         results: list[Floats] = [np.empty(shape, np.float32) for shape in shapes]
-        for name, array in inputs.items():
-            self._request.set_tensor(name, self._tensor(array, shared_memory=True))
-        for index, result in enumerate(results):
-            self._request.set_output_tensor(index, self._tensor(result, shared_memory=True))
-        self._request.infer()
+        try:
+            for name, array in inputs.items():
+                self._request.set_tensor(name, self._tensor(array, shared_memory=True))
+            for index, result in enumerate(results):
+                self._request.set_output_tensor(index, self._tensor(result, shared_memory=True))
+            self._request.infer()
+        except RuntimeError as error:
+            raise ModelError(f'OpenVINO cannot compute a graph: {reason_of(error)}') from error
         return results
 
 
