@@ -193,7 +193,11 @@ def test_a_worker_that_ends_says_its_last_words(tmp_path: Path) -> None:
             worker.ask('die')
 
 
-PROGRAM = """#!{python} -S
+# The second and third line are a string of Python's and a command of the shell's: the path of an
+# interpreter after #! must not hold a space.
+PROGRAM = """#!/bin/sh
+'''exec' "{python}" -S "$0" "$@"
+' '''
 import sys, time
 words = sys.argv[1:]
 if words[0] == 'depth':
