@@ -104,8 +104,8 @@ class EstimatorOptions:
         'auto',
         'Attention kernels.',
         entrances=(_NODE, _MODEL),
-        details='auto is those of torch (sdpa), on x86-64 CPUs tiles of oneDNN where these are faster; '
-        'xformers needs its package.',
+        details='auto is those of torch (sdpa), on x86-64 CPUs tiles of oneDNN where these are '
+        'faster; xformers needs its package.',
         choices=ATTENTIONS,
     )
     threads: int = option(
