@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from da3_ros.model.plain.sky import fill_sky
 from da3_ros.notes import Note
 from da3_ros.types import Caution
 
+Runtime = TypeVar('Runtime', bound=AnyViewRuntime | SingleViewRuntime)
 FloatImages: TypeAlias = NDArray[np.float32]
 FillSky: TypeAlias = Callable[[FloatImages, FloatImages], FloatImages]
 """Of depth and sky score (V, H, W) of a window to depth that has sky filled in."""
@@ -38,7 +39,46 @@ def _no_state() -> Hashable:
     return None
 
 
-class StagedNetwork:
+class _OverRuntime(Generic[Runtime]):
+    """What both kinds of network tell of themselves.
+
+    Args:
+        runtime: computes it.
+        model_name: name of the preset.
+        caution: what to know before relying on it.
+        state: returns what the kept results of views depend on besides images, where that may
+            change.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        model_name: str,
+        caution: Caution | None,
+        state: Callable[[], Hashable],
+    ) -> None:
+        self._runtime = runtime
+        self.model_name = model_name
+        self.caution = caution
+        self._state = state
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it gives and takes."""
+        return capabilities(self._runtime.config)
+
+    @property
+    def device(self) -> str:
+        """Where it computes."""
+        return self._runtime.device
+
+    @property
+    def runtime(self) -> str:
+        """What computes it."""
+        return self._runtime.name
+
+
+class StagedNetwork(_OverRuntime[AnyViewRuntime]):
     """An any-view network as a `WindowNetwork`.
 
     A view is encoded once while windows that follow each other contain it, and only the wanted
@@ -62,31 +102,13 @@ class StagedNetwork:
         cache_bytes: int = CACHE_BYTES,
         state: Callable[[], Hashable] = _no_state,
     ) -> None:
-        self._runtime = runtime
-        self.model_name = model_name
-        self.caution = caution
-        self._state = state
+        super().__init__(runtime, model_name, caution, state)
         self._encoded = WindowCache[EncodedView](lambda view: view.nbytes, cache_bytes)
 
     @property
     def config(self) -> AnyViewConfig:
         """Its configuration."""
         return self._runtime.config
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What it gives and takes."""
-        return capabilities(self.config)
-
-    @property
-    def device(self) -> str:
-        """Where it computes."""
-        return self._runtime.device
-
-    @property
-    def runtime(self) -> str:
-        """What computes it."""
-        return self._runtime.name
 
     def run(self, request: WindowRequest) -> WindowMaps:
         """Compute a window.
@@ -127,7 +149,7 @@ class StagedNetwork:
         self._encoded.forget()
 
 
-class SingleViewStaged:
+class SingleViewStaged(_OverRuntime[SingleViewRuntime]):
     """A network that sees each view alone, as a `WindowNetwork`.
 
     The maps of a view are computed once while windows that follow each other contain it; a window
@@ -152,10 +174,7 @@ class SingleViewStaged:
         state: Callable[[], Hashable] = _no_state,
         fill: FillSky = fill_sky,
     ) -> None:
-        self._runtime = runtime
-        self.model_name = model_name
-        self.caution = caution
-        self._state = state
+        super().__init__(runtime, model_name, caution, state)
         self._fill = fill
         self._maps = WindowCache[Maps](_bytes_of, cache_bytes)
 
@@ -163,21 +182,6 @@ class SingleViewStaged:
     def config(self) -> SingleViewConfig:
         """Its configuration."""
         return self._runtime.config
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What it gives and takes."""
-        return capabilities(self.config)
-
-    @property
-    def device(self) -> str:
-        """Where it computes."""
-        return self._runtime.device
-
-    @property
-    def runtime(self) -> str:
-        """What computes it."""
-        return self._runtime.name
 
     def run(self, request: WindowRequest) -> WindowMaps:
         """Compute a window; the maps are of all its views."""
