@@ -95,9 +95,12 @@ class InputViews:
             window: as the cameras took it.
             prediction: about `upright(window)`, checked.
         """
+        frames = window.views
+        if not self._turns and all(frame.valid is None for frame in frames):
+            return prediction
         views = [
             _hidden(frame, rotated_view(frame, view, -self._turns.get(frame.camera, 0)))
-            for frame, view in zip(window.views, prediction.views, strict=True)
+            for frame, view in zip(frames, prediction.views, strict=True)
         ]
         return replace(prediction, views=tuple(views))
 

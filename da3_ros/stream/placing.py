@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from da3_ros.geometry.arrays import FloatArray, extremes
+from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.frames import BODY_FROM_OPTICAL
 from da3_ros.geometry.resample import PixelMap
 from da3_ros.geometry.se3 import invert, nearest_rigid
@@ -160,7 +160,8 @@ def place_set(window_set: WindowSet, world_from_window: Sim3, layout: Layout) ->
         anchors[view.key] = Anchor(posed.world_from_camera, depth, posed.confidence)
         views.append(posed)
     base_from_world = invert(world_from_base)
-    seen = {camera: nearest_rigid(base_from_world @ pose) for camera, pose in poses.items()}
+    exact = nearest_rigid(base_from_world @ np.array(list(poses.values())))
+    seen = dict(zip(poses, exact, strict=True))
     return PlacedSet(
         posed=PosedSet(window_set.frames.stamp_ns, tuple(views), world_from_base),
         anchors=anchors,
@@ -206,14 +207,11 @@ def _placed_view(key: ViewKey, view: ViewPrediction) -> PlacedView:
 
 
 def _world_depth(known: FloatImage, scale: float) -> FloatImage:
-    """Return depth in world units, NaN where it is unknown or not positive."""
+    """Return checked depth in world units, NaN where it is unknown."""
     depth = np.empty(known.shape, np.float32)
     coarse = float(np.float32(scale))
     np.multiply(known, np.float32(coarse), out=depth)
     if coarse != scale:
         # The rest by itself: a scale rounded to float32 would bias all pixels alike.
         depth += known * np.float32(scale - coarse)
-    nearest, farthest = extremes(known)
-    if not (nearest > 0 and farthest < np.inf):
-        np.copyto(depth, np.nan, where=~((known > 0) & (known < np.inf)))
     return depth

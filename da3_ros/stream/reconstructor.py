@@ -181,8 +181,9 @@ class Reconstructor:
         self._world, new_sets, report = self._place(measured)
         wanted = {view.id for posed in new_sets for view in posed.views}
         images = {frame.id: frame.image for frame in window.views if frame.id in wanted}
-        result = WindowResult(window.index, len(window.sets), new_sets, report, estimate_s)
-        return replace(result, images=images)
+        return WindowResult(
+            window.index, len(window.sets), new_sets, report, estimate_s, images=images
+        )
 
     def _measure(
         self, window: Window, sets: tuple[WindowSet, ...], prediction: WindowPrediction
@@ -247,7 +248,9 @@ class Reconstructor:
             if self._in_odometry_frame and odometry is not None:
                 given_from_world = odometry @ invert(newest)
             if not is_known:
-                new_sets.append(moved_set(placed.posed, given_from_world))
+                is_moved = self._in_odometry_frame
+                posed = placed.posed
+                new_sets.append(moved_set(posed, given_from_world) if is_moved else posed)
         report = replace(report, notes=(*report.notes, *m.notes))
         report = with_rig_residuals(report, placed_sets)
         start = before.start

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.robust import MAD_TO_SIGMA, median_and_sigma
+from da3_ros.geometry.robust import MAD_TO_SIGMA, median, median_and_sigma
 from da3_ros.stream.rig import Poses
 from da3_ros.stream.robust_mean import mean_rotation, weighted_mean
 from da3_ros.types import FloatImage
@@ -109,7 +109,7 @@ def typical_depth(depths: Sequence[FloatImage]) -> float:
     """Return the median of the known depths, NaN when there is none."""
     known = [sample[_is_known(sample)] for sample in map(_thin, depths)]
     pooled = np.concatenate(known) if known else np.empty(0)
-    return float(np.median(pooled)) if len(pooled) else math.nan
+    return median(pooled) if len(pooled) else math.nan
 
 
 def scale_from_depths(pairs: Sequence[DepthPair]) -> DepthScale | None:
@@ -240,7 +240,7 @@ def _log_ratios(pair: DepthPair) -> FloatArray:
             confidence = np.minimum(confidence, _thin(pair.confidence_before))
         trusted = np.isfinite(confidence) & use
         if trusted.any():
-            use = trusted & (confidence >= np.median(confidence[trusted]))
+            use = trusted & (confidence >= median(confidence[trusted]))
     ratio = np.log(world[use].astype(np.float64)) - np.log(window[use].astype(np.float64))
     return np.asarray(ratio)
 
