@@ -102,7 +102,8 @@ def median(values: NDArray[np.floating[Any]]) -> float:
     values that takes several times as long.
     """
     middle = len(values) // 2
-    parted = np.partition(values, middle)
+    parted = values.copy()
+    parted.partition(middle)
     if len(values) % 2:
         return float(parted[middle])
-    return float((parted[:middle].max() + parted[middle]) / 2)
+    return float((np.maximum.reduce(parted[:middle]) + parted[middle]) / 2)

@@ -304,6 +304,8 @@ def _usable_confidence(
 
 def _single(pixels: NDArray[np.generic]) -> FloatImage:
     """Return pixels as float32; what is beyond it becomes infinite."""
+    if pixels.dtype == np.float32:
+        return np.asarray(pixels, np.float32)
     with np.errstate(over='ignore'):
         return np.asarray(pixels, np.float32)
 

@@ -43,6 +43,8 @@ class InputViews:
 
     def notes(self, window: Window) -> Iterable[Note]:
         """Yield a note for every camera whose calibration the network does not get."""
+        if not self._turns:
+            return
         for camera in dict.fromkeys(f.camera for f in window.views if self._is_skewed(f)):
             text = (
                 f'camera {camera}: its calibration has skew, which an image that is rotated by a '

@@ -16,6 +16,7 @@ from da3_ros.geometry.se3 import invert, nearest_rigid
 from da3_ros.geometry.sim3 import Sim3
 from da3_ros.stream.alignment import Anchor, PlacedView, ViewKey, known_depth
 from da3_ros.stream.rig import BasePose, Poses, base_pose
+from da3_ros.stream.scale.samples import scaled_depth
 from da3_ros.types import (
     CameraFrame,
     FloatImage,
@@ -81,7 +82,7 @@ def window_sets(window: Window, prediction: WindowPrediction) -> tuple[WindowSet
         WindowSet(
             frame_set,
             tuple(
-                _placed_view((frame.camera, frame.stamp_ns), next(predictions))
+                PlacedView.of((frame.camera, frame.stamp_ns), next(predictions))
                 for frame in frame_set.frames
             ),
         )
@@ -151,14 +152,13 @@ def place_set(window_set: WindowSet, world_from_window: Sim3, layout: Layout) ->
     views: list[PosedView] = []
     anchors: dict[ViewKey, Anchor] = {}
     for frame, view in zip(window_set.frames.frames, window_set.views, strict=True):
-        known = known_depth(view.prediction)
-        if known is None:
-            anchors[view.key] = Anchor(poses[frame.camera], None, None)
+        pose, known, sample = poses[frame.camera], known_depth(view.prediction), view.sample
+        if known is None or sample is None:
+            anchors[view.key] = Anchor(pose, None)
             continue
-        depth = _world_depth(known, world_from_window.scale)
-        posed = _posed_view(frame, view.prediction, poses[frame.camera], depth)
-        anchors[view.key] = Anchor(posed.world_from_camera, depth, posed.confidence)
-        views.append(posed)
+        anchors[view.key] = Anchor(pose, sample.scaled(world_from_window.scale))
+        depth = scaled_depth(known, world_from_window.scale)
+        views.append(_posed_view(frame, view.prediction, pose, depth))
     base_from_world = invert(world_from_base)
     exact = nearest_rigid(base_from_world @ np.array(list(poses.values())))
     seen = dict(zip(poses, exact, strict=True))
@@ -200,18 +200,3 @@ def _posed_view(
 def _own(pixels: NDArray[_Pixels]) -> NDArray[_Pixels]:
     """Return pixels that keep no other view's in memory, as slices of a window's array do."""
     return pixels if pixels.base is None else pixels.copy()
-
-
-def _placed_view(key: ViewKey, view: ViewPrediction) -> PlacedView:
-    return PlacedView(key, view.window_from_camera, view)
-
-
-def _world_depth(known: FloatImage, scale: float) -> FloatImage:
-    """Return checked depth in world units, NaN where it is unknown."""
-    depth = np.empty(known.shape, np.float32)
-    coarse = float(np.float32(scale))
-    np.multiply(known, np.float32(coarse), out=depth)
-    if coarse != scale:
-        # The rest by itself: a scale rounded to float32 would bias all pixels alike.
-        depth += known * np.float32(scale - coarse)
-    return depth

@@ -56,7 +56,8 @@ def weighted_mean(
 ) -> tuple[float, NDArray[np.bool_]]:
     """Return the weighted mean of numbers (N,), N >= 1, without outliers, and which are in it."""
     inliers = _inliers(np.abs(values - median(values)), floor)
-    return float(np.average(values[inliers], weights=weights[inliers])), inliers
+    counted = weights[inliers]
+    return float((values[inliers] * counted).sum() / counted.sum()), inliers
 
 
 def rms(values: FloatArray) -> float:
