@@ -104,8 +104,7 @@ class CameraInput:
         self._bits = BitUse(camera, options.mono16_bits, reasons, clock)
         self._images = 0
         self._received = 0
-        self._calibrated = False
-        self._was_calibrated = False
+        self._calibrated = self._was_calibrated = False
         self._waited_for_size = 0
         self._last_s = clock()
         self._first_s: float | None = None
