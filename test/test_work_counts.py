@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.compare.flops import count_flops
-from da3_ros.inference import engine
+from da3_ros.inference import engine, preprocess
 from da3_ros.inference.engine import Da3Estimator
 from da3_ros.inference.preprocess import ImageLike, ResizedImage
 from da3_ros.inference.runtimes import torch_stages
@@ -194,7 +194,7 @@ def runtime() -> Counting:
 def resized(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Count how many images are resized at a time."""
     counts: list[int] = []
-    resize = engine.resized_images
+    resize = preprocess.resized_images
 
     def counted(items: Mapping[int, ImageLike], *arguments: Any) -> list[ResizedImage]:
         counts.append(len(items))
