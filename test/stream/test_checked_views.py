@@ -53,7 +53,7 @@ def with_fault(said: WindowPrediction, place: int, fault: Fault) -> WindowPredic
     return replace(said, views=tuple(views))
 
 
-def pose(change: Callable[[np.ndarray[Any, Any]], None]) -> Fault:
+def pose(change: Callable[[np.ndarray[Any, Any]], object]) -> Fault:
     def fault(view: ViewPrediction) -> dict[str, Any]:
         matrix = view.window_from_camera.copy()
         change(matrix)
