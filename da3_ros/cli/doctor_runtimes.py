@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from da3_ros.cli.doctor_checks import Check
-from da3_ros.errors import ConfigError
+from da3_ros.errors import CheckpointError, ConfigError
 from da3_ros.foreign import plain_path
 
 _MIB = 2**20
@@ -64,7 +64,10 @@ def _engines() -> Check:
     from da3_ros.cli.engine_list import describe_engines
     from da3_ros.inference.runtimes.engine_store import VARIABLE, engines_root
 
-    root = engines_root()
+    try:
+        root = engines_root()
+    except CheckpointError as error:
+        return Check('engines', 'warning', str(error), f'name a folder by {VARIABLE}')
     present = next(path for path in (root, *root.parents) if path.exists())
     if not (present.is_dir() and os.access(present, os.W_OK | os.X_OK)):
         return Check(
