@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-import json
 import logging
 import os
 from pathlib import Path
@@ -26,9 +25,10 @@ _GRACE_S = 2.0
 # The same modules as here, wherever this program found them: `-m` would look into the working
 # directory first, where files of any name may lie. A thread that has signals wait hands that down.
 _PROGRAM = """
-import json, signal, sys
+import sys
+sys.path[:] = {path}
+import signal
 signal.pthread_sigmask(signal.SIG_SETMASK, ())
-sys.path[:] = json.loads(sys.argv.pop(1))
 from da3_ros.cli.main import run
 run()
 """
@@ -48,7 +48,7 @@ class BuildBeside:
         self.what = what
         self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long
         self._process = subprocess.Popen(
-            [sys.executable, '-c', _PROGRAM, json.dumps(_own_path()), *arguments],
+            [sys.executable, '-c', _PROGRAM.format(path=ascii(_own_path())), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
@@ -60,7 +60,7 @@ class BuildBeside:
             os.setpriority(os.PRIO_PROCESS, self._process.pid, _LOWEST_PRIORITY)
         self._end = weakref.finalize(self, _end, self._process, self._output)
         self._said = ''
-        _logger.info('%s is built beside; torch computes until then', what)
+        _logger.warning('%s is built beside; torch computes until then', what)
 
     def is_done(self) -> bool:
         """Return whether it has ended well.
@@ -81,7 +81,7 @@ class BuildBeside:
             raise ModelError(
                 f'{self.what} could not be built: {self._said or f"exit status {status}"}'
             )
-        _logger.info('%s is built', self.what)
+        _logger.warning('%s is built', self.what)
         return True
 
     def close(self) -> None:

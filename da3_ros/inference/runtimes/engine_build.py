@@ -170,8 +170,8 @@ def require_builders(config: NetworkConfig, size: ImageSize) -> None:
     missing = missing_builders()
     if missing:
         raise CheckpointError(
-            f'{config.name}: no engine for images of {size_text(size)} (height x width, px), and '
-            f'{", ".join(missing)}, which would make it, is not installed; make it on another '
+            f'{config.name}: there is no engine for images of {size_text(size)} (height x width, '
+            f'px); to build one {", ".join(missing)} must be installed; else build it on another '
             'machine: da3 compile --out'
         )
 
