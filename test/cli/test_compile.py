@@ -5,13 +5,16 @@ One network that sees each image alone stands for all: it is one graph, which is
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 
 from da3_ros.cli import doctor_runtimes
+from da3_ros.cli.engine_progress import EngineBar
 from da3_ros.cli.engine_sizes import wanted_sizes
 from da3_ros.cli.onnx_readme import README_NAME, trtexec
 from da3_ros.inference.runtimes import packages
@@ -240,6 +243,21 @@ def test_engines_are_removed_and_nothing_else(
     assert 'removed tiny-metric' in da3('compile', single_view_checkpoint, '--remove')
     assert da3_json('compile', '--list')['engines'] == []
     assert (foreign / 'notes.txt').read_text() == 'mine'
+
+
+def test_a_bar_shows_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr('sys.stderr', terminal)
+    monkeypatch.setenv('TERM', 'xterm')
+    bar = EngineBar('building')
+    for done, step in enumerate(('first step', 'second step', 'third step')):
+        bar(step, done, 2)
+    assert sys.stderr is terminal
+    assert 'third step' in terminal.getvalue()
 
 
 def test_sizes_are_those_that_images_get() -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from da3_ros.model.build import Network
 
 Progress: TypeAlias = Callable[[str, int, int], None]
-"""Called with what is done now, how many steps are done, and of how many."""
+"""Called with what is done now, how many steps are done, and of how many; at the end with all."""
 
 _logger = logging.getLogger(__name__)
 
@@ -130,6 +130,10 @@ class CheckpointEngine:
             raise ModelError(
                 f'{self.config.name}: its graphs cannot be built: {reason_of(error)}'
             ) from error
+        finally:
+            # Also where it was interrupted: a bar is to go, and the cursor to come back.
+            if self._progress is not None:
+                self._progress('end', 1, 1)
         return engine
 
     def _exported(self, folder: Path, size: ImageSize) -> Engine:
