@@ -68,7 +68,8 @@ def _described(folder: Path, hash_of: Callable[[Path], str]) -> dict[str, Any]:
 
     row: dict[str, Any] = {
         'folder': str(folder),
-        'model': folder.name,
+        # What cannot be read has its name only, see `EngineKey.folder_name`.
+        'model': folder.name.rsplit('-', 4)[0],
         'precision': '',
         'sizes': [],
         'bytes': bytes_in(folder),

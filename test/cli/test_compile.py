@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+import shutil
 import sys
 from typing import Any
 
@@ -237,9 +238,17 @@ def test_engines_are_removed_and_nothing_else(
 ) -> None:
     foreign = cache / 'engines' / 'mine'
     foreign.mkdir()
+    folder = Path(compiled['engines'][0]['folder'])
+    shutil.copytree(folder, folder.with_name(f'{folder.name}0'))
+    (folder.with_name(f'{folder.name}0') / 'engine.json').write_text('of another version')
+    (folder / 'dangling').symlink_to('nowhere')
     (foreign / 'notes.txt').write_text('mine')
     assert da3_json('compile', checkpoint, '--remove')['removed'] == []
-    assert len(da3_json('compile', '--list')['engines']) == 1
+    rows = da3_json('compile', '--list')['engines']
+    assert [(row['model'], bool(row['problem'])) for row in rows] == [
+        ('tiny-metric', False),
+        ('tiny-metric', True),
+    ]
     assert 'removed tiny-metric' in da3('compile', single_view_checkpoint, '--remove')
     assert da3_json('compile', '--list')['engines'] == []
     assert (foreign / 'notes.txt').read_text() == 'mine'

@@ -24,6 +24,7 @@ from da3_ros.inference.runtimes.engine_files import (
     Engine,
     ImageSize,
     read_engine,
+    size_text,
 )
 from da3_ros.inference.runtimes.engine_store import EngineKey, EngineStore, bytes_in, engines_root
 from helpers import stand_in_engines
@@ -83,11 +84,16 @@ def test_the_size_that_was_used_longest_ago_makes_place(tmp_path: Path) -> None:
     for size in sizes[:2]:
         store.build(KEY, size, partial(written, size=size))
         time.sleep(0.02)
-    assert store.find(KEY, sizes[0]) is not None
+    found = store.find(KEY, sizes[0])
+    assert found is not None
+    # What a runtime keeps of a graph beside it.
+    for size in sizes[:2]:
+        (found.folder / f'fuse_{size_text(size)}.openvino-1').write_text('compiled')
     engine = store.build(KEY, sizes[2], partial(written, size=sizes[2]))
     assert set(engine.sizes) == {sizes[0], sizes[2]}
     graphs = {path.name for path in engine.folder.glob('fuse*.onnx')}
     assert graphs == {'fuse_14x14.onnx', 'fuse_14x42.onnx'}
+    assert [path.name for path in engine.folder.glob('*.openvino*')] == ['fuse_14x14.openvino-1']
 
 
 def test_engines_together_are_bounded(tmp_path: Path) -> None:

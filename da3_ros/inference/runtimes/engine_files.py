@@ -200,7 +200,7 @@ def remove_scratch(folder: Path) -> None:
 
 
 def without_size(engine: Engine, size: ImageSize) -> Engine:
-    """Remove the graphs of a size from an engine's folder."""
+    """Remove the graphs of a size from an engine's folder, with what runtimes keep of them."""
     ending = f'_{size_text(size)}.onnx'
     removed = [name for name in engine.files if name.endswith(ending)]
     engine = replace(
@@ -210,7 +210,8 @@ def without_size(engine: Engine, size: ImageSize) -> Engine:
     )
     write_metadata(engine)
     for name in removed:
-        (engine.folder / name).unlink(missing_ok=True)
+        for path in engine.folder.glob(f'{Path(name).stem}.*'):
+            path.unlink(missing_ok=True)
     return engine
 
 
