@@ -8,7 +8,7 @@ from pathlib import Path
 
 from da3_ros.cli.doctor_checks import Check
 from da3_ros.errors import CheckpointError, ConfigError
-from da3_ros.foreign import plain_path
+from da3_ros.foreign import plain_path, reason_of
 
 _MIB = 2**20
 _SHOWN = 6
@@ -68,7 +68,11 @@ def _engines() -> Check:
         root = engines_root()
     except CheckpointError as error:
         return Check('engines', 'warning', str(error), f'name a folder by {VARIABLE}')
-    present = next(path for path in (root, *root.parents) if path.exists())
+    try:
+        present = next(path for path in (root, *root.parents) if path.exists())
+    except OSError as error:
+        detail = f'none can be kept in {plain_path(root)}: {reason_of(error)}'
+        return Check('engines', 'warning', detail, f'name a folder by {VARIABLE}')
     if not (present.is_dir() and os.access(present, os.W_OK | os.X_OK)):
         return Check(
             'engines', 'warning', f'none can be kept: {plain_path(present)} cannot be written',

@@ -138,6 +138,11 @@ def test_doctor_tells_runtimes_and_engines(
     assert 'auto is' in runtimes.detail
     assert 'tiny-metric fp32' in engines.detail
     assert str(cache) in engines.detail
+    for place, reason in (('x' * 300, 'too long'), ('~nobody-of-this-name/x', 'home directory')):
+        monkeypatch.setenv('DA3_CACHE', place)
+        _, engines = doctor_runtimes.check_runtimes()
+        assert engines.status == 'warning'
+        assert reason in engines.detail
     monkeypatch.setenv('DA3_RUNTIME', 'torch')
     assert 'auto is torch, by DA3_RUNTIME' in next(doctor_runtimes.check_runtimes()).detail
     monkeypatch.setenv('DA3_RUNTIME', 'tpu')

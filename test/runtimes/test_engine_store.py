@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+import errno
 from functools import partial
 import os
 from pathlib import Path
@@ -28,7 +29,7 @@ from da3_ros.inference.runtimes.engine_files import (
 )
 from da3_ros.inference.runtimes.engine_store import EngineKey, EngineStore, bytes_in, engines_root
 from helpers import stand_in_engines
-from helpers.stand_in_engines import KEY, SIZE, written
+from helpers.stand_in_engines import KEY, SIZE, assert_sound, written
 
 
 def test_an_engine_is_made_once_and_found_afterwards(tmp_path: Path) -> None:
@@ -170,6 +171,29 @@ def test_who_waits_for_a_removed_lock_takes_the_new_one(
 
     store.build(KEY, SIZE, export)
     assert held[0] in locked[1:]
+
+
+def test_where_there_are_no_locks_the_worst_is_that_two_make_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on some network file systems."""
+
+    def flock(number: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, 'No locks available')
+
+    monkeypatch.setattr('fcntl.flock', flock)
+    store = EngineStore(tmp_path)
+
+    def slow(folder: Path) -> Engine:
+        other = EngineStore(tmp_path).build(KEY, SIZE, written)
+        assert_sound(other, KEY, SIZE)
+        return written(folder)
+
+    assert_sound(store.build(KEY, SIZE, slow), KEY, SIZE)
+    found = store.find(KEY, SIZE)
+    assert found is not None
+    assert_sound(found, KEY, SIZE)
+    assert not list(tmp_path.glob('.partial*'))
 
 
 def test_processes_that_make_use_and_remove_engines_at_once(tmp_path: Path) -> None:

@@ -14,9 +14,6 @@ from da3_ros.options.choices import RUNTIMES, Runtime
 VARIABLE = 'DA3_RUNTIME'
 """Environment variable that says what `auto` is; never overrides a runtime that was named."""
 
-BUILDERS = ('torch', 'onnx', 'onnx_ir', 'onnxscript')
-"""Packages that making an engine needs."""
-
 EXTRA = {'openvino': "pip install '.[openvino]'", 'onnxruntime': "pip install '.[onnxruntime]'"}
 """What installs a runtime other than torch, from a clone of this package; by preference."""
 
@@ -53,7 +50,13 @@ def installed_runtimes() -> dict[str, str]:
 
 def missing_builders() -> tuple[str, ...]:
     """Return the packages that are missing here to build engines."""
-    return tuple(name for name in BUILDERS if not is_installed(name))
+    found = {
+        'torch': is_installed('torch'),
+        'onnx': is_installed('onnx'),
+        'onnx_ir': is_installed('onnx_ir'),
+        'onnxscript': is_installed('onnxscript'),
+    }
+    return tuple(name for name, is_there in found.items() if not is_there)
 
 
 def require_runtime(runtime: str) -> None:
