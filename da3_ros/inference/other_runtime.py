@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 import shutil
@@ -11,7 +12,7 @@ import weakref
 
 import torch
 
-from da3_ros.errors import Da3Error, ModelError
+from da3_ros.errors import CheckpointError, Da3Error, ModelError
 from da3_ros.inference.forward_pass import Answer, ForwardPass
 from da3_ros.inference.given_cameras import GivenCameras
 from da3_ros.inference.hub import HubOptions, find_checkpoint
@@ -87,15 +88,13 @@ class OtherRuntime:
         return type(self), (self.runtime, self._source, self._hub)
 
     def watch(self, model: NetworkRunner) -> None:
-        """Take the weights that a model has now for those of its checkpoint.
-
-        Raises:
-            CheckpointError: the checkpoint is gone.
-        """
+        """Take the weights that a model has now for those of its checkpoint."""
         if self.runtime != 'torch':
             self._loaded = self._now(model)
             if self._source is not None:
-                self._path = find_checkpoint(self._source, self._hub).weights
+                # Where it is gone already, its weights are in memory only.
+                with suppress(CheckpointError):
+                    self._path = find_checkpoint(self._source, self._hub).weights
             self._file = self._file_now()
 
     def forward_pass(

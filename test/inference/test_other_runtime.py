@@ -6,6 +6,7 @@ One network that sees each image alone stands for all: it is one graph, which is
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 import shutil
 
@@ -13,12 +14,16 @@ import numpy as np
 import pytest
 import torch
 
-from da3_ros.errors import ModelError
+from da3_ros.errors import CheckpointError, ModelError
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.checkpoint import save_checkpoint
 from da3_ros.inference.random_weights import random_network
 from da3_ros.inference.runtimes import packages, stored_graphs
+from da3_ros.inference.runtimes.engine_store import EngineStore
+from da3_ros.inference.runtimes.stored_graphs import StoredGraphs
+from da3_ros.inference.window_network import WindowRequest
 from da3_ros.options.choices import RUNTIMES, Runtime
+from da3_ros.options.network import NETWORK
 from helpers.tiny import SINGLE_VIEW
 
 pytest.importorskip('openvino')
@@ -117,6 +122,23 @@ def test_of_more_sizes_than_are_kept_torch_computes(
     assert 'torch computed this, not openvino: graphs of' in prediction.notes[0]
     assert model.inference(IMAGES, process_res=28).notes == ()
     assert by(model) == 'openvino'
+
+
+def test_where_torch_computes_meanwhile_nobody_waits_for_a_removed_engine(
+    checkpoint: Path, engines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the first window after that would take as long as the building, in the node."""
+    depth(DepthAnything3.from_pretrained(checkpoint))
+    shutil.copytree(engines, tmp_path / 'cache')
+    monkeypatch.setenv('DA3_CACHE', str(tmp_path / 'cache'))
+    options = replace(NETWORK, runtime='openvino', device='cpu')
+    graphs = StoredGraphs(str(checkpoint), SINGLE_VIEW, options, beside=True)
+    assert graphs.is_ready((28, 28))
+    store = EngineStore()
+    for folder in store.folders():
+        store.remove(folder)
+    with pytest.raises(CheckpointError, match='has been removed'):
+        graphs.run(WindowRequest(IMAGES))
 
 
 def test_weights_of_no_file_are_torch_unless_a_runtime_is_named() -> None:

@@ -49,6 +49,7 @@ _HASHES_NAME = 'hashes.json'
 _STAGING_PREFIX = '.partial-engine-'
 _LOCK_PREFIX = '.lock-'
 _USED_PREFIX = '.used-'
+_MAX_LOCKS = 100
 
 Export: TypeAlias = Callable[[Path], Engine]
 """Exports the wanted graphs into a folder."""
@@ -259,12 +260,13 @@ class EngineStore:
             CheckpointError: another process holds it.
         """
         path = self.root / f'{_LOCK_PREFIX}{name}'
-        while True:
+        for attempt in range(_MAX_LOCKS):
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 _lock(lock, name, waits=waits)
                 # Who removes an engine removes its lock: the one that was waited for may be gone.
-                if _is_same(lock, path):
+                # Some network file systems never tell that two are the same.
+                if _is_same(lock, path) or attempt == _MAX_LOCKS - 1:
                     yield
                     return
             finally:

@@ -212,8 +212,8 @@ class StoredGraphs:
         """
         if self._network is None:
             height, width = request.images.shape[1:3]
-            engine = self._engine.get((height, width))
-            self._network = GraphNetwork(engine, self._options, self._engine.get)
+            engine_for = self._found if self.beside else self._engine.get
+            self._network = GraphNetwork(engine_for((height, width)), self._options, engine_for)
         return self._network.run(request)
 
     def forget(self) -> None:
@@ -226,6 +226,16 @@ class StoredGraphs:
         for build in self._builds.values():
             build.close()
         self._builds.clear()
+
+    def _found(self, size: ImageSize) -> Engine:
+        """Return the engine that was built beside; nobody waits here until it is built again."""
+        engine = self._engine.find(size)
+        if engine is None:
+            raise CheckpointError(
+                f'{self.model_name}: its engine for images of {size_text(size)} (height x width, '
+                'px) has been removed or driven out by other sizes'
+            )
+        return engine
 
     def _build_beside(self, size: ImageSize) -> BuildBeside:
         height, width = size
