@@ -210,6 +210,7 @@ def compare(cameras: Cameras, rounds: int, sets: int, rate_hz: float) -> None:
     kinds: dict[str, tuple[str, Topics]] = {
         'empty node': ('empty', depth),
         'depth read alone': ('da3', depth),
+        'constant messages': ('constant', all_topics(cameras)),
         'everything read': ('da3', all_topics(cameras)),
     }
     runs: dict[str, list[Measured]] = {title: [] for title in kinds}

@@ -184,10 +184,13 @@ def _name_threads() -> None:
 
 def serve(kind: str, cameras: Cameras, arguments: Sequence[str]) -> int:
     """Run one of the nodes until it is interrupted."""
+    # Here, since it needs the cameras.
+    from benchmarks.constant_node import ConstantNode
+
     _name_threads()
-    if kind == 'empty':
+    if kind in {'empty', 'constant'}:
         rclpy.init(args=arguments)
-        node = EmptyNode(cameras)
+        node = EmptyNode(cameras) if kind == 'empty' else ConstantNode(cameras)
         try:
             rclpy.spin(node)
         except (KeyboardInterrupt, ExternalShutdownException):
