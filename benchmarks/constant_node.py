@@ -19,8 +19,8 @@ from tf2_msgs.msg import TFMessage
 
 from benchmarks.bench_messages import ConstantEstimator
 from benchmarks.served_nodes import Cameras
-from da3_ros.ros.conversions import image_message
-from da3_ros.ros.messages.point_cloud import cloud_message
+from da3_ros.ros.conversions import fill_data, image_message
+from da3_ros.ros.messages.point_cloud import CloudLayout
 
 _MERGED_POINTS = 16_000
 """About what 5 cm voxels leave of the wall that the other node publishes."""
@@ -32,14 +32,20 @@ def _messages(cameras: Cameras) -> dict[str, Any]:
     head = Header()
     depth = ConstantEstimator(size).depth
     colour = np.full((size.height, size.width, 3), 120, np.uint8)
-    points = np.ones((size.height, size.width, 5), np.float32)
     return {
         'depth/image': image_message(head, depth, '32FC1'),
         'depth/camera_info': CameraInfo(height=size.height, width=size.width, d=[0.0] * 5),
         'depth/confidence': image_message(head, np.full_like(depth, 5.0), '32FC1'),
         'color/image': image_message(head, colour, 'rgb8'),
-        'points': cloud_message(head, points, False),
+        'points': _cloud(size.height, size.width),
     }
+
+
+def _cloud(height: int, width: int) -> PointCloud2:
+    layout = CloudLayout('', height, width, is_dense=True)
+    message = layout.message()
+    fill_data(message, np.ones(layout.data_bytes // 4, np.float32))
+    return message
 
 
 class ConstantNode(Node):  # type: ignore[misc]  # rclpy has no types
@@ -49,8 +55,7 @@ class ConstantNode(Node):  # type: ignore[misc]  # rclpy has no types
         super().__init__('constant_node')
         self._messages = _messages(cameras)
         self._last = cameras.names[-1]
-        merged = np.ones((1, _MERGED_POINTS, 5), np.float32)
-        self._cloud = cloud_message(Header(), merged, True)
+        self._cloud = _cloud(1, _MERGED_POINTS)
         self._clouds = self.create_publisher(PointCloud2, 'points', 10)
         self._odometry = self.create_publisher(Odometry, 'odometry', 10)
         self._tf = self.create_publisher(TFMessage, '/tf', 10)

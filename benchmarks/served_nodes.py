@@ -130,7 +130,7 @@ class Costs:
 def _counted() -> Costs:
     """Count what the node consists of."""
     from da3_ros.pipeline import pipeline, rig
-    from da3_ros.ros.messages import point_cloud
+    from da3_ros.ros.messages import data_publisher, point_cloud
     from da3_ros.ros.node import camera_outputs, inputs, odometry, outputs
     from da3_ros.ros.tf import publisher
     from da3_ros.stream import reconstructor
@@ -146,9 +146,10 @@ def _counted() -> Costs:
         (reconstructor, ['metric_candidates', 'typical_depth']),
         (outputs.Outputs, ['publish', '_report', '_cloud', 'is_wanted']),
         (camera_outputs.CameraOutputs, ['publish']),
-        (camera_outputs, ['published_depth', 'image_message', 'organised_cloud', 'points_depth']),
-        (outputs, ['merged_cloud']),
-        (point_cloud, ['unproject_into', 'rgb_bits', 'first_per_voxel', 'fill_data']),
+        (camera_outputs, ['published_depth', 'pack_into', 'points_depth']),
+        (point_cloud.MergedPoints, ['of', 'pack_into']),
+        (point_cloud, ['world_planes', 'voxel_borders', 'first_per_voxel', 'rgb_bits']),
+        (data_publisher.DataPublisher, ['publish', '_send']),
         (odometry.OdometryPublisher, ['publish']),
         (publisher.TransformPublisher, ['publish']),
         (rclpy.publisher.Publisher, ['publish', 'get_subscription_count']),
