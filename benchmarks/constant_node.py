@@ -49,7 +49,7 @@ def _cloud(height: int, width: int) -> PointCloud2:
 
 
 class ConstantNode(Node):  # type: ignore[misc]  # rclpy has no types
-    """Sends the same of everything for every image, and for every set when its last image comes."""
+    """Sends the same for every image, and more for every set, when its last image comes."""
 
     def __init__(self, cameras: Cameras) -> None:
         super().__init__('constant_node')

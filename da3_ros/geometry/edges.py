@@ -170,10 +170,8 @@ class _Steps:
             return
         inverse = [self._inverse(offset) for offset in (-1, 0, 1, 2)]
         change = [after - before for before, after in pairwise(inverse)]
-        hangs = [
-            _is_between(change[i], change[i + 1], np.float32(_HANGING_SHARE * step) * inverse[i + 1])
-            for i in (0, 1)
-        ]
+        least = [np.float32(_HANGING_SHARE * step) * each for each in inverse]
+        hangs = [_is_between(change[i], change[i + 1], least[i + 1]) for i in (0, 1)]
         is_edge = np.abs(change[1]) > np.float32(step) * np.maximum(inverse[1], inverse[2])
         kept = np.flatnonzero(is_edge & (hangs[0] | hangs[1]))
         left = replace(self, pixels=self.pixels[kept], along=self.along[kept])

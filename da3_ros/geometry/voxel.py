@@ -89,7 +89,10 @@ def _differ(cells: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[
 
 
 def _first_by_sorting(keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the ascending indices of the first of every distinct key; with them it has 63 bits."""
+    """Return the ascending indices of the first of every distinct key.
+
+    Key and index fit into 62 bits together.
+    """
     bits = len(keys).bit_length()
     placed = (keys << bits) | np.arange(len(keys))
     placed.sort()

@@ -8,15 +8,28 @@ from typing import Any
 import numpy as np
 from sensor_msgs.msg import PointCloud2
 
+from da3_ros.geometry.camera import PinholeCamera
 from da3_ros.ros.conversions import fill_data
-from da3_ros.ros.messages.point_cloud import CloudLayout, CloudView, MergedPoints, pack_into
+from da3_ros.ros.messages.point_cloud import (
+    CloudLayout,
+    CloudView,
+    MergedPoints,
+    pack_into,
+    rgb_bits,
+)
 
 
-def organised_cloud(frame_id: str, depth: np.ndarray[Any, Any], *content: Any) -> PointCloud2:
-    """Return the cloud of a camera; `content` is camera, colours and confidence."""
+def organised_cloud(
+    frame_id: str,
+    depth: np.ndarray[Any, Any],
+    camera: PinholeCamera,
+    colours: np.ndarray[Any, Any],
+    confidence: np.ndarray[Any, Any] | None,
+) -> PointCloud2:
+    """Return the cloud of a camera."""
     layout = CloudLayout(frame_id, *depth.shape, is_dense=False)
     data = np.empty(layout.data_bytes, np.uint8)
-    pack_into(layout.points(data), depth, *content)
+    pack_into(layout.points(data), depth, camera, rgb_bits(colours), confidence)
     return _message(layout, data)
 
 

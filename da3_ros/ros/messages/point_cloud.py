@@ -69,7 +69,7 @@ def pack_into(
     target: PackedPoints,
     depth: FloatImage,
     camera: PinholeCamera,
-    colours: ColourImage,
+    bits: NDArray[np.float32],
     confidence: FloatImage | None,
 ) -> None:
     """Write one point for every pixel, in the optical frame; NaN where unknown.
@@ -78,25 +78,24 @@ def pack_into(
         target: (H, W, 5), where to.
         depth: (H, W), z along the optical axis; NaN unknown, +Inf beyond range: neither is known.
         camera: intrinsics at (H, W).
-        colours: (H, W, 3) uint8 RGB.
+        bits: (H, W), colours as `rgb_bits` gives them.
         confidence: (H, W), None for NaN.
 
     Raises:
         MessageError: the sizes differ.
     """
     size = (camera.size.height, camera.size.width)
-    shapes = [target.shape[:2], depth.shape, colours.shape[:2]]
+    shapes = [target.shape[:2], depth.shape, bits.shape]
     shapes += [] if confidence is None else [confidence.shape]
     if any(shape != size for shape in shapes):
         raise MessageError(f'point cloud: the camera is {size}, its images are {shapes}')
     if confidence is None:
         confidence = np.full(size, np.nan, np.float32)
-    planes = (*optical_planes(depth, camera), rgb_bits(colours), confidence)
-    _merge(planes, target)
+    _merge([*optical_planes(depth, camera), bits, confidence], target)
 
 
 def _merge(planes: Sequence[NDArray[np.float32]], target: PackedPoints) -> None:
-    """Write the fields of points, each (H, W) or (P,), beside each other: in one pass over them."""
+    """Write the fields of points, each (H, W) or (P,), beside each other in one pass."""
     height, width = target.shape[:2]
     if not (height and width):
         return
@@ -122,6 +121,8 @@ class CloudView:
     view: PosedView
     depth: FloatImage
     """(H, W) after range and confidence limits; only finite depth makes points."""
+    bits: NDArray[np.float32]
+    """(H, W), colours as `rgb_bits` gives them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,7 +160,7 @@ class MergedPoints:
         for item, part in zip(self._views, self._parts, strict=True):
             begin, end = end, end + len(part.pixels)
             rows = slice(*np.searchsorted(self._kept, (begin, end)))
-            part.fill(bits[rows], confidence[rows], item.view, self._kept[rows] - begin)
+            part.fill(bits[rows], confidence[rows], item, self._kept[rows] - begin)
         places = np.take(self._points, self._kept, axis=1)
         _merge([*places, bits, confidence], target)
 
@@ -184,13 +185,13 @@ class _WorldPoints:
         self,
         bits: NDArray[np.float32],
         confidence: NDArray[np.float32],
-        view: PosedView,
+        item: CloudView,
         chosen: NDArray[np.int64],
     ) -> None:
         """Write colour (as bits) and confidence, each (N,), of some of the points."""
         pixels = self.pixels[chosen]
-        np.take(rgb_bits(view.image), pixels, out=bits, mode='clip')
-        if view.confidence is None:
+        np.take(item.bits, pixels, out=bits, mode='clip')
+        if item.view.confidence is None:
             confidence.fill(np.nan)
         else:
-            np.take(view.confidence, pixels, out=confidence, mode='clip')
+            np.take(item.view.confidence, pixels, out=confidence, mode='clip')

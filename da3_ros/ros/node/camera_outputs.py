@@ -25,7 +25,7 @@ from da3_ros.options import OutputOptions
 from da3_ros.ros.conversions import ImageLayout
 from da3_ros.ros.messages.data_publisher import DataPublisher
 from da3_ros.ros.messages.geometry_messages import header, info_from_camera
-from da3_ros.ros.messages.point_cloud import BYTES_BEHIND_DATA, CloudLayout, pack_into
+from da3_ros.ros.messages.point_cloud import BYTES_BEHIND_DATA, CloudLayout, pack_into, rgb_bits
 from da3_ros.ros.messages.qos import data_output, overridable
 from da3_ros.types import ColourImage, FloatImage, Mask, PosedView
 
@@ -106,6 +106,11 @@ class ShownView:
     def points_depth(self) -> FloatImage:
         """See `points_depth`."""
         return points_depth(self.view, self.depth, self.options)
+
+    @cached_property
+    def bits(self) -> FloatImage:
+        """Colours as clouds have them, see `rgb_bits`."""
+        return rgb_bits(self.view.image)
 
 
 def input_camera(view: PosedView) -> PinholeCamera:
@@ -237,13 +242,14 @@ class CameraOutputs:
         if 'depth/debug' in wanted:
             self._image('depth/debug', view, coloured_depth(shown.depth), 'rgb8')
         if 'points' in wanted:
-            self._publish_points(view, shown.points_depth)
+            self._publish_points(shown)
 
-    def _publish_points(self, view: PosedView, depth: FloatImage) -> None:
+    def _publish_points(self, shown: ShownView) -> None:
+        view, depth = shown.view, shown.points_depth
         layout = CloudLayout(view.id.frame_id, *depth.shape, is_dense=False)
 
         def fill(data: NDArray[np.uint8]) -> None:
-            pack_into(layout.points(data), depth, view.camera, view.image, view.confidence)
+            pack_into(layout.points(data), depth, view.camera, shown.bits, view.confidence)
 
         self._points.publish(layout, view.id.stamp_ns, fill)
 

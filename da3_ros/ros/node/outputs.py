@@ -138,7 +138,7 @@ class Outputs:
     def _publish_points(
         self, result: WindowResult, shown: Sequence[ShownView], options: OutputOptions
     ) -> None:
-        views = [CloudView(item.view, item.points_depth) for item in shown]
+        views = [CloudView(item.view, item.points_depth, item.bits) for item in shown]
         points = MergedPoints.of(views, options.voxel_size_m)
         layout = CloudLayout(options.odom_frame, 1, len(points), is_dense=True)
         self._points.publish(
