@@ -44,10 +44,8 @@ THREE = Cameras()
 ALL_CAMERAS = (THREE, Cameras(6, 1280, 720), Cameras(is_jpeg=True))
 ROUNDS = 5
 _NS_PER_MS = 1e6
-_START_SETS = 120
-"""Sets before anything is measured: until the rig, which is not there, was waited for, and the
-scene is full, which grows before and takes fresh memory for every set."""
-_START_WAIT_S = 0.5
+_START_SETS = 20
+"""Sets before anything is measured: until the rig, which is not there, was waited for."""
 
 Topics = dict[str, type[Any]]
 
@@ -60,7 +58,6 @@ class SetProbe(Probe):
         self._cameras = cameras.count
         self._came: dict[int, int] = defaultdict(int)
         self.set_delays_ms: list[float] = []
-        self.set_arrived = threading.Event()
 
     def _take(self, topic: str, message: Any) -> None:
         if not topic.endswith('depth/image'):
@@ -69,10 +66,7 @@ class SetProbe(Probe):
         super()._take(topic, message)
         number = message.header.stamp.nanosec
         self._came[number] += 1
-        if self._came[number] != self._cameras:
-            return
-        self.set_arrived.set()
-        if number in self._sent:
+        if self._came[number] == self._cameras and number in self._sent:
             self.set_delays_ms.append(1e3 * (time.perf_counter() - self._sent[number]))
 
     def forget(self) -> None:
@@ -178,12 +172,7 @@ def measure(
                 probe.send(image, number)
                 probe.arrived.wait(0.2)
                 probe.arrived.clear()
-            for _ in range(_START_SETS):
-                probe.set_arrived.clear()
-                number += 1
-                probe.send(image, number)
-                probe.set_arrived.wait(_START_WAIT_S)
-            time.sleep(1.0)
+            send(_START_SETS)
             probe.forget()
             before = cpu_ms(process.pid)
             send(sets)

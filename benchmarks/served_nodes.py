@@ -130,6 +130,7 @@ class Costs:
 def _counted() -> Costs:
     """Count what the node consists of."""
     from da3_ros.pipeline import pipeline, rig
+    from da3_ros.ros import compressed
     from da3_ros.ros.messages import data_publisher, point_cloud
     from da3_ros.ros.node import camera_outputs, inputs, odometry, outputs
     from da3_ros.ros.tf import publisher
@@ -138,7 +139,8 @@ def _counted() -> Costs:
     costs = Costs()
     for owner, names in (
         (inputs.CameraInput, ['take_image']),
-        (inputs, ['read_image', 'read_compressed']),
+        (inputs, ['read_image', 'open_compressed']),
+        (compressed.UndecodedImage, ['read']),
         (pipeline.Pipeline, ['push', 'step', '_take', '_window', '_settled']),
         (rig.RigTracker, ['update', 'with_prior']),
         (reconstructor.Reconstructor, ['process']),

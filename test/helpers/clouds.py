@@ -27,7 +27,7 @@ def organised_cloud(
     confidence: np.ndarray[Any, Any] | None,
 ) -> PointCloud2:
     """Return the cloud of a camera."""
-    layout = CloudLayout(frame_id, *depth.shape, is_dense=False)
+    layout = CloudLayout(frame_id, depth.shape[0], depth.shape[1], is_dense=False)
     data = np.empty(layout.data_bytes, np.uint8)
     pack_into(layout.points(data), depth, camera, rgb_bits(colours), confidence)
     return _message(layout, data)

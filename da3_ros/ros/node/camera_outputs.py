@@ -246,7 +246,7 @@ class CameraOutputs:
 
     def _publish_points(self, shown: ShownView) -> None:
         view, depth = shown.view, shown.points_depth
-        layout = CloudLayout(view.id.frame_id, *depth.shape, is_dense=False)
+        layout = CloudLayout(view.id.frame_id, depth.shape[0], depth.shape[1], is_dense=False)
 
         def fill(data: NDArray[np.uint8]) -> None:
             pack_into(layout.points(data), depth, view.camera, shown.bits, view.confidence)
