@@ -24,6 +24,7 @@ from da3_ros.ros.calibration import kind_of_images
 from da3_ros.ros.compressed import UndecodedImage, open_compressed
 from da3_ros.ros.conversions import FieldError, read_image
 from da3_ros.ros.encodings import ReadImage, ReadRules
+from da3_ros.ros.image_bytes import ReceivedImage, image_of_bytes
 from da3_ros.ros.messages.geometry_messages import ns_from_stamp
 from da3_ros.ros.messages.qos import image_input, overridable
 from da3_ros.ros.node.image_reasons import BitUse, Refusals
@@ -107,8 +108,7 @@ class CameraInput:
         self._judging = threading.Lock()
         self._images = 0
         self._received = 0
-        self._calibrated = False
-        self._was_calibrated = False
+        self._calibrated = self._was_calibrated = False
         self._waited_for_size = 0
         self._last_s = clock()
         self._first_s: float | None = None
@@ -136,10 +136,11 @@ class CameraInput:
         self._image_subscription = node.create_subscription(
             Image if raw else CompressedImage,
             name,
-            self.take_image,
+            self.take_bytes if raw else self.take_image,
             profile,
             callback_group=group,
             qos_overriding_options=overridable(),
+            raw=raw,
         )
         # Also what qos_overrides made of it.
         reliability = self._image_subscription.qos_profile.reliability
@@ -161,7 +162,17 @@ class CameraInput:
             self._reasons.end(Reason.CALIBRATION_MISSING, self._camera)
         self._preparation.take_info(info)
 
-    def take_image(self, message: Image | CompressedImage) -> None:
+    def take_bytes(self, data: bytes) -> None:
+        """Take an Image as the middleware has it, see `take_image`."""
+        try:
+            message = image_of_bytes(data)
+        except Exception as error:  # of the middleware's own, for what is no image
+            text = f'{self._source}: {len(data)} bytes that are no Image: {error}; dropped'
+            self._refusals.refused('message', text)
+            return
+        self.take_image(message)
+
+    def take_image(self, message: Image | ReceivedImage | CompressedImage) -> None:
         """Take an image: deliver its frame, or say what is wrong with it."""
         # A callback that had begun before the subscription was closed.
         if not self._is_open:
@@ -223,7 +234,7 @@ class CameraInput:
         self._waited_for_size += 1
         return self._waited_for_size <= _WAIT_FOR_INFO_IMAGES
 
-    def _frame(self, message: Image | CompressedImage) -> CameraFrame:
+    def _frame(self, message: Image | ReceivedImage | CompressedImage) -> CameraFrame:
         read: ReadImage | UndecodedImage
         stamp = f'stamp {ns_from_stamp(message.header.stamp)} ns'
         if isinstance(message, CompressedImage):
