@@ -8,7 +8,8 @@ every image it sends a depth image of the network's size, made beforehand.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 import threading
@@ -16,7 +17,11 @@ import time
 from typing import Any
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import (
+    ExternalShutdownException,
+    MultiThreadedExecutor,
+    SingleThreadedExecutor,
+)
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
@@ -24,11 +29,13 @@ from sensor_msgs.msg import CompressedImage, Image
 from benchmarks.bench_messages import ConstantEstimator
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.ros.conversions import image_message
+from da3_ros.ros.node.executor import NodeExecutor
 from da3_ros.ros.node.main import main as node_main
 
 MARK = 'cost '
 _NAMES = ('front', 'left', 'right', 'rear', 'front_left', 'front_right')
 _PROCESS_RES, _PATCH = 504, 14
+_THREADS = 6
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,15 @@ class Cameras:
         """Of the node of this package."""
         found = ['-p', f'cameras:=[{", ".join(self.names)}]']
         return [*found, '-p', 'image_transport:=compressed'] if self.is_jpeg else found
+
+
+EXECUTORS: Mapping[str, Callable[[], Any]] = {
+    'SingleThreadedExecutor': SingleThreadedExecutor,
+    'MultiThreadedExecutor': lambda: MultiThreadedExecutor(_THREADS),
+    'NodeExecutor': lambda: NodeExecutor(_THREADS),
+}
+"""What may run the callbacks of the empty node. The EventsExecutor of rclpy is not among them: see
+`da3_ros.ros.node.executor`."""
 
 
 class EmptyNode(Node):  # type: ignore[misc]  # rclpy has no types
@@ -191,13 +207,12 @@ def serve(kind: str, cameras: Cameras, arguments: Sequence[str]) -> int:
     from benchmarks.constant_node import ConstantNode
 
     _name_threads()
-    if kind in {'empty', 'constant'}:
+    if kind != 'da3':
         rclpy.init(args=arguments)
-        node = EmptyNode(cameras) if kind == 'empty' else ConstantNode(cameras)
-        try:
-            rclpy.spin(node)
-        except (KeyboardInterrupt, ExternalShutdownException):
-            return 0
+        executor = EXECUTORS[kind]() if kind in EXECUTORS else None
+        node = ConstantNode(cameras) if kind == 'constant' else EmptyNode(cameras)
+        with suppress(KeyboardInterrupt, ExternalShutdownException):
+            rclpy.spin(node, executor)
         return 0
     costs = _counted() if '--costs' in arguments else None
     estimator = CountingEstimator(cameras.network_size)
