@@ -31,7 +31,8 @@ from da3_ros.pipeline.rig import GivenRig
 from da3_ros.ros.conversions import fill_data, image_message
 from da3_ros.ros.messages.data_publisher import DataPublisher
 from da3_ros.ros.messages.geometry_messages import header
-from da3_ros.ros.node import camera_outputs, outputs
+from da3_ros.ros.messages.point_cloud import MergedPoints
+from da3_ros.ros.node import camera_outputs
 from da3_ros.ros.node.inputs import CameraInput
 from da3_ros.ros.node.outputs import Outputs
 from da3_ros.ros.node.params import OptionsHolder
@@ -199,7 +200,7 @@ def calls_fixture(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     for name in OF_VIEWS:
         count(camera_outputs, name)
-    count(outputs.MergedPoints, 'of')
+    count(MergedPoints, 'of')
     count(DataPublisher, 'publish')
     count(DataPublisher, '_begin')
     return calls
