@@ -106,16 +106,14 @@ class CameraInput:
         self._bits = BitUse(camera, options.mono16_bits, reasons, clock)
         # What is said of images, from the thread of the callbacks and those that decode.
         self._judging = threading.Lock()
-        self._images = 0
-        self._received = 0
+        self._images = self._received = 0
         self._calibrated = self._was_calibrated = False
-        self._waited_for_size = 0
+        self._waited = self._waited_for_size = 0
         self._last_s = clock()
         self._first_s: float | None = None
         self._last_used_s: float | None = None
         self._newest_stamp_ns: int | None = None
         self._has_frame_id = True
-        self._waited = 0
         self._is_open = True
         raw = options.image_transport == 'raw'
         name = f'{camera}/image_raw' if raw else f'{camera}/image_raw/compressed'
