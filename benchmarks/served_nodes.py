@@ -8,7 +8,8 @@ every image it sends a depth image of the network's size, made beforehand.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 import threading
@@ -17,7 +18,11 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import (
+    ExternalShutdownException,
+    MultiThreadedExecutor,
+    SingleThreadedExecutor,
+)
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
@@ -25,12 +30,14 @@ from sensor_msgs.msg import CompressedImage, Image
 from benchmarks.bench_messages import ConstantEstimator
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.ros.conversions import image_message
+from da3_ros.ros.node.executor import NodeExecutor
 from da3_ros.ros.node.main import main as node_main
 from da3_ros.types import ViewPrediction, WindowPrediction
 
 MARK = 'cost '
 _NAMES = ('front', 'left', 'right', 'rear', 'front_left', 'front_right')
 _PROCESS_RES, _PATCH = 504, 14
+_THREADS = 6
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,15 @@ class Cameras:
         """Of the node of this package."""
         found = ['-p', f'cameras:=[{", ".join(self.names)}]']
         return [*found, '-p', 'image_transport:=compressed'] if self.is_jpeg else found
+
+
+EXECUTORS: Mapping[str, Callable[[], Any]] = {
+    'SingleThreadedExecutor': SingleThreadedExecutor,
+    'MultiThreadedExecutor': lambda: MultiThreadedExecutor(_THREADS),
+    'NodeExecutor': lambda: NodeExecutor(_THREADS),
+}
+"""What may run the callbacks of the empty node. The EventsExecutor of rclpy is not among them: see
+`da3_ros.ros.node.executor`."""
 
 
 class EmptyNode(Node):  # type: ignore[misc]  # rclpy has no types
@@ -132,7 +148,8 @@ class Costs:
 def _counted() -> Costs:
     """Count what the node consists of."""
     from da3_ros.pipeline import pipeline, rig
-    from da3_ros.ros.messages import point_cloud
+    from da3_ros.ros import compressed
+    from da3_ros.ros.messages import data_publisher, point_cloud
     from da3_ros.ros.node import camera_outputs, inputs, odometry, outputs
     from da3_ros.ros.tf import publisher
     from da3_ros.stream import reconstructor
@@ -140,7 +157,8 @@ def _counted() -> Costs:
     costs = Costs()
     for owner, names in (
         (inputs.CameraInput, ['take_image']),
-        (inputs, ['read_image', 'read_compressed']),
+        (inputs, ['read_image', 'open_compressed']),
+        (compressed.UndecodedImage, ['read']),
         (pipeline.Pipeline, ['push', 'step', '_take', '_window', '_settled']),
         (rig.RigTracker, ['update', 'with_prior']),
         (reconstructor.Reconstructor, ['process']),
@@ -148,9 +166,10 @@ def _counted() -> Costs:
         (reconstructor, ['metric_candidates', 'typical_depth']),
         (outputs.Outputs, ['publish', '_report', '_cloud', 'is_wanted']),
         (camera_outputs.CameraOutputs, ['publish']),
-        (camera_outputs, ['published_depth', 'image_message', 'organised_cloud', 'points_depth']),
-        (outputs, ['merged_cloud']),
-        (point_cloud, ['unproject_into', 'rgb_bits', 'first_per_voxel', 'fill_data']),
+        (camera_outputs, ['published_depth', 'pack_into', 'points_depth']),
+        (point_cloud.MergedPoints, ['of', 'pack_into']),
+        (point_cloud, ['world_planes', 'voxel_borders', 'first_per_voxel', 'rgb_bits']),
+        (data_publisher.DataPublisher, ['publish', '_send']),
         (odometry.OdometryPublisher, ['publish']),
         (publisher.TransformPublisher, ['publish']),
         (rclpy.publisher.Publisher, ['publish', 'get_subscription_count']),
@@ -220,14 +239,16 @@ def _name_threads() -> None:
 
 def serve(kind: str, cameras: Cameras, arguments: Sequence[str]) -> int:
     """Run one of the nodes until it is interrupted."""
+    # Here, since it needs the cameras.
+    from benchmarks.constant_node import ConstantNode
+
     _name_threads()
-    if kind == 'empty':
+    if kind != 'da3':
         rclpy.init(args=arguments)
-        node = EmptyNode(cameras)
-        try:
-            rclpy.spin(node)
-        except (KeyboardInterrupt, ExternalShutdownException):
-            return 0
+        executor = EXECUTORS[kind]() if kind in EXECUTORS else None
+        node = ConstantNode(cameras) if kind == 'constant' else EmptyNode(cameras)
+        with suppress(KeyboardInterrupt, ExternalShutdownException):
+            rclpy.spin(node, executor)
         return 0
     costs = _counted() if '--costs' in arguments else None
     estimator = CountingEstimator(cameras.network_size)

@@ -11,6 +11,7 @@ Poses and intrinsics are in `geometry_messages`, clouds in `point_cloud`.
 from __future__ import annotations
 
 import array
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -30,6 +31,7 @@ from da3_ros.types import ColourImage
 
 __all__ = [
     'FieldError',
+    'ImageLayout',
     'compressed_to_rgb',
     'fill_data',
     'image_message',
@@ -149,26 +151,62 @@ def _by_cv_bridge(message: Image | ReceivedImage, source: str) -> ColourImage:
         raise refusal from error
 
 
+@dataclass(frozen=True, slots=True)
+class ImageLayout:
+    """All of an Image but its stamp and its pixels."""
+
+    frame_id: str
+    height: int
+    width: int
+    encoding: str
+    """rgb8, mono8, 16UC1 (millimetres, 0 unknown) or 32FC1 (metres, NaN unknown)."""
+
+    @staticmethod
+    def of(pixels: NDArray[Any], encoding: str, frame_id: str) -> ImageLayout:
+        """Return the layout of pixels (H, W) or (H, W, 3) of the encoding's type.
+
+        Raises:
+            MessageError: the array does not fit the encoding.
+        """
+        dtype, channels = _FROM_ARRAY[encoding]
+        shape = pixels.shape[:2] if channels == 1 else (*pixels.shape[:2], channels)
+        if pixels.dtype != dtype or pixels.shape != shape:
+            raise MessageError(f'image {encoding}: got an array {pixels.dtype} {pixels.shape}')
+        return ImageLayout(frame_id, int(pixels.shape[0]), int(pixels.shape[1]), encoding)
+
+    @property
+    def data_bytes(self) -> int:
+        """Of all pixels."""
+        return self.height * self._row_bytes
+
+    @property
+    def _row_bytes(self) -> int:
+        dtype, channels = _FROM_ARRAY[self.encoding]
+        return self.width * channels * np.dtype(dtype).itemsize
+
+    def message(self) -> Image:
+        """Return the message without pixels; its stamp is zero."""
+        message = Image(header=Header(frame_id=self.frame_id), encoding=self.encoding)
+        message.height, message.width = self.height, self.width
+        # Arrays are in the machine's order, and every machine ROS 2 runs on is little-endian.
+        message.is_bigendian = 0
+        message.step = self._row_bytes
+        return message
+
+
 def image_message(header: Header, pixels: NDArray[Any], encoding: str) -> Image:
     """Return an Image with the given pixels, filled in one copy.
 
     Args:
         header: stamp and frame id; taken as it is, not copied.
         pixels: (H, W) or (H, W, 3) of the encoding's type.
-        encoding: rgb8, mono8, 16UC1 (millimetres, 0 unknown) or 32FC1 (metres, NaN unknown).
+        encoding: as in `ImageLayout`.
 
     Raises:
         MessageError: the array does not fit the encoding.
     """
-    dtype, channels = _FROM_ARRAY[encoding]
-    shape = pixels.shape[:2] if channels == 1 else (*pixels.shape[:2], channels)
-    if pixels.dtype != dtype or pixels.shape != shape:
-        raise MessageError(f'image {encoding}: got an array {pixels.dtype} {pixels.shape}')
-    message = Image(header=header, encoding=encoding)
-    message.height, message.width = int(pixels.shape[0]), int(pixels.shape[1])
-    # Arrays are in the machine's order, and every machine ROS 2 runs on is little-endian.
-    message.is_bigendian = 0
-    message.step = int(pixels.shape[1]) * channels * pixels.dtype.itemsize
+    message = ImageLayout.of(pixels, encoding, header.frame_id).message()
+    message.header = header
     fill_data(message, pixels)
     return message
 

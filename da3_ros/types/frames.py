@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -53,6 +53,9 @@ class CameraFrame:
     when all of it shows something."""
     quarter_turns: int = 0
     """Clockwise quarters by which the image is rotated against that of the camera, 0 to 3."""
+    pending: Callable[[], ColourImage | None] | None = None
+    """Decodes the pixels, which `image` has the size of and no more; gives None where that fails,
+    of which it has told. None when the pixels are there."""
     id: ViewId = field(init=False)
     """Which image of which camera this is."""
     size: ImageSize = field(init=False)
@@ -79,6 +82,13 @@ class CameraFrame:
                 f'camera {self.camera}: the image is {self.size}, '
                 f'its valid mask {self.valid.shape}'
             )
+
+    def decoded(self) -> CameraFrame | None:
+        """Return the frame with its pixels; None when they cannot be had."""
+        if self.pending is None:
+            return self
+        image = self.pending()
+        return None if image is None else replace(self, image=image, pending=None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
