@@ -14,7 +14,8 @@ from da3_ros.inference.preprocess import normalise
 from da3_ros.model.arithmetic import Arithmetic, apply_arithmetic
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.reference_view import select_reference
-from helpers.real_sets import MissingSetError, RealSet, committed_set, shared_set
+from helpers.middlebury import MissingSetError
+from helpers.real_sets import RealSet, committed_set, shared_set
 
 CPU = torch.device('cpu')
 SIZE = ImageSize(252, 140)

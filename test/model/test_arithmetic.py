@@ -106,7 +106,7 @@ def test_the_log_says_once_that_bf16_is_slower_than_fp32(
     monkeypatch.setattr(arithmetic, 'emulates_bf16', lambda: emulated)
     arithmetic._warn_of_emulation.cache_clear()
     for precision in ('fp32', 'bf16', 'bf16'):
-        apply_arithmetic(network, Arithmetic(precision), CPU)  # type: ignore[arg-type]
+        apply_arithmetic(network, Arithmetic(precision), CPU)
     found = [record for record in caplog.records if 'no instructions' in record.message]
     assert len(found) == int(emulated)
 
