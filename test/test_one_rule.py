@@ -39,6 +39,7 @@ THROUGH_PIXEL_RULE = {
 
 MAY_LACK = {
     ('images/decode.py', 'is_animated'): 'plugins of Pillow for formats of one picture lack it',
+    ('model/arithmetic.py', '_is_avx512_bf16_supported'): 'a private name of torch',
     ('model/tiled_attention.py', '_is_amx_tile_supported'): 'a private name of torch',
     ('ros/node/node.py', '_parameter_overrides'): 'a private name of rclpy',
 }

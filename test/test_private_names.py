@@ -93,6 +93,14 @@ USES = (
         ('2',),
         'whether the processor has AMX is said by nothing public; unknown counts as yes',
     ),
+    Use(
+        '_is_avx512_bf16_supported',
+        'model/arithmetic.py',
+        'torch.cpu',
+        ('2',),
+        'whether the processor multiplies bf16 is said by nothing public in older ones; unknown '
+        'counts as yes',
+    ),
     *(
         Use(
             name,

@@ -97,7 +97,7 @@ def load_weights(
         raise CheckpointError(f'{path}: only safetensors files are read, never pickles')
     wanted = {PREFIX + name: tuple(value.shape) for name, value in network.named_parameters()}
     aliases = tied_aliases(network)
-    narrow = {PREFIX + name for name in narrow_parameters(network)}
+    narrow = {PREFIX + name for name in narrow_parameters(network, device)}
     with WeightsFile(path) as file:
         stored = {
             name: file.tensors[in_file]

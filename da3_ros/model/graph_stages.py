@@ -255,9 +255,12 @@ class DecodeStage(nn.Module):
         half = head.config.features // 2
         (positions,) = with_image_positions(torch.zeros(1, half, *image_size), image_size)
         # Whole it would be as large as a map of features: half the channels depend on the column
-        # only, the others on the row.
-        self.register_buffer('columns', positions[: half // 2, :1].clone())
-        self.register_buffer('rows', positions[half // 2 :, :, :1].clone())
+        # only, the others on the row. Zeros for the rest, so that maps need not be split.
+        columns, rows = positions[:, :1].clone(), positions[:, :, :1].clone()
+        columns[half // 2 :] = 0
+        rows[: half // 2] = 0
+        self.register_buffer('columns', columns)
+        self.register_buffer('rows', rows)
 
     def forward(
         self, level_0: Tensor, level_1: Tensor, level_2: Tensor, level_3: Tensor
@@ -267,8 +270,7 @@ class DecodeStage(nn.Module):
         levels = (level_0, level_1, level_2, level_3)
         features = self.trunk([layer_norm(head.norm, level) for level in levels])
         x = upsample(convolved(head.scratch['output_conv1'], features), self.image_size)
-        by_column, by_row = x.chunk(2, dim=1)
-        x = torch.cat((by_column + self.columns, by_row + self.rows), dim=1)
+        x = x + self.columns + self.rows
         depth, confidence = tail(head.scratch['output_conv2'], x).exp().unbind(1)
         return depth, confidence + 1.0
 

@@ -20,12 +20,15 @@ _FORMATS = (torch.float32, torch.bfloat16)
 
 
 @cache
-def _available() -> bool:
-    """Tell whether this build of torch has the operations, on a processor they are made for."""
+def _available(dtype: torch.dtype) -> bool:
+    """Tell whether this build of torch has the operations, on a processor they are made for.
+
+    Without AVX-512 oneDNN multiplies nothing of bf16.
+    """
     on_x86 = platform.machine().lower() in ('x86_64', 'amd64')
     if not (on_x86 and hasattr(torch.compiler, 'is_compiling')):
         return False
-    x = torch.ones(1, 16)
+    x = torch.ones(1, 16, dtype=dtype)
     try:
         return bool(torch.ops.mkldnn._linear_pointwise(x, x, None, 'none', [], '') == 16.0)
     except (AttributeError, RuntimeError):
@@ -48,7 +51,7 @@ def fuses(x: Tensor, weight: Tensor) -> bool:
         and x.dtype in _FORMATS
         and not torch.is_grad_enabled()
         and weight.is_contiguous()
-        and _available()
+        and _available(x.dtype)
         and not torch.compiler.is_compiling()
     )
 

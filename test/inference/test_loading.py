@@ -86,7 +86,7 @@ def test_even_when_every_parameter_has_been_read(saved: Path) -> None:
 def test_weights_are_converted_as_torch_converts_them(saved: Path) -> None:
     exact = dict(load_network(saved).named_parameters())
     network = load_network(saved, arithmetic=Arithmetic('bf16'))
-    narrow = narrow_parameters(network)
+    narrow = narrow_parameters(network, torch.device('cpu'))
     for name, value in network.named_parameters():
         wanted = torch.bfloat16 if name in narrow else torch.float32
         assert value.dtype == wanted

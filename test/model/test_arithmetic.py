@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from da3_ros.errors import ModelError
+from da3_ros.model import arithmetic
 from da3_ros.model.arithmetic import (
     Arithmetic,
     apply_arithmetic,
@@ -84,13 +85,30 @@ def test_unknown_choices_are_refused(options: dict[str, str], message: str) -> N
 def test_only_the_matrices_of_the_backbone_are_narrow(network: AnyViewNetwork) -> None:
     apply_arithmetic(network, Arithmetic('bf16'), CPU)
     narrow = {name for name, value in network.named_parameters() if value.dtype == torch.bfloat16}
-    assert narrow == narrow_parameters(network)
+    assert narrow == narrow_parameters(network, CPU)
     assert all(
         name.startswith('backbone.pretrained.') and 'norm' not in name and 'gamma' not in name
         for name in narrow
     )
-    # Twelve blocks of four layers, weight and bias each.
-    assert len(narrow) == 2 * 12 * 4
+    # Nine of twelve blocks, of four layers, weight and bias each; on CUDA all of them.
+    assert len(narrow) == 2 * 9 * 4
+    assert narrow < narrow_parameters(network, torch.device('cuda'))
+    assert len(narrow_parameters(network, torch.device('cuda'))) == 2 * 12 * 4
+
+
+@pytest.mark.parametrize('emulated', [False, True])
+def test_the_log_says_once_that_bf16_is_slower_than_fp32(
+    emulated: bool,
+    network: AnyViewNetwork,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(arithmetic, 'emulates_bf16', lambda: emulated)
+    arithmetic._warn_of_emulation.cache_clear()
+    for precision in ('fp32', 'bf16', 'bf16'):
+        apply_arithmetic(network, Arithmetic(precision), CPU)
+    found = [record for record in caplog.records if 'no instructions' in record.message]
+    assert len(found) == int(emulated)
 
 
 @torch.inference_mode()

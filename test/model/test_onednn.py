@@ -92,7 +92,7 @@ def test_a_network_is_the_same_with_and_without_fused_products(
 ) -> None:
     images = torch.randn(1, 2, 3, *SIZE, generator=generator)
     fused = small(images)
-    monkeypatch.setattr(onednn, '_available', lambda: False)
+    monkeypatch.setattr(onednn, '_available', lambda _: False)
     plain = small(images)
     for name in ('depth', 'depth_conf', 'extrinsics', 'intrinsics'):
         assert_equal_to_rounding(getattr(fused, name), getattr(plain, name), DEEP)
@@ -131,6 +131,20 @@ def test_weights_out_of_order_are_not_fused() -> None:
     assert not onednn.fuses_rows(x[:10], weight)
     assert not onednn.fuses_rows(x.to('meta'), weight.to('meta'))
     assert not onednn.fuses_rows(x.double(), weight.double())
+
+
+@torch.inference_mode()
+def test_processors_without_products_of_bf16_take_those_of_torch(
+    generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: object) -> None:
+        raise RuntimeError('could not create a primitive descriptor')
+
+    monkeypatch.setattr(onednn, '_available', lambda dtype: dtype == torch.float32)
+    monkeypatch.setattr(onednn, 'linear', fails)
+    x = torch.randn(onednn.FEW_ROWS, 48, generator=generator, dtype=torch.bfloat16)
+    layer = Linear(48, 96).to(torch.bfloat16)
+    assert torch.equal(layer(x), functional.linear(x, layer.weight, layer.bias))
 
 
 @torch.no_grad()

@@ -193,6 +193,23 @@ def test_bf16_keeps_its_bounds_and_the_choice_of_the_reference(
     assert np.quantile(error, 0.99) <= 1e-2
 
 
+def test_processors_without_bf16_compute_in_float32(
+    any_view_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Emulated it would take longer than float32."""
+    monkeypatch.setattr(
+        'da3_ros.inference.runtimes.openvino_graphs._has_bf16', lambda core: core is None
+    )
+    images = drawn(2, any_view_engine.sizes[0])
+    depths = []
+    for precision in ('fp32', 'bf16'):
+        opened = open_engine(any_view_engine, 'openvino', precision)
+        assert isinstance(opened, GraphAnyView)
+        fused = opened.fuse(opened.encode(images), None, strategy='first', wanted=(0, 1))
+        depths.append(opened.decode(fused).depth)
+    np.testing.assert_array_equal(depths[1], depths[0])
+
+
 def test_onnx_runtime_has_no_16_bit(any_view_engine: Engine) -> None:
     with pytest.raises(ModelError, match='fp32'):
         open_engine(any_view_engine, 'onnxruntime', 'bf16')

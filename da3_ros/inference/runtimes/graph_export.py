@@ -171,7 +171,8 @@ def _engine_in(
 def _halved(network: Network) -> Network:
     """Return a copy whose matrices, those that may be, are of 16 bit."""
     halved = copy.deepcopy(network)
-    narrow = narrow_parameters(halved)
+    # Graphs of 16 bit are for GPUs.
+    narrow = narrow_parameters(halved, torch.device('cuda'))
     for name, parameter in halved.named_parameters():
         if name in narrow:
             parameter.data = parameter.data.half()
