@@ -18,6 +18,7 @@ import signal
 import sys
 import threading
 from types import FrameType
+from typing import Any
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -211,8 +212,19 @@ def choose_graph_threads(count: int, environment: Mapping[str, str] = os.environ
 
 def threads_in_use() -> int | None:
     """Return how many threads the network computes with; None where that is not known."""
-    torch = sys.modules.get('torch')
+    torch = loaded('torch')
     return _graph_threads if torch is None else int(torch.get_num_threads())
+
+
+def loaded(name: str) -> Any:
+    """Return a module that is in use here; None where nothing has loaded it, or not to its end.
+
+    While one thread imports a module, others find it in `sys.modules` without most of its content.
+    """
+    module = sys.modules.get(name)
+    # So does Python's own import system tell the two apart.
+    is_half = getattr(getattr(module, '__spec__', None), '_initializing', False)
+    return None if is_half else module
 
 
 @contextmanager

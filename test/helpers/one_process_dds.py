@@ -32,7 +32,8 @@ _ASKED_SOONER = """<data_writer profile_name="asks_often" is_default_profile="tr
 <sec>0</sec><nanosec>100000000</nanosec>
 </{0}></times></data_writer>"""
 
-_before: dict[str, str] = {}
+# Workers of pytest-xdist inherit what the first process has set.
+_GIVEN = 'DA3_TEST_GIVEN_'
 
 
 @cache
@@ -59,18 +60,23 @@ def _profile(variable: str, given: str, *, is_of_programs: bool) -> str:
     return str(path)
 
 
+def _given(variable: str) -> str | None:
+    """Return the path of the profile that this run of tests was given."""
+    return os.environ.get(_GIVEN + variable, os.environ.get(variable))
+
+
 def hand_over_as_between_processes() -> None:
     """Switch the direct way off for this process; call it before any participant is made."""
     for name in _HEARTBEAT:
-        given = os.environ.get(name)
-        if given is not None and name not in _before:
-            _before[name] = given
+        given = _given(name)
+        if given is not None:
+            os.environ[_GIVEN + name] = given
             os.environ[name] = _profile(name, given, is_of_programs=False)
 
 
 def of_programs() -> Mapping[str, str]:
     """Return the variables that programs get in place of this process's."""
-    given = {name: _before.get(name, os.environ.get(name)) for name in _HEARTBEAT}
+    given = {name: _given(name) for name in _HEARTBEAT}
     return {
         name: _profile(name, path, is_of_programs=True)
         for name, path in given.items()

@@ -10,8 +10,9 @@ import gc
 import os
 from pathlib import Path
 import resource
-import sys
 from typing import Any
+
+from da3_ros.process import loaded
 
 _MB = 1024.0 * 1024.0
 # Of glibc's malloc.h.
@@ -45,7 +46,7 @@ def _allocator(name: str) -> Any:
 
 def _torch_with_cuda() -> Any:
     """Return torch if its CUDA side is in use, else None."""
-    torch = sys.modules.get('torch')
+    torch = loaded('torch')
     return torch if torch is not None and torch.cuda.is_initialized() else None
 
 
