@@ -212,19 +212,21 @@ def choose_graph_threads(count: int, environment: Mapping[str, str] = os.environ
 
 def threads_in_use() -> int | None:
     """Return how many threads the network computes with; None where that is not known."""
-    torch = loaded('torch')
-    return _graph_threads if torch is None else int(torch.get_num_threads())
+    count = found_in_torch('get_num_threads')
+    return _graph_threads if count is None else int(count())
 
 
-def loaded(name: str) -> Any:
-    """Return a module that is in use here; None where nothing has loaded it, or not to its end.
+def found_in_torch(path: str) -> Any:
+    """Return what torch has under a dotted name; None where nothing loaded torch, or not so far.
 
     While one thread imports a module, others find it in `sys.modules` without most of its content.
     """
-    module = sys.modules.get(name)
-    # So does Python's own import system tell the two apart.
-    is_half = getattr(getattr(module, '__spec__', None), '_initializing', False)
-    return None if is_half else module
+    found: Any = sys.modules.get('torch')
+    for name in path.split('.'):
+        if not hasattr(found, name):
+            return None
+        found = getattr(found, name)
+    return found
 
 
 @contextmanager
