@@ -84,7 +84,7 @@ def test_the_merged_cloud_is_what_the_cameras_saw(metres: Taken) -> None:
         seen = seen[np.isfinite(seen).all(axis=1)]
         merged = xyz(cloud)[0]
         gaps, _ = cKDTree(seen).query(merged)
-        assert gaps.max() < 1e-5
+        assert np.max(gaps) < 1e-5
 
 
 def test_the_collision_monitor_sees_no_obstacle_at_the_robot(metres: Taken) -> None:

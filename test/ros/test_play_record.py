@@ -344,6 +344,7 @@ def test_errors_are_one_line_and_status_one(tmp_path: Path, ros_domain_id: int) 
     for process, (_, expected) in zip(processes, cases, strict=True):
         with process:
             assert process.wait(30) == 1
-            assert len(process.lines) == 1, process.output
-            assert process.lines[0].startswith('da3: ')
-            assert expected in process.lines[0]
+            # Fast DDS complains where another process opens the same port at that moment.
+            [line] = [line for line in process.lines if 'open_and_lock_file failed' not in line]
+            assert line.startswith('da3: ')
+            assert expected in line
