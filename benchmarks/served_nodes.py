@@ -15,6 +15,7 @@ import threading
 import time
 from typing import Any
 
+import numpy as np
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
@@ -25,6 +26,7 @@ from benchmarks.bench_messages import ConstantEstimator
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.ros.conversions import image_message
 from da3_ros.ros.node.main import main as node_main
+from da3_ros.types import ViewPrediction, WindowPrediction
 
 MARK = 'cost '
 _NAMES = ('front', 'left', 'right', 'rear', 'front_left', 'front_right')
@@ -160,14 +162,48 @@ def _counted() -> Costs:
 
 
 class CountingEstimator(ConstantEstimator):
-    """Counts windows."""
+    """Counts windows, and answers as a network does, but for its time.
+
+    Depth and confidence are slices of the arrays of a window, of those views that depth was asked
+    of, and no two windows are in the same unit: what the node copies and scales of a network's
+    answer it has to copy and scale here.
+    """
 
     windows = 0
+
+    def __init__(self, size: ImageSize) -> None:
+        super().__init__(size)
+        self._answers: list[tuple[Any, Any, Any]] = []
 
     def estimate(self, window: Any) -> Any:
         """Return the constant answer."""
         self.windows += 1
-        return super().estimate(window)
+        said = super().estimate(window)
+        if not self._answers or len(self._answers[0][0]) < len(said.views):
+            self._answers = [_together(said.views, unit) for unit in (1.0, 1.0003)]
+        depth, confidence, images = self._answers[self.windows % 2]
+        views = tuple(
+            ViewPrediction(
+                depth=None if view.depth is None else depth[place],
+                image=images[place],
+                window_from_camera=view.window_from_camera,
+                camera=view.camera,
+                calibrated_camera=None,
+                confidence=None if view.depth is None else confidence[place],
+            )
+            for place, view in enumerate(said.views)
+        )
+        return WindowPrediction(views, is_metric=said.is_metric)
+
+
+def _together(views: Sequence[ViewPrediction], unit: float) -> tuple[Any, Any, Any]:
+    """Return depth, confidence and images (V, H, W, ...) of a window, made beforehand."""
+    first = next(view for view in views if view.depth is not None)
+    assert first.depth is not None
+    assert first.confidence is not None
+    count = len(views)
+    depth = np.stack([first.depth] * count) * np.float32(unit)
+    return depth, np.stack([first.confidence] * count), np.stack([first.image] * count)
 
 
 def _name_threads() -> None:

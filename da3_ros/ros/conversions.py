@@ -24,6 +24,7 @@ from da3_ros.images.bits import eight_bits, largest_of
 from da3_ros.ros.compressed import compressed_to_rgb
 from da3_ros.ros.encodings import LAYOUTS, Layout, ReadImage, ReadRules
 from da3_ros.ros.field_error import FieldError
+from da3_ros.ros.image_bytes import ReceivedImage
 from da3_ros.ros.optional import optional_module
 from da3_ros.types import ColourImage
 
@@ -64,7 +65,9 @@ def image_to_rgb(message: Image, source: str, rules: ReadRules = _RULES) -> Colo
     return read_image(message, source, rules).pixels
 
 
-def read_image(message: Image, source: str, rules: ReadRules = _RULES) -> ReadImage:
+def read_image(
+    message: Image | ReceivedImage, source: str, rules: ReadRules = _RULES
+) -> ReadImage:
     """Return the pixels of an Image, and what was seen on the way.
 
     rgb8 is a view onto the message's buffer (also with padded rows), other encodings are
@@ -73,8 +76,8 @@ def read_image(message: Image, source: str, rules: ReadRules = _RULES) -> ReadIm
     of OpenCV (8UC1, 8UC3, 8UC4, taken as grey, BGR and BGRA), and what later versions may know.
 
     Args:
-        message: sensor_msgs/Image; with nv12 and nv21 `height` counts the rows of the image, and
-            `data` holds half as many more.
+        message: sensor_msgs/Image, or its fields; with nv12 and nv21 `height` counts the rows of
+            the image, and `data` holds half as many more.
         source: who sent it, for error messages.
         rules: what the parameters say.
 
@@ -102,7 +105,7 @@ def read_image(message: Image, source: str, rules: ReadRules = _RULES) -> ReadIm
     return ReadImage(layout.rgb(pixels), largest)
 
 
-def _rows(message: Image, layout: Layout, source: str) -> NDArray[np.uint8]:
+def _rows(message: Image | ReceivedImage, layout: Layout, source: str) -> NDArray[np.uint8]:
     """Return the image's bytes without row padding, (rows, W * pixel bytes), as a view."""
     height, width, step = int(message.height), int(message.width), int(message.step)
     row_bytes = width * layout.channels * layout.depth
@@ -125,7 +128,7 @@ def _rows(message: Image, layout: Layout, source: str) -> NDArray[np.uint8]:
     return data[: rows * step].reshape(rows, step)[:, :row_bytes]
 
 
-def _by_cv_bridge(message: Image, source: str) -> ColourImage:
+def _by_cv_bridge(message: Image | ReceivedImage, source: str) -> ColourImage:
     refusal = FieldError(
         source,
         'encoding',

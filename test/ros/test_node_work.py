@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 import time
-import tracemalloc
 from typing import Any
 
 import cv2
@@ -39,6 +38,7 @@ from da3_ros.ros.reason_board import ReasonBoard
 from da3_ros.ros.tf.listener import TfInput
 from da3_ros.synthetic.family_world import make_family_world
 from da3_ros.types import CameraFrame, RigCalibration, Window, WindowPrediction, WindowResult
+from helpers.allocations import most_memory
 from helpers.log_lines import Lines
 from helpers.posed_results import drive
 from helpers.ros_process import reserved_domain_id
@@ -58,19 +58,6 @@ def context_fixture() -> Iterator[Context]:
         rclpy.init(context=context, domain_id=domain_id)
         yield context
         rclpy.shutdown(context=context)
-
-
-def most_memory(work: Callable[[], object]) -> int:
-    """Return how many bytes more than before were in use at any time, while something is done."""
-    tracemalloc.start()
-    try:
-        before, _ = tracemalloc.get_traced_memory()
-        kept = work()
-        _, most = tracemalloc.get_traced_memory()
-        del kept
-        return most - before
-    finally:
-        tracemalloc.stop()
 
 
 # ---- from topic to network

@@ -22,6 +22,7 @@ from da3_ros.ros.calibration import kind_of_images
 from da3_ros.ros.compressed import read_compressed
 from da3_ros.ros.conversions import FieldError, read_image
 from da3_ros.ros.encodings import ReadImage, ReadRules
+from da3_ros.ros.image_bytes import ReceivedImage, image_of_bytes
 from da3_ros.ros.messages.geometry_messages import ns_from_stamp
 from da3_ros.ros.messages.qos import image_input, overridable
 from da3_ros.ros.node.image_reasons import BitUse, Refusals
@@ -103,8 +104,7 @@ class CameraInput:
         self._bits = BitUse(camera, options.mono16_bits, reasons, clock)
         self._images = 0
         self._received = 0
-        self._calibrated = False
-        self._was_calibrated = False
+        self._calibrated = self._was_calibrated = False
         self._waited_for_size = 0
         self._last_s = clock()
         self._first_s: float | None = None
@@ -132,10 +132,11 @@ class CameraInput:
         self._image_subscription = node.create_subscription(
             Image if raw else CompressedImage,
             name,
-            self.take_image,
+            self.take_bytes if raw else self.take_image,
             profile,
             callback_group=group,
             qos_overriding_options=overridable(),
+            raw=raw,
         )
         # Also what qos_overrides made of it.
         reliability = self._image_subscription.qos_profile.reliability
@@ -157,7 +158,17 @@ class CameraInput:
             self._reasons.end(Reason.CALIBRATION_MISSING, self._camera)
         self._preparation.take_info(info)
 
-    def take_image(self, message: Image | CompressedImage) -> None:
+    def take_bytes(self, data: bytes) -> None:
+        """Take an Image as the middleware has it, see `take_image`."""
+        try:
+            message = image_of_bytes(data)
+        except Exception as error:  # of the middleware's own, for what is no image
+            text = f'{self._source}: {len(data)} bytes that are no Image: {error}; dropped'
+            self._refusals.refused('message', text)
+            return
+        self.take_image(message)
+
+    def take_image(self, message: Image | ReceivedImage | CompressedImage) -> None:
         """Take an image: deliver its frame, or say what is wrong with it."""
         # A callback that had begun before the subscription was closed.
         if not self._is_open:
@@ -211,7 +222,7 @@ class CameraInput:
         self._waited_for_size += 1
         return self._waited_for_size <= _WAIT_FOR_INFO_IMAGES
 
-    def _frame(self, message: Image | CompressedImage) -> CameraFrame:
+    def _frame(self, message: Image | ReceivedImage | CompressedImage) -> CameraFrame:
         read = self._read(message)
         stamp_ns = ns_from_stamp(message.header.stamp)
         if stamp_ns == 0:
@@ -226,12 +237,12 @@ class CameraInput:
         view = ViewId(self._camera, stamp_ns, frame_id)
         return self._preparation.frame(view, read.pixels, self._source, self._info_source)
 
-    def _read(self, message: Image | CompressedImage) -> ReadImage:
+    def _read(self, message: Image | ReceivedImage | CompressedImage) -> ReadImage:
         """Return the pixels of a message, and say what is odd about them."""
-        if isinstance(message, Image):
-            read, encoding = read_image(message, self._source, self._rules), message.encoding
-        else:
+        if isinstance(message, CompressedImage):
             read, encoding = read_compressed(message, self._source, self._rules), message.format
+        else:
+            read, encoding = read_image(message, self._source, self._rules), message.encoding
         self._bits.see(read.largest, encoding)
         if read.cut:
             self._reasons.happened(
