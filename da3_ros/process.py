@@ -18,6 +18,7 @@ import signal
 import sys
 import threading
 from types import FrameType
+from typing import Any
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -211,8 +212,21 @@ def choose_graph_threads(count: int, environment: Mapping[str, str] = os.environ
 
 def threads_in_use() -> int | None:
     """Return how many threads the network computes with; None where that is not known."""
-    torch = sys.modules.get('torch')
-    return _graph_threads if torch is None else int(torch.get_num_threads())
+    count = found_in_torch('get_num_threads')
+    return _graph_threads if count is None else int(count())
+
+
+def found_in_torch(path: str) -> Any:
+    """Return what torch has under a dotted name; None where nothing loaded torch, or not so far.
+
+    While one thread imports a module, others find it in `sys.modules` without most of its content.
+    """
+    found: Any = sys.modules.get('torch')
+    for name in path.split('.'):
+        if not hasattr(found, name):
+            return None
+        found = getattr(found, name)
+    return found
 
 
 @contextmanager

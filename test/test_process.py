@@ -150,6 +150,34 @@ def test_threads_of_torch_are_set_and_given_back() -> None:
     subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)
 
 
+HALF_LOADED = """
+import builtins, sys, threading
+from da3_ros.inference.out_of_memory import is_out_of_memory
+from da3_ros.process import threads_in_use
+from da3_ros.ros.node.process_memory import memory_use, return_freed_memory
+builtins.began, builtins.go_on = threading.Event(), threading.Event()
+sys.path.insert(0, sys.argv[1])
+importing = threading.Thread(target=__import__, args=('torch',))
+importing.start()
+assert builtins.began.wait(60)
+try:
+    assert threads_in_use() is None
+    assert not is_out_of_memory(ValueError())
+    memory_use('cuda')
+    return_freed_memory()
+finally:
+    builtins.go_on.set()
+importing.join()
+"""
+
+
+def test_torch_that_another_thread_is_loading_is_left_alone(tmp_path: Path) -> None:
+    """As in a node that computes by an engine and goes on with torch: it reports meanwhile."""
+    stand_in = 'import builtins; builtins.began.set(); builtins.go_on.wait()'
+    (tmp_path / 'torch.py').write_text(stand_in)
+    subprocess.run([sys.executable, '-c', HALF_LOADED, str(tmp_path)], cwd=ROOT, check=True)
+
+
 SLOW_IMPORT = """
 import time
 print('importing', flush=True)

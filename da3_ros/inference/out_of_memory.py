@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-import sys
 from typing import TYPE_CHECKING
 
 from da3_ros.errors import ModelError
 from da3_ros.model.memory_estimate import estimate_memory
-from da3_ros.process import free_in_group
+from da3_ros.process import found_in_torch, free_in_group
 
 if TYPE_CHECKING:
     import torch
@@ -38,10 +37,10 @@ class MemoryExceededError(ModelError):
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that memory ran out, on a device or on the host."""
-    torch = sys.modules.get('torch')
     if isinstance(error, MemoryError):
         return True
-    if torch is not None and isinstance(error, torch.cuda.OutOfMemoryError):
+    kind = found_in_torch('cuda.OutOfMemoryError')
+    if kind is not None and isinstance(error, kind):
         return True
     return isinstance(error, RuntimeError) and any(
         words in str(error) for words in _ALLOCATOR_WORDS

@@ -16,7 +16,6 @@ from types import MappingProxyType
 FILE_KINDS = ('JPEG', 'PNG', 'WebP', 'TIFF', 'BMP')
 
 _PNG = b'\x89PNG\r\n\x1a\n'
-_PNG_END = b'\x00\x00\x00\x00IEND\xaeB`\x82'
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _JPEG = b'\xff\xd8'
 _JPEG_END = b'\xff\xd9'
@@ -66,7 +65,7 @@ def file_end(data: bytes, kind: str) -> int | None:
     if kind == 'JPEG':
         return len(data) if data.endswith(_JPEG_END) else _jpeg_end(data)
     if kind == 'PNG':
-        return len(data) if data.endswith(_PNG_END) else _png_end(data)
+        return _png_end(data)
     return len(data)
 
 
@@ -78,6 +77,7 @@ def _read_png(data: bytes) -> ImageHeader | None:
 
 
 def _png_end(data: bytes) -> int | None:
+    # All lengths are looked at: a decoder takes memory for a chunk before it finds it cut, 4 GB.
     position = len(_PNG)
     while position + 12 <= len(data):
         length, name = struct.unpack_from('>I4s', data, position)

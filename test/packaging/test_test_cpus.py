@@ -50,11 +50,11 @@ def test_what_chose_kernels_before_is_not_inherited(monkeypatch: pytest.MonkeyPa
 def test_a_failing_run_is_told_and_is_the_exit_status(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    runs = [Run('good', {}), Run('bad', {'DA3_TEST_THREADS': 'none'})]
+    runs = [Run('good', {}), Run('bad', {'PYTEST_ADDOPTS': '--no-such-option'})]
     monkeypatch.setattr(test_cpus, 'plan', lambda there, numpy: (runs, ['AVX9: no avx9']))
-    # The first collects tests, the second cannot even be loaded.
-    assert test_cpus.main(['test/model/test_pose_encoding.py', '--only', 'good']) == 0
-    assert test_cpus.main(['test/model/test_pose_encoding.py']) == 1
+    # The first runs tests, which need not compute here; the second cannot even begin.
+    assert test_cpus.main(['test/test_notes.py', '--only', 'good']) == 0
+    assert test_cpus.main(['test/test_notes.py']) == 1
     output = capfd.readouterr().out
     assert 'PASS good' in output
     assert 'FAIL bad' in output

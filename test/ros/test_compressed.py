@@ -205,6 +205,18 @@ def test_size_is_compared_before_memory_is_taken() -> None:
     assert read_compressed(message(KINDS['png']), SOURCE, at_limit).pixels.shape == (96, 128, 3)
 
 
+@pytest.mark.parametrize('length', [0x10000000, 0xFFFFFFFF])
+def test_a_png_whose_chunk_is_longer_than_the_file_is_not_given_to_the_decoder(
+    length: int,
+) -> None:
+    """Which takes so much memory, and seconds, before it looks."""
+    content = KINDS['png']
+    place = content.index(b'IDAT') - 4
+    bomb = content[:place] + length.to_bytes(4, 'big') + content[place + 4 :]
+    with pytest.raises(FieldError, match='truncated'):
+        read_compressed(message(bomb), SOURCE)
+
+
 def test_no_bytes_do_more_than_raise_a_field_error() -> None:
     rng = np.random.default_rng(11)
     files = [*KINDS.values(), *JPEGS.values()]

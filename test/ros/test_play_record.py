@@ -234,7 +234,9 @@ def test_without_a_clock_log_times_are_system_time(
 
 def test_log_times_go_on_when_the_clock_goes_back(tmp_path: Path, ros_domain_id: int) -> None:
     make_bag(tmp_path / 'in.mcap', count=10, period_ns=100_000_000)
-    words = ('--loop', '--clock', '--rate', '4', '--wait-subscribers', '20')
+    # Nobody reads the other topics: all of the patience would pass.
+    patience = ('--wait-subscribers', '20', '--wait-for', '/note')
+    words = ('--loop', '--clock', '--rate', '4', *patience)
     with recording(
         tmp_path / 'out.mcap', '/note', '--use-sim-time', domain_id=ros_domain_id
     ) as recorder:
@@ -342,6 +344,7 @@ def test_errors_are_one_line_and_status_one(tmp_path: Path, ros_domain_id: int) 
     for process, (_, expected) in zip(processes, cases, strict=True):
         with process:
             assert process.wait(30) == 1
-            assert len(process.lines) == 1, process.output
-            assert process.lines[0].startswith('da3: ')
-            assert expected in process.lines[0]
+            # Fast DDS complains where another process opens the same port at that moment.
+            [line] = [line for line in process.lines if 'open_and_lock_file failed' not in line]
+            assert line.startswith('da3: ')
+            assert expected in line

@@ -1,4 +1,4 @@
-"""Engines shared by the tests of runtimes: exported once, for two image sizes."""
+"""Engines that the tests of runtimes read: exported once in a session, whatever workers it has."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from da3_ros.inference.random_weights import random_network
-from da3_ros.inference.runtimes.engine_files import Engine
+from da3_ros.inference.runtimes.engine_files import Engine, read_engine
 from da3_ros.model.config import (
     AnyViewConfig,
     BackboneConfig,
@@ -17,6 +17,7 @@ from da3_ros.model.config import (
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.single_view import SingleViewNetwork
 from helpers.computing_threads import computing_threads
+from helpers.shared_folder import shared_folder
 
 SIZES = ((42, 70), (56, 42))
 _HEAD = PyramidConfig(16, (8, 16, 24, 32))
@@ -66,12 +67,12 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Engine]:
     def export(
         network: AnyViewNetwork | SingleViewNetwork, sizes: tuple[tuple[int, int], ...]
     ) -> Engine:
-        folder: Path = tmp_path_factory.mktemp('engine')
-        engine = None
-        for size in sizes:
-            engine = export_stages(network, size, folder)
-        assert engine is not None
-        return engine
+        def make(folder: Path) -> None:
+            for size in sizes:
+                exported = export_stages(network, size, folder)
+            assert read_engine(folder) == exported
+
+        return read_engine(shared_folder(tmp_path_factory, f'engine_{network.config.name}', make))
 
     return export
 

@@ -10,8 +10,9 @@ import gc
 import os
 from pathlib import Path
 import resource
-import sys
 from typing import Any
+
+from da3_ros.process import found_in_torch
 
 _MB = 1024.0 * 1024.0
 # Of glibc's malloc.h.
@@ -43,10 +44,10 @@ def _allocator(name: str) -> Any:
         return None
 
 
-def _torch_with_cuda() -> Any:
-    """Return torch if its CUDA side is in use, else None."""
-    torch = sys.modules.get('torch')
-    return torch if torch is not None and torch.cuda.is_initialized() else None
+def _cuda_of_torch() -> Any:
+    """Return the CUDA side of torch if it is in use, else None."""
+    is_initialized = found_in_torch('cuda.is_initialized')
+    return found_in_torch('cuda') if is_initialized is not None and is_initialized() else None
 
 
 def return_freed_memory() -> None:
@@ -55,9 +56,9 @@ def return_freed_memory() -> None:
     trim = _allocator('malloc_trim')
     if trim is not None:
         trim(0)
-    torch = _torch_with_cuda()
-    if torch is not None:
-        torch.cuda.empty_cache()
+    cuda = _cuda_of_torch()
+    if cuda is not None:
+        cuda.empty_cache()
 
 
 def memory_use(device: str) -> dict[str, float]:
@@ -70,11 +71,11 @@ def memory_use(device: str) -> dict[str, float]:
         'memory (MB)': _resident_mb(),
         'peak memory (MB)': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _KB_PER_MB,
     }
-    torch = _torch_with_cuda() if device.startswith('cuda') else None
-    if torch is not None:
-        found['GPU memory (MB)'] = torch.cuda.memory_allocated(device) / _MB
-        found['reserved GPU memory (MB)'] = torch.cuda.memory_reserved(device) / _MB
-        found['peak GPU memory (MB)'] = torch.cuda.max_memory_allocated(device) / _MB
+    cuda = _cuda_of_torch() if device.startswith('cuda') else None
+    if cuda is not None:
+        found['GPU memory (MB)'] = cuda.memory_allocated(device) / _MB
+        found['reserved GPU memory (MB)'] = cuda.memory_reserved(device) / _MB
+        found['peak GPU memory (MB)'] = cuda.max_memory_allocated(device) / _MB
     return found
 
 
