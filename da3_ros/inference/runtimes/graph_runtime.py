@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, cast
+import weakref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from da3_ros.errors import ModelError
 from da3_ros.inference.runtimes.engine_files import (
     TOKENS_NAME,
+    WEIGHTS_NAME,
     Engine,
     ImageSize,
     StageName,
@@ -43,6 +45,20 @@ class _View:
     """(1, 1 + h * w, C)."""
     reference_token: Floats
     """(C,)"""
+
+
+class _Levels:
+    """What is kept of a window between `fuse` and `decode`: four levels (N, h * w, 2 C).
+
+    They lie in the graph's own memory until it runs again, since mostly they are decoded before.
+    """
+
+    def __init__(self, arrays: list[Floats]) -> None:
+        self.arrays = arrays
+
+    def leave(self) -> None:
+        """Go to other memory: the graph needs its own."""
+        self.arrays = [array.copy() for array in self.arrays]
 
 
 class EngineGraphs:
@@ -79,7 +95,10 @@ class EngineGraphs:
         while len(self._loaded) > MAX_LOADED_SIZES:
             self._loaded.popitem(last=False)
         if stage not in graphs:
-            graphs[stage] = self.compiler.load(self.engine.graph(stage, size), stage, batch)
+            path = self.engine.graph(stage, size)
+            files = self.engine.files
+            identity = f'{files[path.name].sha256} {files[WEIGHTS_NAME].sha256}'
+            graphs[stage] = self.compiler.load(path, stage, batch, identity)
         return graphs[stage]
 
 
@@ -95,6 +114,7 @@ class GraphAnyView:
         self._graphs = graphs
         # Of the reference view, of every other.
         self._camera_tokens: Floats = np.load(graphs.engine.folder / TOKENS_NAME)
+        self._earlier: Callable[[], _Levels | None] = _nothing
 
     @property
     def engine(self) -> Engine:
@@ -139,11 +159,11 @@ class GraphAnyView:
         """Return the maps of the wanted views; see `AnyViewRuntime.decode`."""
         size = fused.image_size
         graph = self._graphs.get('decode', size, 1)
-        levels: list[Floats] = fused.held
+        levels: _Levels = fused.held
         count = len(fused.wanted)
         depth, confidence = (np.empty((count, *size), np.float32) for _ in range(2))
         for view in range(count):
-            inputs = {f'level_{i}': level[view : view + 1] for i, level in enumerate(levels)}
+            inputs = {f'level_{i}': level[view : view + 1] for i, level in enumerate(levels.arrays)}
             depth[view : view + 1], confidence[view : view + 1] = graph.run(
                 inputs, (1, *size), (1, *size)
             )
@@ -181,8 +201,11 @@ class GraphAnyView:
 
     def _fused(
         self, views: Sequence[_View], camera_tokens: Floats, size: ImageSize, wanted: Sequence[int]
-    ) -> tuple[list[Floats], Floats]:
-        """Return the four levels (N, h * w, 2 C) and the camera features (V, 2 C)."""
+    ) -> tuple[_Levels, Floats]:
+        """Return the levels of the wanted views and the camera features (V, 2 C)."""
+        earlier = self._earlier()
+        if earlier is not None:
+            earlier.leave()
         channels = self.config.backbone.feature_dim
         inputs = {
             'tokens': np.concatenate([view.tokens for view in views]),
@@ -193,7 +216,9 @@ class GraphAnyView:
         *levels, features = self._graphs.get('fuse', size, None).run(
             inputs, *shapes, (len(views), channels)
         )
-        return levels, features
+        found = _Levels(levels)
+        self._earlier = weakref.ref(found)
+        return found, features
 
     def _cameras(self, features: Floats, size: ImageSize) -> tuple[Floats | None, Floats | None]:
         """Return extrinsics (V, 3, 4) and intrinsics (V, 3, 3) of camera features (V, 2 C)."""
@@ -203,6 +228,10 @@ class GraphAnyView:
         (encoding,) = graph.run({'camera_features': features}, (len(features), 9))
         extrinsics, intrinsics = decode_cameras(encoding, size)
         return extrinsics.astype(np.float32), intrinsics.astype(np.float32)
+
+
+def _nothing() -> None:
+    return None
 
 
 class GraphSingleView:
