@@ -28,6 +28,7 @@ from da3_ros.model.graph_blocks import (
     layer_norm,
     linear,
     normalised,
+    of_heads,
     rotated,
     transform,
 )
@@ -194,30 +195,21 @@ class FuseStage(nn.Module):
         self, block: GraphBlock, x: Tensor, alone: Tensor, across: Rotation, wanted: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the last level and the camera features."""
-        V, _, C = x.shape
-        attn = block.attn
+        V = x.shape[0]
         normed = layer_norm(block.norm1, x)
-        weight, bias = attn.qkv.weight, attn.qkv.bias
+        joined = normed.flatten(0, 1)[None]
+        k = rotated(normalised(block.k_norm, of_heads(block, block.key, joined)), across, V)
+        v = of_heads(block, block.value, joined)
 
-        def part(x: Tensor, rows: slice, count: int) -> Tensor:
-            out = functional.linear(x.to(weight.dtype), weight[rows], bias[rows])
-            return torch.unflatten(out, -1, (count, attn.num_heads, attn.head_dim))
+        def queries(x: Tensor, rows: slice) -> Tensor:
+            # (M, t, C) -> (1, M * t, heads, D)
+            q = normalised(block.q_norm, of_heads(block, block.query, x))
+            rotation = Rotation(across.cos[rows], across.sin[rows])
+            return rotated(q, rotation, None).flatten(0, 1)[None]
 
-        # (1, V * T, 2, heads, D) -> two of (1, heads, V * T, D)
-        k, v = part(normed.flatten(0, 1)[None], slice(C, None), 2).permute(2, 0, 3, 1, 4).unbind(0)
-        k = rotated(normalised(attn.k_norm, k), across, V)
-
-        def queries(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-            # (M, t, C) -> (1, heads, M * t, D)
-            q = part(x, slice(None, C), 1)[:, :, 0].permute(2, 0, 1, 3)[None]
-            q = normalised(attn.q_norm, q)
-            a, b, c, d = q.chunk(4, dim=-1)
-            return (q * cos + torch.cat((b, a, d, c), dim=-1) * sin).flatten(2, 3)
-
-        rows = normed[wanted]
-        q_patches = queries(rows[:, 1:], across.cos[1:], across.sin[1:])
-        q_cameras = queries(normed[:, :1], across.cos[:1], across.sin[:1])
-        attended = attend(torch.cat((q_cameras, q_patches), dim=2), k, v)
+        q_patches = queries(normed[wanted, 1:], slice(1, None))
+        q_cameras = queries(normed[:, :1], slice(None, 1))
+        attended = attend(torch.cat((q_cameras, q_patches), dim=1), k, v)
         own = torch.cat((x[None, :, 0], x[wanted, 1:].flatten(0, 1)[None]), dim=1)
         done = finish(block, own, attended)[0]
         patches = torch.unflatten(done[V:], 0, (wanted.shape[0], -1))
