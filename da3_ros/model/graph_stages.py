@@ -32,12 +32,15 @@ from da3_ros.model.graph_blocks import (
     rotated,
     transform,
 )
-from da3_ros.model.graph_heads import GraphTrunk, convolved, tail
+from da3_ros.model.graph_heads import GraphTrunk, convolved, projected, tail
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.patch_embed import patch_grid, position_table
 from da3_ros.model.rope import build_tables
 from da3_ros.model.single_view import SingleViewNetwork
 from da3_ros.model.vit import VisionTransformer
+
+LEVELS = ('level_0', 'level_1', 'level_2', 'level_3')
+"""What of a view goes from `fuse` to `decode`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,8 @@ class CamerasStage(nn.Module):
 class FuseStage(nn.Module):
     """Views that see one another: tokens to what the head needs of the wanted views.
 
-    The last block computes queries only for the wanted views and for the cameras of all: nobody
+    The first layers of the head are here: what comes out of them is a quarter as large, and lies
+    in memory between the graphs. The last block computes queries only for the wanted views and for the cameras of all: nobody
     reads the rest.
     """
 
@@ -141,9 +145,11 @@ class FuseStage(nn.Module):
     across_cos: Tensor
     across_sin: Tensor
 
-    def __init__(self, vit: VisionTransformer, image_size: tuple[int, int]) -> None:
-        """Take the parameters of a backbone."""
+    def __init__(self, network: AnyViewNetwork, image_size: tuple[int, int]) -> None:
+        """Take the parameters of a network's backbone, and of its head the first ones."""
         super().__init__()
+        vit = network.backbone.pretrained
+        self.head = network.head
         config = vit.config
         self.blocks = _blocks(vit.blocks[config.alt_start :])
         self.norm = vit.norm
@@ -165,7 +171,7 @@ class FuseStage(nn.Module):
             wanted: (N,) int64 views whose levels are wanted.
 
         Returns:
-            Four levels (N, h * w, 2 C) and the camera features (V, 2 C).
+            Four levels (N, h * w, F) of the head's widths and the camera features (V, 2 C).
         """
         V = tokens.shape[0]
         within = Rotation(self.within_cos, self.within_sin)
@@ -184,12 +190,13 @@ class FuseStage(nn.Module):
             else:
                 return (*levels, *self._last(block, x, alone, across, wanted))
             if index in self.out_layers:
-                levels.append(self._level(alone[wanted, 1:], x[wanted, 1:]))
+                levels.append(self._level(len(levels), alone[wanted, 1:], x[wanted, 1:]))
         return (*levels, torch.cat((alone[:, 0], x[:, 0]), dim=-1))
 
-    def _level(self, alone: Tensor, x: Tensor) -> Tensor:
-        """Return what the head takes of patch tokens (N, h * w, C), within and across views."""
-        return torch.cat((alone, layer_norm(self.norm, x)), dim=-1)
+    def _level(self, index: int, alone: Tensor, x: Tensor) -> Tensor:
+        """Return what the head makes of patch tokens (N, h * w, C), within and across views."""
+        level = torch.cat((alone, layer_norm(self.norm, x)), dim=-1)
+        return projected(self.head, index, layer_norm(self.head.norm, level))
 
     def _last(
         self, block: GraphBlock, x: Tensor, alone: Tensor, across: Rotation, wanted: Tensor
@@ -214,7 +221,7 @@ class FuseStage(nn.Module):
         done = finish(block, own, attended)[0]
         patches = torch.unflatten(done[V:], 0, (wanted.shape[0], -1))
         features = torch.cat((alone[:, 0], done[:V]), dim=-1)
-        return self._level(alone[wanted, 1:], patches), features
+        return self._level(len(LEVELS) - 1, alone[wanted, 1:], patches), features
 
 
 class PosesStage(nn.Module):
@@ -254,10 +261,9 @@ class DecodeStage(nn.Module):
     def forward(
         self, level_0: Tensor, level_1: Tensor, level_2: Tensor, level_3: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return depth and confidence (N, H, W) of four levels (N, h * w, 2 C)."""
+        """Return depth and confidence (N, H, W) of four levels (N, h * w, F)."""
         head = self.head
-        levels = (level_0, level_1, level_2, level_3)
-        features = self.trunk([layer_norm(head.norm, level) for level in levels])
+        features = self.trunk((level_0, level_1, level_2, level_3))
         x = upsample(convolved(head.scratch['output_conv1'], features), self.image_size)
         by_column, by_row = x.chunk(2, dim=1)
         x = torch.cat((by_column + self.columns, by_row + self.rows), dim=1)
@@ -288,7 +294,8 @@ class MapsStage(nn.Module):
         for index, block in enumerate(_each(self.blocks)):
             tokens = transform(block, tokens)
             if index in self.out_layers:
-                levels.append(layer_norm(self.norm, tokens[:, 1:]))
+                level = layer_norm(self.norm, tokens[:, 1:])
+                levels.append(projected(self.trunk.trunk, len(levels), level))
         scratch = self.trunk.trunk.scratch
         x = upsample(convolved(scratch['output_conv1'], self.trunk(levels)), self.image_size)
         depth = tail(scratch['output_conv2'], x)[:, 0].exp()
@@ -319,7 +326,10 @@ def any_view_stages(
     tokens = torch.zeros(2, 1 + h * w, C)
     images = torch.zeros(2, *image_size, 3, dtype=torch.uint8)
     wanted = torch.arange(3) % 2
-    levels = {f'level_{index}': torch.zeros(3, h * w, 2 * C) for index in range(4)}
+    widths = network.config.head.out_channels
+    levels = {
+        name: torch.zeros(3, h * w, width) for name, width in zip(LEVELS, widths, strict=True)
+    }
     stages = {
         'encode': Stage(
             EncodeStage(vit, image_size, colours),
@@ -328,7 +338,7 @@ def any_view_stages(
             {'images': 'views'},
         ),
         'fuse': Stage(
-            FuseStage(vit, image_size),
+            FuseStage(network, image_size),
             {'tokens': tokens, 'camera_tokens': torch.zeros(2, C), 'wanted': wanted},
             (*levels, 'camera_features'),
             {'tokens': 'views', 'camera_tokens': 'views', 'wanted': 'wanted'},

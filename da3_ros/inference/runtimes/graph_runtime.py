@@ -48,7 +48,7 @@ class _View:
 
 
 class _Levels:
-    """What is kept of a window between `fuse` and `decode`: four levels (N, h * w, 2 C).
+    """What is kept of a window between `fuse` and `decode`: four levels (N, h * w, F).
 
     They lie in the graph's own memory until it runs again, since mostly they are decoded before.
     """
@@ -206,15 +206,15 @@ class GraphAnyView:
         earlier = self._earlier()
         if earlier is not None:
             earlier.leave()
-        channels = self.config.backbone.feature_dim
+        patches = patches_of(size)
         inputs = {
             'tokens': np.concatenate([view.tokens for view in views]),
             'camera_tokens': camera_tokens,
             'wanted': np.asarray(wanted, np.int64),
         }
-        shapes = [(len(wanted), patches_of(size), channels)] * 4
+        shapes = [(len(wanted), patches, width) for width in self.config.head.out_channels]
         *levels, features = self._graphs.get('fuse', size, None).run(
-            inputs, *shapes, (len(views), channels)
+            inputs, *shapes, (len(views), self.config.backbone.feature_dim)
         )
         found = _Levels(levels)
         self._earlier = weakref.ref(found)
