@@ -14,6 +14,7 @@ import mmap
 import os
 from pathlib import Path
 import platform
+from typing import cast
 
 from da3_ros.foreign import open_regular
 
@@ -74,6 +75,17 @@ class CompiledForm:
             forms = sorted(self._path.parent.glob(self._others), key=_used_ns)
             for old in forms[:-MAX_FORMS]:
                 old.unlink(missing_ok=True)
+
+
+def let_go(content: memoryview) -> None:
+    """Give the memory back that the content of a form takes; where it is needed it is read again.
+
+    Args:
+        content: as `CompiledForm.read` returns it, unchanged since.
+    """
+    form = cast('mmap.mmap', content.obj)
+    if hasattr(mmap, 'MADV_DONTNEED'):
+        form.madvise(mmap.MADV_DONTNEED)
 
 
 def processor_name() -> str:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias, cast
 import weakref
 
@@ -78,10 +80,25 @@ class EngineGraphs:
         self.engine = engine
         self.compiler = compiler
         self._missing = missing
-        self._loaded: OrderedDict[ImageSize | None, dict[StageName, Graph]] = OrderedDict()
+        self._loaded: OrderedDict[ImageSize, dict[StageName, Graph | Future[Graph]]]
+        self._loaded = OrderedDict()
 
-    def get(self, stage: StageName, size: ImageSize, batch: int | None) -> Graph:
+    def get(
+        self,
+        stage: StageName,
+        size: ImageSize,
+        batch: int | None,
+        *,
+        ahead: Sequence[tuple[StageName, int | None]] = (),
+    ) -> Graph:
         """Return a graph.
+
+        Args:
+            stage: what it computes.
+            size: (H, W) of the images.
+            batch: size of the first dimension of its inputs; None leaves it free.
+            ahead: stages with their batches that are needed next: where this one has to be
+                loaded, they are loaded meanwhile.
 
         Raises:
             CheckpointError: the engine has none for this size.
@@ -95,11 +112,25 @@ class EngineGraphs:
         while len(self._loaded) > MAX_LOADED_SIZES:
             self._loaded.popitem(last=False)
         if stage not in graphs:
-            path = self.engine.graph(stage, size)
-            files = self.engine.files
-            identity = f'{files[path.name].sha256} {files[WEIGHTS_NAME].sha256}'
-            graphs[stage] = self.compiler.load(path, stage, batch, identity)
-        return graphs[stage]
+            if ahead:
+                loader = ThreadPoolExecutor(1, thread_name_prefix='load-graphs')
+                for other, other_batch in ahead:
+                    graphs[other] = loader.submit(self._loading(other, size, other_batch))
+                loader.shutdown(wait=False)
+            graphs[stage] = self._loading(stage, size, batch)()
+        found = graphs[stage]
+        if isinstance(found, Future):
+            # What has failed is tried again when it is asked for again.
+            del graphs[stage]
+            graphs[stage] = found = found.result()
+        return found
+
+    def _loading(
+        self, stage: StageName, size: ImageSize, batch: int | None
+    ) -> Callable[[], Graph]:
+        path, files = self.engine.graph(stage, size), self.engine.files
+        identity = f'{files[path.name].sha256} {files[WEIGHTS_NAME].sha256}'
+        return partial(self.compiler.load, path, stage, batch, identity)
 
 
 class GraphAnyView:
@@ -124,7 +155,10 @@ class GraphAnyView:
     def encode(self, images: NDArray[np.uint8]) -> tuple[EncodedView, ...]:
         """Encode views alone; see `AnyViewRuntime.encode`."""
         size = image_size_of(images)
-        graph = self._graphs.get('encode', size, 1)
+        ahead: list[tuple[StageName, int | None]] = [('fuse', None), ('decode', 1)]
+        if self.config.camera is not None:
+            ahead.insert(1, ('poses', None))
+        graph = self._graphs.get('encode', size, 1, ahead=ahead)
         return tuple(self._encoded(graph, image[None], size) for image in images)
 
     def _encoded(self, graph: Graph, image: NDArray[np.uint8], size: ImageSize) -> EncodedView:

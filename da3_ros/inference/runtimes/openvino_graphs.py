@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from numpy.typing import NDArray
 
 from da3_ros.errors import ModelError
 from da3_ros.foreign import reason_of
-from da3_ros.inference.runtimes.compiled_forms import CompiledForm, processor_name
+from da3_ros.inference.runtimes.compiled_forms import CompiledForm, let_go, processor_name
 from da3_ros.inference.runtimes.engine_files import WEIGHTS_NAME, StageName
-from da3_ros.inference.runtimes.file_pages import forget_pages
+from da3_ros.inference.runtimes.file_pages import forget_code, forget_pages, trim_heap
 from da3_ros.inference.runtimes.graph_compiler import Floats, Shape
 from da3_ros.inference.runtimes.packages import require_runtime
 
@@ -28,11 +29,14 @@ In bf16 the class tokens of `encode` change the choice of the reference view, an
 class OpenVinoGraph:
     """A graph compiled by OpenVINO."""
 
-    def __init__(self, compiled: Any, *, is_fixed: bool, form: Any = None) -> None:
+    def __init__(
+        self, compiled: Any, settle: Callable[[], None], *, is_fixed: bool, form: Any = None
+    ) -> None:
         """Make a compiled model ready to run.
 
         Args:
             compiled: it.
+            settle: gives memory back that only loading and the first run need.
             is_fixed: whether all its shapes are. Where they are not, OpenVINO computes into memory
                 of its own, and would copy from there into any other.
             form: memory that it was loaded from, which it goes on using.
@@ -43,6 +47,8 @@ class OpenVinoGraph:
         self._request = compiled.create_infer_request()
         self._is_fixed = is_fixed
         self._form = form
+        self._settle: Callable[[], None] | None = settle
+        settle()
 
     def run(self, inputs: Mapping[str, NDArray[np.generic]], *shapes: Shape) -> list[Floats]:
         """Compute; see `Graph.run`."""
@@ -62,6 +68,9 @@ class OpenVinoGraph:
                 results = [tensor.data for tensor in found]
         except RuntimeError as error:
             raise ModelError(f'OpenVINO cannot compute a graph: {reason_of(error)}') from error
+        if self._settle is not None:
+            self._settle()
+            self._settle = None
         return results
 
     def _set(self, name: str, array: NDArray[np.generic]) -> None:
@@ -96,6 +105,7 @@ class OpenVinoCompiler:
 
         self._core = openvino.Core()
         self._tensor = openvino.Tensor
+        self._libraries = Path(openvino.__file__).parent
         self._compiled_by = f'OpenVINO {openvino.get_version()} for {processor_name()}'
         self._precision = precision
         self._settings: dict[str, Any] = {
@@ -117,11 +127,7 @@ class OpenVinoCompiler:
         made_of = (identity, self._compiled_by, str(batch), str(sorted(settings.items())))
         form = CompiledForm(path, self.name, made_of)
         graph = self._imported(path, form, settings, is_fixed=batch is not None)
-        if graph is None:
-            graph = self._compiled(path, form, settings, batch)
-        # The compiled graph has the weights in a layout of its own.
-        forget_pages(path.parent / WEIGHTS_NAME)
-        return graph
+        return self._compiled(path, form, settings, batch) if graph is None else graph
 
     def _imported(
         self, path: Path, form: CompiledForm, settings: Mapping[str, Any], *, is_fixed: bool
@@ -136,7 +142,12 @@ class OpenVinoCompiler:
             compiled = self._core.import_model(tensor, 'CPU', {**settings, **weights})
         except RuntimeError:
             return None
-        return OpenVinoGraph(compiled, is_fixed=is_fixed, form=tensor)
+
+        def settle() -> None:
+            let_go(content)
+            self._settle(path)
+
+        return OpenVinoGraph(compiled, settle, is_fixed=is_fixed, form=tensor)
 
     def _compiled(
         self, path: Path, form: CompiledForm, settings: Mapping[str, Any], batch: int | None
@@ -154,4 +165,11 @@ class OpenVinoCompiler:
             form.write(compiled.export_model().getbuffer())
         except RuntimeError as error:
             raise ModelError(f'{path}: OpenVINO cannot compile it: {reason_of(error)}') from error
-        return OpenVinoGraph(compiled, is_fixed=batch is not None)
+        settle = partial(self._settle, path)
+        return OpenVinoGraph(compiled, settle, is_fixed=batch is not None)
+
+    def _settle(self, graph: Path) -> None:
+        # The compiled graph has the weights in a layout of its own.
+        forget_pages(graph.parent / WEIGHTS_NAME)
+        forget_code(self._libraries)
+        trim_heap()
