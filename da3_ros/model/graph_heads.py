@@ -44,10 +44,10 @@ class GraphTrunk(nn.Module):
         """Return features (N, F, 8 h, 8 w) of what `projected` gives of four levels."""
         return self.fuse([self.resize(index, level) for index, level in enumerate(levels)])
 
-    def resize(self, index: int, tokens: Tensor) -> Tensor:
-        """Return the map (N, F, ...) of a level (N, h * w, width)."""
+    def resize(self, index: int, level: Tensor) -> Tensor:
+        """Return the map (N, F, ...) of a level (N, width, h * w)."""
         trunk = self.trunk
-        x = torch.unflatten(tokens.transpose(1, 2), 2, self.grid)
+        x = torch.unflatten(level, 2, self.grid)
         if trunk.has_positions:
             x = x + self.get_buffer(f'positions_{index}')
         x = resized(trunk.resize_layers[index], x)
@@ -68,9 +68,15 @@ class GraphTrunk(nn.Module):
 
 
 def projected(trunk: DptTrunk, index: int, level: Tensor) -> Tensor:
-    """Project tokens (N, h * w, dim_in) of a level to the width that it has in the trunk."""
+    """Return a level of tokens (N, h * w, dim_in) in the width F that the trunk has there.
+
+    It is written as a transposed convolution, (N, F, h * w), because OpenVINO leaves these in
+    float32 where it computes the blocks before in 16 bit: accuracy needs that.
+    """
     layer = cast('nn.Conv2d', trunk.projects[index])
-    return functional.linear(level, layer.weight.flatten(1), layer.bias)
+    weight = layer.weight.flatten(1).t().contiguous()[..., None, None]
+    x = level.transpose(1, 2)[..., None]
+    return functional.conv_transpose2d(x, weight, layer.bias)[..., 0]
 
 
 def convolved(layer: nn.Module, x: Tensor) -> Tensor:

@@ -171,7 +171,7 @@ class FuseStage(nn.Module):
             wanted: (N,) int64 views whose levels are wanted.
 
         Returns:
-            Four levels (N, h * w, F) of the head's widths and the camera features (V, 2 C).
+            Four levels (N, F, h * w) of the head's widths and the camera features (V, 2 C).
         """
         V = tokens.shape[0]
         within = Rotation(self.within_cos, self.within_sin)
@@ -261,7 +261,7 @@ class DecodeStage(nn.Module):
     def forward(
         self, level_0: Tensor, level_1: Tensor, level_2: Tensor, level_3: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return depth and confidence (N, H, W) of four levels (N, h * w, F)."""
+        """Return depth and confidence (N, H, W) of four levels (N, F, h * w)."""
         head = self.head
         features = self.trunk((level_0, level_1, level_2, level_3))
         x = upsample(convolved(head.scratch['output_conv1'], features), self.image_size)
@@ -328,7 +328,7 @@ def any_view_stages(
     wanted = torch.arange(3) % 2
     widths = network.config.head.out_channels
     levels = {
-        name: torch.zeros(3, h * w, width) for name, width in zip(LEVELS, widths, strict=True)
+        name: torch.zeros(3, width, h * w) for name, width in zip(LEVELS, widths, strict=True)
     }
     stages = {
         'encode': Stage(

@@ -86,7 +86,7 @@ def test_a_damaged_engine_is_refused_and_made_again(tmp_path: Path, damage: str)
     elif damage == 'missing':
         weights.unlink()
     elif damage == 'format':
-        metadata.write_text(metadata.read_text().replace('"format": 1', '"format": 0'))
+        metadata.write_text(metadata.read_text().replace('"format": 2', '"format": 0'))
     else:
         metadata.write_text('{')
     with pytest.raises(CheckpointError, match='engine'):

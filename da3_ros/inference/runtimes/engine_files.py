@@ -26,7 +26,7 @@ from da3_ros.inference.network_file import config_content, read_network_config
 from da3_ros.model.config import AnyViewConfig, NetworkConfig, SingleViewConfig
 from da3_ros.plain_data import read_json
 
-FORMAT = 1
+FORMAT = 2
 """Of the folder; raised whenever graphs or files change their meaning."""
 
 CONFIG_NAME = 'config.json'

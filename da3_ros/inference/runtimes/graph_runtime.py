@@ -50,7 +50,7 @@ class _View:
 
 
 class _Levels:
-    """What is kept of a window between `fuse` and `decode`: four levels (N, h * w, F).
+    """What is kept of a window between `fuse` and `decode`: four levels (N, F, h * w).
 
     They lie in the graph's own memory until it runs again, since mostly they are decoded before.
     """
@@ -197,7 +197,9 @@ class GraphAnyView:
         count = len(fused.wanted)
         depth, confidence = (np.empty((count, *size), np.float32) for _ in range(2))
         for view in range(count):
-            inputs = {f'level_{i}': level[view : view + 1] for i, level in enumerate(levels.arrays)}
+            inputs = {
+                f'level_{i}': level[view : view + 1] for i, level in enumerate(levels.arrays)
+            }
             depth[view : view + 1], confidence[view : view + 1] = graph.run(
                 inputs, (1, *size), (1, *size)
             )
@@ -240,13 +242,13 @@ class GraphAnyView:
         earlier = self._earlier()
         if earlier is not None:
             earlier.leave()
-        patches = patches_of(size)
         inputs = {
             'tokens': np.concatenate([view.tokens for view in views]),
             'camera_tokens': camera_tokens,
             'wanted': np.asarray(wanted, np.int64),
         }
-        shapes = [(len(wanted), patches, width) for width in self.config.head.out_channels]
+        patches = patches_of(size)
+        shapes = [(len(wanted), width, patches) for width in self.config.head.out_channels]
         *levels, features = self._graphs.get('fuse', size, None).run(
             inputs, *shapes, (len(views), self.config.backbone.feature_dim)
         )
