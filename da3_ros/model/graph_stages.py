@@ -136,8 +136,8 @@ class FuseStage(nn.Module):
     """Views that see one another: tokens to what the head needs of the wanted views.
 
     The first layers of the head are here: what comes out of them is a quarter as large, and lies
-    in memory between the graphs. The last block computes queries only for the wanted views and for the cameras of all: nobody
-    reads the rest.
+    in memory between the graphs. The last block computes queries only for the wanted views and for
+    the cameras of all: nobody reads the rest.
     """
 
     within_cos: Tensor
@@ -327,7 +327,7 @@ def any_view_stages(
     images = torch.zeros(2, *image_size, 3, dtype=torch.uint8)
     wanted = torch.arange(3) % 2
     widths = network.config.head.out_channels
-    levels = {
+    levels: dict[str, Tensor] = {
         name: torch.zeros(3, width, h * w) for name, width in zip(LEVELS, widths, strict=True)
     }
     stages = {

@@ -6,6 +6,7 @@
     camera_tokens.npy (2, C) tokens of the reference view and of every other, any-view networks
     STAGE.onnx        graphs that serve every image size
     STAGE_HxW.onnx    graphs of one image size
+    STAGE....RUNTIME-KEY  what a runtime made of a graph (see `compiled_forms`); may be missing
 
 An engine needs neither torch nor the checkpoint it was made of.
 """
@@ -23,6 +24,7 @@ from typing import Any, Literal, TypeAlias, cast, get_args
 from da3_ros.errors import CheckpointError
 from da3_ros.foreign import foreign_file, open_regular, plain_path
 from da3_ros.inference.network_file import config_content, read_network_config
+from da3_ros.inference.runtimes.compiled_forms import remove_forms
 from da3_ros.model.config import AnyViewConfig, NetworkConfig, SingleViewConfig
 from da3_ros.plain_data import read_json
 
@@ -185,6 +187,7 @@ def without_size(engine: Engine, size: ImageSize) -> Engine:
     write_metadata(engine)
     for name in removed:
         (engine.folder / name).unlink(missing_ok=True)
+        remove_forms(engine.folder / name)
     return engine
 
 

@@ -26,10 +26,10 @@ def forget_pages(file: Path) -> None:
 def forget_code(folder: Path) -> None:
     """Let the code go that this process has read of the libraries in a folder.
 
-    What a library does once, to load a graph, is most of it. The rest is mapped again when it runs.
+    Most of it loads graphs, once. What runs is mapped again when it does.
     """
     # Only code: a library's constants may hold addresses that were entered when it was loaded.
-    start = os.path.join(folder.resolve(), '')
+    start = f'{folder.resolve()}{os.sep}'
     _forget(lambda path, permissions: path.startswith(start) and permissions == 'r-xp')
 
 

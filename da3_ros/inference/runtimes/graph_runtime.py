@@ -193,13 +193,12 @@ class GraphAnyView:
         """Return the maps of the wanted views; see `AnyViewRuntime.decode`."""
         size = fused.image_size
         graph = self._graphs.get('decode', size, 1)
-        levels: _Levels = fused.held
+        held: _Levels = fused.held
+        levels = held.arrays
         count = len(fused.wanted)
         depth, confidence = (np.empty((count, *size), np.float32) for _ in range(2))
         for view in range(count):
-            inputs = {
-                f'level_{i}': level[view : view + 1] for i, level in enumerate(levels.arrays)
-            }
+            inputs = {f'level_{i}': level[view : view + 1] for i, level in enumerate(levels)}
             depth[view : view + 1], confidence[view : view + 1] = graph.run(
                 inputs, (1, *size), (1, *size)
             )
