@@ -290,7 +290,7 @@ class MapsStage(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return depth and sky score (V, H, W) of images (V, H, W, 3)."""
         tokens = self.patches(images)
-        levels = []
+        levels: list[Tensor] = []
         for index, block in enumerate(_each(self.blocks)):
             tokens = transform(block, tokens)
             if index in self.out_layers:

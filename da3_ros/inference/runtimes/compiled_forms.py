@@ -77,12 +77,6 @@ class CompiledForm:
                 old.unlink(missing_ok=True)
 
 
-def remove_forms(graph: Path) -> None:
-    """Remove what runtimes made of a graph that is there no more."""
-    for form in graph.parent.glob(f'{graph.stem}.*-*'):
-        form.unlink(missing_ok=True)
-
-
 def let_go(content: memoryview) -> None:
     """Give the memory back that the content of a form takes; where it is needed it is read again.
 

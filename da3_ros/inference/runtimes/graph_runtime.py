@@ -18,7 +18,8 @@ import weakref
 import numpy as np
 from numpy.typing import NDArray
 
-from da3_ros.errors import ModelError
+from da3_ros.errors import CheckpointError, ModelError
+from da3_ros.foreign import foreign_file
 from da3_ros.inference.runtimes.engine_files import (
     TOKENS_NAME,
     WEIGHTS_NAME,
@@ -128,7 +129,11 @@ class EngineGraphs:
     def _loading(
         self, stage: StageName, size: ImageSize, batch: int | None
     ) -> Callable[[], Graph]:
-        path, files = self.engine.graph(stage, size), self.engine.files
+        path = self.engine.graph(stage, size)
+        if self._missing is not None and not path.exists():
+            # Another process has removed the engine since.
+            self.engine = self._missing(size)
+        files = self.engine.files
         identity = f'{files[path.name].sha256} {files[WEIGHTS_NAME].sha256}'
         return partial(self.compiler.load, path, stage, batch, identity)
 
@@ -144,7 +149,7 @@ class GraphAnyView:
         self.device = graphs.compiler.device
         self._graphs = graphs
         # Of the reference view, of every other.
-        self._camera_tokens: Floats = np.load(graphs.engine.folder / TOKENS_NAME)
+        self._camera_tokens = _camera_tokens(graphs.engine)
         self._earlier: Callable[[], _Levels | None] = _nothing
 
     @property
@@ -267,6 +272,23 @@ class GraphAnyView:
 
 def _nothing() -> None:
     return None
+
+
+def _camera_tokens(engine: Engine) -> Floats:
+    """Return the tokens (2, C) of the reference view and of every other.
+
+    Raises:
+        CheckpointError: they are damaged.
+    """
+    path = engine.folder / TOKENS_NAME
+    with foreign_file(path, 'engine', CheckpointError):
+        tokens = np.load(path, allow_pickle=False)
+        channels = cast('AnyViewConfig', engine.config).backbone.embed_dim
+        if tokens.shape != (2, channels) or tokens.dtype != np.float32:
+            raise ValueError(
+                f'expected float32 of shape (2, {channels}), got {tokens.dtype} {tokens.shape}'
+            )
+    return cast('Floats', tokens)
 
 
 class GraphSingleView:

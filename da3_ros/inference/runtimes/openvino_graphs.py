@@ -16,7 +16,7 @@ from da3_ros.inference.runtimes.compiled_forms import CompiledForm, let_go, proc
 from da3_ros.inference.runtimes.engine_files import WEIGHTS_NAME, StageName
 from da3_ros.inference.runtimes.file_pages import forget_code, forget_pages, trim_heap
 from da3_ros.inference.runtimes.graph_compiler import Floats, Shape
-from da3_ros.inference.runtimes.packages import require_runtime
+from da3_ros.inference.runtimes.packages import load_runtime
 
 NARROW_STAGES: frozenset[str] = frozenset(('fuse',))
 """Stages that compute in 16 bit where that is asked for.
@@ -100,12 +100,10 @@ class OpenVinoCompiler:
         """
         if precision not in ('fp32', 'bf16'):
             raise ModelError(f'runtime openvino: precision must be fp32 or bf16, got {precision}')
-        require_runtime('openvino')
-        import openvino
-
+        openvino = load_runtime('openvino')
         self._core = openvino.Core()
         self._tensor = openvino.Tensor
-        self._libraries = Path(openvino.__file__).parent
+        self._libraries = Path(str(openvino.__file__)).parent
         self._compiled_by = f'OpenVINO {openvino.get_version()} for {processor_name()}'
         self._precision = precision
         self._settings: dict[str, Any] = {
