@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from da3_ros.model.block import Block
-from da3_ros.model.layers import Attention, Mlp, SwiGlu
+from da3_ros.model.layers import Mlp, SwiGlu
 from da3_ros.model.rope import RotaryTable
 
 
@@ -59,7 +59,10 @@ class GraphBlock(nn.Module):
         """Take the parameters of a block."""
         super().__init__()
         self.norm1, self.norm2 = block.norm1, block.norm2
-        self.attn = block.attn
+        attn = block.attn
+        self.query, self.key, self.value = _thirds(attn.qkv)
+        self.q_norm, self.k_norm = attn.q_norm, attn.k_norm
+        self.num_heads, self.head_dim = attn.num_heads, attn.head_dim
         self.proj = _scaled(block.attn.proj, block.ls1.gamma)
         mlp = block.mlp
         self.is_gated = isinstance(mlp, SwiGlu)
@@ -78,6 +81,17 @@ class GraphBlock(nn.Module):
         else:
             hidden = functional.gelu(hidden)
         return linear(self.narrow, hidden)
+
+
+def _thirds(layer: nn.Linear) -> list[nn.Linear]:
+    """Return three linear layers for the thirds of what one gives."""
+    result = []
+    for weight, bias in zip(layer.weight.chunk(3), layer.bias.chunk(3), strict=True):
+        part = nn.Linear(layer.in_features, len(bias), device='meta')
+        part.weight = nn.Parameter(weight.clone(), requires_grad=False)
+        part.bias = nn.Parameter(bias.clone(), requires_grad=False)
+        result.append(part)
+    return result
 
 
 def _scaled(layer: nn.Linear, gamma: Tensor) -> nn.Linear:
@@ -104,22 +118,28 @@ def transform(
     Returns:
         (B, T, C) tokens.
     """
-    attn = block.attn
-    q, k, v = project(attn, layer_norm(block.norm1, x), rotation, views)
+    q, k, v = project(block, layer_norm(block.norm1, x), rotation, views)
     return finish(block, x, attend(q, k, v))
 
 
 def project(
-    attn: Attention, x: Tensor, rotation: Rotation | None, views: int | None
+    block: GraphBlock, x: Tensor, rotation: Rotation | None, views: int | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return queries, keys and values (B, heads, T, D) of tokens (B, T, C)."""
-    qkv = torch.unflatten(linear(attn.qkv, x), -1, (3, attn.num_heads, attn.head_dim))
-    q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+    """Return queries, keys and values (B, T, heads, D) of tokens (B, T, C).
+
+    Each by a product of its own: of one for all three, graphs would make copies to part them.
+    """
+    q, k, v = (of_heads(block, layer, x) for layer in (block.query, block.key, block.value))
     return (
-        rotated(normalised(attn.q_norm, q), rotation, views),
-        rotated(normalised(attn.k_norm, k), rotation, views),
+        rotated(normalised(block.q_norm, q), rotation, views),
+        rotated(normalised(block.k_norm, k), rotation, views),
         v,
     )
+
+
+def of_heads(block: GraphBlock, layer: nn.Linear, x: Tensor) -> Tensor:
+    """Map (..., C) to (..., heads, D)."""
+    return torch.unflatten(linear(layer, x), -1, (block.num_heads, block.head_dim))
 
 
 def normalised(layer: nn.Module, x: Tensor) -> Tensor:
@@ -128,21 +148,22 @@ def normalised(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def rotated(x: Tensor, rotation: Rotation | None, views: int | None) -> Tensor:
-    """Rotate queries or keys (B, heads, T, D)."""
+    """Rotate queries or keys (B, T, heads, D)."""
     if rotation is None:
         return x
-    seen = x if views is None else torch.unflatten(x, 2, (views, -1))
+    seen = x if views is None else torch.unflatten(x, 1, (views, -1))
     a, b, c, d = seen.chunk(4, dim=-1)
-    result = seen * rotation.cos + torch.cat((b, a, d, c), dim=-1) * rotation.sin
-    return result if views is None else result.flatten(2, 3)
+    crossed = torch.cat((b, a, d, c), dim=-1)
+    result = seen * rotation.cos[:, None] + crossed * rotation.sin[:, None]
+    return result if views is None else result.flatten(1, 2)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Return (B, T, C) of queries (B, heads, T, D), keys and values (B, heads, S, D)."""
+    """Return (B, T, C) of queries (B, T, heads, D), keys and values (B, S, heads, D)."""
     q, k = q.to(v.dtype), k.to(v.dtype)
-    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    scores = (q * q.shape[-1] ** -0.5).transpose(1, 2) @ k.permute(0, 2, 3, 1)
     weights = scores.float().softmax(dim=-1).to(v.dtype)
-    attended: Tensor = (weights @ v).transpose(1, 2).flatten(2)
+    attended: Tensor = (weights @ v.transpose(1, 2)).transpose(1, 2).flatten(2)
     return attended
 
 

@@ -19,7 +19,7 @@ from da3_ros.model.dpt import (
 
 
 class GraphTrunk(nn.Module):
-    """Four levels of tokens to one map of features, for one image size."""
+    """Four levels, projected, to one map of features, for one image size."""
 
     def __init__(
         self, trunk: DptTrunk, grid: tuple[int, int], image_size: tuple[int, int]
@@ -41,15 +41,13 @@ class GraphTrunk(nn.Module):
                 self.register_buffer(f'positions_{index}', table)
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
-        """Return features (N, F, 8 h, 8 w) of levels (N, h * w, dim_in)."""
-        return self.fuse([self.project(index, level) for index, level in enumerate(levels)])
+        """Return features (N, F, 8 h, 8 w) of what `projected` gives of four levels."""
+        return self.fuse([self.resize(index, level) for index, level in enumerate(levels)])
 
-    def project(self, index: int, level: Tensor) -> Tensor:
-        """Return the map (N, F, ...) of a level."""
+    def resize(self, index: int, level: Tensor) -> Tensor:
+        """Return the map (N, F, ...) of a level (N, width, h * w)."""
         trunk = self.trunk
-        layer = cast('nn.Conv2d', trunk.projects[index])
-        tokens = functional.linear(level, layer.weight.flatten(1), layer.bias)
-        x = torch.unflatten(tokens.transpose(1, 2), 2, self.grid)
+        x = torch.unflatten(level, 2, self.grid)
         if trunk.has_positions:
             x = x + self.get_buffer(f'positions_{index}')
         x = resized(trunk.resize_layers[index], x)
@@ -67,6 +65,18 @@ class GraphTrunk(nn.Module):
             # From half the patch grid to eight times it.
             x = upsample(x, (h * 2 ** (4 - level), w * 2 ** (4 - level)))
         return x
+
+
+def projected(trunk: DptTrunk, index: int, level: Tensor) -> Tensor:
+    """Return a level of tokens (N, h * w, dim_in) in the width F that the trunk has there.
+
+    It is written as a transposed convolution, (N, F, h * w), because OpenVINO leaves these in
+    float32 where it computes the blocks before in 16 bit: accuracy needs that.
+    """
+    layer = cast('nn.Conv2d', trunk.projects[index])
+    weight = layer.weight.flatten(1).t().contiguous()[..., None, None]
+    x = level.transpose(1, 2)[..., None]
+    return functional.conv_transpose2d(x, weight, layer.bias)[..., 0]
 
 
 def convolved(layer: nn.Module, x: Tensor) -> Tensor:

@@ -28,15 +28,19 @@ from da3_ros.model.graph_blocks import (
     layer_norm,
     linear,
     normalised,
+    of_heads,
     rotated,
     transform,
 )
-from da3_ros.model.graph_heads import GraphTrunk, convolved, tail
+from da3_ros.model.graph_heads import GraphTrunk, convolved, projected, tail
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.patch_embed import patch_grid, position_table
 from da3_ros.model.rope import build_tables
 from da3_ros.model.single_view import SingleViewNetwork
 from da3_ros.model.vit import VisionTransformer
+
+LEVELS = ('level_0', 'level_1', 'level_2', 'level_3')
+"""What of a view goes from `fuse` to `decode`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +135,9 @@ class CamerasStage(nn.Module):
 class FuseStage(nn.Module):
     """Views that see one another: tokens to what the head needs of the wanted views.
 
-    The last block computes queries only for the wanted views and for the cameras of all: nobody
-    reads the rest.
+    The first layers of the head are here: what comes out of them is a quarter as large, and lies
+    in memory between the graphs. The last block computes queries only for the wanted views and for
+    the cameras of all: nobody reads the rest.
     """
 
     within_cos: Tensor
@@ -140,9 +145,11 @@ class FuseStage(nn.Module):
     across_cos: Tensor
     across_sin: Tensor
 
-    def __init__(self, vit: VisionTransformer, image_size: tuple[int, int]) -> None:
-        """Take the parameters of a backbone."""
+    def __init__(self, network: AnyViewNetwork, image_size: tuple[int, int]) -> None:
+        """Take the parameters of a network's backbone, and of its head the first ones."""
         super().__init__()
+        vit = network.backbone.pretrained
+        self.head = network.head
         config = vit.config
         self.blocks = _blocks(vit.blocks[config.alt_start :])
         self.norm = vit.norm
@@ -164,7 +171,7 @@ class FuseStage(nn.Module):
             wanted: (N,) int64 views whose levels are wanted.
 
         Returns:
-            Four levels (N, h * w, 2 C) and the camera features (V, 2 C).
+            Four levels (N, F, h * w) of the head's widths and the camera features (V, 2 C).
         """
         V = tokens.shape[0]
         within = Rotation(self.within_cos, self.within_sin)
@@ -183,46 +190,38 @@ class FuseStage(nn.Module):
             else:
                 return (*levels, *self._last(block, x, alone, across, wanted))
             if index in self.out_layers:
-                levels.append(self._level(alone[wanted, 1:], x[wanted, 1:]))
+                levels.append(self._level(len(levels), alone[wanted, 1:], x[wanted, 1:]))
         return (*levels, torch.cat((alone[:, 0], x[:, 0]), dim=-1))
 
-    def _level(self, alone: Tensor, x: Tensor) -> Tensor:
-        """Return what the head takes of patch tokens (N, h * w, C), within and across views."""
-        return torch.cat((alone, layer_norm(self.norm, x)), dim=-1)
+    def _level(self, index: int, alone: Tensor, x: Tensor) -> Tensor:
+        """Return what the head makes of patch tokens (N, h * w, C), within and across views."""
+        level = torch.cat((alone, layer_norm(self.norm, x)), dim=-1)
+        return projected(self.head, index, layer_norm(self.head.norm, level))
 
     def _last(
         self, block: GraphBlock, x: Tensor, alone: Tensor, across: Rotation, wanted: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the last level and the camera features."""
-        V, _, C = x.shape
-        attn = block.attn
+        V = x.shape[0]
         normed = layer_norm(block.norm1, x)
-        weight, bias = attn.qkv.weight, attn.qkv.bias
+        joined = normed.flatten(0, 1)[None]
+        k = rotated(normalised(block.k_norm, of_heads(block, block.key, joined)), across, V)
+        v = of_heads(block, block.value, joined)
 
-        def part(x: Tensor, rows: slice, count: int) -> Tensor:
-            out = functional.linear(x.to(weight.dtype), weight[rows], bias[rows])
-            return torch.unflatten(out, -1, (count, attn.num_heads, attn.head_dim))
+        def queries(x: Tensor, rows: slice) -> Tensor:
+            # (M, t, C) -> (1, M * t, heads, D)
+            q = normalised(block.q_norm, of_heads(block, block.query, x))
+            rotation = Rotation(across.cos[rows], across.sin[rows])
+            return rotated(q, rotation, None).flatten(0, 1)[None]
 
-        # (1, V * T, 2, heads, D) -> two of (1, heads, V * T, D)
-        k, v = part(normed.flatten(0, 1)[None], slice(C, None), 2).permute(2, 0, 3, 1, 4).unbind(0)
-        k = rotated(normalised(attn.k_norm, k), across, V)
-
-        def queries(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-            # (M, t, C) -> (1, heads, M * t, D)
-            q = part(x, slice(None, C), 1)[:, :, 0].permute(2, 0, 1, 3)[None]
-            q = normalised(attn.q_norm, q)
-            a, b, c, d = q.chunk(4, dim=-1)
-            return (q * cos + torch.cat((b, a, d, c), dim=-1) * sin).flatten(2, 3)
-
-        rows = normed[wanted]
-        q_patches = queries(rows[:, 1:], across.cos[1:], across.sin[1:])
-        q_cameras = queries(normed[:, :1], across.cos[:1], across.sin[:1])
-        attended = attend(torch.cat((q_cameras, q_patches), dim=2), k, v)
+        q_patches = queries(normed[wanted, 1:], slice(1, None))
+        q_cameras = queries(normed[:, :1], slice(None, 1))
+        attended = attend(torch.cat((q_cameras, q_patches), dim=1), k, v)
         own = torch.cat((x[None, :, 0], x[wanted, 1:].flatten(0, 1)[None]), dim=1)
         done = finish(block, own, attended)[0]
         patches = torch.unflatten(done[V:], 0, (wanted.shape[0], -1))
         features = torch.cat((alone[:, 0], done[:V]), dim=-1)
-        return self._level(alone[wanted, 1:], patches), features
+        return self._level(len(LEVELS) - 1, alone[wanted, 1:], patches), features
 
 
 class PosesStage(nn.Module):
@@ -265,10 +264,9 @@ class DecodeStage(nn.Module):
     def forward(
         self, level_0: Tensor, level_1: Tensor, level_2: Tensor, level_3: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return depth and confidence (N, H, W) of four levels (N, h * w, 2 C)."""
+        """Return depth and confidence (N, H, W) of four levels (N, F, h * w)."""
         head = self.head
-        levels = (level_0, level_1, level_2, level_3)
-        features = self.trunk([layer_norm(head.norm, level) for level in levels])
+        features = self.trunk((level_0, level_1, level_2, level_3))
         x = upsample(convolved(head.scratch['output_conv1'], features), self.image_size)
         x = x + self.columns + self.rows
         depth, confidence = tail(head.scratch['output_conv2'], x).exp().unbind(1)
@@ -294,11 +292,12 @@ class MapsStage(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return depth and sky score (V, H, W) of images (V, H, W, 3)."""
         tokens = self.patches(images)
-        levels = []
+        levels: list[Tensor] = []
         for index, block in enumerate(_each(self.blocks)):
             tokens = transform(block, tokens)
             if index in self.out_layers:
-                levels.append(layer_norm(self.norm, tokens[:, 1:]))
+                level = layer_norm(self.norm, tokens[:, 1:])
+                levels.append(projected(self.trunk.trunk, len(levels), level))
         scratch = self.trunk.trunk.scratch
         x = upsample(convolved(scratch['output_conv1'], self.trunk(levels)), self.image_size)
         depth = tail(scratch['output_conv2'], x)[:, 0].exp()
@@ -329,7 +328,10 @@ def any_view_stages(
     tokens = torch.zeros(2, 1 + h * w, C)
     images = torch.zeros(2, *image_size, 3, dtype=torch.uint8)
     wanted = torch.arange(3) % 2
-    levels = {f'level_{index}': torch.zeros(3, h * w, 2 * C) for index in range(4)}
+    widths = network.config.head.out_channels
+    levels: dict[str, Tensor] = {
+        name: torch.zeros(3, width, h * w) for name, width in zip(LEVELS, widths, strict=True)
+    }
     stages = {
         'encode': Stage(
             EncodeStage(vit, image_size, colours),
@@ -338,7 +340,7 @@ def any_view_stages(
             {'images': 'views'},
         ),
         'fuse': Stage(
-            FuseStage(vit, image_size),
+            FuseStage(network, image_size),
             {'tokens': tokens, 'camera_tokens': torch.zeros(2, C), 'wanted': wanted},
             (*levels, 'camera_features'),
             {'tokens': 'views', 'camera_tokens': 'views', 'wanted': 'wanted'},

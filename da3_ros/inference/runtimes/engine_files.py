@@ -6,6 +6,7 @@
     camera_tokens.npy (2, C) tokens of the reference view and of every other, any-view networks
     STAGE.onnx        graphs that serve every image size
     STAGE_HxW.onnx    graphs of one image size
+    STAGE....RUNTIME-KEY  what a runtime made of a graph (see `compiled_forms`); may be missing
 
 An engine needs neither torch nor the checkpoint it was made of.
 """
@@ -26,7 +27,7 @@ from da3_ros.inference.network_file import config_content, read_network_config
 from da3_ros.model.config import PATCH_SIZE, AnyViewConfig, NetworkConfig, SingleViewConfig
 from da3_ros.plain_data import read_json
 
-FORMAT = 2
+FORMAT = 3
 """Of the folder; raised whenever graphs or files change their meaning."""
 
 CONFIG_NAME = 'config.json'

@@ -26,7 +26,8 @@ class Graph(Protocol):
             shapes: of the outputs.
 
         Returns:
-            The outputs, each in memory of its own.
+            The outputs. Where the size of the first dimension is free, they may be memory of the
+            graph, which its next run writes to; else each is in memory of its own.
         """
         ...
 
@@ -39,13 +40,14 @@ class GraphCompiler(Protocol):
     device: str
     """Where graphs compute, as torch names devices."""
 
-    def load(self, path: Path, stage: StageName, batch: int | None) -> Graph:
+    def load(self, path: Path, stage: StageName, batch: int | None, identity: str) -> Graph:
         """Compile a graph.
 
         Args:
             path: its file.
             stage: what it computes; precision may depend on it.
             batch: size of the first dimension of every input; None leaves it free.
+            identity: differs wherever the graph or its weights do.
 
         Raises:
             ModelError: it cannot be compiled.

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias, cast
+import weakref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +22,7 @@ from da3_ros.errors import CheckpointError, ModelError
 from da3_ros.foreign import foreign_file
 from da3_ros.inference.runtimes.engine_files import (
     TOKENS_NAME,
+    WEIGHTS_NAME,
     Engine,
     ImageSize,
     StageName,
@@ -46,6 +50,20 @@ class _View:
     """(C,)"""
 
 
+class _Levels:
+    """What is kept of a window between `fuse` and `decode`: four levels (N, F, h * w).
+
+    They lie in the graph's own memory until it runs again, since mostly they are decoded before.
+    """
+
+    def __init__(self, arrays: list[Floats]) -> None:
+        self.arrays = arrays
+
+    def leave(self) -> None:
+        """Go to other memory: the graph needs its own."""
+        self.arrays = [array.copy() for array in self.arrays]
+
+
 class EngineGraphs:
     """The compiled graphs of an engine, loaded when they are first needed."""
 
@@ -63,10 +81,25 @@ class EngineGraphs:
         self.engine = engine
         self.compiler = compiler
         self._missing = missing
-        self._loaded: OrderedDict[ImageSize | None, dict[StageName, Graph]] = OrderedDict()
+        self._loaded: OrderedDict[ImageSize, dict[StageName, Graph | Future[Graph]]]
+        self._loaded = OrderedDict()
 
-    def get(self, stage: StageName, size: ImageSize, batch: int | None) -> Graph:
+    def get(
+        self,
+        stage: StageName,
+        size: ImageSize,
+        batch: int | None,
+        *,
+        ahead: Sequence[tuple[StageName, int | None]] = (),
+    ) -> Graph:
         """Return a graph.
+
+        Args:
+            stage: what it computes.
+            size: (H, W) of the images.
+            batch: size of the first dimension of its inputs; None leaves it free.
+            ahead: stages with their batches that are needed next: where this one has to be
+                loaded, they are loaded meanwhile.
 
         Raises:
             CheckpointError: the engine has none for this size.
@@ -80,12 +113,29 @@ class EngineGraphs:
         while len(self._loaded) > MAX_LOADED_SIZES:
             self._loaded.popitem(last=False)
         if stage not in graphs:
-            path = self.engine.graph(stage, size)
-            if self._missing is not None and not path.exists():
-                # Another process has removed the engine since.
-                self.engine = self._missing(size)
-            graphs[stage] = self.compiler.load(path, stage, batch)
-        return graphs[stage]
+            if ahead:
+                loader = ThreadPoolExecutor(1, thread_name_prefix='load-graphs')
+                for other, other_batch in ahead:
+                    graphs[other] = loader.submit(self._loading(other, size, other_batch))
+                loader.shutdown(wait=False)
+            graphs[stage] = self._loading(stage, size, batch)()
+        found = graphs[stage]
+        if isinstance(found, Future):
+            # What has failed is tried again when it is asked for again.
+            del graphs[stage]
+            graphs[stage] = found = found.result()
+        return found
+
+    def _loading(
+        self, stage: StageName, size: ImageSize, batch: int | None
+    ) -> Callable[[], Graph]:
+        path = self.engine.graph(stage, size)
+        if self._missing is not None and not path.exists():
+            # Another process has removed the engine since.
+            self.engine = self._missing(size)
+        files = self.engine.files
+        identity = f'{files[path.name].sha256} {files[WEIGHTS_NAME].sha256}'
+        return partial(self.compiler.load, path, stage, batch, identity)
 
 
 class GraphAnyView:
@@ -100,6 +150,7 @@ class GraphAnyView:
         self._graphs = graphs
         # Of the reference view, of every other.
         self._camera_tokens = _camera_tokens(graphs.engine)
+        self._earlier: Callable[[], _Levels | None] = _nothing
 
     @property
     def engine(self) -> Engine:
@@ -109,7 +160,10 @@ class GraphAnyView:
     def encode(self, images: NDArray[np.uint8]) -> tuple[EncodedView, ...]:
         """Encode views alone; see `AnyViewRuntime.encode`."""
         size = image_size_of(images)
-        graph = self._graphs.get('encode', size, 1)
+        ahead: list[tuple[StageName, int | None]] = [('fuse', None), ('decode', 1)]
+        if self.config.camera is not None:
+            ahead.insert(1, ('poses', None))
+        graph = self._graphs.get('encode', size, 1, ahead=ahead)
         return tuple(self._encoded(graph, image[None], size) for image in images)
 
     def _encoded(self, graph: Graph, image: NDArray[np.uint8], size: ImageSize) -> EncodedView:
@@ -144,7 +198,8 @@ class GraphAnyView:
         """Return the maps of the wanted views; see `AnyViewRuntime.decode`."""
         size = fused.image_size
         graph = self._graphs.get('decode', size, 1)
-        levels: list[Floats] = fused.held
+        held: _Levels = fused.held
+        levels = held.arrays
         count = len(fused.wanted)
         depth, confidence = (np.empty((count, *size), np.float32) for _ in range(2))
         for view in range(count):
@@ -186,19 +241,24 @@ class GraphAnyView:
 
     def _fused(
         self, views: Sequence[_View], camera_tokens: Floats, size: ImageSize, wanted: Sequence[int]
-    ) -> tuple[list[Floats], Floats]:
-        """Return the four levels (N, h * w, 2 C) and the camera features (V, 2 C)."""
-        channels = self.config.backbone.feature_dim
+    ) -> tuple[_Levels, Floats]:
+        """Return the levels of the wanted views and the camera features (V, 2 C)."""
+        earlier = self._earlier()
+        if earlier is not None:
+            earlier.leave()
         inputs = {
             'tokens': np.concatenate([view.tokens for view in views]),
             'camera_tokens': camera_tokens,
             'wanted': np.asarray(wanted, np.int64),
         }
-        shapes = [(len(wanted), patches_of(size), channels)] * 4
+        patches = patches_of(size)
+        shapes = [(len(wanted), width, patches) for width in self.config.head.out_channels]
         *levels, features = self._graphs.get('fuse', size, None).run(
-            inputs, *shapes, (len(views), channels)
+            inputs, *shapes, (len(views), self.config.backbone.feature_dim)
         )
-        return levels, features
+        found = _Levels(levels)
+        self._earlier = weakref.ref(found)
+        return found, features
 
     def _cameras(self, features: Floats, size: ImageSize) -> tuple[Floats | None, Floats | None]:
         """Return extrinsics (V, 3, 4) and intrinsics (V, 3, 3) of camera features (V, 2 C)."""
@@ -208,6 +268,10 @@ class GraphAnyView:
         (encoding,) = graph.run({'camera_features': features}, (len(features), 9))
         extrinsics, intrinsics = decode_cameras(encoding, size)
         return extrinsics.astype(np.float32), intrinsics.astype(np.float32)
+
+
+def _nothing() -> None:
+    return None
 
 
 def _camera_tokens(engine: Engine) -> Floats:

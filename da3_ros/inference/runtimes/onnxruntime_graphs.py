@@ -59,9 +59,11 @@ class OnnxRuntimeCompiler:
         if threads is not None:
             self._options.intra_op_num_threads = threads
 
-    def load(self, path: Path, stage: StageName, batch: int | None) -> OnnxRuntimeGraph:
+    def load(
+        self, path: Path, stage: StageName, batch: int | None, identity: str
+    ) -> OnnxRuntimeGraph:
         """Make a session; see `GraphCompiler.load`. The size of the first dimension stays free."""
-        del stage, batch
+        del stage, batch, identity
         try:
             session = self._session(str(path), self._options, providers=['CPUExecutionProvider'])
         except Exception as error:

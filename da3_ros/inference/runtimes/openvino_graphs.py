@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 
 from da3_ros.errors import ModelError
 from da3_ros.foreign import reason_of
+from da3_ros.inference.runtimes.compiled_forms import CompiledForm, let_go, processor_name
 from da3_ros.inference.runtimes.engine_files import WEIGHTS_NAME, StageName
-from da3_ros.inference.runtimes.file_pages import forget_pages
+from da3_ros.inference.runtimes.file_pages import forget_code, forget_pages, trim_heap
 from da3_ros.inference.runtimes.graph_compiler import Floats, Shape
 from da3_ros.inference.runtimes.packages import load_runtime
 
@@ -29,26 +31,57 @@ accuracy alone.
 class OpenVinoGraph:
     """A graph compiled by OpenVINO."""
 
-    def __init__(self, compiled: Any) -> None:
-        """Make a compiled model ready to run."""
+    def __init__(
+        self, compiled: Any, settle: Callable[[], None], *, is_fixed: bool, form: Any = None
+    ) -> None:
+        """Make a compiled model ready to run.
+
+        Args:
+            compiled: it.
+            settle: gives memory back that only loading and the first run need.
+            is_fixed: whether all its shapes are. Where they are not, OpenVINO computes into memory
+                of its own, and would copy from there into any other.
+            form: memory that it was loaded from, which it goes on using.
+        """
         import openvino
 
         self._tensor = openvino.Tensor
         self._request = compiled.create_infer_request()
-        self._outputs = len(compiled.outputs)
+        self._is_fixed = is_fixed
+        self._form = form
+        self._settle: Callable[[], None] | None = settle
+        settle()
 
     def run(self, inputs: Mapping[str, NDArray[np.generic]], *shapes: Shape) -> list[Floats]:
         """Compute; see `Graph.run`."""
-        results: list[Floats] = [np.empty(shape, np.float32) for shape in shapes]
+        results: list[Floats] = []
         try:
             for name, array in inputs.items():
-                self._request.set_tensor(name, self._tensor(array, shared_memory=True))
-            for index, result in enumerate(results):
-                self._request.set_output_tensor(index, self._tensor(result, shared_memory=True))
-            self._request.infer()
+                self._set(name, array)
+            if self._is_fixed:
+                results = [np.empty(shape, np.float32) for shape in shapes]
+                for index, result in enumerate(results):
+                    tensor = self._tensor(result, shared_memory=True)
+                    self._request.set_output_tensor(index, tensor)
+            # Else it would copy all outputs to return them.
+            self._request.infer(share_outputs=True)
+            if not self._is_fixed:
+                found = (self._request.get_output_tensor(place) for place in range(len(shapes)))
+                results = [tensor.data for tensor in found]
         except RuntimeError as error:
             raise ModelError(f'OpenVINO cannot compute a graph: {reason_of(error)}') from error
+        if self._settle is not None:
+            self._settle()
+            self._settle = None
         return results
+
+    def _set(self, name: str, array: NDArray[np.generic]) -> None:
+        """Hand an input over."""
+        if self._is_fixed:
+            # It has memory for it, and would keep the array alive until there is another.
+            self._request.get_tensor(name).data[...] = array
+        else:
+            self._request.set_tensor(name, self._tensor(array, shared_memory=True))
 
 
 class OpenVinoCompiler:
@@ -70,17 +103,56 @@ class OpenVinoCompiler:
         """
         if precision not in ('fp32', 'bf16'):
             raise ModelError(f'runtime openvino: precision must be fp32 or bf16, got {precision}')
-        self._core = load_runtime('openvino').Core()
+        openvino = load_runtime('openvino')
+        self._core = openvino.Core()
+        self._tensor = openvino.Tensor
+        self._libraries = Path(str(openvino.__file__)).parent
+        self._compiled_by = f'OpenVINO {openvino.get_version()} for {processor_name()}'
         self._is_narrow = precision == 'bf16' and _has_bf16(self._core)
-        self._settings: dict[str, Any] = {'PERFORMANCE_HINT': 'LATENCY', 'NUM_STREAMS': 1}
+        self._settings: dict[str, Any] = {
+            'PERFORMANCE_HINT': 'LATENCY',
+            'NUM_STREAMS': 1,
+            # What is kept of a compiled graph refers to the engine's weights, and holds none.
+            'CACHE_MODE': 'OPTIMIZE_SIZE',
+        }
         if threads is not None:
             self._settings['INFERENCE_NUM_THREADS'] = threads
 
-    def load(self, path: Path, stage: StageName, batch: int | None) -> OpenVinoGraph:
-        """Compile a graph; see `GraphCompiler.load`."""
+    def load(
+        self, path: Path, stage: StageName, batch: int | None, identity: str
+    ) -> OpenVinoGraph:
+        """Compile a graph, or take its compiled form; see `GraphCompiler.load`."""
         is_narrow = self._is_narrow and stage in NARROW_STAGES
         # By default OpenVINO computes in bf16 wherever the CPU can.
         settings = {**self._settings, 'INFERENCE_PRECISION_HINT': 'bf16' if is_narrow else 'f32'}
+        made_of = (identity, self._compiled_by, str(batch), str(sorted(settings.items())))
+        form = CompiledForm(path, self.name, made_of)
+        graph = self._imported(path, form, settings, is_fixed=batch is not None)
+        return self._compiled(path, form, settings, batch) if graph is None else graph
+
+    def _imported(
+        self, path: Path, form: CompiledForm, settings: Mapping[str, Any], *, is_fixed: bool
+    ) -> OpenVinoGraph | None:
+        """Return a graph from its compiled form; None where there is none that can be loaded."""
+        content = form.read()
+        if content is None:
+            return None
+        weights = {'WEIGHTS_PATH': str(path.parent / WEIGHTS_NAME)}
+        tensor = self._tensor(np.frombuffer(content, np.uint8), shared_memory=True)
+        try:
+            compiled = self._core.import_model(tensor, 'CPU', {**settings, **weights})
+        except RuntimeError:
+            return None
+
+        def settle() -> None:
+            let_go(content)
+            self._settle(path)
+
+        return OpenVinoGraph(compiled, settle, is_fixed=is_fixed, form=tensor)
+
+    def _compiled(
+        self, path: Path, form: CompiledForm, settings: Mapping[str, Any], batch: int | None
+    ) -> OpenVinoGraph:
         try:
             model = self._core.read_model(path)
             if batch is not None:
@@ -91,11 +163,17 @@ class OpenVinoCompiler:
                     }
                 )
             compiled = self._core.compile_model(model, 'CPU', settings)
+            form.write(compiled.export_model().getbuffer())
         except RuntimeError as error:
             raise ModelError(f'{path}: OpenVINO cannot compile it: {reason_of(error)}') from error
+        settle = partial(self._settle, path)
+        return OpenVinoGraph(compiled, settle, is_fixed=batch is not None)
+
+    def _settle(self, graph: Path) -> None:
         # The compiled graph has the weights in a layout of its own.
-        forget_pages(path.parent / WEIGHTS_NAME)
-        return OpenVinoGraph(compiled)
+        forget_pages(graph.parent / WEIGHTS_NAME)
+        forget_code(self._libraries)
+        trim_heap()
 
 
 def _has_bf16(core: Any) -> bool:
