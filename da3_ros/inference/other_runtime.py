@@ -141,7 +141,7 @@ class OtherRuntime:
     def _now(self, model: NetworkRunner) -> Hashable:
         """Return what is equal as long as nobody changes the weights."""
         if self._weights is None:
-            self._weights = WeightState(model.model)
+            self._weights = WeightState(model)
         return self._weights.now()
 
     def _current(self, model: NetworkRunner, save: Callable[[str], None]) -> WindowNetwork:

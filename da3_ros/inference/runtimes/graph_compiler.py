@@ -16,7 +16,7 @@ Shape: TypeAlias = tuple[int, ...]
 
 
 class Graph(Protocol):
-    """A compiled graph."""
+    """A compiled graph; may be run by several threads."""
 
     def run(self, inputs: Mapping[str, NDArray[np.generic]], *shapes: Shape) -> list[Floats]:
         """Compute.

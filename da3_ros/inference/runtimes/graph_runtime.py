@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+import threading
 from typing import TypeAlias, cast
 
 import numpy as np
@@ -63,6 +64,7 @@ class EngineGraphs:
         self.compiler = compiler
         self._missing = missing
         self._loaded: OrderedDict[ImageSize | None, dict[StageName, Graph]] = OrderedDict()
+        self._lock = threading.RLock()
 
     def get(self, stage: StageName, size: ImageSize, batch: int | None) -> Graph:
         """Return a graph.
@@ -71,16 +73,17 @@ class EngineGraphs:
             CheckpointError: the engine has none for this size.
             ModelError: it cannot be compiled.
         """
-        if size not in self.engine.sizes and self._missing is not None:
-            self.engine = self._missing(size)
-        self.engine.require(size)
-        graphs = self._loaded.setdefault(size, {})
-        self._loaded.move_to_end(size)
-        while len(self._loaded) > MAX_LOADED_SIZES:
-            self._loaded.popitem(last=False)
-        if stage not in graphs:
-            graphs[stage] = self.compiler.load(self.engine.graph(stage, size), stage, batch)
-        return graphs[stage]
+        with self._lock:
+            if size not in self.engine.sizes and self._missing is not None:
+                self.engine = self._missing(size)
+            self.engine.require(size)
+            graphs = self._loaded.setdefault(size, {})
+            self._loaded.move_to_end(size)
+            while len(self._loaded) > MAX_LOADED_SIZES:
+                self._loaded.popitem(last=False)
+            if stage not in graphs:
+                graphs[stage] = self.compiler.load(self.engine.graph(stage, size), stage, batch)
+            return graphs[stage]
 
 
 class GraphAnyView:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+import threading
 from typing import Any
 
 import numpy as np
@@ -33,17 +34,21 @@ class OpenVinoGraph:
 
         self._tensor = openvino.Tensor
         self._request = compiled.create_infer_request()
+        # Of two threads one would compute with the other's inputs.
+        self._lock = threading.Lock()
         self._outputs = len(compiled.outputs)
 
     def run(self, inputs: Mapping[str, NDArray[np.generic]], *shapes: Shape) -> list[Floats]:
         """Compute; see `Graph.run`."""
         results: list[Floats] = [np.empty(shape, np.float32) for shape in shapes]
         try:
-            for name, array in inputs.items():
-                self._request.set_tensor(name, self._tensor(array, shared_memory=True))
-            for index, result in enumerate(results):
-                self._request.set_output_tensor(index, self._tensor(result, shared_memory=True))
-            self._request.infer()
+            with self._lock:
+                for name, array in inputs.items():
+                    self._request.set_tensor(name, self._tensor(array, shared_memory=True))
+                for index, result in enumerate(results):
+                    out = self._tensor(result, shared_memory=True)
+                    self._request.set_output_tensor(index, out)
+                self._request.infer()
         except RuntimeError as error:
             raise ModelError(f'OpenVINO cannot compute a graph: {reason_of(error)}') from error
         return results

@@ -1,0 +1,250 @@
+"""Any sequence of windows: what is kept between them never shows in an answer.
+
+The first rule is about keys, by a runtime whose answer is the number of an image; the second one
+about the stages of torch, by a small network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache
+import zlib
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+import numpy as np
+from numpy.typing import NDArray
+import pytest
+
+from da3_ros.inference.api import DepthAnything3
+from da3_ros.inference.engine import Da3Estimator
+from da3_ros.inference.pose_alignment import normalise_extrinsics
+from da3_ros.inference.random_weights import random_network
+from da3_ros.inference.runtimes.stages import EncodedView, FusedWindow, InputCameras, Maps
+from da3_ros.inference.runtimes.torch_runtime import torch_window_network
+from da3_ros.inference.staged_network import StagedNetwork
+from da3_ros.inference.window_network import WindowRequest
+from da3_ros.model.config import AnyViewConfig, BackboneConfig
+from da3_ros.options.choices import REFERENCE_STRATEGIES
+from da3_ros.stream.input_views import rotated_frame
+from da3_ros.types import CameraFrame, FrameSet, Window
+from helpers.depths import depth_of
+from helpers.tiny import ANY_VIEW
+
+ROLES = replace(
+    ANY_VIEW,
+    name='tiny-roles',
+    backbone=BackboneConfig(48, 8, 3, 'mlp', (4, 5, 6, 7), 4),
+    gaussian=None,
+)
+
+# ---- keys
+
+MEMORY = 6 * 1000
+
+
+class Numbered:
+    """An any-view runtime whose depth is a number of the image, so that none is like another."""
+
+    name = 'numbered'
+    device = 'cpu'
+
+    def __init__(self) -> None:
+        self.config: AnyViewConfig = ROLES
+        self.weights = 1
+        self.fails = False
+
+    def encode(self, images: NDArray[np.uint8]) -> tuple[EncodedView, ...]:
+        if self.fails:
+            raise MemoryError
+        return tuple(
+            EncodedView(zlib.crc32(image.tobytes()) % 9973 * self.weights + 1, image.shape, 1000)
+            for image in images
+        )
+
+    def fuse(
+        self,
+        views: Sequence[EncodedView],
+        cameras: InputCameras | None,
+        *,
+        strategy: str,
+        wanted: Sequence[int],
+    ) -> FusedWindow:
+        del cameras, strategy
+        height, width = views[0].image_size[:2]
+        poses = np.tile(np.eye(4, dtype=np.float32)[:3], (len(views), 1, 1))
+        poses[:, 0, 3] = [view.held for view in views]
+        K = np.array([[50, 0, width / 2], [0, 50, height / 2], [0, 0, 1]], np.float32)
+        return FusedWindow(
+            [view.held for view in views],
+            tuple(wanted),
+            (height, width),
+            0,
+            poses,
+            np.tile(K, (len(views), 1, 1)),
+        )
+
+    def decode(self, fused: FusedWindow) -> Maps:
+        maps = np.ones((len(fused.wanted), *fused.image_size), np.float32)
+        maps *= np.array([fused.held[v] for v in fused.wanted], np.float32).reshape(-1, 1, 1)
+        return Maps(maps, maps.copy(), None)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A view of a window."""
+
+    camera: str
+    stamp_ns: int
+    frame_id: str
+    quarter_turns: int
+
+    def frame(self, world: object, size: tuple[int, int]) -> CameraFrame:
+        """Return the view's image in a world: what it shows depends on all but the rotation."""
+        seed = zlib.crc32(repr((world, self.camera, self.stamp_ns, self.frame_id)).encode())
+        image = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
+        frame = CameraFrame(self.camera, self.stamp_ns, self.frame_id, image)
+        return rotated_frame(frame, self.quarter_turns)
+
+
+SEEN = st.builds(
+    Seen, st.sampled_from('ab'), st.integers(1, 3), st.sampled_from(('', 'x')), st.integers(0, 3)
+)
+RESIZES = (
+    (28, 'upper_bound_resize'),
+    (30, 'upper_bound_resize'),
+    (32, 'upper_bound_resize'),
+    (32, 'upper_bound_crop'),
+    (28, 'lower_bound_resize'),
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What happens next."""
+
+    views: tuple[Seen, ...]
+    resize: int
+    generation: int
+    wanted: int
+    """Bits of views."""
+    weights: int
+    fails: bool
+    size: tuple[int, int]
+
+
+STEP = st.builds(
+    Step,
+    st.lists(SEEN, min_size=1, max_size=4).map(tuple),
+    st.integers(0, len(RESIZES) - 1),
+    st.integers(0, 2),
+    st.integers(0, 15),
+    st.sampled_from((1, 1, 1, 2)),
+    st.sampled_from((False,) * 7 + (True,)),
+    st.sampled_from(((56, 56), (56, 56), (56, 42))),
+)
+
+
+def window_of(step: Step, number: int) -> Window:
+    # Without a generation nothing is promised: an image is another one every time.
+    world = step.generation or f'window {number}'
+    frames = [seen.frame((world, step.size), step.size) for seen in step.views]
+    sets = tuple(FrameSet(frame.stamp_ns, (frame,)) for frame in frames)
+    wanted = (frame.id for place, frame in enumerate(frames) if step.wanted >> place & 1)
+    return Window(number, sets, 1, step.generation, frozenset(wanted))
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(STEP, min_size=2, max_size=8))
+def test_an_answer_is_that_of_a_network_which_saw_nothing_before(steps: list[Step]) -> None:
+    runtime = Numbered()
+    network = StagedNetwork(
+        runtime, model_name='numbered', cache_bytes=MEMORY, state=lambda: runtime.weights
+    )
+    estimators = [
+        Da3Estimator(network, process_res=res, process_res_method=m) for res, m in RESIZES
+    ]
+    sizes: dict[int, tuple[int, int]] = {}
+    for number, step in enumerate(steps):
+        # A generation is one stream: its cameras keep their size.
+        step = replace(step, size=sizes.setdefault(step.generation, step.size))
+        window = window_of(step, number)
+        runtime.weights, runtime.fails = step.weights, step.fails
+        if step.fails:
+            # Whether or not something had to be encoded.
+            with suppress(MemoryError):
+                estimators[step.resize].estimate(window)
+            runtime.fails = False
+        got = estimators[step.resize].estimate(window)
+        fresh = Numbered()
+        fresh.weights = step.weights
+        res, method = RESIZES[step.resize]
+        alone = Da3Estimator(
+            StagedNetwork(fresh, model_name='numbered'), process_res=res, process_res_method=method
+        ).estimate(replace(window, generation=0))
+        for ours, theirs in zip(got.views, alone.views, strict=True):
+            np.testing.assert_array_equal(ours.window_from_camera, theirs.window_from_camera)
+            assert (ours.depth is None) == (theirs.depth is None)
+            if ours.depth is not None:
+                np.testing.assert_array_equal(depth_of(ours), depth_of(theirs))
+        assert len(network._encoded) <= len(step.views)
+        assert network._encoded.nbytes <= MEMORY
+
+
+# ---- stages
+
+
+@cache
+def model() -> DepthAnything3:
+    return DepthAnything3(network=random_network(ROLES, 3))
+
+
+IMAGES = np.random.default_rng(6).integers(0, 256, (5, 28, 42, 3), np.uint8)
+POSES = np.tile(np.eye(4, dtype=np.float32), (5, 1, 1))
+POSES[:, :3, 3] = np.random.default_rng(7).normal(size=(5, 3))
+K = np.tile(np.array([[40, 0, 21], [0, 41, 14], [0, 0, 1]], np.float32), (5, 1, 1))
+
+REQUEST = st.builds(
+    lambda views, wanted, known, strategy: WindowRequest(
+        IMAGES[views],
+        keys=tuple(views),
+        wanted=tuple(place for place in range(len(views)) if wanted >> place & 1),
+        cameras=None
+        if known == 'none'
+        else InputCameras(
+            normalise_extrinsics(POSES[views]), None if known == 'poses' else K[views]
+        ),
+        ref_view_strategy=strategy,
+    ),
+    # Views may come twice, and in any order.
+    st.lists(st.integers(0, 4), min_size=1, max_size=4),
+    st.integers(0, 15),
+    st.sampled_from(('none', 'none', 'poses', 'cameras')),
+    st.sampled_from(REFERENCE_STRATEGIES),
+)
+
+
+@settings(deadline=None, max_examples=12)
+@given(st.lists(REQUEST, min_size=2, max_size=5))
+def test_stages_give_what_they_give_alone(requests: list[WindowRequest]) -> None:
+    network = torch_window_network(model())
+    for request in requests:
+        got = network.run(request)
+        alone = torch_window_network(model()).run(replace(request, keys=None, wanted=None))
+        assert alone.confidence is not None
+        assert alone.extrinsics is not None
+        assert got.wanted == request.wanted
+        of = list(got.wanted)
+        np.testing.assert_allclose(got.depth, alone.depth[of], rtol=1e-5)
+        np.testing.assert_allclose(got.confidence, alone.confidence[of], rtol=1e-5)
+        bound = 1e-5 * np.abs(alone.extrinsics).max()
+        np.testing.assert_allclose(got.extrinsics, alone.extrinsics, atol=bound)
+        np.testing.assert_allclose(got.intrinsics, alone.intrinsics, rtol=1e-5)
+
+
+def test_keys_are_one_for_every_view() -> None:
+    for keys in ((0, 1), (0, 1, 2, 3)):
+        with pytest.raises(ValueError, match=f'got {len(keys)} for 3'):
+            torch_window_network(model()).run(WindowRequest(IMAGES[:3], keys=keys))
