@@ -137,7 +137,9 @@ CHANGES: dict[str, Callable[[DepthAnything3], object]] = {
     'parametrisation': lambda model: parametrize.register_parametrization(
         linear(model), 'weight', Doubled()
     ),
-    'pruned': lambda model: prune.l1_unstructured(linear(model), 'weight', 0.9),
+    'pruned': lambda model: prune.l1_unstructured(  # type: ignore[no-untyped-call]
+        linear(model), 'weight', 0.9
+    ),
     'positions through data': lambda model: transformer(model).pos_embed.data.mul_(9),
     'a part of another': replaced,
     'a parameter of its own': parameter_replaced,
