@@ -195,8 +195,6 @@ def test_an_answer_is_that_of_a_network_which_saw_nothing_before(steps: list[Ste
         Da3Estimator(network, process_res=res, process_res_method=m) for res, m in RESIZES
     ]
     for number, step in enumerate(steps):
-        # A generation is one stream: its cameras keep their size.
-        step = replace(step, size=sizes.setdefault(step.generation, step.size))
         window = window_of(step, number)
         runtime.weights, runtime.fails = step.weights, step.fails
         if step.fails:
