@@ -25,6 +25,7 @@ from da3_ros.inference.random_weights import is_marked_random, random_network
 from da3_ros.inference.runner import NetworkRunner, existing_device
 from da3_ros.inference.scene_inference import ScenePredictor, SceneRequest
 from da3_ros.inference.upstream_arguments import attention_kernel
+from da3_ros.inference.window_pass import by_windows
 from da3_ros.model.arithmetic import Arithmetic
 from da3_ros.model.build import Network, build_network
 from da3_ros.model.capabilities import Capabilities
@@ -359,7 +360,14 @@ class DepthAnything3(NetworkRunner, ScenePredictor):
         return self._other_runtime.runtime
 
     def _by_torch(self, request: SceneRequest) -> ForwardPass:
-        options = request.forward
+        options, views = request.forward, request.views
+
+        def run_window(processed: ProcessedImages, given: GivenCameras) -> Answer:
+            from da3_ros.inference.runtimes.torch_runtime import torch_window_network
+
+            assert views is not None
+            network = views.networks.get('torch') or torch_window_network(self)
+            return by_windows(network, request)(processed, given)
 
         def run(processed: ProcessedImages, given: GivenCameras) -> Answer:
             output: NetworkOutput = self(
@@ -374,4 +382,4 @@ class DepthAnything3(NetworkRunner, ScenePredictor):
             unit = 1.0 if output.gaussian_scale is None else float(output.gaussian_scale[0])
             return Answer(to_prediction(output, processed.images), unit)
 
-        return run
+        return run if views is None else run_window

@@ -111,14 +111,12 @@ class OtherRuntime:
                 'runtime torch, or model.to("cpu")'
             )
         if runtime != 'auto':
-            return by_windows(self._current(model, save), request.forward)
+            return by_windows(self._current(model, save), request)
 
         def run(processed: ProcessedImages, given: GivenCameras) -> Answer:
             if not self._has_failed(model):
                 try:
-                    return by_windows(self._current(model, save), request.forward)(
-                        processed, given
-                    )
+                    return by_windows(self._current(model, save), request)(processed, given)
                 except MemoryExceededError:
                     raise
                 except Da3Error as error:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,7 @@ from da3_ros.inference.prediction import GAUSSIANS, Prediction, write_computed
 from da3_ros.inference.prediction_export import ExportPlan, readable_path
 from da3_ros.inference.preprocess import ImageLike
 from da3_ros.inference.upstream_arguments import least_confidence, with_least_confidence
+from da3_ros.inference.window_network import WindowNetwork
 from da3_ros.model.capabilities import Capabilities, capabilities
 from da3_ros.model.config import NetworkConfig
 from da3_ros.model.forward import DEFAULT_FORWARD, ForwardOptions
@@ -27,9 +28,30 @@ from da3_ros.options.choices import DepthSize
 from da3_ros.options.export import RESULTS
 from da3_ros.options.network import NETWORK, PREDICTION
 from da3_ros.options.scenes import INPUT
+from da3_ros.options.stream import STREAM
 from da3_ros.types import Caution
 
+if TYPE_CHECKING:
+    from da3_ros.inference.sequence import ImageSequence
+
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SequenceViews:
+    """What is known of the images of a window beside their pixels."""
+
+    keys: tuple[Hashable, ...]
+    """Of each image: equal keys promise the same image in all windows that `networks` see."""
+
+    wanted: tuple[int, ...]
+    """Images whose depth is wanted, ascending; the others may have none (NaN)."""
+
+    networks: dict[str, WindowNetwork]
+    """What computed windows of the sequence before, by runtime."""
+
+    said: set[str]
+    """Notes that are in the log already."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +71,9 @@ class SceneRequest:
     conf_thr: float | None = PREDICTION.conf_thr
     plan: ExportPlan | None = None
     """Of an export; None writes nothing."""
+
+    views: SequenceViews | None = None
+    """Of a window of a sequence; None for a scene, of which nothing is kept."""
 
 
 class ScenePredictor(ABC):
@@ -117,6 +142,49 @@ class ScenePredictor(ABC):
         )
         return self._finished(with_least_confidence(prediction, least), request)
 
+    def sequence(
+        self,
+        window: int = STREAM.window,
+        stride: int = STREAM.stride,
+        *,
+        align_to_input_ext_scale: bool = INPUT.align_to_input_ext_scale,
+        use_ray_pose: bool = NETWORK.use_ray_pose,
+        ref_view_strategy: str = NETWORK.ref_view_strategy,
+        process_res: int | None = None,
+        process_res_method: str = NETWORK.process_res_method,
+        to_metric: bool = False,
+        depth_size: DepthSize = RESULTS.depth_size,
+    ) -> ImageSequence:
+        """Return what predicts images that follow each other, in windows; see `ImageSequence`.
+
+        Args:
+            window: most images per window.
+            stride: new images per window, at most `window`; those before them are shared with the
+                window before.
+            align_to_input_ext_scale: as the next six, see `DepthAnything3.inference`.
+            use_ray_pose: see there; nothing is kept of images then.
+            ref_view_strategy: see there.
+            process_res: see there.
+            process_res_method: see there.
+            to_metric: see there.
+            depth_size: see there.
+
+        Raises:
+            ModelError: window or stride are out of range.
+        """
+        from da3_ros.inference.sequence import ImageSequence
+
+        request = SceneRequest(
+            image=(),
+            forward=ForwardOptions(use_ray_pose=use_ray_pose, ref_view_strategy=ref_view_strategy),
+            align_to_input_ext_scale=align_to_input_ext_scale,
+            process_res=process_res,
+            process_res_method=process_res_method,
+            to_metric=to_metric,
+            depth_size=depth_size,
+        )
+        return ImageSequence(self, request, window, stride)
+
     def _finished(self, prediction: Prediction, request: SceneRequest) -> Prediction:
         """Bring the size, log the notes, add what comes last, and write what was asked."""
         if request.depth_size == 'input':
@@ -124,8 +192,11 @@ class ScenePredictor(ABC):
         paths = tuple(readable_path(item) for item in request.image)
         prediction = replace(prediction, image_paths=paths)
         name = self.network_config.name
+        said = set() if request.views is None else request.views.said
         for note in prediction.notes:
-            _logger.warning('%s: %s', name, note)
+            if note not in said:
+                _logger.warning('%s: %s', name, note)
+                said.add(note)
         prediction = self._with_caution(prediction)
         if prediction.gaussians is not None:
             aux = {**prediction.aux, GAUSSIANS: prediction.gaussians}
