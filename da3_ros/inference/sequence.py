@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,6 +28,8 @@ from da3_ros.inference.prediction_export import readable_path
 from da3_ros.inference.preprocess import ImageLike, check_sides, decoded_image, input_size
 from da3_ros.inference.scene_inference import ScenePredictor, SceneRequest, SequenceViews
 from da3_ros.inference.window_network import WindowNetwork
+
+_Value = TypeVar('_Value', bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -247,17 +249,21 @@ class ImageSequence:
 
 def _of_images(prediction: Prediction, first: int) -> Prediction:
     """Return a prediction of the images from one on, which keeps no other in memory."""
-
-    def some(values: NDArray[Any] | None) -> NDArray[Any] | None:
-        return None if values is None else values[first:].copy()
-
     intrinsics = prediction.intrinsics
     is_missing = isinstance(intrinsics, MissingIntrinsics)
-    names = ('depth', 'sky', 'conf', 'extrinsics', 'processed_images', 'visible')
     return replace(
         prediction,
-        **{name: some(getattr(prediction, name)) for name in names},
-        intrinsics=intrinsics if is_missing else some(intrinsics),
+        depth=prediction.depth[first:].copy(),
+        sky=_from(first, prediction.sky),
+        conf=_from(first, prediction.conf),
+        extrinsics=_from(first, prediction.extrinsics),
+        intrinsics=intrinsics if is_missing else _from(first, intrinsics),
+        processed_images=_from(first, prediction.processed_images),
+        visible=_from(first, prediction.visible),
         placements=prediction.placements[first:],
         image_paths=prediction.image_paths[first:],
     )
+
+
+def _from(first: int, values: NDArray[_Value] | None) -> NDArray[_Value] | None:
+    return None if values is None else values[first:].copy()
