@@ -23,7 +23,8 @@ from da3_ros.inference.prediction_export import export_plan
 from da3_ros.inference.preprocess import ImageLike, ProcessedImages
 from da3_ros.inference.random_weights import is_marked_random, random_network
 from da3_ros.inference.runner import NetworkRunner, existing_device
-from da3_ros.inference.scene_inference import ScenePredictor, SceneRequest
+from da3_ros.inference.scene_inference import ScenePredictor
+from da3_ros.inference.scene_request import SceneRequest
 from da3_ros.inference.upstream_arguments import attention_kernel
 from da3_ros.inference.window_pass import by_windows
 from da3_ros.model.arithmetic import Arithmetic
@@ -33,7 +34,7 @@ from da3_ros.model.chunks import VIEW_CHUNK
 from da3_ros.model.config import NetworkConfig
 from da3_ros.model.forward import ForwardOptions
 from da3_ros.model.outputs import NetworkOutput
-from da3_ros.model.presets import CAUTIONS, preset, random_caution
+from da3_ros.model.presets import preset, random_caution
 from da3_ros.options.choices import AttentionKind, DepthSize, Precision, Rounding, Runtime
 from da3_ros.types import Caution
 
@@ -224,9 +225,7 @@ class DepthAnything3(NetworkRunner, ScenePredictor):
     @property
     def caution(self) -> Caution | None:
         """What to know before relying on predictions; None for most."""
-        if self.is_random:
-            return random_caution(self.model_name)
-        return CAUTIONS.get(self.model_name)
+        return random_caution(self.model_name) if self.is_random else super().caution
 
     def _take_state(self, network: torch.nn.Module, keys: Any) -> None:
         """Weights that somebody loads are random no more, unless some stay so."""

@@ -21,7 +21,7 @@ from da3_ros.inference.runner import NetworkRunner
 from da3_ros.inference.runtimes.packages import asked_runtime, is_installed, require_runtime
 from da3_ros.inference.runtimes.stored_graphs import StoredGraphs
 from da3_ros.inference.runtimes.weight_state import WeightState
-from da3_ros.inference.scene_inference import SceneRequest
+from da3_ros.inference.scene_request import SceneRequest
 from da3_ros.inference.window_network import WindowNetwork
 from da3_ros.inference.window_pass import by_windows, torch_reason
 from da3_ros.model.presets import BUNDLED

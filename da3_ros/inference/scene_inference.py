@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 import logging
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from typing import Any
 
 from da3_ros.errors import ModelError, PreprocessError
 from da3_ros.inference.export_checks import check_before_computing
@@ -17,63 +13,21 @@ from da3_ros.inference.forward_pass import ForwardPass, compute, with_given_came
 from da3_ros.inference.input_size import at_input_size, check_depth_size
 from da3_ros.inference.missing_intrinsics import MissingIntrinsics
 from da3_ros.inference.prediction import GAUSSIANS, Prediction, write_computed
-from da3_ros.inference.prediction_export import ExportPlan, readable_path
-from da3_ros.inference.preprocess import ImageLike
+from da3_ros.inference.prediction_export import readable_path
+from da3_ros.inference.scene_request import SceneRequest
+from da3_ros.inference.sequence import ImageSequence
 from da3_ros.inference.upstream_arguments import least_confidence, with_least_confidence
-from da3_ros.inference.window_network import WindowNetwork
 from da3_ros.model.capabilities import Capabilities, capabilities
 from da3_ros.model.config import NetworkConfig
-from da3_ros.model.forward import DEFAULT_FORWARD, ForwardOptions
+from da3_ros.model.forward import ForwardOptions
 from da3_ros.options.choices import DepthSize
 from da3_ros.options.export import RESULTS
-from da3_ros.options.network import NETWORK, PREDICTION
+from da3_ros.options.network import NETWORK
 from da3_ros.options.scenes import INPUT
 from da3_ros.options.stream import STREAM
 from da3_ros.types import Caution
 
-if TYPE_CHECKING:
-    from da3_ros.inference.sequence import ImageSequence
-
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SequenceViews:
-    """What is known of the images of a window beside their pixels."""
-
-    keys: tuple[Hashable, ...]
-    """Of each image: equal keys promise the same image in all windows that `networks` see."""
-
-    wanted: tuple[int, ...]
-    """Images whose depth is wanted, ascending; the others may have none (NaN)."""
-
-    networks: dict[str, WindowNetwork]
-    """What computed windows of the sequence before, by runtime."""
-
-    said: set[str]
-    """Notes that are in the log already."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SceneRequest:
-    """What is asked of images of one scene; named as by `DepthAnything3.inference`."""
-
-    image: Sequence[ImageLike] | NDArray[np.uint8]
-    extrinsics: ArrayLike | None = None
-    intrinsics: ArrayLike | None = None
-    forward: ForwardOptions = DEFAULT_FORWARD
-    align_to_input_ext_scale: bool = INPUT.align_to_input_ext_scale
-    process_res: int | None = None
-    process_res_method: str = NETWORK.process_res_method
-    to_metric: bool = False
-    allow_smaller: bool = PREDICTION.allow_smaller
-    depth_size: DepthSize = RESULTS.depth_size
-    conf_thr: float | None = PREDICTION.conf_thr
-    plan: ExportPlan | None = None
-    """Of an export; None writes nothing."""
-
-    views: SequenceViews | None = None
-    """Of a window of a sequence; None for a scene, of which nothing is kept."""
 
 
 class ScenePredictor(ABC):
@@ -172,18 +126,16 @@ class ScenePredictor(ABC):
         Raises:
             ModelError: window or stride are out of range.
         """
-        from da3_ros.inference.sequence import ImageSequence
-
         request = SceneRequest(
             image=(),
             forward=ForwardOptions(use_ray_pose=use_ray_pose, ref_view_strategy=ref_view_strategy),
             align_to_input_ext_scale=align_to_input_ext_scale,
-            process_res=process_res,
+            process_res=self.process_res if process_res is None else process_res,
             process_res_method=process_res_method,
             to_metric=to_metric,
             depth_size=depth_size,
         )
-        return ImageSequence(self, request, window, stride)
+        return ImageSequence(self.predict, request, window, stride)
 
     def _finished(self, prediction: Prediction, request: SceneRequest) -> Prediction:
         """Bring the size, log the notes, add what comes last, and write what was asked."""

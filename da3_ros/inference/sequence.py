@@ -6,7 +6,7 @@ The windows are those of the stream, without stamps: an image is known by its nu
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TypeVar
@@ -26,7 +26,7 @@ from da3_ros.inference.missing_intrinsics import MissingIntrinsics
 from da3_ros.inference.prediction import Prediction
 from da3_ros.inference.prediction_export import readable_path
 from da3_ros.inference.preprocess import ImageLike, check_sides, decoded_image, input_size
-from da3_ros.inference.scene_inference import ScenePredictor, SceneRequest, SequenceViews
+from da3_ros.inference.scene_request import SceneRequest, SequenceViews
 from da3_ros.inference.window_network import WindowNetwork
 
 _Value = TypeVar('_Value', bound=np.generic)
@@ -84,8 +84,9 @@ class ImageSequence:
     encode again.
 
     Args:
-        predictor: computes.
-        request: how, for every window; its images and cameras count for nothing.
+        predict: computes a window.
+        request: how, for every window, with its `process_res`; images and cameras count for
+            nothing.
         window: most images per window.
         stride: new images per window, at most `window`.
 
@@ -94,14 +95,18 @@ class ImageSequence:
     """
 
     def __init__(
-        self, predictor: ScenePredictor, request: SceneRequest, window: int, stride: int
+        self,
+        predict: Callable[[SceneRequest], Prediction],
+        request: SceneRequest,
+        window: int,
+        stride: int,
     ) -> None:
         if not 1 <= stride <= window:
             raise ModelError(
                 f'sequence: expected 1 <= stride <= window, got stride {stride}, window {window}; '
                 'a larger stride would leave images without depth'
             )
-        self._predictor = predictor
+        self._predict_scene = predict
         self._request = request
         self._stride = stride
         self._images: deque[_Kept] = deque(maxlen=window)
@@ -209,8 +214,8 @@ class ImageSequence:
         pose, matrix = checked_camera(number, extrinsics, intrinsics)
         decoded = decoded_image(image, number)
         request = self._request
-        side = self._predictor.process_res if request.process_res is None else request.process_res
-        size = input_size(decoded.size, side, request.process_res_method)
+        assert request.process_res is not None
+        size = input_size(decoded.size, request.process_res, request.process_res_method)
         check_sides(*size, decoded.size, number)
         if isinstance(image, np.ndarray) and np.may_share_memory(decoded.pixels, image):
             decoded = replace(decoded, pixels=decoded.pixels.copy())
@@ -236,7 +241,7 @@ class ImageSequence:
             depth_size='network',
             views=views,
         )
-        prediction = self._predictor.predict(request)
+        prediction = self._predict_scene(request)
         some = {'extrinsics': len(poses), 'intrinsics': len(matrices)}
         notes = tuple(
             f'{name} are known of {count} of {len(images)} images of the window: not used'

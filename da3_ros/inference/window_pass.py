@@ -15,7 +15,8 @@ from da3_ros.inference.postprocess import SKY_THRESHOLD
 from da3_ros.inference.prediction import Prediction
 from da3_ros.inference.preprocess import ProcessedImages
 from da3_ros.inference.runtimes.stages import InputCameras
-from da3_ros.inference.scene_inference import ScenePredictor, SceneRequest, SequenceViews
+from da3_ros.inference.scene_inference import ScenePredictor
+from da3_ros.inference.scene_request import SceneRequest, SequenceViews
 from da3_ros.inference.window_network import WindowMaps, WindowNetwork, WindowRequest
 from da3_ros.model.config import NetworkConfig
 from da3_ros.model.forward import ForwardOptions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import copy
+from dataclasses import replace
 import gc
 import io
 import weakref
@@ -19,8 +20,10 @@ from da3_ros.inference.random_weights import random_network
 from da3_ros.inference.runtimes.torch_runtime import torch_window_network
 from da3_ros.inference.runtimes.weight_state import WeightState
 from da3_ros.inference.window_network import WindowRequest
+from da3_ros.model.arithmetic import Arithmetic
+from da3_ros.model.config import BackboneConfig, NetworkConfig
 from da3_ros.model.vit import VisionTransformer
-from helpers.tiny import ANY_VIEW
+from helpers.tiny import ANY_VIEW, NESTED, SINGLE_VIEW
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (3, 28, 28, 3), np.uint8)
 REQUEST = WindowRequest(IMAGES, keys=(0, 1, 2))
@@ -161,6 +164,36 @@ def test_what_was_kept_is_not_used_after_a_change(change: str, model: DepthAnyth
     # A copy has seen no window and keeps no table.
     fresh = torch_window_network(copy.deepcopy(model)).run(REQUEST)
     np.testing.assert_allclose(after.depth, fresh.depth, rtol=1e-5)
+
+
+@pytest.mark.parametrize('config', [SINGLE_VIEW, NESTED], ids=lambda config: config.name)
+def test_networks_of_every_kind_follow_their_weights(config: NetworkConfig) -> None:
+    model = DepthAnything3(network=random_network(config, 3))
+    network = torch_window_network(model)
+    before = network.run(REQUEST)
+    model.load_state_dict(random_network_state(config, 4))
+    after = network.run(REQUEST)
+    fresh = torch_window_network(model).run(REQUEST)
+    assert not np.allclose(after.depth, before.depth, rtol=1e-3)
+    np.testing.assert_allclose(after.depth, fresh.depth, rtol=1e-5)
+
+
+def random_network_state(config: NetworkConfig, seed: int) -> dict[str, Tensor]:
+    return DepthAnything3(network=random_network(config, seed)).state_dict()
+
+
+def test_the_rounding_of_positions_counts() -> None:
+    """It changes no weight, and what a view is in its role."""
+    backbone = BackboneConfig(48, 8, 3, 'mlp', (4, 5, 6, 7), 4)
+    config = replace(ANY_VIEW, name='tiny-roles', backbone=backbone, gaussian=None)
+    model = DepthAnything3(network=random_network(config, 3), precision='bf16')
+    network = torch_window_network(model)
+    before = network.run(REQUEST)
+    model.arithmetic = Arithmetic(precision='bf16', rounding='reference')
+    after = network.run(REQUEST)
+    fresh = torch_window_network(model).run(REQUEST)
+    assert not np.array_equal(after.depth, before.depth)
+    np.testing.assert_array_equal(after.depth, fresh.depth)
 
 
 def test_plain_scenes_follow_what_is_written_through_data(model: DepthAnything3) -> None:

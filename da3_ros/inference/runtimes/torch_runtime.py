@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
-from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.cuda.graphs import tolerance
 from da3_ros.inference.cuda.stages import DeviceStages
 from da3_ros.inference.out_of_memory import is_out_of_memory
+from da3_ros.inference.runner import NetworkRunner
 from da3_ros.inference.runtimes.stages import EncodedView
 from da3_ros.inference.runtimes.torch_stages import (
     TorchAnyView,
@@ -43,7 +43,7 @@ from da3_ros.types import Caution
 FloatImages = NDArray[np.float32]
 
 
-def torch_window_network(model: DepthAnything3) -> WindowNetwork:
+def torch_window_network(model: NetworkRunner) -> WindowNetwork:
     """Return a model as a network of windows; it may still be moved and given other weights."""
     return TorchWindowNetwork(model)
 
@@ -58,7 +58,7 @@ class TorchWindowNetwork:
 
     runtime = 'torch'
 
-    def __init__(self, model: DepthAnything3) -> None:
+    def __init__(self, model: NetworkRunner) -> None:
         self.model = model
         self._weights = WeightState(model)
         self._now: Hashable = None
