@@ -121,6 +121,29 @@ def replaced(model: DepthAnything3) -> None:
     transformer(model).blocks[1] = transformer(other).blocks[1]
 
 
+class Louder(nn.Module):
+    """A part that has no parameters."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 1.5 * x + x**2
+
+
+def part_without_parameters(model: DepthAnything3) -> None:
+    block = transformer(model).blocks[1]
+    block.attn = Between(block.attn)
+
+
+class Between(nn.Sequential):
+    """Another part after an attention, whose parameters stay where they are."""
+
+    def __init__(self, attention: nn.Module) -> None:
+        super().__init__(attention, Louder())
+
+    def forward(self, *args: Tensor) -> Tensor:
+        out: Tensor = self[1](self[0](*args))
+        return out
+
+
 def parameter_replaced(model: DepthAnything3) -> None:
     layer = linear(model)
     layer.weight = nn.Parameter(2 * layer.weight, requires_grad=False)
@@ -145,6 +168,7 @@ CHANGES: dict[str, Callable[[DepthAnything3], object]] = {
     ),
     'positions through data': lambda model: transformer(model).pos_embed.data.mul_(9),
     'a part of another': replaced,
+    'a part without parameters': part_without_parameters,
     'a parameter of its own': parameter_replaced,
     'hook': hooked,
     'hook before': hooked_before,
@@ -245,6 +269,16 @@ def test_nothing_changes_by_itself(model: DepthAnything3) -> None:
     assert state.now() == second
     weight.data[0, 0] += 1
     assert state.now() != second
+
+
+def test_one_value_is_enough_where_torch_counts(model: DepthAnything3) -> None:
+    state = WeightState(model)
+    before = state.now()
+    with torch.no_grad():
+        linear(model).weight[1, 1] += 1
+    written = state.now()
+    linear(model).weight.data = linear(model).weight.data.clone()
+    assert before < written < state.now()
 
 
 def test_weights_that_were_replaced_can_go(model: DepthAnything3) -> None:
