@@ -32,7 +32,7 @@ from std_msgs.msg import Header
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.ros.conversions import fill_data, image_message
 from da3_ros.ros.messages.geometry_messages import header
-from da3_ros.ros.messages.point_cloud import cloud_message, organised_cloud
+from da3_ros.ros.messages.point_cloud import pack_into, rgb_bits
 from da3_ros.ros.node.main import main as node_main
 from da3_ros.types import ViewPrediction, Window, WindowPrediction
 
@@ -120,9 +120,8 @@ def bench_filling() -> None:
     packed = rng.uniform(1, 5, (*size, 5)).astype(np.float32)
     calls = {
         'one plain copy': packed.copy,
-        'PointCloud2 of packed points': lambda: cloud_message(head, packed, True),
-        'PointCloud2 from depth and colour': lambda: organised_cloud(
-            head, depth, camera, colours, depth
+        'points of depth and colour': lambda: pack_into(
+            packed, depth, camera, rgb_bits(colours), depth
         ),
     }
     title = f'cloud of {size[0] * size[1]} points'

@@ -1,10 +1,11 @@
 """What the node costs around the network: images in, topics out, beside a node that does nothing.
 
 Usage: . .build/jazzy/env.sh && python benchmarks/bench_node.py [--cameras 3x640x480 ...]
-       [--rounds N] [--sets N] [--rate HZ] [--costs]
+       [--rounds N] [--sets N] [--rate HZ] [--costs] [--executors]
 
 The nodes are those of `served_nodes`. They run in processes of their own, in turns, against the
-same publisher and subscriber in this one: the empty node, ours with depth read alone, ours with
+same publisher and subscriber in this one: the empty node, ours with depth read alone, one that
+sends messages made beforehand to the readers of everything (the floor of what follows), ours with
 everything read. A ratio is that of two runs that follow each other; printed is the median of all
 rounds, with the smallest and the largest.
 
@@ -37,15 +38,18 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from tf2_msgs.msg import TFMessage
 
 from benchmarks.bench_messages import Probe, set_environment, spin
-from benchmarks.served_nodes import MARK, Cameras, serve
+from benchmarks.served_nodes import EXECUTORS, MARK, Cameras, serve
 from da3_ros.types import ColourImage
 
 THREE = Cameras()
 ALL_CAMERAS = (THREE, Cameras(6, 1280, 720), Cameras(is_jpeg=True))
 ROUNDS = 5
 _NS_PER_MS = 1e6
-_START_SETS = 20
-"""Sets before anything is measured: until the rig, which is not there, was waited for."""
+_START_SETS, _START_RATE_HZ = 150, 15.0
+"""Sets before anything is measured: until the rig, which is not there, was waited for, and until
+the store of the scene is full, as it is of a robot that runs for longer than half a minute. Up to
+then every set lies in memory that the process has never used, which costs it a page fault for
+each 4 kB."""
 
 Topics = dict[str, type[Any]]
 
@@ -143,7 +147,7 @@ def measure(
     """Run a node and send it sets.
 
     Args:
-        kind: da3 or empty.
+        kind: da3, empty, constant or the name of an executor.
         topics: to be read; depth of every camera is.
         cameras: what is sent.
         sets: to be sent.
@@ -157,7 +161,7 @@ def measure(
     thread.start()
     number = 0
 
-    def send(count: int) -> None:
+    def send(count: int, rate_hz: float) -> None:
         nonlocal number
         for _ in range(count):
             number += 1
@@ -172,10 +176,10 @@ def measure(
                 probe.send(image, number)
                 probe.arrived.wait(0.2)
                 probe.arrived.clear()
-            send(_START_SETS)
+            send(_START_SETS, _START_RATE_HZ)
             probe.forget()
             before = cpu_ms(process.pid)
-            send(sets)
+            send(sets, rate_hz)
             after = cpu_ms(process.pid)
             used = {name: (after[name] - before[name]) / sets for name in after}
             return Measured(list(probe.set_delays_ms), sum(used.values()), used, sets)
@@ -204,26 +208,40 @@ def all_topics(cameras: Cameras) -> Topics:
 DEPTH = depth_topics(THREE)
 
 
-def compare(cameras: Cameras, rounds: int, sets: int, rate_hz: float) -> None:
-    """Print what the node costs beside the node that does nothing, in turns."""
+Kinds = dict[str, tuple[str, Topics]]
+"""Title of a contender to the node it is and what is read of it; ratios are to the first one."""
+
+
+def contenders(cameras: Cameras) -> Kinds:
+    """Return the node that does nothing, ours, and the floor of it."""
     depth = depth_topics(cameras)
-    kinds: dict[str, tuple[str, Topics]] = {
+    return {
         'empty node': ('empty', depth),
         'depth read alone': ('da3', depth),
+        'constant messages': ('constant', all_topics(cameras)),
         'everything read': ('da3', all_topics(cameras)),
     }
+
+
+def executors(cameras: Cameras) -> Kinds:
+    """Return the node that does nothing, by one executor after the other."""
+    return {name: (name, depth_topics(cameras)) for name in EXECUTORS}
+
+
+def compare(kinds: Kinds, cameras: Cameras, rounds: int, sets: int, rate_hz: float) -> None:
+    """Print what nodes cost beside the first of them, in turns."""
     runs: dict[str, list[Measured]] = {title: [] for title in kinds}
     for _ in range(rounds):
         for title, (kind, topics) in kinds.items():
             runs[title].append(measure(kind, topics, cameras, sets, rate_hz))
-    empty = runs['empty node']
+    empty = next(iter(runs.values()))
     for title, found in runs.items():
         delays = [delay for run in found for delay in run.delays_ms]
         p5, p50, p95 = np.percentile(delays, [5, 50, 95])
         used = float(np.median([run.cpu_ms for run in found]))
         ratios = [run.cpu_ms / other.cpu_ms for run, other in zip(found, empty, strict=True)]
         print(
-            f'  {title:17s} CPU {used:6.1f} ms a set, {np.median(ratios):5.2f} x '
+            f'  {title:22s} CPU {used:6.1f} ms a set, {np.median(ratios):5.2f} x '
             f'({min(ratios):.2f} to {max(ratios):.2f})   delay p5 {p5:5.1f}  p50 {p50:5.1f}  '
             f'p95 {p95:5.1f} ms   {len(delays)} of {sum(run.sets for run in found)} arrived'
         )
@@ -252,13 +270,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--sets', type=int, default=60, help='sets to send in each run')
     parser.add_argument('--rate', type=float, default=5.0, help='sets per second')
     parser.add_argument('--costs', action='store_true', help='tell where the time goes instead')
+    parser.add_argument(
+        '--executors', action='store_true', help='compare executors by the node that does nothing'
+    )
     options = parser.parse_args(arguments)
     set_environment()
     print(f'{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}')
     for cameras in options.cameras:
         print(f'{cameras} ({"JPEG" if cameras.is_jpeg else "rgb8"})')
         if not options.costs:
-            compare(cameras, options.rounds, options.sets, options.rate)
+            kinds = executors(cameras) if options.executors else contenders(cameras)
+            compare(kinds, cameras, options.rounds, options.sets, options.rate)
             continue
         for topics in (depth_topics(cameras), all_topics(cameras)):
             print(f'  {len(topics)} topics read')

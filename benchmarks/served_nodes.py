@@ -8,15 +8,21 @@ every image it sends a depth image of the network's size, made beforehand.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 import threading
 import time
 from typing import Any
 
+import numpy as np
 import rclpy
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import (
+    ExternalShutdownException,
+    MultiThreadedExecutor,
+    SingleThreadedExecutor,
+)
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
@@ -24,11 +30,14 @@ from sensor_msgs.msg import CompressedImage, Image
 from benchmarks.bench_messages import ConstantEstimator
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.ros.conversions import image_message
+from da3_ros.ros.node.executor import NodeExecutor
 from da3_ros.ros.node.main import main as node_main
+from da3_ros.types import ViewPrediction, WindowPrediction
 
 MARK = 'cost '
 _NAMES = ('front', 'left', 'right', 'rear', 'front_left', 'front_right')
 _PROCESS_RES, _PATCH = 504, 14
+_THREADS = 6
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,15 @@ class Cameras:
         """Of the node of this package."""
         found = ['-p', f'cameras:=[{", ".join(self.names)}]']
         return [*found, '-p', 'image_transport:=compressed'] if self.is_jpeg else found
+
+
+EXECUTORS: Mapping[str, Callable[[], Any]] = {
+    'SingleThreadedExecutor': SingleThreadedExecutor,
+    'MultiThreadedExecutor': lambda: MultiThreadedExecutor(_THREADS),
+    'NodeExecutor': lambda: NodeExecutor(_THREADS),
+}
+"""What may run the callbacks of the empty node. The EventsExecutor of rclpy is not among them: see
+`da3_ros.ros.node.executor`."""
 
 
 class EmptyNode(Node):  # type: ignore[misc]  # rclpy has no types
@@ -130,7 +148,8 @@ class Costs:
 def _counted() -> Costs:
     """Count what the node consists of."""
     from da3_ros.pipeline import pipeline, rig
-    from da3_ros.ros.messages import point_cloud
+    from da3_ros.ros import compressed
+    from da3_ros.ros.messages import data_publisher, point_cloud
     from da3_ros.ros.node import camera_outputs, inputs, odometry, outputs
     from da3_ros.ros.tf import publisher
     from da3_ros.stream import reconstructor
@@ -138,7 +157,8 @@ def _counted() -> Costs:
     costs = Costs()
     for owner, names in (
         (inputs.CameraInput, ['take_image']),
-        (inputs, ['read_image', 'read_compressed']),
+        (inputs, ['read_image', 'open_compressed']),
+        (compressed.UndecodedImage, ['read']),
         (pipeline.Pipeline, ['push', 'step', '_take', '_window', '_settled']),
         (rig.RigTracker, ['update', 'with_prior']),
         (reconstructor.Reconstructor, ['process']),
@@ -146,9 +166,10 @@ def _counted() -> Costs:
         (reconstructor, ['metric_candidates', 'typical_depth']),
         (outputs.Outputs, ['publish', '_report', '_cloud', 'is_wanted']),
         (camera_outputs.CameraOutputs, ['publish']),
-        (camera_outputs, ['published_depth', 'image_message', 'organised_cloud', 'points_depth']),
-        (outputs, ['merged_cloud']),
-        (point_cloud, ['unproject_into', 'rgb_bits', 'first_per_voxel', 'fill_data']),
+        (camera_outputs, ['published_depth', 'pack_into', 'points_depth']),
+        (point_cloud.MergedPoints, ['of', 'pack_into']),
+        (point_cloud, ['world_planes', 'voxel_borders', 'first_per_voxel', 'rgb_bits']),
+        (data_publisher.DataPublisher, ['publish', '_send']),
         (odometry.OdometryPublisher, ['publish']),
         (publisher.TransformPublisher, ['publish']),
         (rclpy.publisher.Publisher, ['publish', 'get_subscription_count']),
@@ -160,14 +181,48 @@ def _counted() -> Costs:
 
 
 class CountingEstimator(ConstantEstimator):
-    """Counts windows."""
+    """Counts windows, and answers as a network does, but for its time.
+
+    Depth and confidence are slices of the arrays of a window, of those views that depth was asked
+    of, and no two windows are in the same unit: what the node copies and scales of a network's
+    answer it has to copy and scale here.
+    """
 
     windows = 0
+
+    def __init__(self, size: ImageSize) -> None:
+        super().__init__(size)
+        self._answers: list[tuple[Any, Any, Any]] = []
 
     def estimate(self, window: Any) -> Any:
         """Return the constant answer."""
         self.windows += 1
-        return super().estimate(window)
+        said = super().estimate(window)
+        if not self._answers or len(self._answers[0][0]) < len(said.views):
+            self._answers = [_together(said.views, unit) for unit in (1.0, 1.0003)]
+        depth, confidence, images = self._answers[self.windows % 2]
+        views = tuple(
+            ViewPrediction(
+                depth=None if view.depth is None else depth[place],
+                image=images[place],
+                window_from_camera=view.window_from_camera,
+                camera=view.camera,
+                calibrated_camera=None,
+                confidence=None if view.depth is None else confidence[place],
+            )
+            for place, view in enumerate(said.views)
+        )
+        return WindowPrediction(views, is_metric=said.is_metric)
+
+
+def _together(views: Sequence[ViewPrediction], unit: float) -> tuple[Any, Any, Any]:
+    """Return depth, confidence and images (V, H, W, ...) of a window, made beforehand."""
+    first = next(view for view in views if view.depth is not None)
+    assert first.depth is not None
+    assert first.confidence is not None
+    count = len(views)
+    depth = np.stack([first.depth] * count) * np.float32(unit)
+    return depth, np.stack([first.confidence] * count), np.stack([first.image] * count)
 
 
 def _name_threads() -> None:
@@ -184,14 +239,16 @@ def _name_threads() -> None:
 
 def serve(kind: str, cameras: Cameras, arguments: Sequence[str]) -> int:
     """Run one of the nodes until it is interrupted."""
+    # Here, since it needs the cameras.
+    from benchmarks.constant_node import ConstantNode
+
     _name_threads()
-    if kind == 'empty':
+    if kind != 'da3':
         rclpy.init(args=arguments)
-        node = EmptyNode(cameras)
-        try:
-            rclpy.spin(node)
-        except (KeyboardInterrupt, ExternalShutdownException):
-            return 0
+        executor = EXECUTORS[kind]() if kind in EXECUTORS else None
+        node = ConstantNode(cameras) if kind == 'constant' else EmptyNode(cameras)
+        with suppress(KeyboardInterrupt, ExternalShutdownException):
+            rclpy.spin(node, executor)
         return 0
     costs = _counted() if '--costs' in arguments else None
     estimator = CountingEstimator(cameras.network_size)

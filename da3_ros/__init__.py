@@ -30,5 +30,14 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> object:
     """Import a public name on first use."""
     if name in _PUBLIC:
-        return getattr(import_module(_PUBLIC[name]), name)
+        try:
+            return getattr(import_module(_PUBLIC[name]), name)
+        except ModuleNotFoundError as error:
+            if error.name != 'torch':
+                raise
+            raise ModuleNotFoundError(
+                f'da3_ros.{name} needs torch, which is not installed: pip install torch. Without '
+                'it the da3 command and the node compute from an engine (docs/runtimes.md)',
+                name='torch',
+            ) from error
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -102,6 +102,17 @@ def read_bounded(path: Path, limit: int) -> bytes:
     return data
 
 
+def expanded(path: Path | str) -> Path:
+    """Return a path with the home of a user in place of `~`.
+
+    Where nobody knows that home the path stays as it is, as in shells: it names nothing then.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def plain_line(text: object, limit: int = MAX_REASON_LENGTH) -> str:
     """Return text of others as one line that every terminal can show.
 

@@ -25,14 +25,17 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / 'docs' / 'dependencies.md'
 
 OWN = {'da3_ros', 'tools', 'helpers', 'benchmarks'}
-BY_NAME = {'find_spec', 'import_module', 'import_ros', 'importorskip', 'optional_module'}
+BY_NAME = {
+    *('find_spec', 'import_module', 'import_ros', 'importorskip', 'optional_module'),
+    *('is_installed', 'load_runtime'),
+}
 """Functions that take the name of a module."""
 WITH_VISER = {'msgspec', 'websockets'}
 COMPARED_WITH = {'pycolmap', 'depth_anything_3', 'message_filters'}
 """Imported by tests where they are installed; never required."""
 MADE_UP = {
     *('da3_broken_package', 'da3_good_package', 'da3_no_such_package'),
-    'nothing_of_the_kind',
+    *('nothing_of_the_kind', 'folder_of_models', 'package_of_code'),
 }
 """Names in tests of what is missing."""
 PLUGINS = {'pytest_timeout', 'xdist'}

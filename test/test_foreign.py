@@ -1,5 +1,6 @@
 """The guard before files of others: one error, one printable line, and nothing of ours in it."""
 
+from pathlib import Path
 import struct
 import zipfile
 import zlib
@@ -7,7 +8,8 @@ import zlib
 import pytest
 
 from da3_ros.errors import CheckpointError, Da3Error, SourceError
-from da3_ros.foreign import MAX_REASON_LENGTH, foreign_file, plain_line, plain_path
+from da3_ros.foreign import MAX_REASON_LENGTH, expanded, foreign_file, plain_line, plain_path
+from da3_ros.inference.hub import find_checkpoint
 
 
 class PanicException(BaseException):
@@ -73,3 +75,11 @@ def test_a_line_is_cut_where_it_is_too_long() -> None:
     assert plain_line('x' * 30, 10) == 'xxxxxxx...'
     assert plain_line('\0' * 30, 10) == '\\x00\\x0...'
     assert plain_path('größe.png') == 'größe.png'
+
+
+def test_the_home_of_nobody_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('HOME', '/home/me')
+    assert expanded('~/a') == Path('/home/me/a')
+    assert expanded(Path('~nobody-of-this-name/a')) == Path('~nobody-of-this-name/a')
+    with pytest.raises(CheckpointError, match='there is no such folder'):
+        find_checkpoint('~nobody-of-this-name/a/b')

@@ -28,6 +28,7 @@ THROUGH_PIXEL_RULE = {
     'cli/colmap_source.py': 'cameras of COLMAP for the public API',
     'inference/engine.py': 'calibrations for the network, and its cameras',
     'inference/view_predictions.py': 'cameras that the network predicts of a window',
+    'inference/single_views.py': 'calibrations of views for networks that see each alone',
     'inference/given_cameras.py': 'cameras that the public API was given',
     'inference/prediction.py': 'cameras that it returns',
     'inference/prediction_export.py': 'cameras of a video, by its rules',

@@ -42,6 +42,10 @@ early = sorted(name for name in ('scipy', 'trimesh', 'huggingface_hub', 'av', 'r
 for name in names:
     importlib.import_module(f'da3_ros.cli.{name}')
 try:
+    da3_ros.DepthAnything3
+except ImportError as error:
+    assert 'needs torch, which is not installed' in str(error), error
+try:
     import rclpy, da3_ros.msg
 except ImportError:
     pass

@@ -7,8 +7,9 @@ without numbers, for networks of real size.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.compare.flops import count_flops
+from da3_ros.inference import engine, preprocess
 from da3_ros.inference.engine import Da3Estimator
+from da3_ros.inference.preprocess import ImageLike, ResizedImage
 from da3_ros.inference.runtimes import torch_stages
 from da3_ros.inference.runtimes.stages import EncodedView, FusedWindow, InputCameras, Maps
 from da3_ros.inference.runtimes.torch_stages import TorchAnyView
@@ -187,9 +190,23 @@ def runtime() -> Counting:
     return Counting(TorchAnyView(network.requires_grad_(False).eval()))
 
 
+@pytest.fixture
+def resized(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Count how many images are resized at a time."""
+    counts: list[int] = []
+    resize = preprocess.resized_images
+
+    def counted(items: Mapping[int, ImageLike], *arguments: Any) -> list[ResizedImage]:
+        counts.append(len(items))
+        return resize(items, *arguments)
+
+    monkeypatch.setattr(engine, 'resized_images', counted)
+    return counts
+
+
 @pytest.mark.parametrize('cameras', [('front',), ('front', 'left', 'right')])
 def test_a_view_goes_once_through_each_stage_that_it_needs(
-    runtime: Counting, cameras: tuple[str, ...]
+    runtime: Counting, resized: list[int], cameras: tuple[str, ...]
 ) -> None:
     network = StagedNetwork(runtime, model_name='tiny')
     estimator = Da3Estimator(network, process_res=56)
@@ -199,13 +216,15 @@ def test_a_view_goes_once_through_each_stage_that_it_needs(
     for number in range(1, 4):
         estimator.estimate(window(number, cameras, generation=1))
         assert runtime.taken() == {'encode': (1, new), 'fuse': (1, whole), 'decode': (1, new)}
+    assert resized == [whole, new, new, new]
 
 
 @pytest.mark.parametrize('generations', [(1, 2), (0, 0)])
 def test_nothing_is_taken_from_windows_of_another_stream(
-    runtime: Counting, generations: tuple[int, int]
+    runtime: Counting, resized: list[int], generations: tuple[int, int]
 ) -> None:
     estimator = Da3Estimator(StagedNetwork(runtime, model_name='tiny'), process_res=56)
     for number, generation in enumerate(generations):
         estimator.estimate(window(number, ('front',), generation=generation))
         assert runtime.taken()['encode'] == (1, 4)
+    assert resized == [4, 4]

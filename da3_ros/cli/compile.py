@@ -11,6 +11,7 @@ import typer
 
 from da3_ros.cli.engine_progress import EngineBar
 from da3_ros.cli.engine_sizes import Aspects, Sizes, in_pixels, wanted_sizes
+from da3_ros.cli.process import unwind_on_terminate
 from da3_ros.cli.reporting import in_words, reporting
 from da3_ros.cli.table_options import takes_options
 from da3_ros.cli.wanted_network import config_of
@@ -61,7 +62,7 @@ def compile_engines(
     ] = False,
 ) -> None:
     """Build what runtimes other than torch compute, ahead of the first use."""
-    with reporting('compile', as_json=as_json) as report:
+    with unwind_on_terminate(), reporting('compile', as_json=as_json) as report:
         if list_all or remove:
             from da3_ros.cli.engine_list import describe_engines, remove_engines, show_engines
 
@@ -148,6 +149,8 @@ def _one(source: CheckpointEngine, size: ImageSize, out: Path | None) -> tuple[E
     from da3_ros.cli.engine_folder import engine_in, write_engine
 
     there = source.find(size) if out is None else engine_in(out)
+    if there is not None:
+        source.require_own(there)
     if there is not None and size in there.sizes:
         return there, False
     return source.get(size) if out is None else write_engine(source, (size,), out), True

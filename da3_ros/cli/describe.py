@@ -76,10 +76,13 @@ def _file(path: Path) -> Description:
 
 
 def _folder(path: Path) -> Description:
+    from da3_ros.inference.runtimes.engine_files import is_engine
     from da3_ros.sources.bag_files import looks_like_bag
     from da3_ros.sources.colmap import looks_like_colmap
     from da3_ros.sources.images import has_images
 
+    if is_engine(path):
+        return _engine(path)
     if looks_like_bag(path):
         return _bag(path)
     if any(path.glob(f'*{_WEIGHTS_SUFFIX}')) and (path / 'config.json').is_file():
@@ -95,8 +98,8 @@ def _folder(path: Path) -> Description:
     if batch is not None:
         return batch
     raise SourceError(
-        f'{path}: expected a bag, a checkpoint, a COLMAP dataset, exported results or images, '
-        'this folder holds none of them'
+        f'{path}: expected a bag, a checkpoint, an engine, a COLMAP dataset, exported results or '
+        'images, this folder holds none of them'
     )
 
 
@@ -223,6 +226,25 @@ def _checkpoint(path: Path) -> Description:
         'model': config.name,
         'capabilities': list(capabilities(config).names()),
         **{key: value for key, value in _weights(weights[0]).items() if key != 'kind'},
+    }
+
+
+def _engine(path: Path) -> Description:
+    from da3_ros.cli.engine_sizes import in_pixels
+    from da3_ros.inference.runtimes.stored_graphs import read_kept
+    from da3_ros.model.capabilities import capabilities
+
+    engine = read_kept(path)
+    return {
+        'kind': 'engine',
+        'model': engine.config.name,
+        'capabilities': list(capabilities(engine.config).names()),
+        'image_sizes': [in_pixels(size) for size in engine.sizes],
+        'graphs': engine.precision,
+        'bytes': engine.nbytes,
+        'weights_sha256': engine.weights_sha256,
+        'random_weights': engine.is_random,
+        'made_by': f'da3_ros {engine.package}',
     }
 
 

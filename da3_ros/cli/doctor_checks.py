@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from da3_ros import __version__
 from da3_ros.errors import CheckpointError
+from da3_ros.foreign import expanded
 
 Status = Literal['ok', 'note', 'warning', 'problem']
 
@@ -203,7 +204,7 @@ def check_disks(export_dir: Path) -> Iterator[Check]:
     except ImportError:
         pass
     for name, folder in folders.items():
-        yield _disk(f'disk: {name}', folder.expanduser().absolute())
+        yield _disk(f'disk: {name}', expanded(folder).absolute())
 
 
 def _disk(name: str, folder: Path) -> Check:

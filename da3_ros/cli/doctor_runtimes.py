@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 from da3_ros.cli.doctor_checks import Check
-from da3_ros.errors import ConfigError
-from da3_ros.foreign import plain_path
+from da3_ros.errors import CheckpointError, ConfigError
+from da3_ros.foreign import plain_path, reason_of
 
 _MIB = 2**20
 _SHOWN = 6
@@ -64,8 +64,15 @@ def _engines() -> Check:
     from da3_ros.cli.engine_list import describe_engines
     from da3_ros.inference.runtimes.engine_store import VARIABLE, engines_root
 
-    root = engines_root()
-    present = next(path for path in (root, *root.parents) if path.exists())
+    try:
+        root = engines_root()
+    except CheckpointError as error:
+        return Check('engines', 'warning', str(error), f'name a folder by {VARIABLE}')
+    try:
+        present = next(path for path in (root, *root.parents) if path.exists())
+    except OSError as error:
+        detail = f'none can be kept in {plain_path(root)}: {reason_of(error)}'
+        return Check('engines', 'warning', detail, f'name a folder by {VARIABLE}')
     if not (present.is_dir() and os.access(present, os.W_OK | os.X_OK)):
         return Check(
             'engines', 'warning', f'none can be kept: {plain_path(present)} cannot be written',

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+import fcntl
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from da3_ros.errors import ExportError
 from da3_ros.export.staging import make_folder, staging_folder
-from da3_ros.foreign import plain_path
+from da3_ros.foreign import foreign_file, plain_path, read_bounded
 
 if TYPE_CHECKING:
     from da3_ros.inference.runtimes.engine_build import CheckpointEngine
     from da3_ros.inference.runtimes.engine_files import Engine, ImageSize
 
 _ENGINE = 'engine'
+_MAX_GRAPH_BYTES = 1 << 28
 
 
 def engine_in(folder: Path) -> Engine | None:
@@ -52,20 +55,8 @@ def write_engine(source: CheckpointEngine, sizes: Sequence[ImageSize], folder: P
         ExportError: the folder holds something else.
         ModelError: it cannot be exported, or the folder holds graphs of other weights.
     """
-    from da3_ros.inference.runtimes.engine_files import graph_name
-
-    there = engine_in(folder)
-    if there is not None:
-        missing = [size for size in sizes if size not in there.sizes]
-        stages = ('encode', 'fuse', 'decode', 'maps')
-        names = [graph_name(stage, size) for stage in stages for size in missing]
-        foreign = [name for name in names if (folder / name).exists()]
-        if foreign:
-            raise ExportError(
-                f'{plain_path(folder / foreign[0])}: is in the way and not a graph of this '
-                'engine; move it away'
-            )
-        return _written(source, missing, folder) or there
+    if engine_in(folder) is not None:
+        return _added(source, sizes, folder)
     try:
         with ExitStack() as undo:
             make_folder(folder.parent, undo)
@@ -81,6 +72,48 @@ def write_engine(source: CheckpointEngine, sizes: Sequence[ImageSize], folder: P
     found = engine_in(folder)
     assert found is not None
     return found
+
+
+def _added(source: CheckpointEngine, sizes: Sequence[ImageSize], folder: Path) -> Engine:
+    """Add sizes to an engine, while nobody else does."""
+    from da3_ros.inference.runtimes.engine_files import graph_name, remove_scratch, stages_of
+
+    with _alone_in(folder):
+        there = engine_in(folder)
+        if there is None:
+            raise ExportError(f'{plain_path(folder)}: the engine in it was removed meanwhile')
+        source.require_own(there)
+        remove_scratch(folder)
+        missing = [size for size in sizes if size not in there.sizes]
+        names = [graph_name(stage, s) for stage in stages_of(there.config) for s in missing]
+        unlisted = [folder / name for name in names if name not in there.files]
+        foreign = [path for path in unlisted if path.exists() and not _is_graph_of(there, path)]
+        if foreign:
+            raise ExportError(
+                f'{plain_path(foreign[0])}: is in the way and not a graph of this engine; move it '
+                'away'
+            )
+        return _written(source, missing, folder) or there
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Wait for other processes that write into a folder; where there are no locks, for nobody."""
+    with foreign_file(folder, 'engine', ExportError):
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _is_graph_of(engine: Engine, path: Path) -> bool:
+    """Return whether a file is a graph that a process made which was killed before its end."""
+    with foreign_file(path, 'graph', ExportError):
+        # In the metadata of every graph, see `graph_export`.
+        return engine.weights_sha256.encode() in read_bounded(path, _MAX_GRAPH_BYTES)
 
 
 def _written(source: CheckpointEngine, sizes: Sequence[ImageSize], folder: Path) -> Engine | None:

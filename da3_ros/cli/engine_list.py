@@ -36,7 +36,7 @@ def remove_engines(model: str | None = None) -> list[dict[str, Any]]:
     """Remove engines from the cache and return what they were; arguments as above.
 
     Raises:
-        CheckpointError: there is no such checkpoint.
+        CheckpointError: there is no such checkpoint, or another process builds its engine now.
         OSError: one cannot be removed.
     """
     from da3_ros.inference.runtimes.engine_store import EngineStore
@@ -44,6 +44,8 @@ def remove_engines(model: str | None = None) -> list[dict[str, Any]]:
     store, found = EngineStore(), describe_engines(model)
     for row in found:
         store.remove(Path(row['folder']))
+    if not model:
+        store.remove_leftovers()
     return found
 
 
@@ -62,13 +64,15 @@ def show_engines(rows: list[dict[str, Any]], *, removed: bool) -> None:
 
 def _described(folder: Path, hash_of: Callable[[Path], str]) -> dict[str, Any]:
     from da3_ros.inference.runtimes.engine_files import read_engine
+    from da3_ros.inference.runtimes.engine_store import bytes_in
 
     row: dict[str, Any] = {
         'folder': str(folder),
-        'model': folder.name,
+        # What cannot be read has its name only, see `EngineKey.folder_name`.
+        'model': folder.name.rsplit('-', 4)[0],
         'precision': '',
         'sizes': [],
-        'bytes': sum(file.stat().st_size for file in folder.iterdir()),
+        'bytes': bytes_in(folder),
         'problem': '',
     }
     try:

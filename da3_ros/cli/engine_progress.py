@@ -23,9 +23,12 @@ class EngineBar:
 
     def __call__(self, step: str, done: int, total: int) -> None:
         """Show what is done now, how many steps are done, and of how many."""
-        if not sys.stderr.isatty():
+        # While it is shown the stream is one of rich, which may say that it is no terminal.
+        if self._progress is None and not sys.stderr.isatty():
             return
         if self._progress is None or self._task is None:
+            if done >= total:
+                return
             self._begin(total)
         assert self._progress is not None
         assert self._task is not None

@@ -66,7 +66,7 @@ def _size(text: str) -> tuple[int, int]:
         raise typer.BadParameter(
             f'--size: expected multiples of {PATCH_SIZE}, got {text}; {in_pixels(near)} is near'
         )
-    return height, width
+    return _bounded('--size', text, (height, width))
 
 
 def _size_of_aspect(text: str, process_res: int) -> tuple[int, int]:
@@ -82,6 +82,16 @@ def _size_of_aspect(text: str, process_res: int) -> tuple[int, int]:
         raise typer.BadParameter(
             f'--aspect: {text} at {process_res} px gives {in_pixels(size)}, less than a patch of '
             f'{PATCH_SIZE}; use a larger --process-res'
+        )
+    return _bounded('--aspect', text, size)
+
+
+def _bounded(flag: str, text: str, size: tuple[int, int]) -> tuple[int, int]:
+    from da3_ros.inference.runtimes.engine_files import MAX_SIDE
+
+    if max(size) > MAX_SIDE:
+        raise typer.BadParameter(
+            f'{flag}: expected at most {MAX_SIDE} px a side, {text} gives {in_pixels(size)}'
         )
     return size
 

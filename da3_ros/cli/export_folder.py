@@ -23,6 +23,7 @@ from da3_ros.export.ledger import (
     write_ledger,
 )
 from da3_ros.export.staging import STAGING_PREFIX, make_folder, remove_abandoned
+from da3_ros.foreign import expanded
 
 RECORD = 'da3.json'
 """Written last into the folder of a scene: it is done, and this is what was done."""
@@ -234,10 +235,10 @@ def _check_inputs(folder: Path, inputs: Sequence[Path], formats: Sequence[str]) 
 
 
 def _check_removable(folder: Path, inputs: Sequence[Path]) -> None:
-    target = folder.expanduser().resolve()
+    target = expanded(folder).resolve()
     precious = {'your home folder': Path.home().resolve(), 'the current folder': Path.cwd()}
     for path in inputs:
-        precious[f'the input {path}'] = path.expanduser().resolve()
+        precious[f'the input {path}'] = expanded(path).resolve()
     for what, path in precious.items():
         if path.is_relative_to(target):
             raise ExportError(f'--auto-cleanup: {folder} holds {what} and is not cleaned up')

@@ -11,6 +11,7 @@ import typer
 
 from da3_ros.cli.engine_progress import EngineBar
 from da3_ros.cli.engine_sizes import Aspects, Sizes, in_pixels, wanted_sizes
+from da3_ros.cli.process import unwind_on_terminate
 from da3_ros.cli.reporting import in_words, reporting, show_files
 from da3_ros.cli.table_options import takes_options
 from da3_ros.cli.wanted_network import config_of
@@ -39,7 +40,7 @@ def export_onnx(
     aspect: Aspects = None,
 ) -> None:
     """Write the stages of a network as ONNX graphs, for other programs."""
-    with reporting('export-onnx', as_json=as_json) as report:
+    with unwind_on_terminate(), reporting('export-onnx', as_json=as_json) as report:
         source = _source(model, precision)
         sizes = wanted_sizes(size or (), aspect or (), process_res or source.config.process_res)
         found = _written(source, sizes, out)

@@ -20,7 +20,8 @@ def info(
     path: Annotated[
         str,
         typer.Argument(
-            help='Image, video, bag, COLMAP dataset, checkpoint, results, or a network by name.'
+            help='Image, video, bag, COLMAP dataset, checkpoint, engine, results, or a network '
+            'by name.'
         ),
     ],
     as_json: bool,

@@ -48,14 +48,16 @@ def run_single_scene(
 def run_source(runner: SceneRunner, source: SceneSource, report: Report) -> None:
     """Run a checked source into the folder of the results."""
     results = runner.options.results
-    description = runner.description()
+    device = runner.description()['device']
     most = runner.check_views(source)
     earlier = earlier_results(results.export_dir) if results.auto_cleanup else ()
     overwrite = results.overwrite or results.auto_cleanup
     opened = source.open(results.export_dir, shrink=runner.shrink, most=most)
     with recorded_results(results.export_dir), opened as scene:
-        say(f'computing {len(scene.images)} views on {description["device"]}')
+        say(f'computing {len(scene.images)} views on {device}')
         summary = runner.run(scene, results.export_dir, overwrite=overwrite)
+    # What has computed: where graphs fail, that is torch.
+    description = runner.description()
     if results.auto_cleanup:
         remove_earlier(results.export_dir, earlier)
     content = summary.content()

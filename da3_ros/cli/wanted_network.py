@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from da3_ros.cli.scene_options import SceneOptions
 from da3_ros.errors import ExportError, ModelError
+from da3_ros.foreign import expanded
 
 if TYPE_CHECKING:
     from da3_ros.cli.view_check import Measured
@@ -132,7 +132,7 @@ def config_of(checkpoint: str) -> NetworkConfig:
     from da3_ros.inference.runtimes.engine_files import CONFIG_NAME, is_engine
     from da3_ros.model.presets import NETWORKS, preset_name
 
-    name, folder = preset_name(checkpoint), Path(checkpoint).expanduser()
+    name, folder = preset_name(checkpoint), expanded(checkpoint)
     if name is not None and not folder.is_dir():
         return NETWORKS[name]
     if is_engine(folder):

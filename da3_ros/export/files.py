@@ -13,6 +13,7 @@ import shutil
 from da3_ros.errors import ExportError
 from da3_ros.export.ledger import is_linked, read_ledger, recorded_files
 from da3_ros.export.staging import make_folder, remove_empty, staging_folder
+from da3_ros.foreign import expanded
 
 _SHOWN_NAMES = 3
 _REPLACED = '.replaced'
@@ -31,7 +32,7 @@ def resolve_inside(export_dir: Path, path: str) -> Path:
     Raises:
         ExportError: the path leads outside or through a symbolic link, or is no path.
     """
-    root = export_dir.expanduser().resolve()
+    root = expanded(export_dir).resolve()
     if _has_no_name(path):
         taken = {p.name for p in root.glob('scene_*')} if root.is_dir() else set()
         number = 0

@@ -17,6 +17,8 @@ import shutil
 import stat
 import tempfile
 
+from da3_ros.foreign import expanded
+
 STAGING_PREFIX = '.partial-da3_ros-'
 """Of the names of staging folders."""
 MARKER = '.da3_ros_staging'
@@ -99,7 +101,7 @@ def remove_abandoned(export_dir: Path) -> int:
 
     Looked for in the folder itself and in those directly below it; links are not followed.
     """
-    root = export_dir.expanduser()
+    root = expanded(export_dir)
     count = 0
     with suppress(OSError):
         below = [folder for folder in root.iterdir() if folder.is_dir()]

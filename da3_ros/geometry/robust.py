@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -90,5 +91,19 @@ def median_and_sigma(values: ArrayLike) -> tuple[float, float]:
     x = np.asarray(values, dtype=np.float64)
     if x.size == 0:
         raise GeometryError('median: expected at least one value, got none')
-    middle = float(np.median(x))
-    return middle, float(MAD_TO_SIGMA * np.median(np.abs(x - middle)))
+    middle = median(x)
+    return middle, MAD_TO_SIGMA * median(np.abs(x - middle))
+
+
+def median(values: NDArray[np.floating[Any]]) -> float:
+    """Return the median of values (N,), N >= 1, none of which is NaN.
+
+    As `np.median`, which looks for NaN and for both middle values at once: with thousands of
+    values that takes several times as long.
+    """
+    middle = len(values) // 2
+    parted = values.copy()
+    parted.partition(middle)
+    if len(values) % 2:
+        return float(parted[middle])
+    return float((np.maximum.reduce(parted[:middle]) + parted[middle]) / 2)

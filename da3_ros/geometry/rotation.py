@@ -6,12 +6,13 @@ from collections.abc import Sequence
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from da3_ros.errors import GeometryError
 from da3_ros.geometry.arrays import FloatArray, as_float
 
 _ORTHONORMAL_TOLERANCE = 1e-3
+_LARGEST_ENTRY = 2.0
 _WANTED = f'expected a rotation (orthonormal within {_ORTHONORMAL_TOLERANCE}, determinant +1)'
 
 
@@ -100,20 +101,32 @@ def rotation_vector_rad(rotation: ArrayLike) -> FloatArray:
 
 
 def nearest_rotation(matrix: ArrayLike) -> FloatArray:
-    """Return the rotation (3, 3) closest to a matrix in the Frobenius norm.
+    """Return the rotations (..., 3, 3) closest to matrices (..., 3, 3) in the Frobenius norm.
 
     The sum of several rotations gives their chordal mean this way.
 
     Raises:
-        GeometryError: the matrix has rank below 2, so that no closest rotation is defined.
+        GeometryError: a matrix has rank below 2, so that no closest rotation is defined.
 
     Source: orthogonal Procrustes problem, Umeyama 1991, lemma of section II.
     """
-    u, d, vt = np.linalg.svd(as_float('matrix', matrix, (3, 3)))
-    if d[1] <= 1e-12 * max(d[0], 1e-300):
+    leading = (None,) * max(np.ndim(matrix) - 2, 0)
+    u, d, vt = np.linalg.svd(as_float('matrix', matrix, (*leading, 3, 3)))
+    if (d[..., 1] <= 1e-12 * np.maximum(d[..., 0], 1e-300)).any():
         raise GeometryError(f'nearest rotation: the matrix has rank below 2, singular values {d}')
-    sign = np.sign(np.linalg.det(u) * np.linalg.det(vt))
-    return np.asarray(u @ np.diag([1.0, 1.0, sign]) @ vt)
+    u[..., 2] *= np.sign(np.linalg.det(u @ vt))[..., None]
+    return np.asarray(u @ vt)
+
+
+def are_rotations(matrices: FloatArray) -> NDArray[np.bool_]:
+    """Return which matrices (..., 3, 3) are proper rotations within 1e-3; NaN is in none."""
+    # Far from it, products may be beyond all numbers.
+    near = np.abs(matrices).max(axis=(-2, -1)) <= _LARGEST_ENTRY
+    if not near.all():
+        matrices = np.where(near[..., None, None], matrices, 0.0)
+    return np.asarray(
+        near & (_deviation(matrices) <= _ORTHONORMAL_TOLERANCE) & (np.linalg.det(matrices) >= 0)
+    )
 
 
 def require_rotation(name: str, matrix: ArrayLike) -> FloatArray:
@@ -123,16 +136,21 @@ def require_rotation(name: str, matrix: ArrayLike) -> FloatArray:
         GeometryError: it is not orthonormal with determinant +1.
     """
     rotation = as_float(name, matrix, (3, 3))
-    largest = float(np.abs(rotation).max())
-    if largest > 2.0:  # far from it, and its products may be beyond all numbers
-        raise GeometryError(f'{name}: {_WANTED}, got entries up to {largest:.3g}')
-    error = float(np.abs(rotation @ rotation.T - np.eye(3)).max())
-    if error > _ORTHONORMAL_TOLERANCE or np.linalg.det(rotation) < 0:
+    if not are_rotations(rotation):
+        largest = float(np.abs(rotation).max())
+        if largest > _LARGEST_ENTRY:
+            raise GeometryError(f'{name}: {_WANTED}, got entries up to {largest:.3g}')
         raise GeometryError(
-            f'{name}: {_WANTED}, got deviation {error:.2g}, '
+            f'{name}: {_WANTED}, got deviation {float(_deviation(rotation)):.2g}, '
             f'determinant {np.linalg.det(rotation):.3g}'
         )
     return rotation
+
+
+def _deviation(matrices: FloatArray) -> FloatArray:
+    """Return how far matrices (..., 3, 3) are from orthonormal, by their largest entry."""
+    products = matrices @ np.swapaxes(matrices, -1, -2)
+    return np.asarray(np.abs(products - np.eye(3)).max(axis=(-2, -1)))
 
 
 def _matrices(*entries: FloatArray) -> FloatArray:

@@ -1,15 +1,18 @@
 """Rigid transforms as homogeneous matrices (..., 4, 4); composition is the matrix product."""
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from da3_ros.errors import GeometryError
 from da3_ros.geometry.arrays import FloatArray, as_float
 from da3_ros.geometry.rotation import (
+    are_rotations,
     matrix_from_quaternion_xyzw,
     nearest_rotation,
     require_rotation,
 )
+
+_ROW_TOLERANCE = 1e-9
 
 
 def rigid(rotation: ArrayLike, translation: ArrayLike) -> FloatArray:
@@ -36,13 +39,13 @@ def homogeneous(matrix: ArrayLike) -> FloatArray:
 
 
 def nearest_rigid(matrix: ArrayLike) -> FloatArray:
-    """Return a transform (3, 4) or (4, 4) with its rotation made exact, as (4, 4) in float64.
+    """Return transforms (..., 3, 4) or (..., 4, 4), rotations made exact, as (..., 4, 4) float64.
 
     Raises:
         GeometryError: another shape, or a rotation part of rank below 2.
     """
     array = homogeneous(matrix)
-    return rigid(nearest_rotation(array[:3, :3]), array[:3, 3])
+    return rigid(nearest_rotation(array[..., :3, :3]), array[..., :3, 3])
 
 
 def invert(a_from_b: ArrayLike) -> FloatArray:
@@ -69,6 +72,12 @@ def rigid_from_xyz_xyzw(values: ArrayLike) -> FloatArray:
     return rigid(matrix_from_quaternion_xyzw(seven[3:]), seven[:3])
 
 
+def are_rigid(matrices: FloatArray) -> NDArray[np.bool_]:
+    """Return which matrices (..., 4, 4) are finite and rigid within 1e-3, as `require_rigid`."""
+    finite = np.isfinite(matrices).all(axis=(-2, -1))
+    return np.asarray(finite & are_rotations(matrices[..., :3, :3]) & _ends_right(matrices))
+
+
 def require_rigid(name: str, matrix: ArrayLike) -> FloatArray:
     """Return `matrix` as (4, 4) when it is a rigid transform within 1e-3.
 
@@ -77,6 +86,12 @@ def require_rigid(name: str, matrix: ArrayLike) -> FloatArray:
     """
     transform = as_float(name, matrix, (4, 4))
     require_rotation(f'{name} (rotation part)', transform[:3, :3])
-    if np.abs(transform[3] - (0.0, 0.0, 0.0, 1.0)).max() > 1e-9:
+    if not _ends_right(transform):
         raise GeometryError(f'{name}: expected bottom row 0 0 0 1, got {transform[3].tolist()}')
     return transform
+
+
+def _ends_right(matrices: FloatArray) -> NDArray[np.bool_]:
+    """Return which matrices (..., 4, 4) have the bottom row 0 0 0 1."""
+    rest = np.abs(matrices[..., 3, :] - (0.0, 0.0, 0.0, 1.0))
+    return np.asarray(rest.max(axis=-1) <= _ROW_TOLERANCE)

@@ -80,15 +80,15 @@ def world_planes(
         GeometryError: the depth image has another size than the camera.
     """
     z = _only_finite(depth, camera)
-    planes = np.empty((3, *depth.shape), np.float32)
     # A ray of the world, too, is what its row and what its column say, added.
     rays = world_from_camera[:3, :3] @ np.linalg.inv(camera.K)
     columns, rows = np.arange(camera.size.width), np.arange(camera.size.height)
-    for plane, ray, start in zip(planes, rays, world_from_camera[:3, 3], strict=True):
-        along_row = (ray[0] * columns).astype(np.float32)
-        np.add(along_row, (ray[1] * rows + ray[2]).astype(np.float32)[:, None], out=plane)
-        plane *= z
-        plane += np.float32(start)
+    along_row = (rays[:, 0, None] * columns).astype(np.float32)
+    along_column = (rays[:, 1, None] * rows + rays[:, 2, None]).astype(np.float32)
+    planes = np.empty((3, *depth.shape), np.float32)
+    np.add(along_row[:, None, :], along_column[:, :, None], out=planes)
+    planes *= z
+    planes += world_from_camera[:3, 3].astype(np.float32)[:, None, None]
     return planes
 
 

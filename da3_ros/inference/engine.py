@@ -13,30 +13,42 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
-from da3_ros.errors import ExportError, ModelError, NoPosesError
+from da3_ros.errors import ExportError, ModelError
 from da3_ros.export.options import ExportOptions
 from da3_ros.export.scene import ExportScene
-from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import homogeneous, invert
 from da3_ros.geometry.umeyama import spread
 from da3_ros.inference.given_cameras import GivenCameras, read_cameras
-from da3_ros.inference.metric import metric_depth
 from da3_ros.inference.parallax_scale import seen_scale
 from da3_ros.inference.pixel_rule import corner_matrices
 from da3_ros.inference.pose_alignment import in_reach, normalise_extrinsics
 from da3_ros.inference.prediction import Prediction
-from da3_ros.inference.preprocess import ProcessedImages, preprocess
+from da3_ros.inference.preprocess import (
+    ProcessedImages,
+    ResizedImage,
+    resized_images,
+    unified,
+)
 from da3_ros.inference.runtimes.stages import InputCameras
 from da3_ros.inference.runtimes.torch_behind import precision_of
-from da3_ros.inference.view_predictions import view_predictions, window_prediction
+from da3_ros.inference.single_views import (
+    calibrations,
+    check_calibrated,
+    poses_of_single_views,
+    with_cameras,
+)
+from da3_ros.inference.view_predictions import (
+    view_predictions,
+    window_prediction,
+    with_all_depth,
+)
+from da3_ros.inference.window_cache import WindowCache
 from da3_ros.inference.window_network import WindowNetwork, WindowRequest
 from da3_ros.model.config import SingleViewConfig
-from da3_ros.notes import Note, joined
+from da3_ros.notes import Note
 from da3_ros.options.network import NETWORK
 from da3_ros.types import (
-    CameraFrame,
     Caution,
-    KnownPoses,
     Window,
     WindowPrediction,
 )
@@ -120,6 +132,7 @@ class Da3Estimator:
         self._method = process_res_method
         self._strategy = ref_view_strategy
         self._use_ray_pose = use_ray_pose
+        self._resized = WindowCache[ResizedImage](lambda resized: resized.image.nbytes)
 
     @property
     def device(self) -> str:
@@ -153,11 +166,10 @@ class Da3Estimator:
             ModelError: The network predicted no usable camera for a view, or cannot take the
                 window at all because it predicts no cameras.
         """
-        frames = window.views
         config = self.network.config
         if config.any_view is None and config.single_view is not None:
             return self._single_views(window, config.single_view)
-        processed = preprocess([frame.image for frame in frames], self._process_res, self._method)
+        processed = self._processed(window)
         known = self._known_cameras(window, processed)
         if known.extrinsics is None:
             return self._predict(window, processed, known)
@@ -218,7 +230,7 @@ class Da3Estimator:
             )
         )
         prediction = window_prediction(maps, processed)
-        prediction, sigma = _with_seen_distances(prediction, known)
+        prediction, sigma = _with_seen_distances(prediction, known, maps.wanted)
         return WindowPrediction(
             view_predictions(prediction, window.views, processed, maps.wanted),
             is_metric=maps.is_metric,
@@ -233,16 +245,17 @@ class Da3Estimator:
         known = window.known_poses() if self._conditioning else None
         poses = np.eye(4)[None]
         if len(frames) > 1:
-            poses = _poses_of_single_views(config, len(frames), known)
-        _check_calibrated(config, frames)
-        processed = preprocess([frame.image for frame in frames], self._process_res, self._method)
+            poses = poses_of_single_views(config, len(frames), known)
+        check_calibrated(config, frames)
+        processed = self._processed(window)
         maps = self.network.run(
             WindowRequest(
                 processed.images, keys=self._keys(window, processed), wanted=_wanted(window)
             )
         )
         prediction = window_prediction(maps, processed)
-        prediction = _with_cameras(prediction, frames, processed, config, poses)
+        cameras = calibrations(frames, processed)
+        prediction = with_cameras(prediction, cameras, config, poses, maps.wanted)
         return WindowPrediction(
             view_predictions(prediction, frames, processed, maps.wanted),
             is_metric=prediction.is_metric,
@@ -263,6 +276,20 @@ class Da3Estimator:
         )
         return keys if len(set(keys)) == len(keys) else None
 
+    def _processed(self, window: Window) -> ProcessedImages:
+        """Return the images of a window at the network's size; each view is resized once."""
+        frames = window.views
+        keys = {(window.generation, f.id, f.quarter_turns, f.size): None for f in frames}
+        resized = self._resized.results(
+            len(frames),
+            tuple(keys) if window.generation and len(keys) == len(frames) else None,
+            None,
+            lambda places: resized_images(
+                {place: frames[place].image for place in places}, self._process_res, self._method
+            ),
+        )
+        return unified(resized, [f'image {place}' for place in range(len(frames))])
+
     def _known_cameras(self, window: Window, processed: ProcessedImages) -> GivenCameras:
         """Return the cameras that go into the network, none where they are not all known."""
         if not (self._conditioning and self.network.capabilities.conditioning):
@@ -277,53 +304,6 @@ class Da3Estimator:
             invert(in_reach(poses)),
             corner_matrices(known) if len(known) == len(calibrations) else None,
         )
-
-
-def _poses_of_single_views(
-    config: SingleViewConfig, views: int, known: KnownPoses | None
-) -> FloatArray:
-    """Return known poses (N, 4, 4) seen from the first view; they need depth in their unit."""
-    is_metric = config.canonical_focal_px is not None
-    if is_metric and known is not None and known.frame_from_camera is not None:
-        poses = known.frame_from_camera
-        return np.asarray(invert(poses[0]) @ poses)
-    hint = (joined(known.notes) if known else '') or 'no odometry, no rig'
-    ways = 'use one camera and windows of one set, or a network that predicts poses'
-    if is_metric:
-        ways += f', or let odometry tell the poses of all views ({hint})'
-    raise NoPosesError(
-        f'{config.name} predicts no poses and takes windows of one view only, got {views}; {ways}'
-    )
-
-
-def _check_calibrated(config: SingleViewConfig, frames: Sequence[CameraFrame]) -> None:
-    for frame in frames:
-        if frame.calibration is None:
-            raise ModelError(
-                f'camera {frame.camera}: {config.name} predicts no intrinsics and the frame has '
-                'no calibration; provide its CameraInfo, or use a network that predicts intrinsics'
-            )
-
-
-def _with_cameras(
-    prediction: Prediction,
-    frames: Sequence[CameraFrame],
-    processed: ProcessedImages,
-    config: SingleViewConfig,
-    poses: FloatArray,
-) -> Prediction:
-    """Give views their calibrations and poses (N, 4, 4), and metres where there are."""
-    intrinsics = corner_matrices(
-        placement.camera(frame.calibration)
-        for frame, placement in zip(frames, processed.placements, strict=True)
-        if frame.calibration is not None
-    ).astype(np.float32)
-    extrinsics = invert(poses)[:, :3].astype(np.float32)
-    prediction = replace(prediction, extrinsics=extrinsics, intrinsics=intrinsics)
-    if config.canonical_focal_px is None:
-        return prediction
-    depth = metric_depth(prediction.depth, intrinsics, config.canonical_focal_px)
-    return replace(prediction, depth=depth, is_metric=True)
 
 
 def _window_network(network: WindowNetwork | DepthAnything3) -> WindowNetwork:
@@ -349,7 +329,7 @@ def _network_cameras(known: GivenCameras) -> InputCameras | None:
 
 
 def _with_seen_distances(
-    prediction: Prediction, known: GivenCameras
+    prediction: Prediction, known: GivenCameras, wanted: Sequence[int]
 ) -> tuple[Prediction, float | None]:
     """Return a prediction whose cameras are as far apart, relative to depth, as parallax tells.
 
@@ -358,10 +338,11 @@ def _with_seen_distances(
     Returns:
         The prediction, and how well the logarithm of its distances is known; None where it is not.
     """
-    found = seen_scale(prediction, known)
+    if known.extrinsics is None:
+        return prediction, None
+    found = seen_scale(with_all_depth(prediction, wanted), known)
     if found is None:
         return prediction, None
-    assert known.extrinsics is not None
     assert prediction.extrinsics is not None
     given, seen = (
         spread(invert(homogeneous(poses))[:, :3, 3])

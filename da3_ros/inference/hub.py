@@ -16,6 +16,7 @@ import os
 from pathlib import Path
 
 from da3_ros.errors import CheckpointError, without_credentials
+from da3_ros.foreign import expanded
 from da3_ros.inference.hub_endpoint import HubEndpoint, hub_endpoint
 from da3_ros.inference.runtimes.engine_files import is_engine
 from da3_ros.model.presets import BUNDLED, preset_name
@@ -120,8 +121,8 @@ def find_config(source: str | Path, options: HubOptions | None = None) -> Path:
         CheckpointError: As of `find_checkpoint`.
     """
     options = options or HubOptions()
-    if is_engine(Path(source).expanduser()):
-        return Path(source).expanduser() / CONFIG_NAME
+    if is_engine(expanded(source)):
+        return expanded(source) / CONFIG_NAME
     here = _not_of_the_hub(source, options)
     if here is not None:
         return here.config
@@ -174,7 +175,7 @@ def _not_of_the_hub(source: str | Path, options: HubOptions) -> CheckpointFiles 
     """Return the files of a folder or of this package; None for what the hub may have."""
     if not str(source).strip():
         raise CheckpointError('expected the name of a model or a folder, got nothing')
-    folder = Path(source).expanduser()
+    folder = expanded(source)
     if folder.is_dir():
         return _in_folder(folder)
     name = str(source)

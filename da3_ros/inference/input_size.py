@@ -15,8 +15,9 @@ from da3_ros.foreign import foreign_file
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.geometry.resample import DepthResampler
 from da3_ros.images.decode import DecodedImage, size_of
+from da3_ros.inference.placement import Placement
 from da3_ros.inference.prediction import Prediction
-from da3_ros.inference.preprocess import ImageLike, Placement, as_list, decoded_image
+from da3_ros.inference.preprocess import ImageLike, as_list, decoded_image
 from da3_ros.options.choices import DEPTH_SIZES
 
 _Value = TypeVar('_Value', bound=np.generic)

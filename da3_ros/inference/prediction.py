@@ -20,6 +20,7 @@ from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.se3 import invert, nearest_rigid
 from da3_ros.inference.missing_intrinsics import MissingIntrinsics
 from da3_ros.inference.pixel_rule import cameras_of
+from da3_ros.inference.placement import Placement
 from da3_ros.inference.pose_alignment import PoseAlignment
 from da3_ros.inference.prediction_export import (
     ExportPlan,
@@ -27,7 +28,6 @@ from da3_ros.inference.prediction_export import (
     export_plan,
     warn_of_assumptions,
 )
-from da3_ros.inference.preprocess import Placement
 from da3_ros.inference.splat_gsplat import with_renderer
 from da3_ros.types import PosedView, ViewId
 

@@ -13,7 +13,7 @@ holds any of it is not `visible`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import PathLike
@@ -22,15 +22,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import cv2
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from PIL import Image
 
 from da3_ros.errors import PreprocessError
 from da3_ros.foreign import plain_path, reason_of
-from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.geometry.resample import PixelMap
+from da3_ros.geometry.camera import ImageSize
 from da3_ros.images.decode import DecodedImage, decode, from_array, read_image
 from da3_ros.inference.image_notes import Lost, crop_notes, image_notes
+from da3_ros.inference.placement import Placement
 from da3_ros.model.config import PATCH_SIZE
 from da3_ros.notes import Note
 from da3_ros.options.choices import RESIZE_METHODS
@@ -53,55 +53,6 @@ MAX_WORKERS = 8
 _MOST_PIXELS = 64_000_000
 # Largest rounding error of the mean of ones.
 _ROUNDING = 1e-3
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where a processed image lies in its original: resized to `resized`, then cropped."""
-
-    original: ImageSize
-    """Size before anything was done."""
-
-    resized: ImageSize
-    """Size after resizing."""
-
-    left_px: int
-    """First column kept of the resized image."""
-
-    top_px: int
-    """First row kept of the resized image."""
-
-    size: ImageSize
-    """Final size."""
-
-    def camera(self, original: PinholeCamera) -> PinholeCamera:
-        """Return the camera of the processed image, given that of the original."""
-        return original.resized(self.resized).cropped(self.left_px, self.top_px, self.size)
-
-    @property
-    def pixel_map(self) -> PixelMap:
-        """Where the pixels of the original lie in the processed image."""
-        return PixelMap.placed(
-            self.resized.width / self.original.width,
-            self.resized.height / self.original.height,
-            self.left_px,
-            self.top_px,
-        )
-
-    def matrix(self, intrinsics: ArrayLike) -> NDArray[np.float32]:
-        """Return K (3, 3) of the processed image, first pixel centre at (0.5, 0.5)."""
-        out = np.array(intrinsics, dtype=np.float64)
-        out[0] *= self.resized.width / self.original.width
-        out[1] *= self.resized.height / self.original.height
-        out[0, 2] -= self.left_px
-        out[1, 2] -= self.top_px
-        return out.astype(np.float32)
-
-    def cropped(self, size: ImageSize) -> Placement:
-        """Return the placement after a further centre crop."""
-        left = self.left_px + (self.size.width - size.width) // 2
-        top = self.top_px + (self.size.height - size.height) // 2
-        return Placement(self.original, self.resized, left, top, size)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,26 +113,38 @@ def preprocess(
         PreprocessError: No images, an unknown method, or an image that cannot be read or would
             become smaller than one patch; the message gives its index.
     """
+    items = as_list(images)
+    names = [_name(item, index) for index, item in enumerate(items)]
+    return unified(resized_images(dict(enumerate(items)), process_res, method), names)
+
+
+def resized_images(
+    items: Mapping[int, ImageLike], process_res: int, method: str
+) -> list[ResizedImage]:
+    """Return images at the network's size, each by itself; arguments and errors of `preprocess`.
+
+    Args:
+        items: By their index for messages.
+        process_res: See there.
+        method: See there.
+    """
     if method not in RESIZE_METHODS:
         raise PreprocessError(
             f'unknown resize method {method!r}, expected one of {RESIZE_METHODS}'
         )
     if process_res < PATCH_SIZE:
         raise PreprocessError(f'process_res must be at least {PATCH_SIZE}, got {process_res}')
-    items = as_list(images)
     most_pixels = max(_MOST_PIXELS, (4 * process_res) ** 2)
 
-    def process(indexed: tuple[int, ImageLike]) -> _Resized:
+    def process(indexed: tuple[int, ImageLike]) -> ResizedImage:
         index, item = indexed
         decoded = decoded_image(item, index, most_pixels)
         return _resize(decoded, _plan(decoded.size, process_res, method, index))
 
     if len(items) == 1:
-        results = [process((0, items[0]))]
-    else:
-        with ThreadPoolExecutor(min(MAX_WORKERS, len(items))) as pool:
-            results = list(pool.map(process, enumerate(items)))
-    return _unify(results, [_name(item, index) for index, item in enumerate(items)])
+        return [process(pair) for pair in items.items()]
+    with ThreadPoolExecutor(min(MAX_WORKERS, len(items))) as pool:
+        return list(pool.map(process, items.items()))
 
 
 def load_image(item: ImageLike, index: int = 0) -> NDArray[np.uint8]:
@@ -268,7 +231,7 @@ class _Plan:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Resized:
+class ResizedImage:
     """An image at the network's size, before all get one shape."""
 
     image: NDArray[np.uint8]
@@ -329,7 +292,7 @@ def _step(before: ImageSize, after: ImageSize) -> _Step:
     return _Step(after, after.height > before.height or after.width > before.width)
 
 
-def _resize(decoded: DecodedImage, plan: _Plan) -> _Resized:
+def _resize(decoded: DecodedImage, plan: _Plan) -> ResizedImage:
     image, placement = decoded.pixels, plan.placement
     visible = None if decoded.visible is None else decoded.visible.astype(np.float32)
     for step in plan.steps:
@@ -342,7 +305,7 @@ def _resize(decoded: DecodedImage, plan: _Plan) -> _Resized:
     if visible is not None:
         whole = np.asarray(visible > 1 - _ROUNDING)
         mask = _part(whole, placement.left_px, placement.top_px, placement.size)
-    return _Resized(image, mask, placement, decoded.remarks)
+    return ResizedImage(image, mask, placement, decoded.remarks)
 
 
 def _interpolated(
@@ -371,18 +334,20 @@ def check_sides(height: int, width: int, original: ImageSize, index: int) -> Non
         )
 
 
-def _unify(results: Sequence[_Resized], names: Sequence[str]) -> ProcessedImages:
+def unified(results: Sequence[ResizedImage], names: Sequence[str]) -> ProcessedImages:
+    """Return images with their margins cut to a common size; names are for notes."""
     sizes = [result.placement.size for result in results]
     size = ImageSize(min(s.height for s in sizes), min(s.width for s in sizes))
     images = np.empty((len(results), size.height, size.width, 3), np.uint8)
-    visible = np.ones(images.shape[:3], np.bool_)
+    is_whole = all(result.visible is None for result in results)
+    visible = None if is_whole else np.ones(images.shape[:3], np.bool_)
     placements = []
     for index, result in enumerate(results):
         placement = result.placement
         cropped = placement.cropped(size)
         left, top = cropped.left_px - placement.left_px, cropped.top_px - placement.top_px
         images[index] = _part(result.image, left, top, size)
-        if result.visible is not None:
+        if visible is not None and result.visible is not None:
             visible[index] = _part(result.visible, left, top, size)
         placements.append(cropped)
     lost = [
@@ -392,6 +357,6 @@ def _unify(results: Sequence[_Resized], names: Sequence[str]) -> ProcessedImages
     return ProcessedImages(
         images,
         tuple(placements),
-        None if visible.all() else visible,
+        None if visible is None or visible.all() else visible,
         (*image_notes(names, [result.remarks for result in results]), *crop_notes(lost)),
     )

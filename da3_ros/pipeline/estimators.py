@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from da3_ros.errors import CheckpointError, ConfigError
+from da3_ros.foreign import expanded
 from da3_ros.inference.runtimes.choose import RANDOM_PREFIX, open_network
 from da3_ros.model.config import PROCESS_RES, NetworkConfig
 from da3_ros.model.presets import CAUTIONS, NETWORKS, preset_name, random_caution
@@ -125,7 +125,7 @@ def _is_saved_random(model: str) -> bool:
     from da3_ros.inference.runtimes.stored_graphs import read_kept
     from da3_ros.inference.weights_header import is_random_file
 
-    folder = Path(model).expanduser()
+    folder = expanded(model)
     try:
         if is_engine(folder):
             return read_kept(folder).is_random

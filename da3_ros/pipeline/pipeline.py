@@ -16,6 +16,7 @@ import time
 
 from da3_ros.errors import PipelineError
 from da3_ros.options import NodeOptions, StreamOptions
+from da3_ros.pipeline.decoding import FrameDecoder
 from da3_ros.pipeline.rig import FrameIds, Log, RigChange, RigSource, RigTracker
 from da3_ros.stream.reconstructor import Reconstructor
 from da3_ros.stream.scene_store import Scene, SceneStore
@@ -119,6 +120,8 @@ class Pipeline:
         self._scene = SceneStore(stream.scene_sets)
         self._last_result: WindowResult | None = None
         self._world = self._new_world()
+        self._decoder = FrameDecoder()
+        self._least_frames = stream.min_cameras or len(stream.cameras)
 
     # ---- from any thread
 
@@ -165,6 +168,7 @@ class Pipeline:
             self._estimator = None
             self._synchronizer.reset()
             self._begin()
+        self._decoder.close()
 
     @property
     def has_work(self) -> bool:
@@ -255,7 +259,12 @@ class Pipeline:
                 self._on_rig(taken.frame_ids)
             if generation is None:
                 return None
-            found = self._window(generation, self._rig.with_prior(taken.frame_set))
+            frame_set = self._decoder.decoded(taken.frame_set, self._least_frames)
+            if frame_set is None:
+                with self._lock:
+                    self._dropped_sets += 1
+                return None
+            found = self._window(generation, self._rig.with_prior(frame_set))
             if found is None:
                 return None
             reconstructor, window = found

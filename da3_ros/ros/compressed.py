@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 import io
 import re
 from typing import Any
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from sensor_msgs.msg import CompressedImage
 
+from da3_ros.geometry.camera import ImageSize
 from da3_ros.images.bits import eight_bits, largest_of
-from da3_ros.ros.encodings import MOSAICS, ReadImage, ReadRules
+from da3_ros.ros.encodings import MOSAICS, Layout, ReadImage, ReadRules
 from da3_ros.ros.field_error import FieldError
 from da3_ros.ros.image_header import FILE_KINDS, ImageHeader, file_end, has_all_scans, read_header
 from da3_ros.types import ColourImage
@@ -51,6 +53,60 @@ def compressed_to_rgb(
 def read_compressed(message: CompressedImage, source: str, rules: ReadRules = _RULES) -> ReadImage:
     """Return the decoded pixels of a CompressedImage, and what was seen on the way.
 
+    Raises:
+        FieldError: see `open_compressed`; or none of it can be decoded.
+    """
+    return open_compressed(message, source, rules).read()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UndecodedImage:
+    """A compressed image of known size whose bytes are all there, as far as can be seen."""
+
+    size: ImageSize
+    format: str
+    """Of the message."""
+    _data: bytes
+    _cut: str
+    _source: str
+    _rules: ReadRules
+    _mosaic: Layout | None
+    _is_grey: bool
+
+    def read(self) -> ReadImage:
+        """Return the decoded pixels, and what was seen on the way; from any thread.
+
+        Raises:
+            FieldError: none of it can be decoded.
+        """
+        flags = _STORED | (cv2.IMREAD_GRAYSCALE if self._is_grey else cv2.IMREAD_COLOR)
+        decoded = _decode(self._data, flags)
+        height, width = self.size.height, self.size.width
+        if decoded is None or decoded.shape[:2] != (height, width):
+            raise _not_decoded(self.format, len(self._data), self._source)
+        largest = None
+        if decoded.dtype == np.uint16:
+            largest = largest_of(decoded)
+            decoded = eight_bits(decoded, self._rules.mono16_bits)
+        elif decoded.dtype != np.uint8:
+            raise FieldError(
+                self._source,
+                'data',
+                f'expected values of 8 or 16 bits, got {decoded.dtype}; dropped',
+            )
+        if self._mosaic is not None:
+            return ReadImage(self._mosaic.rgb(decoded), largest, self._cut)
+        code = cv2.COLOR_GRAY2RGB if self._is_grey else cv2.COLOR_BGR2RGB
+        # In place where it can be: the pixels of colour are in memory of their own.
+        pixels = cv2.cvtColor(decoded, code, None if self._is_grey else decoded)
+        return ReadImage(np.asarray(pixels, dtype=np.uint8), largest, self._cut)
+
+
+def open_compressed(
+    message: CompressedImage, source: str, rules: ReadRules = _RULES
+) -> UndecodedImage:
+    """Return a CompressedImage that is ready to be decoded; of most files no pixel is looked at.
+
     The bytes say what they are (JPEG, PNG, WebP, TIFF, BMP); bytes behind their end are ignored.
     Of `format` only the encoding before the semicolon counts, and that where it names a mosaic
     (bayer) and the file is grey, as image_transport sends one. Of 16 bits the upper ones in use
@@ -63,8 +119,7 @@ def read_compressed(message: CompressedImage, source: str, rules: ReadRules = _R
         rules: what the parameters say.
 
     Raises:
-        FieldError: no bytes, more pixels than allowed, a truncated file, or none that can be
-            decoded.
+        FieldError: no bytes, more pixels than allowed, or a truncated file.
     """
     if 'compressedDepth' in message.format:
         raise FieldError(source, 'format', f'expected a colour image, got {message.format!r}')
@@ -73,53 +128,45 @@ def read_compressed(message: CompressedImage, source: str, rules: ReadRules = _R
         raise FieldError(source, 'data', 'expected a JPEG or PNG image, got no bytes; dropped')
     header = read_header(data)
     if header is None or not header.height or not header.width:
-        raise _not_decoded(message, len(data), source)
+        raise _not_decoded(message.format, len(data), source)
     rules.check_size(header.height, header.width, source, 'data')
     name = _COMPRESSION.sub('', message.format).strip().lower()
     mosaic = MOSAICS.get(name) if header.channels == 1 else None
-    is_grey = mosaic is not None or (header.channels == 1 and header.bits == 16)
-    flags = _STORED | (cv2.IMREAD_GRAYSCALE if is_grey else cv2.IMREAD_COLOR)
-    decoded, cut = _decoded(data, header, flags, source)
-    if decoded is None:
-        raise _not_decoded(message, len(data), source)
-    largest = None
-    if decoded.dtype == np.uint16:
-        largest = largest_of(decoded)
-        decoded = eight_bits(decoded, rules.mono16_bits)
-    elif decoded.dtype != np.uint8:
-        raise FieldError(
-            source, 'data', f'expected values of 8 or 16 bits, got {decoded.dtype}; dropped'
-        )
     if mosaic is not None:
-        height, width = decoded.shape
-        mosaic.check_sides(height, width, name, source)
-        return ReadImage(mosaic.rgb(decoded), largest, cut)
-    code = cv2.COLOR_GRAY2RGB if is_grey else cv2.COLOR_BGR2RGB
-    return ReadImage(np.asarray(cv2.cvtColor(decoded, code), dtype=np.uint8), largest, cut)
+        mosaic.check_sides(header.height, header.width, name, source)
+    data, cut = _whole(data, header, source)
+    return UndecodedImage(
+        size=ImageSize(header.height, header.width),
+        format=message.format,
+        _data=data,
+        _cut=cut,
+        _source=source,
+        _rules=rules,
+        _mosaic=mosaic,
+        _is_grey=mosaic is not None or (header.channels == 1 and header.bits == 16),
+    )
 
 
-def _not_decoded(message: CompressedImage, size: int, source: str) -> FieldError:
+def _not_decoded(image_format: str, size: int, source: str) -> FieldError:
     return FieldError(
         source,
         'data',
-        f'{size} bytes of format {message.format[:80]!r} are no image that can be decoded '
+        f'{size} bytes of format {image_format[:80]!r} are no image that can be decoded '
         f'(expected one of {", ".join(FILE_KINDS)}); dropped',
     )
 
 
-def _decoded(
-    data: bytes, header: ImageHeader, flags: int, source: str
-) -> tuple[NDArray[Any] | None, str]:
-    """Return the pixels, None where there are none, and what is missing at the end."""
+def _whole(data: bytes, header: ImageHeader, source: str) -> tuple[bytes, str]:
+    """Return an image file with its end, and what is missing there."""
     if file_end(data, header.kind) is not None:
-        return _decode(data, flags), ''
+        return data, ''
     start = f'the image of {len(data)} bytes has no end'
     if header.kind == 'JPEG' and not has_all_scans(data):
         start += ', and scans of it are missing'
     elif header.kind == 'JPEG':
         data, rows = _without_end(data)
         if rows == header.height:
-            return _decode(data, flags), f'{start} marker; all its {rows} rows are there'
+            return data, f'{start} marker; all its {rows} rows are there'
         start += f', only {rows} of its {header.height} rows are there'
     raise FieldError(source, 'data', f'{start}: truncated; dropped')
 

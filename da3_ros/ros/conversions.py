@@ -11,6 +11,7 @@ Poses and intrinsics are in `geometry_messages`, clouds in `point_cloud`.
 from __future__ import annotations
 
 import array
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -24,11 +25,13 @@ from da3_ros.images.bits import eight_bits, largest_of
 from da3_ros.ros.compressed import compressed_to_rgb
 from da3_ros.ros.encodings import LAYOUTS, Layout, ReadImage, ReadRules
 from da3_ros.ros.field_error import FieldError
+from da3_ros.ros.image_bytes import ReceivedImage
 from da3_ros.ros.optional import optional_module
 from da3_ros.types import ColourImage
 
 __all__ = [
     'FieldError',
+    'ImageLayout',
     'compressed_to_rgb',
     'fill_data',
     'image_message',
@@ -64,7 +67,9 @@ def image_to_rgb(message: Image, source: str, rules: ReadRules = _RULES) -> Colo
     return read_image(message, source, rules).pixels
 
 
-def read_image(message: Image, source: str, rules: ReadRules = _RULES) -> ReadImage:
+def read_image(
+    message: Image | ReceivedImage, source: str, rules: ReadRules = _RULES
+) -> ReadImage:
     """Return the pixels of an Image, and what was seen on the way.
 
     rgb8 is a view onto the message's buffer (also with padded rows), other encodings are
@@ -73,8 +78,8 @@ def read_image(message: Image, source: str, rules: ReadRules = _RULES) -> ReadIm
     of OpenCV (8UC1, 8UC3, 8UC4, taken as grey, BGR and BGRA), and what later versions may know.
 
     Args:
-        message: sensor_msgs/Image; with nv12 and nv21 `height` counts the rows of the image, and
-            `data` holds half as many more.
+        message: sensor_msgs/Image, or its fields; with nv12 and nv21 `height` counts the rows of
+            the image, and `data` holds half as many more.
         source: who sent it, for error messages.
         rules: what the parameters say.
 
@@ -102,7 +107,7 @@ def read_image(message: Image, source: str, rules: ReadRules = _RULES) -> ReadIm
     return ReadImage(layout.rgb(pixels), largest)
 
 
-def _rows(message: Image, layout: Layout, source: str) -> NDArray[np.uint8]:
+def _rows(message: Image | ReceivedImage, layout: Layout, source: str) -> NDArray[np.uint8]:
     """Return the image's bytes without row padding, (rows, W * pixel bytes), as a view."""
     height, width, step = int(message.height), int(message.width), int(message.step)
     row_bytes = width * layout.channels * layout.depth
@@ -125,7 +130,7 @@ def _rows(message: Image, layout: Layout, source: str) -> NDArray[np.uint8]:
     return data[: rows * step].reshape(rows, step)[:, :row_bytes]
 
 
-def _by_cv_bridge(message: Image, source: str) -> ColourImage:
+def _by_cv_bridge(message: Image | ReceivedImage, source: str) -> ColourImage:
     refusal = FieldError(
         source,
         'encoding',
@@ -146,26 +151,62 @@ def _by_cv_bridge(message: Image, source: str) -> ColourImage:
         raise refusal from error
 
 
+@dataclass(frozen=True, slots=True)
+class ImageLayout:
+    """All of an Image but its stamp and its pixels."""
+
+    frame_id: str
+    height: int
+    width: int
+    encoding: str
+    """rgb8, mono8, 16UC1 (millimetres, 0 unknown) or 32FC1 (metres, NaN unknown)."""
+
+    @staticmethod
+    def of(pixels: NDArray[Any], encoding: str, frame_id: str) -> ImageLayout:
+        """Return the layout of pixels (H, W) or (H, W, 3) of the encoding's type.
+
+        Raises:
+            MessageError: the array does not fit the encoding.
+        """
+        dtype, channels = _FROM_ARRAY[encoding]
+        shape = pixels.shape[:2] if channels == 1 else (*pixels.shape[:2], channels)
+        if pixels.dtype != dtype or pixels.shape != shape:
+            raise MessageError(f'image {encoding}: got an array {pixels.dtype} {pixels.shape}')
+        return ImageLayout(frame_id, int(pixels.shape[0]), int(pixels.shape[1]), encoding)
+
+    @property
+    def data_bytes(self) -> int:
+        """Of all pixels."""
+        return self.height * self._row_bytes
+
+    @property
+    def _row_bytes(self) -> int:
+        dtype, channels = _FROM_ARRAY[self.encoding]
+        return self.width * channels * np.dtype(dtype).itemsize
+
+    def message(self) -> Image:
+        """Return the message without pixels; its stamp is zero."""
+        message = Image(header=Header(frame_id=self.frame_id), encoding=self.encoding)
+        message.height, message.width = self.height, self.width
+        # Arrays are in the machine's order, and every machine ROS 2 runs on is little-endian.
+        message.is_bigendian = 0
+        message.step = self._row_bytes
+        return message
+
+
 def image_message(header: Header, pixels: NDArray[Any], encoding: str) -> Image:
     """Return an Image with the given pixels, filled in one copy.
 
     Args:
         header: stamp and frame id; taken as it is, not copied.
         pixels: (H, W) or (H, W, 3) of the encoding's type.
-        encoding: rgb8, mono8, 16UC1 (millimetres, 0 unknown) or 32FC1 (metres, NaN unknown).
+        encoding: as in `ImageLayout`.
 
     Raises:
         MessageError: the array does not fit the encoding.
     """
-    dtype, channels = _FROM_ARRAY[encoding]
-    shape = pixels.shape[:2] if channels == 1 else (*pixels.shape[:2], channels)
-    if pixels.dtype != dtype or pixels.shape != shape:
-        raise MessageError(f'image {encoding}: got an array {pixels.dtype} {pixels.shape}')
-    message = Image(header=header, encoding=encoding)
-    message.height, message.width = int(pixels.shape[0]), int(pixels.shape[1])
-    # Arrays are in the machine's order, and every machine ROS 2 runs on is little-endian.
-    message.is_bigendian = 0
-    message.step = int(pixels.shape[1]) * channels * pixels.dtype.itemsize
+    message = ImageLayout.of(pixels, encoding, header.frame_id).message()
+    message.header = header
     fill_data(message, pixels)
     return message
 

@@ -14,12 +14,12 @@ from da3_ros.geometry.se3 import invert
 from da3_ros.geometry.sim3 import Sim3
 from da3_ros.stream.robust_mean import mean_position, mean_rotation, rms
 from da3_ros.stream.scale.measurements import (
-    DepthPair,
     LogScale,
     fuse,
     scale_from_centres,
     scale_from_depths,
 )
+from da3_ros.stream.scale.samples import DepthSample
 from da3_ros.types import FloatImage, ViewPrediction
 
 ViewKey = tuple[str, int]
@@ -32,10 +32,8 @@ class Anchor:
 
     world_from_camera: FloatArray
     """(4, 4), world units."""
-    depth: FloatImage | None
-    """(h, w), world units; NaN unknown. None when the view was placed again without."""
-    confidence: FloatImage | None
-    """(h, w), raw; None when the network gives none."""
+    sample: DepthSample | None
+    """Of its depth, world units. None when the view was placed again without."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +44,13 @@ class PlacedView:
     window_from_camera: FloatArray
     """(4, 4), rotation exactly orthonormal."""
     prediction: ViewPrediction
+    sample: DepthSample | None
+    """Of its depth, in the window's unit; None where the network gave none."""
+
+    @staticmethod
+    def of(key: ViewKey, view: ViewPrediction) -> PlacedView:
+        """Return a view that was checked."""
+        return PlacedView(key, view.window_from_camera, view, DepthSample.of_view(view))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,8 +96,12 @@ def compare_shared(
     world = np.array([anchor.world_from_camera for _, anchor in shared])
     window = np.array([view.window_from_camera for view, _ in shared])
     rotation, inliers = mean_rotation(world[:, :3, :3] @ np.swapaxes(window[:, :3, :3], 1, 2))
-    pairs = [_depth_pair(*pair) for pair, use in zip(shared, inliers, strict=True) if use]
-    depths = scale_from_depths([pair for pair in pairs if pair is not None])
+    pairs = [
+        (anchor.sample, view.sample)
+        for (view, anchor), use in zip(shared, inliers, strict=True)
+        if use and anchor.sample is not None and view.sample is not None
+    ]
+    depths = scale_from_depths(pairs)
     centres = scale_from_centres(
         world[inliers, :3, 3], window[inliers, :3, 3], rotation, position_noise
     )
@@ -136,16 +145,6 @@ def known_depth(view: ViewPrediction) -> FloatImage | None:
     return np.where(view.sky, np.float32(np.nan), view.depth)
 
 
-def known_depths(views: Iterable[ViewPrediction]) -> list[FloatImage]:
-    """Return the depths of those views that have one."""
-    return [depth for depth in map(known_depth, views) if depth is not None]
-
-
-def _depth_pair(view: PlacedView, anchor: Anchor) -> DepthPair | None:
-    depth = known_depth(view.prediction)
-    if depth is None or anchor.depth is None:
-        return None
-    now, before = view.prediction.confidence, anchor.confidence
-    if now is None or before is None or now.shape != before.shape:
-        return DepthPair(anchor.depth, depth, None)
-    return DepthPair(anchor.depth, depth, now, before)
+def depth_samples(views: Iterable[PlacedView]) -> list[DepthSample]:
+    """Return the samples of those views that have depth."""
+    return [view.sample for view in views if view.sample is not None]

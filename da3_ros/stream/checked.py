@@ -8,17 +8,17 @@ wide: they separate numbers that some scene may have from those that none has.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from da3_ros.errors import GeometryError, StreamError
-from da3_ros.geometry.arrays import extremes
+from da3_ros.geometry.arrays import FloatArray, extremes
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.resample import PixelMap
-from da3_ros.geometry.se3 import nearest_rigid, require_rigid
+from da3_ros.geometry.se3 import are_rigid, nearest_rigid, require_rigid
 from da3_ros.notes import Note
 from da3_ros.stream.placing import pixel_map_of
 from da3_ros.types import CameraFrame, FloatImage, Mask, ViewPrediction, Window, WindowPrediction
@@ -72,25 +72,45 @@ def checked_prediction(
             f'window {window.index}: the estimator returned {len(prediction.views)} views, '
             f'the window has {len(frames)}'
         )
+    _require_views(window.index, frames, prediction.views)
     refusal = next(_of_unit(prediction.unit_sigma), None)
+    poses = _rigid_poses(prediction.views)
     views: list[ViewPrediction] = []
     notes: list[Note] = []
     for index, (frame, view) in enumerate(zip(frames, prediction.views, strict=True)):
-        if not isinstance(view, ViewPrediction):
-            raise StreamError(
-                f'window {window.index}: expected a ViewPrediction of camera {frame.camera}, '
-                f'got {type(view).__name__}'
-            )
+        pose = None if poses is None else poses[index]
         has_depth = view.depth is not None or window.needs_depth(frame.id)
         is_sideways = frame.camera in sideways
-        refusal = refusal or next(_of_view(frame, view, is_sideways, has_depth), None)
+        refusal = refusal or next(_of_view(frame, view, pose, is_sideways, has_depth), None)
         if refusal is not None:
             place = f'view {index} (camera {frame.camera}, stamp {frame.stamp_ns})'
             return replace(refusal, text=f'{place}: {refusal.text}')
-        usable, of_pixels = _usable_pixels(frame.camera, view)
-        notes += of_pixels
-        views.append(replace(usable, window_from_camera=nearest_rigid(view.window_from_camera)))
+        exact = nearest_rigid(view.window_from_camera) if pose is None else pose
+        views.append(_usable_view(frame.camera, view, exact, notes))
     return replace(prediction, views=tuple(views), notes=(*prediction.notes, *notes))
+
+
+def _require_views(
+    window: int, frames: Sequence[CameraFrame], views: Sequence[ViewPrediction]
+) -> None:
+    for frame, view in zip(frames, views, strict=True):
+        if not isinstance(view, ViewPrediction):
+            raise StreamError(
+                f'window {window}: expected a ViewPrediction of camera {frame.camera}, '
+                f'got {type(view).__name__}'
+            )
+
+
+def _rigid_poses(views: Sequence[ViewPrediction]) -> FloatArray | None:
+    """Return the poses of all views (N, 4, 4), made exactly rigid, at once.
+
+    None where one is no pose, or none that lies in a plain array: then each is looked at alone.
+    """
+    poses = [view.window_from_camera for view in views]
+    if not all(_is_array(pose, 'f') and pose.shape == (4, 4) for pose in poses):
+        return None
+    together = np.array(poses, np.float64)
+    return nearest_rigid(together) if are_rigid(together).all() else None
 
 
 def _of_unit(sigma: float | None) -> Iterator[Refusal]:
@@ -99,15 +119,27 @@ def _of_unit(sigma: float | None) -> Iterator[Refusal]:
 
 
 def _of_view(
-    frame: CameraFrame, view: ViewPrediction, is_sideways: bool, has_depth: bool
+    frame: CameraFrame,
+    view: ViewPrediction,
+    pose: FloatArray | None,
+    is_sideways: bool,
+    has_depth: bool,
 ) -> Iterator[Refusal]:
-    """Yield what is wrong with a view; what comes later relies on what came before."""
+    """Yield what is wrong with a view; what comes later relies on what came before.
+
+    Args:
+        frame: that the view is of.
+        view: what was said.
+        pose: its pose where that is one; None where it is still to be looked at.
+        is_sideways: whether the image will be rotated by an odd number of quarters.
+        has_depth: whether there is depth, or has to be.
+    """
     try:
-        pose = require_rigid('pose', view.window_from_camera)
+        pose = require_rigid('pose', view.window_from_camera) if pose is None else pose
     except GeometryError as error:
         yield Refusal(str(error))
         return
-    distance = float(np.abs(pose[:3, 3]).max())
+    distance = max(map(abs, pose[:3, 3].tolist()))
     if distance > LONGEST:
         yield _beyond('its distance from the origin of the window', distance, 0, LONGEST)
     yield from _of_images(view, has_depth)
@@ -208,15 +240,33 @@ def _named(pixels: object) -> str:
     return type(pixels).__name__
 
 
-def _usable_pixels(camera: str, view: ViewPrediction) -> tuple[ViewPrediction, list[Note]]:
-    """Return a view whose maps are safe to compute with, and notes on numbers that are none."""
-    if view.depth is None:
-        return replace(view, confidence=None, sky=None), []
-    depth, of_depth = _usable_depth(camera, view.depth)
-    confidence, of_confidence = _usable_confidence(camera, view.confidence)
-    sky = None if view.sky is None else np.asarray(view.sky, np.bool_)
-    usable = replace(view, depth=depth, confidence=confidence, sky=sky)
-    return usable, [*of_depth, *of_confidence]
+def _usable_view(
+    camera: str, view: ViewPrediction, pose: FloatArray, notes: list[Note]
+) -> ViewPrediction:
+    """Return a view whose maps are safe to compute with, and add notes on numbers that are none.
+
+    Args:
+        camera: its camera.
+        view: with images of one size.
+        pose: its pose, exactly rigid.
+        notes: to add to.
+    """
+    depth, confidence, sky = view.depth, None, None
+    if depth is not None:
+        depth, of_depth = _usable_depth(camera, depth)
+        confidence, of_confidence = _usable_confidence(camera, view.confidence)
+        sky = None if view.sky is None else np.asarray(view.sky, np.bool_)
+        notes += [*of_depth, *of_confidence]
+    return ViewPrediction(
+        depth=depth,
+        image=view.image,
+        window_from_camera=pose,
+        camera=view.camera,
+        calibrated_camera=view.calibrated_camera,
+        confidence=confidence,
+        sky=sky,
+        pixel_map=view.pixel_map,
+    )
 
 
 def _usable_depth(camera: str, depth: NDArray[np.generic]) -> tuple[FloatImage, list[Note]]:
@@ -254,6 +304,8 @@ def _usable_confidence(
 
 def _single(pixels: NDArray[np.generic]) -> FloatImage:
     """Return pixels as float32; what is beyond it becomes infinite."""
+    if pixels.dtype == np.float32:
+        return np.asarray(pixels, np.float32)
     with np.errstate(over='ignore'):
         return np.asarray(pixels, np.float32)
 

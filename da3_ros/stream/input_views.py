@@ -43,6 +43,8 @@ class InputViews:
 
     def notes(self, window: Window) -> Iterable[Note]:
         """Yield a note for every camera whose calibration the network does not get."""
+        if not self._turns:
+            return
         for camera in dict.fromkeys(f.camera for f in window.views if self._is_skewed(f)):
             text = (
                 f'camera {camera}: its calibration has skew, which an image that is rotated by a '
@@ -95,9 +97,12 @@ class InputViews:
             window: as the cameras took it.
             prediction: about `upright(window)`, checked.
         """
+        frames = window.views
+        if not self._turns and all(frame.valid is None for frame in frames):
+            return prediction
         views = [
             _hidden(frame, rotated_view(frame, view, -self._turns.get(frame.camera, 0)))
-            for frame, view in zip(window.views, prediction.views, strict=True)
+            for frame, view in zip(frames, prediction.views, strict=True)
         ]
         return replace(prediction, views=tuple(views))
 

@@ -124,8 +124,10 @@ class Meetings:
 
     def are_one_set(self, cameras: Iterable[int]) -> None:
         """Take note that images of these cameras are in one set."""
-        self._groups = None
         found = tuple(cameras)
+        if not any(group.issuperset(found) for group in self._groups or ()):
+            # Else they meet already, and the groups are what they were.
+            self._groups = None
         for place, index in enumerate(found):
             for other in found[place + 1 :]:
                 self._meet(index, other)
@@ -136,8 +138,11 @@ class Meetings:
         if not own.frames:
             return False
         limit_ns = max(SILENT_NS, _SILENT_PERIODS * own.period_ns)
-        then_ns = own.elapsed_then_ns
-        return all(s.elapsed_ns - then_ns[i] <= limit_ns for i, s in enumerate(self._senders))
+        # Asked for every image of every camera: a loop costs a third of a generator.
+        for sender, then_ns in zip(self._senders, own.elapsed_then_ns, strict=True):
+            if sender.elapsed_ns - then_ns > limit_ns:
+                return False
+        return True
 
     def elapsed_ns(self) -> int:
         """Return how far the stamps of any camera went on since the start."""

@@ -34,6 +34,6 @@ def _chain(frame_set: FrameSet, anchors: Mapping[ViewKey, Anchor]) -> list[Camer
     found = []
     for frame in frame_set.frames:
         anchor = anchors.get((frame.camera, frame.stamp_ns))
-        if anchor is not None and anchor.depth is not None:
+        if anchor is not None and anchor.sample is not None:
             found.append(frame)
     return found

@@ -9,13 +9,14 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from da3_ros.geometry.arrays import FloatArray, extremes
+from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.frames import BODY_FROM_OPTICAL
 from da3_ros.geometry.resample import PixelMap
 from da3_ros.geometry.se3 import invert, nearest_rigid
 from da3_ros.geometry.sim3 import Sim3
 from da3_ros.stream.alignment import Anchor, PlacedView, ViewKey, known_depth
 from da3_ros.stream.rig import BasePose, Poses, base_pose
+from da3_ros.stream.scale.samples import scaled_depth
 from da3_ros.types import (
     CameraFrame,
     FloatImage,
@@ -81,7 +82,7 @@ def window_sets(window: Window, prediction: WindowPrediction) -> tuple[WindowSet
         WindowSet(
             frame_set,
             tuple(
-                _placed_view((frame.camera, frame.stamp_ns), next(predictions))
+                PlacedView.of((frame.camera, frame.stamp_ns), next(predictions))
                 for frame in frame_set.frames
             ),
         )
@@ -151,16 +152,16 @@ def place_set(window_set: WindowSet, world_from_window: Sim3, layout: Layout) ->
     views: list[PosedView] = []
     anchors: dict[ViewKey, Anchor] = {}
     for frame, view in zip(window_set.frames.frames, window_set.views, strict=True):
-        known = known_depth(view.prediction)
-        if known is None:
-            anchors[view.key] = Anchor(poses[frame.camera], None, None)
+        pose, known, sample = poses[frame.camera], known_depth(view.prediction), view.sample
+        if known is None or sample is None:
+            anchors[view.key] = Anchor(pose, None)
             continue
-        depth = _world_depth(known, world_from_window.scale)
-        posed = _posed_view(frame, view.prediction, poses[frame.camera], depth)
-        anchors[view.key] = Anchor(posed.world_from_camera, depth, posed.confidence)
-        views.append(posed)
+        anchors[view.key] = Anchor(pose, sample.scaled(world_from_window.scale))
+        depth = scaled_depth(known, world_from_window.scale)
+        views.append(_posed_view(frame, view.prediction, pose, depth))
     base_from_world = invert(world_from_base)
-    seen = {camera: nearest_rigid(base_from_world @ pose) for camera, pose in poses.items()}
+    exact = nearest_rigid(base_from_world @ np.array(list(poses.values())))
+    seen = dict(zip(poses, exact, strict=True))
     return PlacedSet(
         posed=PosedSet(window_set.frames.stamp_ns, tuple(views), world_from_base),
         anchors=anchors,
@@ -199,21 +200,3 @@ def _posed_view(
 def _own(pixels: NDArray[_Pixels]) -> NDArray[_Pixels]:
     """Return pixels that keep no other view's in memory, as slices of a window's array do."""
     return pixels if pixels.base is None else pixels.copy()
-
-
-def _placed_view(key: ViewKey, view: ViewPrediction) -> PlacedView:
-    return PlacedView(key, view.window_from_camera, view)
-
-
-def _world_depth(known: FloatImage, scale: float) -> FloatImage:
-    """Return depth in world units, NaN where it is unknown or not positive."""
-    depth = np.empty(known.shape, np.float32)
-    coarse = float(np.float32(scale))
-    np.multiply(known, np.float32(coarse), out=depth)
-    if coarse != scale:
-        # The rest by itself: a scale rounded to float32 would bias all pixels alike.
-        depth += known * np.float32(scale - coarse)
-    nearest, farthest = extremes(known)
-    if not (nearest > 0 and farthest < np.inf):
-        np.copyto(depth, np.nan, where=~((known > 0) & (known < np.inf)))
-    return depth

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 import math
 
@@ -15,12 +15,13 @@ from da3_ros.options.choices import ScaleChoice
 from da3_ros.options.stream import STREAM
 from da3_ros.stream.alignment import (
     Anchor,
+    PlacedView,
     SharedViews,
     ViewKey,
     align,
     align_pose,
     compare_shared,
-    known_depths,
+    depth_samples,
 )
 from da3_ros.stream.checked import Refusal, checked_prediction
 from da3_ros.stream.input_views import InputViews
@@ -181,15 +182,16 @@ class Reconstructor:
         self._world, new_sets, report = self._place(measured)
         wanted = {view.id for posed in new_sets for view in posed.views}
         images = {frame.id: frame.image for frame in window.views if frame.id in wanted}
-        result = WindowResult(window.index, len(window.sets), new_sets, report, estimate_s)
-        return replace(result, images=images)
+        return WindowResult(
+            window.index, len(window.sets), new_sets, report, estimate_s, images=images
+        )
 
     def _measure(
         self, window: Window, sets: tuple[WindowSet, ...], prediction: WindowPrediction
     ) -> _Measured:
         before = self._world
         views = [view for window_set in sets for view in window_set.views]
-        noise = _position_noise(prediction)
+        noise = _position_noise(views)
         shared = compare_shared(views, before.anchors, noise)
         chain = shared.chain if shared else None
         is_followed = before.scale is not None and before.scale.is_metric and chain is not None
@@ -214,7 +216,7 @@ class Reconstructor:
         if scale.has_jumped or (gathered and before.scale is None):
             # The world's unit is another one than that in which the ratio was measured.
             gathered = gathered.scaled(scale.scale) if gathered and not scale.has_jumped else None
-        depth = typical_depth(known_depths(view.prediction for view in sets[-1].views))
+        depth = typical_depth(depth_samples(sets[-1].views))
         typical = depth * scale.scale
         if shared is None and scale.is_metric and before.scale and before.scale.is_metric:
             notes = (*notes, *changed_depth(before.typical, typical))
@@ -247,7 +249,9 @@ class Reconstructor:
             if self._in_odometry_frame and odometry is not None:
                 given_from_world = odometry @ invert(newest)
             if not is_known:
-                new_sets.append(moved_set(placed.posed, given_from_world))
+                is_moved = self._in_odometry_frame
+                posed = placed.posed
+                new_sets.append(moved_set(posed, given_from_world) if is_moved else posed)
         report = replace(report, notes=(*report.notes, *m.notes))
         report = with_rig_residuals(report, placed_sets)
         start = before.start
@@ -310,10 +314,10 @@ def _align(m: _Measured, before: World) -> tuple[Sim3, AlignmentReport]:
     return align_pose(world_from_base, window_from_base, m.scale.scale), report
 
 
-def _position_noise(prediction: WindowPrediction) -> float:
+def _position_noise(views: Sequence[PlacedView]) -> float:
     """Return the error of a camera centre that is assumed at least, window units."""
-    depth = typical_depth(known_depths(prediction.views))
+    depth = typical_depth(depth_samples(views))
     if math.isfinite(depth):
         return POSITION_NOISE * depth
-    centres = np.array([view.window_from_camera[:3, 3] for view in prediction.views])
+    centres = np.array([view.window_from_camera[:3, 3] for view in views])
     return _SPREAD_NOISE * rms(np.linalg.norm(centres - centres.mean(axis=0), axis=1))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.robust import MAD_TO_SIGMA
+from da3_ros.geometry.robust import MAD_TO_SIGMA, median
 from da3_ros.geometry.rotation import nearest_rotation
 
 # Rotations closer than this to the central one are never called wrong, rad.
@@ -45,7 +45,8 @@ def mean_position(positions: FloatArray, floor: float = 0.0) -> tuple[FloatArray
         positions: the points.
         floor: distance below which none is left out.
     """
-    distance = np.linalg.norm(positions - np.median(positions, axis=0), axis=1)
+    middle = [median(axis) for axis in positions.T]
+    distance = np.linalg.norm(positions - middle, axis=1)
     mean = positions[_inliers(distance, floor)].mean(axis=0)
     return mean, np.linalg.norm(positions - mean, axis=1)
 
@@ -54,8 +55,9 @@ def weighted_mean(
     values: FloatArray, weights: FloatArray, floor: float
 ) -> tuple[float, NDArray[np.bool_]]:
     """Return the weighted mean of numbers (N,), N >= 1, without outliers, and which are in it."""
-    inliers = _inliers(np.abs(values - np.median(values)), floor)
-    return float(np.average(values[inliers], weights=weights[inliers])), inliers
+    inliers = _inliers(np.abs(values - median(values)), floor)
+    counted = weights[inliers]
+    return float((values[inliers] * counted).sum() / counted.sum()), inliers
 
 
 def rms(values: FloatArray) -> float:
@@ -64,6 +66,6 @@ def rms(values: FloatArray) -> float:
 
 
 def _inliers(distance: FloatArray, floor: float) -> NDArray[np.bool_]:
-    bound = _OUTLIER_SIGMAS * MAD_TO_SIGMA * float(np.median(distance)) + floor
+    bound = _OUTLIER_SIGMAS * MAD_TO_SIGMA * median(distance) + floor
     # Equal distances must not fall out by rounding.
     return np.asarray(distance <= bound * (1 + 1e-9) + 1e-12)

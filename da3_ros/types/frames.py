@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.notes import Note
 from da3_ros.types.images import ColourImage, Mask
 from da3_ros.types.priors import KnownPoses, PosePrior
+
+_NO_PRIOR = PosePrior()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +53,25 @@ class CameraFrame:
     when all of it shows something."""
     quarter_turns: int = 0
     """Clockwise quarters by which the image is rotated against that of the camera, 0 to 3."""
+    pending: Callable[[], ColourImage | None] | None = None
+    """Decodes the pixels, which `image` has the size of and no more; gives None where that fails,
+    of which it has told. None when the pixels are there."""
+    id: ViewId = field(init=False)
+    """Which image of which camera this is."""
+    size: ImageSize = field(init=False)
+    """The image's size."""
 
     def __post_init__(self) -> None:
         """Check that the image is one, and that calibration and valid mask are of its size."""
-        if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
+        shape = self.image.shape
+        if len(shape) != 3 or shape[2] != 3 or 0 in shape or self.image.dtype != np.uint8:
             raise StreamError(
                 f'camera {self.camera}: expected a uint8 image (H, W, 3), '
-                f'got {self.image.dtype} {self.image.shape}'
+                f'got {self.image.dtype} {shape}'
             )
+        # Once: a window asks again and again.
+        object.__setattr__(self, 'id', ViewId(self.camera, self.stamp_ns, self.frame_id))
+        object.__setattr__(self, 'size', ImageSize(int(shape[0]), int(shape[1])))
         if self.calibration is not None and self.calibration.size != self.size:
             raise StreamError(
                 f'camera {self.camera}: the image is {self.size}, '
@@ -70,15 +83,12 @@ class CameraFrame:
                 f'its valid mask {self.valid.shape}'
             )
 
-    @property
-    def id(self) -> ViewId:
-        """Which image of which camera this is."""
-        return ViewId(self.camera, self.stamp_ns, self.frame_id)
-
-    @property
-    def size(self) -> ImageSize:
-        """The image's size."""
-        return ImageSize(int(self.image.shape[0]), int(self.image.shape[1]))
+    def decoded(self) -> CameraFrame | None:
+        """Return the frame with its pixels; None when they cannot be had."""
+        if self.pending is None:
+            return self
+        image = self.pending()
+        return None if image is None else replace(self, image=image, pending=None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,7 +142,7 @@ class Window:
     @property
     def views(self) -> tuple[CameraFrame, ...]:
         """All frames, set by set: the order of `WindowPrediction.views`."""
-        return tuple(frame for frame_set in self.sets for frame in frame_set.frames)
+        return tuple([frame for frame_set in self.sets for frame in frame_set.frames])
 
     def needs_depth(self, view: ViewId) -> bool:
         """Return whether the reader of the window needs depth of a view."""
@@ -140,7 +150,7 @@ class Window:
 
     def known_poses(self) -> KnownPoses:
         """Return what the priors of the sets tell about the poses of the views."""
-        priors = [frame_set.prior or PosePrior() for frame_set in self.sets]
+        priors = [frame_set.prior or _NO_PRIOR for frame_set in self.sets]
         odometry = self._poses([prior.odometry_from_camera for prior in priors])
         missing = len(self.views) - len(odometry)
         if not missing:

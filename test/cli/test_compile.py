@@ -5,16 +5,22 @@ One network that sees each image alone stands for all: it is one graph, which is
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+import shutil
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 
 from da3_ros.cli import doctor_runtimes
+from da3_ros.cli.engine_progress import EngineBar
 from da3_ros.cli.engine_sizes import wanted_sizes
 from da3_ros.cli.onnx_readme import README_NAME, trtexec
 from da3_ros.inference.runtimes import packages
+from da3_ros.inference.runtimes.engine_build import CheckpointEngine
+from da3_ros.inference.runtimes.engine_files import read_engine
 from helpers.cli import da3, da3_json, failure, invoke
 
 pytest.importorskip('openvino')
@@ -102,6 +108,18 @@ def test_scenes_are_computed_by_the_runtime(
         assert np.abs(depth - exact).max() < 1e-4 * np.abs(exact).max()
 
 
+def test_the_summary_names_what_has_computed(
+    single_view_checkpoint: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not what should have: here no engine can be kept."""
+    (tmp_path / 'cache').write_text('in the way')
+    monkeypatch.setenv('DA3_CACHE', str(tmp_path / 'cache'))
+    words = ('--model', single_view_checkpoint, '--process-res', '28', '-o', tmp_path / 'out')
+    content = da3_json('image', photos / '0.png', *words, '--export-format', 'mini_npz')
+    assert content['runtime'] == 'torch'
+    assert 'not openvino' in content['notes'][0]
+
+
 def test_what_only_torch_computes_goes_to_torch_and_is_said(
     compiled: dict[str, Any], single_view_checkpoint: Path, photos: Path, tmp_path: Path
 ) -> None:
@@ -120,6 +138,11 @@ def test_doctor_tells_runtimes_and_engines(
     assert 'auto is' in runtimes.detail
     assert 'tiny-metric fp32' in engines.detail
     assert str(cache) in engines.detail
+    for place, reason in (('x' * 300, 'too long'), ('~nobody-of-this-name/x', 'home directory')):
+        monkeypatch.setenv('DA3_CACHE', place)
+        _, engines = doctor_runtimes.check_runtimes()
+        assert engines.status == 'warning'
+        assert reason in engines.detail
     monkeypatch.setenv('DA3_RUNTIME', 'torch')
     assert 'auto is torch, by DA3_RUNTIME' in next(doctor_runtimes.check_runtimes()).detail
     monkeypatch.setenv('DA3_RUNTIME', 'tpu')
@@ -144,6 +167,7 @@ def test_an_engine_in_a_folder_is_a_model(
     words = ('image', photos / '0.png', '--model', graphs, '--export-format', 'mini_npz', '-o')
     content = da3_json(*words, tmp_path / 'small', '--process-res', '28')
     assert content['runtime'] == 'openvino'
+    assert da3_json('info', graphs)['kind'] == 'engine'
     said = failure(*words, tmp_path / 'large', '--process-res', '56')
     assert 'da3 compile' in said
     assert not (tmp_path / 'large').exists()
@@ -181,6 +205,31 @@ def test_a_size_is_added_and_what_others_changed_stays(
     assert (graphs / 'maps_42x28.onnx').read_text() == 'mine too'
 
 
+def test_a_graph_of_a_killed_process_is_written_again(
+    graphs: Path, single_view_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is known by the weights that it names; another file of that name stays."""
+    left = graphs / 'maps_14x42.onnx'
+    engine = read_engine(graphs)
+    monkeypatch.setattr(CheckpointEngine, 'write', lambda source, folder, size: engine)
+    words = ('export-onnx', single_view_checkpoint, '--out', graphs, '--size', '42x14')
+    left.write_text(f'half a graph of {engine.weights_sha256}')
+    (graphs / '.scratch-engine.json.1').write_text('half')
+    da3_json(*words)
+    assert not list(graphs.glob('.scratch*'))
+    left.write_text('mine')
+    assert 'in the way' in failure(*words)
+    left.unlink()
+
+
+def test_an_engine_of_other_weights_is_not_taken_for_the_one_that_was_asked_for(
+    graphs: Path, checkpoint: Path
+) -> None:
+    for command in ('compile', 'export-onnx'):
+        said = failure(command, checkpoint, '--out', graphs, *SIZE)
+        assert 'holds graphs of other weights (tiny-metric' in said
+
+
 def test_folders_of_others_are_refused(single_view_checkpoint: Path, photos: Path) -> None:
     names = sorted(photos.iterdir())
     for command in ('export-onnx', 'compile'):
@@ -194,12 +243,35 @@ def test_engines_are_removed_and_nothing_else(
 ) -> None:
     foreign = cache / 'engines' / 'mine'
     foreign.mkdir()
+    folder = Path(compiled['engines'][0]['folder'])
+    shutil.copytree(folder, folder.with_name(f'{folder.name}0'))
+    (folder.with_name(f'{folder.name}0') / 'engine.json').write_text('of another version')
+    (folder / 'dangling').symlink_to('nowhere')
     (foreign / 'notes.txt').write_text('mine')
     assert da3_json('compile', checkpoint, '--remove')['removed'] == []
-    assert len(da3_json('compile', '--list')['engines']) == 1
+    rows = da3_json('compile', '--list')['engines']
+    assert [(row['model'], bool(row['problem'])) for row in rows] == [
+        ('tiny-metric', False),
+        ('tiny-metric', True),
+    ]
     assert 'removed tiny-metric' in da3('compile', single_view_checkpoint, '--remove')
     assert da3_json('compile', '--list')['engines'] == []
     assert (foreign / 'notes.txt').read_text() == 'mine'
+
+
+def test_a_bar_shows_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr('sys.stderr', terminal)
+    monkeypatch.setenv('TERM', 'xterm')
+    bar = EngineBar('building')
+    for done, step in enumerate(('first step', 'second step', 'third step')):
+        bar(step, done, 2)
+    assert sys.stderr is terminal
+    assert 'third step' in terminal.getvalue()
 
 
 def test_sizes_are_those_that_images_get() -> None:
@@ -213,6 +285,7 @@ def test_sizes_are_those_that_images_get() -> None:
     [
         (('--size', '500x280'), '504x280'),
         (('--size', 'large'), 'like 504x280'),
+        (('--size', '9996x14'), 'at most 4096 px'),
         (('--aspect', '16-9'), 'like 16:9'),
         (('--aspect', '100:1', '--process-res', '98'), 'less than a patch'),
         (('--precision', 'fp16'), 'needs a GPU'),

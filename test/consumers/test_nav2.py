@@ -99,14 +99,13 @@ def test_the_collision_monitor_sees_no_obstacle_at_the_robot(metres: Taken) -> N
 
 def test_an_empty_cloud_is_whole() -> None:
     pytest.importorskip('sensor_msgs')
-    from std_msgs.msg import Header
-
-    from da3_ros.ros.messages.point_cloud import CloudView, merged_cloud
+    from da3_ros.ros.messages.point_cloud import CloudView, rgb_bits
+    from helpers.clouds import merged_cloud
     from helpers.export_scenes import make_view
 
     view = make_view()
-    nothing = CloudView(view, np.full_like(view.depth, np.nan))
-    cloud = merged_cloud(Header(frame_id='odom'), [nothing], 0.05)
+    nothing = CloudView(view, np.full_like(view.depth, np.nan), rgb_bits(view.image))
+    cloud = merged_cloud('odom', [nothing], 0.05)
     assert (cloud.height, cloud.width, cloud.row_step, len(cloud.data)) == (1, 0, 0, 0)
     assert [column(cloud, axis).size for axis in 'xyz'] == [0, 0, 0]
 

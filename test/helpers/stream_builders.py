@@ -19,9 +19,11 @@ from da3_ros.geometry.frames import BODY_FROM_OPTICAL
 from da3_ros.geometry.se3 import rigid
 from da3_ros.geometry.sim3 import Sim3
 from da3_ros.notes import Note
+from da3_ros.stream.scale.samples import DepthSample
 from da3_ros.stream.window import SlidingWindow
 from da3_ros.types import (
     CameraFrame,
+    FloatImage,
     FrameSet,
     PosePrior,
     RigCalibration,
@@ -218,3 +220,10 @@ def with_odometry(
 def poses_by_stamp(results: Sequence[WindowResult]) -> Mapping[int, FloatArray]:
     """Return world_from_base of every published set."""
     return {s.stamp_ns: s.world_from_base for result in results for s in result.new_sets}
+
+
+def sampled_pair(
+    world: FloatImage, window: FloatImage, confidence: FloatImage | None = None
+) -> tuple[DepthSample, DepthSample]:
+    """Return the samples of a view in the world and in a window, as sure in both."""
+    return DepthSample.of(world, confidence), DepthSample.of(window, confidence)

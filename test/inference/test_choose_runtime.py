@@ -77,6 +77,20 @@ def test_torch_is_asked_for_a_gpu_only_where_there_may_be_one(
     assert may_have_gpu(tmp_path) == expected
 
 
+def test_a_folder_without_code_is_no_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `onnx` or `openvino` beside a user's program, full of models."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / 'folder_of_models').mkdir()
+    (tmp_path / 'package_of_code').mkdir()
+    (tmp_path / 'package_of_code' / '__init__.py').write_text('raise OSError("libtbb.so")')
+    assert not packages.is_installed('folder_of_models')
+    assert packages.is_installed('package_of_code')
+    with pytest.raises(ModelError, match=r'package_of_code cannot be loaded: .*libtbb\.so'):
+        packages.load_runtime('package_of_code')
+
+
 def test_what_only_torch_computes_is_named() -> None:
     assert only_torch(ANY_VIEW, NETWORK) == only_torch(SINGLE_VIEW, NETWORK) == ''
     assert 'tiny-nested' in only_torch(NESTED, NETWORK)
@@ -267,7 +281,13 @@ def wait(build: BuildBeside) -> bool:
     return True
 
 
-def test_what_is_built_beside_ends_well_or_says_why() -> None:
+def test_what_is_built_beside_ends_well_or_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Modules of the working directory are not the child's, whatever their names are.
+    for name in ('json', 'da3_ros', 'typing'):
+        (tmp_path / f'{name}.py').write_text('raise SystemExit("of the working directory")')
+    monkeypatch.chdir(tmp_path)
     assert wait(BuildBeside(('--version',), 'engine'))
     with pytest.raises(ModelError, match=r'engine could not be built: .*/no/such/file'):
         wait(BuildBeside(('info', '/no/such/file'), 'engine'))

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import copy
+from dataclasses import replace
 from pathlib import Path
+import shutil
 from typing import Any
 
 import numpy as np
@@ -15,14 +17,18 @@ from numpy.typing import NDArray
 import pytest
 import torch
 
-from da3_ros.errors import ModelError
+from da3_ros.errors import CheckpointError, ModelError
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.checkpoint import save_checkpoint
 from da3_ros.inference.random_weights import random_network
-from da3_ros.inference.runtimes import packages
+from da3_ros.inference.runtimes import packages, stored_graphs
+from da3_ros.inference.runtimes.engine_store import EngineStore
 from da3_ros.inference.runtimes.graph_runtime import GraphSingleView
 from da3_ros.inference.runtimes.stages import Maps
+from da3_ros.inference.runtimes.stored_graphs import StoredGraphs
+from da3_ros.inference.window_network import WindowRequest
 from da3_ros.options.choices import RUNTIMES, Runtime
+from da3_ros.options.network import NETWORK
 from helpers.tiny import SINGLE_VIEW
 
 pytest.importorskip('openvino')
@@ -150,6 +156,48 @@ def test_weights_that_change_are_followed(checkpoint: Path, engines: Path) -> No
     assert_parity(after, expected_of(automatic))
 
 
+def test_a_checkpoint_that_was_replaced_is_not_taken_for_the_model(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    """As by a training that saves again: auto computes what was loaded, not what lies there."""
+    folder = tmp_path / 'checkpoint'
+    shutil.copytree(checkpoint, folder)
+    model = DepthAnything3.from_pretrained(folder)
+    save_checkpoint(random_network(SINGLE_VIEW, 5), folder)
+    assert_parity(depth(model), expected_of(model))
+    assert by(model) == 'torch'
+
+
+def test_of_more_sizes_than_are_kept_torch_computes(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Engines that drive each other out would be built again for every scene."""
+    model = DepthAnything3.from_pretrained(checkpoint)
+    depth(model)
+    monkeypatch.setattr(stored_graphs, 'MAX_SIZES', 1)
+    prediction = model.inference(IMAGES[:, :14], process_res=28)
+    assert 'torch computed this, not openvino: graphs of' in prediction.notes[0]
+    assert model.inference(IMAGES, process_res=28).notes == ()
+    assert by(model) == 'openvino'
+
+
+def test_where_torch_computes_meanwhile_nobody_waits_for_a_removed_engine(
+    checkpoint: Path, engines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the first window after that would take as long as the building, in the node."""
+    depth(DepthAnything3.from_pretrained(checkpoint))
+    shutil.copytree(engines, tmp_path / 'cache')
+    monkeypatch.setenv('DA3_CACHE', str(tmp_path / 'cache'))
+    options = replace(NETWORK, runtime='openvino', device='cpu')
+    graphs = StoredGraphs(str(checkpoint), SINGLE_VIEW, options, beside=True)
+    assert graphs.is_ready((28, 28))
+    store = EngineStore()
+    for folder in store.folders():
+        store.remove(folder)
+    with pytest.raises(CheckpointError, match='has been removed'):
+        graphs.run(WindowRequest(IMAGES))
+
+
 def test_weights_of_no_file_are_torch_unless_a_runtime_is_named() -> None:
     model = DepthAnything3(network=random_network(SINGLE_VIEW, 1))
     depth(model)
@@ -166,6 +214,7 @@ def test_auto_goes_on_with_torch_where_no_engine_can_be_kept(
     assert_parity(prediction.depth, expected_of(model))
     assert prediction.notes[0].startswith('torch computed this, not openvino')
     assert 'DA3_CACHE' in prediction.notes[0]
+    assert by(model) == 'torch'
     with pytest.raises(Exception, match='DA3_CACHE'):
         depth(DepthAnything3.from_pretrained(checkpoint, runtime='openvino'))
 

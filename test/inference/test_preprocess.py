@@ -12,7 +12,8 @@ import pytest
 
 from da3_ros.errors import PreprocessError
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.inference.preprocess import Placement, load_image, preprocess
+from da3_ros.inference.placement import Placement
+from da3_ros.inference.preprocess import load_image, preprocess
 from tools.parity.goldens import load_golden
 
 UNIT = load_golden('unit__preprocess')

@@ -130,6 +130,7 @@ class Louder(nn.Module):
 
 def part_without_parameters(model: DepthAnything3) -> None:
     block = transformer(model).blocks[1]
+    assert isinstance(block.attn, nn.Module)
     block.attn = Between(block.attn)
 
 

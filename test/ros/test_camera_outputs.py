@@ -97,8 +97,8 @@ def test_nothing_is_computed_that_nobody_subscribes_to(monkeypatch: pytest.Monke
     for name in (
         'published_depth',
         'points_depth',
-        'image_message',
-        'organised_cloud',
+        'pack_into',
+        'ImageLayout',
         'info_from_camera',
         'coloured_depth',
         'input_camera',

@@ -14,6 +14,7 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, Image
 
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
@@ -120,7 +121,8 @@ class EagerNode(Node):  # type: ignore[misc]  # rclpy has no types
         if msg_type is CameraInfo:
             callback(info_from_camera(CAMERA, header(5, 'optical')))
         if msg_type is Image:
-            callback(image_message(header(5, 'optical'), np.zeros((6, 8, 3), np.uint8), 'rgb8'))
+            pixels = np.zeros((6, 8, 3), np.uint8)
+            callback(serialize_message(image_message(header(5, 'optical'), pixels, 'rgb8')))
         return subscription
 
 
@@ -354,6 +356,17 @@ def test_bits_that_a_sensor_does_not_use_are_named(node: Node) -> None:
     assert 'mono16 images use 10 of 12 bits (largest value 1023)' in given.lines[0]
     # Shifted by four bits, not by eight.
     assert given.frames[0].image.max() == 1023 >> 4
+
+
+def test_bytes_that_are_no_image_are_refused_and_the_next_image_is_taken(node: Node) -> None:
+    given = Given(node, OutputOptions())
+    message = image_message(header(5, 'optical'), np.zeros((6, 8, 3), np.uint8), 'rgb8')
+    data = serialize_message(message)
+    given.input.take_bytes(data[:40])
+    assert given.input.status().refused == 1
+    assert given.frames == []
+    given.input.take_bytes(data)
+    assert len(given.frames) == 1
 
 
 def test_no_exception_leaves_the_callback(node: Node) -> None:

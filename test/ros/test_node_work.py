@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 import time
-import tracemalloc
 from typing import Any
 
 import cv2
@@ -30,8 +29,10 @@ from da3_ros.options import NodeOptions, OutputOptions, StreamOptions
 from da3_ros.pipeline.pipeline import Losses, Pipeline
 from da3_ros.pipeline.rig import GivenRig
 from da3_ros.ros.conversions import fill_data, image_message
+from da3_ros.ros.messages.data_publisher import DataPublisher
 from da3_ros.ros.messages.geometry_messages import header
-from da3_ros.ros.node import camera_outputs, outputs
+from da3_ros.ros.messages.point_cloud import MergedPoints
+from da3_ros.ros.node import camera_outputs
 from da3_ros.ros.node.inputs import CameraInput
 from da3_ros.ros.node.outputs import Outputs
 from da3_ros.ros.node.params import OptionsHolder
@@ -39,6 +40,7 @@ from da3_ros.ros.reason_board import ReasonBoard
 from da3_ros.ros.tf.listener import TfInput
 from da3_ros.synthetic.family_world import make_family_world
 from da3_ros.types import CameraFrame, RigCalibration, Window, WindowPrediction, WindowResult
+from helpers.allocations import most_memory
 from helpers.log_lines import Lines
 from helpers.posed_results import drive
 from helpers.ros_process import reserved_domain_id
@@ -48,7 +50,7 @@ WORLD = make_family_world()
 CAMERAS = tuple(WORLD.rig.cameras)
 SIZE = ImageSize(120, 160)
 DEPTH_BYTES = 4 * SIZE.height * SIZE.width
-OF_VIEWS = ('published_depth', 'points_depth', 'image_message', 'organised_cloud')
+OF_VIEWS = ('published_depth', 'points_depth', 'rgb_bits', 'pack_into')
 
 
 @pytest.fixture(scope='module', name='context')
@@ -58,19 +60,6 @@ def context_fixture() -> Iterator[Context]:
         rclpy.init(context=context, domain_id=domain_id)
         yield context
         rclpy.shutdown(context=context)
-
-
-def most_memory(work: Callable[[], object]) -> int:
-    """Return how many bytes more than before were in use at any time, while something is done."""
-    tracemalloc.start()
-    try:
-        before, _ = tracemalloc.get_traced_memory()
-        kept = work()
-        _, most = tracemalloc.get_traced_memory()
-        del kept
-        return most - before
-    finally:
-        tracemalloc.stop()
 
 
 # ---- from topic to network
@@ -211,7 +200,9 @@ def calls_fixture(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     for name in OF_VIEWS:
         count(camera_outputs, name)
-    count(outputs, 'merged_cloud')
+    count(MergedPoints, 'of')
+    count(DataPublisher, 'publish')
+    count(DataPublisher, '_begin')
     return calls
 
 
@@ -243,34 +234,37 @@ def test_depth_alone_makes_one_message_of_each_view(
     for result in publishing.results:
         publishing.publish(result)
     views = len(publishing.results) * len(CAMERAS)
-    assert calls == {'published_depth': views, 'image_message': views}
-    # One message at a time, whose bytes grow from nothing; depth itself is not copied.
-    assert most_memory(lambda: publishing.publish(publishing.results[-1])) < 2 * DEPTH_BYTES
+    # The memory of a message is made for the first one of a camera only.
+    assert calls == {'published_depth': views, 'publish': views, '_begin': len(CAMERAS)}
+    # Depth is written into that of the message; nothing is left to take memory for.
+    assert most_memory(lambda: publishing.publish(publishing.results[-1])) < DEPTH_BYTES / 2
 
 
 def test_what_several_topics_need_is_made_once(
     publishing: Publishing, calls: Counter[str]
 ) -> None:
-    """The edge filter serves the cloud of the camera and the merged one."""
+    """The edge filter and the colours serve the cloud of the camera and the merged one."""
     publishing.read(EVERYTHING)
     for result in publishing.results:
         publishing.publish(result)
     windows, views = len(publishing.results), len(publishing.results) * len(CAMERAS)
+    # Of merged clouds each has another number of points; the rest is of one size.
+    assert calls.pop('_begin') <= 3 * len(CAMERAS) + windows
     assert calls == {
         'published_depth': views,
         'points_depth': views,
-        'image_message': 3 * views,
-        'organised_cloud': views,
-        'merged_cloud': windows,
+        'rgb_bits': views,
+        'pack_into': views,
+        'of': windows,
+        'publish': 4 * views + windows,
     }
 
 
 def test_memory_in_use_at_a_time_is_that_of_few_clouds_and_stays(publishing: Publishing) -> None:
     publishing.read(EVERYTHING)
     used = [most_memory(partial(publishing.publish, result)) for result in publishing.results * 2]
-    # A cloud and its message; places, pixels and voxels of all views for the merged one, where
-    # every point of so small an image is alone in its voxel, and the table of voxels.
-    table = 4 << 20
-    assert max(used) - table < 20 * len(CAMERAS) * DEPTH_BYTES
+    # Fields of a cloud; places, pixels and voxels of all views for the merged one, where every
+    # point of so small an image is alone in its voxel.
+    assert max(used) < 20 * len(CAMERAS) * DEPTH_BYTES
     early, late = used[len(used) // 4 : len(used) // 2], used[-len(used) // 4 :]
     assert max(late) < max(early) + DEPTH_BYTES

@@ -2,51 +2,34 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+import errno
 from functools import partial
-import json
+import os
 from pathlib import Path
 import shutil
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
 from da3_ros.errors import CheckpointError, ModelError
-from da3_ros.inference.hub import find_checkpoint
+from da3_ros.inference.hub import CheckpointFiles, find_checkpoint
+from da3_ros.inference.runtimes import engine_build, engine_hashes
 from da3_ros.inference.runtimes.engine_build import CheckpointEngine
 from da3_ros.inference.runtimes.engine_files import (
+    FORMAT,
     METADATA_NAME,
     WEIGHTS_NAME,
     Engine,
+    ImageSize,
     read_engine,
     size_text,
-    with_files,
-    write_metadata,
 )
-from da3_ros.inference.runtimes.engine_store import EngineKey, EngineStore, engines_root
-from da3_ros.model.presets import PRESETS
-
-SIZE = (42, 56)
-KEY = EngineKey('da3-small', 'ab' * 32)
-
-
-def written(folder: Path, size: tuple[int, int] = SIZE, key: EngineKey = KEY) -> Engine:
-    """Stand in for the exporter: the files of an engine without real graphs."""
-    folder.mkdir(parents=True, exist_ok=True)
-    name = f'fuse_{size_text(size)}.onnx'
-    (folder / name).write_bytes(b'graph' * 100)
-    try:
-        engine = read_engine(folder)
-    except CheckpointError:
-        (folder / 'config.json').write_text(json.dumps({'model_name': key.model_name}))
-        (folder / WEIGHTS_NAME).write_bytes(bytes(2000))
-        config = PRESETS['da3-small'].any_view
-        assert config is not None
-        engine = Engine(folder, config, 'fp32', key.weights_sha256, False, '0')
-        engine = with_files(engine, 'config.json', WEIGHTS_NAME)
-    engine = with_files(replace(engine, sizes=(*engine.sizes, size)), name)
-    write_metadata(engine)
-    return engine
+from da3_ros.inference.runtimes.engine_store import EngineKey, EngineStore, bytes_in, engines_root
+from helpers import stand_in_engines
+from helpers.stand_in_engines import KEY, SIZE, assert_sound, written
 
 
 def test_an_engine_is_made_once_and_found_afterwards(tmp_path: Path) -> None:
@@ -80,13 +63,13 @@ def test_a_damaged_engine_is_refused_and_made_again(tmp_path: Path, damage: str)
     folder = store.build(KEY, SIZE, written).folder
     weights, metadata = folder / WEIGHTS_NAME, folder / METADATA_NAME
     if damage == 'truncated':
-        weights.write_bytes(bytes(1999))
+        weights.write_bytes(weights.read_bytes()[:-1])
     elif damage == 'changed':
-        weights.write_bytes(bytes(1999) + b'x')
+        weights.write_bytes(weights.read_bytes()[:-1] + b'x')
     elif damage == 'missing':
         weights.unlink()
     elif damage == 'format':
-        metadata.write_text(metadata.read_text().replace('"format": 1', '"format": 0'))
+        metadata.write_text(metadata.read_text().replace(f'"format": {FORMAT}', '"format": 0'))
     else:
         metadata.write_text('{')
     with pytest.raises(CheckpointError, match='engine'):
@@ -102,15 +85,21 @@ def test_the_size_that_was_used_longest_ago_makes_place(tmp_path: Path) -> None:
     for size in sizes[:2]:
         store.build(KEY, size, partial(written, size=size))
         time.sleep(0.02)
-    assert store.find(KEY, sizes[0]) is not None
+    found = store.find(KEY, sizes[0])
+    assert found is not None
+    # What a runtime keeps of a graph beside it.
+    for size in sizes[:2]:
+        (found.folder / f'fuse_{size_text(size)}.openvino-1').write_text('compiled')
     engine = store.build(KEY, sizes[2], partial(written, size=sizes[2]))
     assert set(engine.sizes) == {sizes[0], sizes[2]}
-    graphs = {path.name for path in engine.folder.glob('*.onnx')}
+    graphs = {path.name for path in engine.folder.glob('fuse*.onnx')}
     assert graphs == {'fuse_14x14.onnx', 'fuse_14x42.onnx'}
+    assert [path.name for path in engine.folder.glob('*.openvino*')] == ['fuse_14x14.openvino-1']
 
 
 def test_engines_together_are_bounded(tmp_path: Path) -> None:
-    store = EngineStore(tmp_path, max_bytes=7000)
+    one = written(tmp_path / 'one').folder
+    store = EngineStore(tmp_path / 'engines', max_bytes=bytes_in(one) * 5 // 2)
     keys = [replace(KEY, weights_sha256=f'{index}' * 64) for index in range(4)]
     for key in keys:
         store.build(key, SIZE, partial(written, key=key))
@@ -144,6 +133,90 @@ def test_two_that_want_the_same_engine_make_it_once(tmp_path: Path) -> None:
     assert results[0] == results[1]
 
 
+def test_an_engine_is_not_removed_while_it_is_built(tmp_path: Path) -> None:
+    """Nor is its lock: who waits for it and who comes later would build at once."""
+    store = EngineStore(tmp_path)
+
+    def removing(folder: Path) -> Engine:
+        with pytest.raises(CheckpointError, match='another process builds it now'):
+            store.remove(tmp_path / KEY.folder_name)
+        return written(folder)
+
+    engine = store.build(KEY, SIZE, removing)
+    store.remove(engine.folder)
+    store.remove(engine.folder)
+    assert store.folders() == ()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_waits_for_a_removed_lock_takes_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = EngineStore(tmp_path)
+    lock = tmp_path / f'.lock-{KEY.folder_name}'
+    locked = []
+
+    def flock(number: int, how: int) -> None:
+        # Between the opening and the locking another process removes the engine with its lock.
+        locked.append(os.fstat(number).st_ino)
+        if len(locked) == 1:
+            lock.unlink()
+
+    monkeypatch.setattr('fcntl.flock', flock)
+    held = []
+
+    def export(folder: Path) -> Engine:
+        held.append(lock.stat().st_ino)
+        return written(folder)
+
+    store.build(KEY, SIZE, export)
+    assert held[0] in locked[1:]
+
+
+def test_where_there_are_no_locks_the_worst_is_that_two_make_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on some network file systems."""
+
+    def flock(number: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, 'No locks available')
+
+    monkeypatch.setattr('fcntl.flock', flock)
+    store = EngineStore(tmp_path)
+
+    def slow(folder: Path) -> Engine:
+        other = EngineStore(tmp_path).build(KEY, SIZE, written)
+        assert_sound(other, KEY, SIZE)
+        return written(folder)
+
+    assert_sound(store.build(KEY, SIZE, slow), KEY, SIZE)
+    found = store.find(KEY, SIZE)
+    assert found is not None
+    assert_sound(found, KEY, SIZE)
+    assert not list(tmp_path.glob('.partial*'))
+
+
+def test_processes_that_make_use_and_remove_engines_at_once(tmp_path: Path) -> None:
+    """One of them is killed every now and then; nobody finds anything but what was made."""
+    program = stand_in_engines.__file__
+    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)}
+
+    def run(seed: int, rounds: int) -> subprocess.Popen[bytes]:
+        words = [sys.executable, program, str(tmp_path / 'engines'), str(seed), str(rounds)]
+        return subprocess.Popen(words, stderr=subprocess.PIPE, env=environment)
+
+    killed, *others = run(0, 10_000), run(1, 25), run(2, 25)
+    for process in others:
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said.decode()
+        assert b'cannot be read' not in said
+    killed.kill()
+    killed.communicate()
+    store = EngineStore(tmp_path / 'engines')
+    store.remove_leftovers()
+    assert not list(store.root.glob('.partial*'))
+
+
 def test_a_failed_export_leaves_nothing(tmp_path: Path) -> None:
     store = EngineStore(tmp_path)
 
@@ -169,24 +242,98 @@ def test_where_engines_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert engines_root() == tmp_path / 'xdg' / 'da3_ros' / 'engines'
     monkeypatch.setenv('DA3_CACHE', str(tmp_path / 'own'))
     assert engines_root() == tmp_path / 'own' / 'engines'
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('DA3_CACHE', 'own')
+    assert engines_root() == tmp_path / 'own' / 'engines'
+    monkeypatch.setenv('DA3_CACHE', '~nobody-of-this-name/x')
+    with pytest.raises(CheckpointError, match=r'home directory.*name a folder by DA3_CACHE'):
+        engines_root()
+    monkeypatch.setenv('DA3_CACHE', str(tmp_path / ('x' * 300)))
+    assert EngineStore().find(KEY) is None
+    assert EngineStore().folders() == ()
+    with pytest.raises(CheckpointError, match=r'cannot be kept in .*too long'):
+        EngineStore().build(KEY, SIZE, written)
 
 
-def test_changed_weights_are_other_weights(tmp_path: Path) -> None:
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CheckpointFiles:
+    """A checkpoint that may be changed, and is taken for an old one."""
+    monkeypatch.setattr(engine_hashes, 'SETTLED_NS', 0)
     checkpoint = find_checkpoint('da3-nano')
     for path in (checkpoint.config, checkpoint.weights):
         shutil.copy(path, tmp_path / path.name)
-    store = EngineStore(tmp_path / 'engines')
-    store.root.mkdir()
-    copied = find_checkpoint(tmp_path)
-    first = CheckpointEngine(copied, store=store).key
-    assert CheckpointEngine(copied, store=store).key == first
-    assert (store.root / 'hashes.json').is_file()
-    with copied.weights.open('r+b') as file:
+    (tmp_path / 'engines').mkdir()
+    return find_checkpoint(tmp_path)
+
+
+def change_last_byte(path: Path) -> None:
+    """Change a file so that size and time of change of its content stay."""
+    before = path.stat()
+    with path.open('r+b') as file:
         file.seek(-1, 2)
         last = file.read(1)
         file.seek(-1, 2)
         file.write(bytes([last[0] ^ 1]))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_changed_weights_are_other_weights(tmp_path: Path, copied: CheckpointFiles) -> None:
+    store = EngineStore(tmp_path / 'engines')
+    first = CheckpointEngine(copied, store=store).key
+    assert CheckpointEngine(copied, store=store).key == first
+    assert (store.root / 'hashes.json').is_file()
+    time.sleep(0.02)
+    change_last_byte(copied.weights)
     assert CheckpointEngine(copied, store=store).key != first
+
+
+def test_weights_that_change_under_an_open_model_make_no_engine(
+    tmp_path: Path, copied: CheckpointFiles
+) -> None:
+    """It would be kept under the name of the weights that were opened."""
+    source = CheckpointEngine(copied, store=EngineStore(tmp_path / 'engines'))
+    time.sleep(0.02)
+    change_last_byte(copied.weights)
+    with pytest.raises(CheckpointError, match='changed since they were opened'):
+        source.get(SIZE)
+    assert source.store.folders() == ()
+
+
+@pytest.mark.parametrize('entry', ['"../../x"', '3', '{}', '[]', '["a"]', 'null'])
+def test_hashes_of_others_are_not_believed(
+    tmp_path: Path, copied: CheckpointFiles, entry: str
+) -> None:
+    store = EngineStore(tmp_path / 'engines')
+    key = CheckpointEngine(copied, store=store).key
+    path = store.root / 'hashes.json'
+    path.write_text(path.read_text().replace(f'"{key.weights_sha256}"', entry))
+    assert CheckpointEngine(copied, store=store).key == key
+
+
+def test_a_fresh_file_is_hashed_each_time(tmp_path: Path, copied: CheckpointFiles) -> None:
+    """It may change within one step of the clock of files."""
+    hashes = EngineStore(tmp_path / 'engines').hashes
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine_hashes, 'SETTLED_NS', 10**18)
+        hashes.of(copied.weights)
+    assert not (tmp_path / 'engines' / 'hashes.json').exists()
+
+
+def test_whatever_the_exporter_raises_is_said(
+    tmp_path: Path, copied: CheckpointFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another version of torch than was seen; `auto` then goes on with torch."""
+    source = CheckpointEngine(copied, store=EngineStore(tmp_path / 'engines'))
+    monkeypatch.setattr(engine_build, 'missing_builders', lambda: ())
+
+    def broken(folder: Path, size: ImageSize) -> Engine:
+        raise TypeError("export() got an unexpected keyword argument 'dynamo'")
+
+    monkeypatch.setattr(source, '_exported', broken)
+    with pytest.raises(ModelError, match=r'cannot be built: TypeError: .*dynamo'):
+        source.get(SIZE)
+    with pytest.raises(ModelError, match='at most 4096 px'):
+        source.get((14, 14_000))
 
 
 def test_a_real_engine_shares_its_weights_and_says_what_it_is(any_view_engine: Engine) -> None:

@@ -10,7 +10,6 @@ import pytest
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import rigid
 from da3_ros.stream.scale.measurements import (
-    DepthPair,
     LogScale,
     fuse,
     scale_from_centres,
@@ -19,7 +18,7 @@ from da3_ros.stream.scale.measurements import (
 )
 from da3_ros.stream.scale.world import METRIC_SIGMA, Metric, WorldScale, next_scale
 from da3_ros.types import FloatImage
-from helpers.stream_builders import THREE_CAMERAS
+from helpers.stream_builders import THREE_CAMERAS, sampled_pair
 
 METRIC_WORLD = WorldScale(0.0, 0.01**2, is_metric=True, source='rig')
 
@@ -65,7 +64,7 @@ def test_depth_of_the_more_confident_half_decides() -> None:
     confidence = np.full(depth.shape, 5.0, np.float32)
     confidence[:, :19] = 1.1
     world[:, :19] *= 1.7
-    part = scale_from_depths([DepthPair(world, depth, confidence)])
+    part = scale_from_depths([sampled_pair(world, depth, confidence)])
     assert part is not None
     assert part.measured.value == pytest.approx(math.log(3), abs=1e-6)
     assert part.spread < 1e-6
@@ -75,8 +74,8 @@ def test_too_few_known_pixels_or_other_sizes_say_nothing() -> None:
     depth = depth_image()
     sparse = np.full_like(depth, np.nan)
     sparse[0, :20] = 2.0
-    assert scale_from_depths([DepthPair(depth, sparse, None)]) is None
-    assert scale_from_depths([DepthPair(depth, depth[:-1], None)]) is None
+    assert scale_from_depths([sampled_pair(depth, sparse)]) is None
+    assert scale_from_depths([sampled_pair(depth, depth[:-1])]) is None
     assert scale_from_depths([]) is None
 
 

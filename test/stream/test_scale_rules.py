@@ -13,7 +13,6 @@ from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import rigid
 from da3_ros.stream.scale.measurements import (
     FUSED_FLOOR,
-    DepthPair,
     LogScale,
     agreeing,
     fuse,
@@ -23,7 +22,9 @@ from da3_ros.stream.scale.measurements import (
     scale_from_rig,
     typical_depth,
 )
+from da3_ros.stream.scale.samples import DepthSample, scaled_depth
 from da3_ros.types import FloatImage
+from helpers.stream_builders import sampled_pair
 
 TURN = Rotation.from_rotvec([0.4, -0.3, 1.2]).as_matrix()
 
@@ -32,10 +33,10 @@ def depth_image(seed: int = 0, shape: tuple[int, int] = (30, 40)) -> FloatImage:
     return np.random.default_rng(seed).uniform(1, 8, shape).astype(np.float32)
 
 
-def noisy_pair(seed: int, sigma: float, shift: float = 0.0) -> DepthPair:
+def noisy_pair(seed: int, sigma: float, shift: float = 0.0) -> tuple[DepthSample, DepthSample]:
     depth = depth_image(seed)
     noise = np.random.default_rng(seed + 100).normal(shift, sigma, depth.shape)
-    return DepthPair((depth * np.exp(noise)).astype(np.float32), depth, None)
+    return sampled_pair((depth * np.exp(noise)).astype(np.float32), depth)
 
 
 def points(count: int, seed: int = 0) -> FloatArray:
@@ -45,16 +46,33 @@ def points(count: int, seed: int = 0) -> FloatArray:
 # Depth
 
 
+def typical(*images: FloatImage) -> float:
+    return typical_depth([DepthSample.of(image) for image in images])
+
+
 def test_typical_depth_is_the_median_of_what_is_known() -> None:
     image = np.array([[1.0, 2.0, 3.0, np.nan], [np.inf, 0.0, -5.0, 4.0]], np.float32)
-    assert typical_depth([image]) == 2.5
-    assert typical_depth([image, np.full((1, 1), 9.0, np.float32)]) == 3
-    assert math.isnan(typical_depth([]))
-    assert math.isnan(typical_depth([np.full((3, 3), np.nan, np.float32)]))
+    assert typical(image) == 2.5
+    assert typical(image, np.full((1, 1), 9.0, np.float32)) == 3
+    assert math.isnan(typical())
+    assert math.isnan(typical(np.full((3, 3), np.nan, np.float32)))
     # Large images are thinned, evenly.
     rows = np.repeat(np.arange(1.0, 601.0, dtype=np.float32)[:, None], 800, axis=1)
-    assert typical_depth([rows]) == pytest.approx(300.5, rel=0.02)
-    assert typical_depth([np.ascontiguousarray(rows.T)]) == pytest.approx(300.5, rel=0.02)
+    assert typical(rows) == pytest.approx(300.5, rel=0.02)
+    assert typical(np.ascontiguousarray(rows.T)) == pytest.approx(300.5, rel=0.02)
+
+
+def test_a_sample_is_the_same_in_any_unit_and_of_known_pixels_only() -> None:
+    depth = depth_image(shape=(240, 320))
+    depth[::7] = np.nan
+    sky = np.zeros(depth.shape, bool)
+    sky[:, :100] = True
+    sample = DepthSample.of(depth, sky=sky)
+    assert sample.depth.size <= 4096
+    assert set(sample.values) <= set(depth[~np.isnan(depth) & ~sky])
+    scaled = DepthSample.of(scaled_depth(depth, math.pi), sky=sky)
+    np.testing.assert_array_equal(sample.scaled(math.pi).values, scaled.values)
+    np.testing.assert_allclose(scaled.values, sample.values * math.pi, rtol=2e-7)
 
 
 def test_noise_of_depth_counts_as_that_of_few_independent_pixels() -> None:
@@ -71,7 +89,9 @@ def test_noise_of_depth_counts_as_that_of_few_independent_pixels() -> None:
 
 def test_spread_is_that_of_all_pixels_by_scipy() -> None:
     pairs = [noisy_pair(1, 0.1, 0.05), noisy_pair(2, 0.1, -0.05)]
-    ratios = np.concatenate([np.log(p.world / p.window.astype(np.float64)).ravel() for p in pairs])
+    ratios = np.concatenate(
+        [np.log(a.depth / b.depth.astype(np.float64)).ravel() for a, b in pairs]
+    )
     found = scale_from_depths(pairs)
     assert found is not None
     assert found.spread == pytest.approx(median_abs_deviation(ratios, scale='normal'), rel=1e-3)
@@ -93,7 +113,7 @@ def test_views_that_disagree_widen_the_error_and_one_that_is_wrong_is_left_out()
 def test_exact_depth_is_known_to_the_floor_and_no_better() -> None:
     depth = depth_image()
     for count in (1, 100):
-        found = scale_from_depths([DepthPair(depth * 2, depth, None)] * count)
+        found = scale_from_depths([sampled_pair(depth * 2, depth)] * count)
         assert found is not None
         assert found.measured.value == pytest.approx(math.log(2), abs=1e-6)
         assert FUSED_FLOOR <= found.measured.sigma <= 1e-3 + 1e-9
@@ -103,7 +123,7 @@ def test_exact_depth_is_known_to_the_floor_and_no_better() -> None:
 def test_a_view_counts_from_thirty_two_pixels(known: int, told: bool) -> None:
     depth = np.full((30, 40), np.nan, np.float32)
     depth.ravel()[:known] = 2.0
-    assert (scale_from_depths([DepthPair(depth, depth, None)]) is not None) == told
+    assert (scale_from_depths([sampled_pair(depth, depth)]) is not None) == told
 
 
 @pytest.mark.parametrize('unknown', [np.nan, np.inf, 0.0, -1.0])
@@ -112,7 +132,7 @@ def test_unknown_depth_on_either_side_is_left_out(unknown: float) -> None:
     for side in (0, 1):
         images = [depth * 3, depth.copy()]
         images[side][:10] = unknown
-        found = scale_from_depths([DepthPair(images[0], images[1], None)])
+        found = scale_from_depths([sampled_pair(images[0], images[1])])
         assert found is not None
         assert found.measured.value == pytest.approx(math.log(3), abs=1e-6)
 
@@ -123,11 +143,11 @@ def test_confidence_that_is_not_known_is_not_trusted_unless_none_is() -> None:
     world[:, 20:] *= 2
     confidence = np.ones_like(depth)
     confidence[:, 20:] = np.nan
-    found = scale_from_depths([DepthPair(world, depth, confidence)])
+    found = scale_from_depths([sampled_pair(world, depth, confidence)])
     assert found is not None
     assert found.measured.value == pytest.approx(math.log(3), abs=1e-6)
     nowhere = np.full_like(depth, np.nan)
-    everywhere = scale_from_depths([DepthPair(depth * 3, depth, nowhere)])
+    everywhere = scale_from_depths([sampled_pair(depth * 3, depth, nowhere)])
     assert everywhere is not None
     assert everywhere.measured.value == pytest.approx(math.log(3), abs=1e-6)
 
@@ -135,7 +155,7 @@ def test_confidence_that_is_not_known_is_not_trusted_unless_none_is() -> None:
 def test_a_ratio_beyond_all_reason_or_known_too_badly_is_none() -> None:
     depth = depth_image()
     for factor, told in ((1e10, True), (1e11, False), (1e-10, True), (1e-11, False)):
-        pair = DepthPair((depth * np.float32(factor)), depth, None)
+        pair = sampled_pair((depth * np.float32(factor)), depth)
         assert (scale_from_depths([pair]) is not None) == told  # exp(25) is 7e10
     assert scale_from_depths([noisy_pair(0, 1.2)]) is not None
     assert scale_from_depths([noisy_pair(0, 2.5)]) is None

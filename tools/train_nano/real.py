@@ -27,7 +27,7 @@ from da3_ros.geometry.metrics import depth_error
 from da3_ros.geometry.rotation import rotation_angle_rad
 from da3_ros.geometry.se3 import invert
 from da3_ros.inference.api import DepthAnything3
-from da3_ros.inference.preprocess import Placement
+from da3_ros.inference.placement import Placement
 from da3_ros.types import FloatImage
 
 CAMERAS = 'cameras.json'

@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from da3_ros.errors import CheckpointError, ConfigError, ModelError
+from da3_ros.foreign import expanded
 from da3_ros.inference.runtimes.engine_files import is_engine
 from da3_ros.inference.runtimes.packages import (
     EXTRA,
@@ -65,7 +66,7 @@ def open_network(
             do.
     """
     runtime = asked_runtime(options.runtime)
-    folder = Path(model).expanduser()
+    folder = expanded(model)
     if is_engine(folder):
         from da3_ros.inference.runtimes.stored_graphs import network_of_engine
 
@@ -270,7 +271,7 @@ def _config_of(model: str, options: EstimatorOptions) -> NetworkConfig:
     from da3_ros.model.presets import NETWORKS, preset_name
 
     name = preset_name(model)
-    if name is not None and not Path(model).expanduser().is_dir():
+    if name is not None and not expanded(model).is_dir():
         return NETWORKS[name]
     return read_network_config(find_config(model, HubOptions(options.revision or None)))
 

@@ -7,34 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-import hashlib
-from importlib.util import find_spec
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from da3_ros.errors import CheckpointError, ModelError
-from da3_ros.foreign import foreign_file
+from da3_ros.errors import CheckpointError, Da3Error, ModelError
+from da3_ros.foreign import foreign_file, plain_path, reason_of
 from da3_ros.inference.hub import CheckpointFiles
 from da3_ros.inference.network_file import read_network_config
 from da3_ros.inference.runtimes.engine_files import (
+    MAX_SIDE,
     PLAIN_PRECISION,
     Engine,
     GraphPrecision,
     ImageSize,
     has_graphs,
+    size_text,
 )
 from da3_ros.inference.runtimes.engine_store import EngineKey, EngineStore
+from da3_ros.inference.runtimes.packages import missing_builders
 from da3_ros.model.config import NetworkConfig
-from da3_ros.model.presets import preset
 
 if TYPE_CHECKING:
     from da3_ros.model.build import Network
 
-BUILDERS = ('torch', 'onnx', 'onnxscript')
-"""Packages that making an engine needs."""
-
 Progress: TypeAlias = Callable[[str, int, int], None]
-"""Called with what is done now, how many steps are done, and of how many."""
+"""Called with what is done now, how many steps are done, and of how many; at the end with all."""
+
+_logger = logging.getLogger(__name__)
 
 
 class CheckpointEngine:
@@ -64,9 +64,8 @@ class CheckpointEngine:
         require_graphs(self.config)
         self.store = store or EngineStore()
         self._progress = progress
-        with foreign_file(checkpoint.weights, 'weights', CheckpointError):
-            sha256 = self.store.hashes.of(checkpoint.weights)
-        self.key = EngineKey(self.config.name, sha256, graph_precision)
+        self._weights = checkpoint.weights
+        self.key = EngineKey(self.config.name, self._hash(checkpoint.weights), graph_precision)
         self._network: Callable[[], Network] = partial(_load, checkpoint, self.config)
 
     def find(self, size: ImageSize | None = None) -> Engine | None:
@@ -88,28 +87,63 @@ class CheckpointEngine:
         """Write an engine into any folder; one of the same weights there gets the size added.
 
         Raises:
-            CheckpointError: what makes it is not installed, or the folder cannot be written.
+            CheckpointError: what makes it is not installed, the weights have changed meanwhile, or
+                the folder cannot be written.
             ModelError: it cannot be exported, or the folder holds an engine of other weights.
         """
         try:
             return self._export(folder, size)
         except OSError as error:
-            raise CheckpointError(f'{folder}: cannot be written: {error.strerror}') from error
+            raise CheckpointError(f'{folder}: cannot be written: {reason_of(error)}') from error
+
+    def require_own(self, engine: Engine) -> None:
+        """Raise ModelError for an engine of other weights or of other numbers."""
+        if self.key.is_of(engine) and engine.config == self.config:
+            return
+        raise ModelError(
+            f'{plain_path(engine.folder)}: holds graphs of other weights ({engine.config.name}, '
+            f'{engine.precision}, {engine.weights_sha256[:12]}), expected {self.key.model_name}, '
+            f'{self.key.graph_precision}, {self.key.weights_sha256[:12]}; use another folder'
+        )
 
     def _export(self, folder: Path, size: ImageSize) -> Engine:
-        missing = [name for name in BUILDERS if find_spec(name) is None]
-        if missing:
-            raise CheckpointError(
-                f'{self.config.name}: no engine for images of {size[0]}x{size[1]} (height x '
-                f'width, px), and {", ".join(missing)}, which would make it, is not installed; '
-                'make it on another machine: da3 compile --out'
+        require_builders(self.config, size)
+        if max(size) > MAX_SIDE:
+            raise ModelError(
+                f'{self.config.name}: expected images of at most {MAX_SIDE} px a side for graphs, '
+                f'got {size_text(size)} (height x width); runtime torch takes them'
             )
+        if self._progress is None:
+            _logger.warning(
+                '%s: building graphs for images of %s (height x width, px); this takes a minute '
+                'or more, once', self.config.name, size_text(size),
+            )  # fmt: skip
+        else:
+            self._progress('load weights', 0, 1)
+        try:
+            self._require_unchanged()
+            engine = self._exported(folder, size)
+        except (Da3Error, OSError):
+            raise
+        except Exception as error:
+            # Of the exporter and what it builds on, another version than was seen.
+            raise ModelError(
+                f'{self.config.name}: its graphs cannot be built: {reason_of(error)}'
+            ) from error
+        finally:
+            # Also where it was interrupted: a bar is to go, and the cursor to come back.
+            if self._progress is not None:
+                self._progress('end', 1, 1)
+        return engine
+
+    def _exported(self, folder: Path, size: ImageSize) -> Engine:
         from da3_ros.inference.runtimes.graph_export import export_stages
 
-        if self._progress is not None:
-            self._progress('load weights', 0, 1)
+        network = self._network()
+        # What was loaded is of the key only if the file was the same before and after.
+        self._require_unchanged()
         return export_stages(
-            self._network(),
+            network,
             size,
             folder,
             graph_precision=self.key.graph_precision,
@@ -117,36 +151,16 @@ class CheckpointEngine:
             progress=self._progress,
         )
 
+    def _hash(self, weights: Path) -> str:
+        with foreign_file(weights, 'weights', CheckpointError):
+            return self.store.hashes.of(weights)
 
-class RandomEngine(CheckpointEngine):
-    """The engine of a network with seeded random weights."""
-
-    def __init__(
-        self,
-        name: str,
-        seed: int,
-        *,
-        store: EngineStore | None = None,
-        progress: Progress | None = None,
-    ) -> None:
-        """Name the network.
-
-        Args:
-            name: of a preset.
-            seed: of its weights.
-            store: where engines are kept; None for that of the user.
-            progress: hears of what is made.
-
-        Raises:
-            ModelError: there is no such preset, or its network has no graphs.
-        """
-        self.config = preset(name)
-        require_graphs(self.config)
-        self.store = store or EngineStore()
-        self._progress = progress
-        sha256 = hashlib.sha256(f'random weights of {self.config.name}, seed {seed}'.encode())
-        self.key = EngineKey(self.config.name, sha256.hexdigest())
-        self._network = partial(_draw, self.config, seed)
+    def _require_unchanged(self) -> None:
+        if self._hash(self._weights) != self.key.weights_sha256:
+            raise CheckpointError(
+                f'weights {plain_path(self._weights)}: they have changed since they were opened; '
+                'load the model again'
+            )
 
 
 def require_graphs(config: NetworkConfig) -> None:
@@ -155,18 +169,21 @@ def require_graphs(config: NetworkConfig) -> None:
         raise ModelError(f'{config.name}: nested networks run in torch only')
 
 
+def require_builders(config: NetworkConfig, size: ImageSize) -> None:
+    """Raise CheckpointError when what makes engines is not installed."""
+    missing = missing_builders()
+    if missing:
+        raise CheckpointError(
+            f'{config.name}: there is no engine for images of {size_text(size)} (height x width, '
+            f'px); to build one {", ".join(missing)} must be installed; else build it on another '
+            'machine: da3 compile --out'
+        )
+
+
 def _load(checkpoint: CheckpointFiles, config: NetworkConfig) -> Network:
     from da3_ros.inference.checkpoint import load_weights
     from da3_ros.model.build import build_network
 
     network = build_network(config)
     load_weights(network, checkpoint.weights)
-    return network
-
-
-def _draw(config: NetworkConfig, seed: int) -> Network:
-    from da3_ros.inference.random_weights import mark_random, random_network
-
-    network = random_network(config, seed)
-    mark_random(network)
     return network

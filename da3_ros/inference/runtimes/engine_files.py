@@ -23,16 +23,18 @@ from typing import Any, Literal, TypeAlias, cast, get_args
 from da3_ros.errors import CheckpointError
 from da3_ros.foreign import foreign_file, open_regular, plain_path
 from da3_ros.inference.network_file import config_content, read_network_config
-from da3_ros.model.config import AnyViewConfig, NetworkConfig, SingleViewConfig
+from da3_ros.model.config import PATCH_SIZE, AnyViewConfig, NetworkConfig, SingleViewConfig
 from da3_ros.plain_data import read_json
 
-FORMAT = 1
+FORMAT = 2
 """Of the folder; raised whenever graphs or files change their meaning."""
 
 CONFIG_NAME = 'config.json'
 METADATA_NAME = 'engine.json'
 WEIGHTS_NAME = 'weights.bin'
 TOKENS_NAME = 'camera_tokens.npy'
+SCRATCH_PREFIX = '.scratch-'
+"""Of files that are being written; those of a killed process are removed by the next one."""
 
 StageName = Literal['encode', 'cameras', 'fuse', 'poses', 'decode', 'maps']
 GraphPrecision = Literal['fp32', 'fp16']
@@ -46,7 +48,11 @@ SIZE_FREE: frozenset[str] = frozenset(('cameras', 'poses'))
 ImageSize: TypeAlias = tuple[int, int]
 """(H, W), px."""
 
+MAX_SIDE = 4096
+"""Longest side of an image in a graph, px; attention over all patches costs its fourth power."""
+
 _BLOCK_BYTES = 1 << 20
+_CHECKSUM = 'checksum'
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +127,22 @@ def size_text(size: ImageSize) -> str:
     return f'{size[0]}x{size[1]}'
 
 
+def stages_of(config: NetworkConfig) -> tuple[StageName, ...]:
+    """Return the stages that an engine of a network consists of."""
+    if config.any_view is None:
+        return ('maps',)
+    if config.any_view.camera is None:
+        return ('encode', 'fuse', 'decode')
+    return ('encode', 'cameras', 'fuse', 'poses', 'decode')
+
+
 def is_engine(folder: Path) -> bool:
-    """Return whether a folder says that it is an engine."""
-    return (folder / METADATA_NAME).is_file()
+    """Return whether a folder says that it is an engine; what cannot be looked at is none."""
+    try:
+        return (folder / METADATA_NAME).is_file()
+    except (OSError, ValueError):
+        # A name that is too long, a folder that nobody may enter.
+        return False
 
 
 def read_engine(folder: Path, hash_of: Callable[[Path], str] | None = None) -> Engine:
@@ -156,7 +175,8 @@ def write_metadata(engine: Engine) -> None:
         'files': {name: asdict(mark) for name, mark in engine.files.items()},
         'tensors': {name: list(place) for name, place in engine.tensors.items()},
     }
-    scratch = engine.folder / f'{METADATA_NAME}.{os.getpid()}'
+    content[_CHECKSUM] = _checksum(content)
+    scratch = engine.folder / f'{SCRATCH_PREFIX}{METADATA_NAME}.{os.getpid()}'
     scratch.write_text(json.dumps(content), encoding='utf-8')
     scratch.replace(engine.folder / METADATA_NAME)
 
@@ -173,8 +193,14 @@ def with_files(engine: Engine, *names: str) -> Engine:
     return replace(engine, files={**engine.files, **marks})
 
 
+def remove_scratch(folder: Path) -> None:
+    """Remove what killed processes left in an engine's folder; call it where nobody writes."""
+    for path in folder.glob(f'{SCRATCH_PREFIX}*'):
+        path.unlink(missing_ok=True)
+
+
 def without_size(engine: Engine, size: ImageSize) -> Engine:
-    """Remove the graphs of a size from an engine's folder."""
+    """Remove the graphs of a size from an engine's folder, with what runtimes keep of them."""
     ending = f'_{size_text(size)}.onnx'
     removed = [name for name in engine.files if name.endswith(ending)]
     engine = replace(
@@ -184,7 +210,8 @@ def without_size(engine: Engine, size: ImageSize) -> Engine:
     )
     write_metadata(engine)
     for name in removed:
-        (engine.folder / name).unlink(missing_ok=True)
+        for path in engine.folder.glob(f'{Path(name).stem}.*'):
+            path.unlink(missing_ok=True)
     return engine
 
 
@@ -213,13 +240,15 @@ def _parsed(folder: Path, content: Any) -> Engine:
             f'engine {plain_path(folder)}: its format is {content["format"]}, this version of '
             f'da3_ros reads {FORMAT}; make it again: da3 compile'
         )
+    if content[_CHECKSUM] != _checksum(content):
+        raise ValueError('its content is not what was written; make the engine again')
     config = read_network_config(folder / CONFIG_NAME)
     if not has_graphs(config) or content['precision'] not in GRAPH_PRECISIONS:
         raise ValueError('its network or its precision is none that has graphs')
     files = {str(name): FileMark(**mark) for name, mark in content['files'].items()}
     if any(Path(name).name != name for name in files):
         raise ValueError('it names files of other folders')
-    return Engine(
+    engine = Engine(
         folder=folder,
         config=cast('AnyViewConfig | SingleViewConfig', config),
         precision=content['precision'],
@@ -230,6 +259,28 @@ def _parsed(folder: Path, content: Any) -> Engine:
         files=files,
         tensors={name: (int(a), int(b)) for name, (a, b) in content['tensors'].items()},
     )
+    _check_complete(engine)
+    return engine
+
+
+def _check_complete(engine: Engine) -> None:
+    """Raise ValueError when a size is none, or a file that is needed is not vouched for."""
+    names = [CONFIG_NAME, WEIGHTS_NAME]
+    if engine.config.any_view is not None:
+        names.append(TOKENS_NAME)
+    for size in engine.sizes:
+        if any(side < PATCH_SIZE or side % PATCH_SIZE or side > MAX_SIDE for side in size):
+            raise ValueError(f'{size_text(size)} is no image size')
+        names.extend(graph_name(stage, size) for stage in stages_of(engine.config))
+    missing = [name for name in names if name not in engine.files]
+    if missing:
+        raise ValueError(f'it lists no {missing[0]}')
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    """Return a hash of metadata: a wrong place in the weights file would give wrong numbers."""
+    rest = {key: value for key, value in content.items() if key != _CHECKSUM}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _check_file(path: Path, mark: FileMark, hash_of: Callable[[Path], str]) -> None:

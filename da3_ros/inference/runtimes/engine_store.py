@@ -32,6 +32,7 @@ from da3_ros.inference.runtimes.engine_files import (
     ImageSize,
     is_engine,
     read_engine,
+    remove_scratch,
     size_text,
     without_size,
 )
@@ -48,6 +49,7 @@ _HASHES_NAME = 'hashes.json'
 _STAGING_PREFIX = '.partial-engine-'
 _LOCK_PREFIX = '.lock-'
 _USED_PREFIX = '.used-'
+_MAX_LOCKS = 100
 
 Export: TypeAlias = Callable[[Path], Engine]
 """Exports the wanted graphs into a folder."""
@@ -56,13 +58,24 @@ _logger = logging.getLogger(__name__)
 
 
 def engines_root() -> Path:
-    """Return the folder of engines; the environment is read at every call."""
+    """Return the folder of engines, absolute; the environment is read at every call.
+
+    Raises:
+        CheckpointError: nobody knows where the home of the user is.
+    """
     own = os.environ.get(VARIABLE, '').strip()
-    if own:
-        return Path(own).expanduser() / 'engines'
     general = os.environ.get('XDG_CACHE_HOME', '').strip()
-    base = Path(general) if Path(general).is_absolute() else Path('~/.cache').expanduser()
-    return base / 'da3_ros' / 'engines'
+    if not own and Path(general).is_absolute():
+        return Path(general) / 'da3_ros' / 'engines'
+    place = Path(own or '~/.cache/da3_ros')
+    try:
+        return place.expanduser().absolute() / 'engines'
+    except (RuntimeError, OSError) as error:
+        # Of a user whom the system does not know, as in containers; of a folder that is gone.
+        raise CheckpointError(
+            f'engines cannot be kept in {plain_path(place)}: {reason_of(error)}; name a folder by '
+            f'{VARIABLE}'
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +104,11 @@ class EngineKey:
         )
         return '-'.join(parts)
 
+    def is_of(self, engine: Engine) -> bool:
+        """Return whether an engine is made of the same."""
+        found = (engine.config.name, engine.weights_sha256, engine.precision)
+        return found == (self.model_name, self.weights_sha256, self.graph_precision)
+
 
 class EngineStore:
     """Engines in a folder."""
@@ -104,6 +122,9 @@ class EngineStore:
             root: it need not be there; None for `engines_root`.
             max_sizes: image sizes of one engine.
             max_bytes: of all engines together; the engine in use may alone be larger.
+
+        Raises:
+            CheckpointError: as of `engines_root`.
         """
         self.root = engines_root() if root is None else root
         self.hashes = RememberedHashes(self.root / _HASHES_NAME)
@@ -142,7 +163,7 @@ class EngineStore:
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            with self._locked(key):
+            with self._locked(key.folder_name):
                 engine = self.find(key, size)
                 if engine is None:
                     engine = self._made(key, size, export)
@@ -157,69 +178,99 @@ class EngineStore:
 
     def folders(self) -> tuple[Path, ...]:
         """Return the folders of all engines, of other versions and damaged ones too."""
-        return tuple(sorted(path.parent for path in self.root.glob(f'*/{METADATA_NAME}')))
+        try:
+            found = sorted(self.root.iterdir())
+        except OSError:
+            return ()
+        return tuple(folder for folder in found if is_engine(folder))
 
     def remove(self, folder: Path) -> None:
-        """Remove an engine.
+        """Remove an engine; a program that computes with it makes it again when it needs more.
 
         Args:
-            folder: one of `folders`.
+            folder: one of `folders`; nothing happens where another process has removed it.
 
         Raises:
+            CheckpointError: another process builds it now.
             OSError: it cannot be removed.
         """
-        # No engine from here on, whatever else can be removed.
-        (folder / METADATA_NAME).unlink()
-        shutil.rmtree(folder, ignore_errors=True)
-        (self.root / f'{_LOCK_PREFIX}{folder.name}').unlink(missing_ok=True)
+        with self._locked(folder.name, waits=False):
+            # No engine from here on, whatever else can be removed.
+            (folder / METADATA_NAME).unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            (self.root / f'{_LOCK_PREFIX}{folder.name}').unlink(missing_ok=True)
+
+    def remove_leftovers(self) -> None:
+        """Remove what processes that were killed left half-made."""
+        with suppress(OSError), abandoned_folders(self.root, _STAGING_PREFIX) as left:
+            for staging in left:
+                remove_staging(staging)
 
     def _read(self, key: EngineKey) -> Engine | None:
         folder = self.root / key.folder_name
-        if not is_engine(folder):
-            return None
-        try:
-            engine = read_engine(folder, hash_of=self.hashes.of)
-        except CheckpointError as error:
-            _logger.warning('%s', error)
-            return None
-        is_same = (engine.weights_sha256, engine.precision) == (
-            key.weights_sha256,
-            key.graph_precision,
-        )
-        return engine if is_same and engine.config.name == key.model_name else None
+        found = None
+        while is_engine(folder):
+            seen = _time_ns(folder / METADATA_NAME)
+            try:
+                found = read_engine(folder, hash_of=self.hashes.of)
+            except CheckpointError as error:
+                if _time_ns(folder / METADATA_NAME) != seen:
+                    # Removed or changed by another process in the middle.
+                    continue
+                _logger.warning('%s', error)
+            break
+        # The name of the folder says it too, and may have been given by anybody.
+        is_own = found is not None and key.is_of(found) and found.package == __version__
+        return found if is_own else None
 
     def _made(self, key: EngineKey, size: ImageSize, export: Export) -> Engine:
         folder = self.root / key.folder_name
         engine = self._read(key)
         if engine is not None:
-            for old in self._oldest_sizes(engine)[: len(engine.sizes) + 1 - self._max_sizes]:
-                engine = without_size(engine, old)
-            return export(folder)
-        shutil.rmtree(folder, ignore_errors=True)
-        with abandoned_folders(self.root, _STAGING_PREFIX) as left:
-            for staging in left:
-                remove_staging(staging)
+            remove_scratch(folder)
+            made, others = export(folder), self._oldest_sizes(engine)
+            for old in others[: len(made.sizes) - self._max_sizes]:
+                made = without_size(made, old)
+            return made
+        self.remove_leftovers()
         staging, lock = locked_folder(self.root, _STAGING_PREFIX)
         try:
             made = export(staging / 'engine')
-            (staging / 'engine').rename(folder)
+            _replace(folder, staging / 'engine')
+        except OSError:
+            # Where there are no locks another process may have been faster.
+            found = self._read(key)
+            if found is None or size not in found.sizes:
+                raise
+            return found
         finally:
             remove_staging(staging)
             os.close(lock)
         return replace(made, folder=folder)
 
     @contextmanager
-    def _locked(self, key: EngineKey) -> Iterator[None]:
-        """Hold the lock of an engine; the kernel frees that of a process that ends."""
-        path = self.root / f'{_LOCK_PREFIX}{key.folder_name}'
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            # Where a file system has no locks, the worst is that two make the same.
-            with suppress(OSError):
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock)
+    def _locked(self, name: str, *, waits: bool = True) -> Iterator[None]:
+        """Hold the lock of an engine; the kernel frees that of a process that ends.
+
+        Args:
+            name: of its folder.
+            waits: for the process that holds it.
+
+        Raises:
+            CheckpointError: another process holds it.
+        """
+        path = self.root / f'{_LOCK_PREFIX}{name}'
+        for attempt in range(_MAX_LOCKS):
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                _lock(lock, name, waits=waits)
+                # Who removes an engine removes its lock: the one that was waited for may be gone.
+                # Some network file systems never tell that two are the same.
+                if _is_same(lock, path) or attempt == _MAX_LOCKS - 1:
+                    yield
+                    return
+            finally:
+                os.close(lock)
 
     def _touch(self, engine: Engine, size: ImageSize | None) -> None:
         """Remember that an engine was used now; a folder that is only read stays as it is."""
@@ -236,13 +287,13 @@ class EngineStore:
 
     def _remove_others(self, kept: Engine) -> None:
         """Remove engines that were used longest ago, until the rest is within the bound."""
-        sizes = {folder: _bytes_in(folder) for folder in self.folders()}
+        sizes = {folder: bytes_in(folder) for folder in self.folders()}
         total = sum(sizes.values())
         for folder in sorted(sizes, key=_time_ns):
             if total <= self._max_bytes:
                 return
             if folder != kept.folder:
-                with suppress(OSError):
+                with suppress(OSError, CheckpointError):
                     self.remove(folder)
                     total -= sizes[folder]
 
@@ -254,9 +305,47 @@ def _time_ns(path: Path) -> int:
         return 0
 
 
-def _bytes_in(folder: Path) -> int:
+def bytes_in(folder: Path) -> int:
+    """Return the bytes of all files in a folder, as far as they can be looked at."""
     total = 0
-    with suppress(OSError):
-        for path in folder.iterdir():
-            total += path.stat().st_size
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(Path(place) / name).st_size
     return total
+
+
+def _replace(folder: Path, made: Path) -> None:
+    """Move a folder to where nothing is, or something that is of no use."""
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    made.rename(folder)
+
+
+def _lock(lock: int, name: str, *, waits: bool) -> None:
+    """Lock an open file. Where a file system has no locks, the worst is that two make the same.
+
+    Raises:
+        CheckpointError: another process holds the lock, and nobody waits.
+    """
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if not waits:
+            raise CheckpointError(
+                f'engine {name}: another process builds it now; try again when it has ended'
+            ) from None
+        _logger.warning('engine %s: waiting for another process, which builds it', name)
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+    except OSError:
+        pass
+
+
+def _is_same(opened: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(opened), path.stat())
+    except OSError:
+        return False

@@ -27,6 +27,7 @@ from da3_ros.inference.random_weights import is_marked_random
 from da3_ros.inference.runtimes.engine_files import (
     CONFIG_NAME,
     PLAIN_PRECISION,
+    SCRATCH_PREFIX,
     SIZE_FREE,
     TOKENS_NAME,
     WEIGHTS_NAME,
@@ -286,7 +287,7 @@ def _save(model: ir.Model, path: Path) -> None:
     """Write a graph; who reads one of that name meanwhile keeps what he has."""
     import onnx_ir as ir
 
-    scratch = path.with_name(f'.{path.name}.{os.getpid()}')
+    scratch = path.with_name(f'{SCRATCH_PREFIX}{path.name}.{os.getpid()}')
     ir.save(model, scratch, format='protobuf')
     scratch.replace(path)
 

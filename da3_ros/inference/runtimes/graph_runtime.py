@@ -16,7 +16,8 @@ from typing import TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from da3_ros.errors import ModelError
+from da3_ros.errors import CheckpointError, ModelError
+from da3_ros.foreign import foreign_file
 from da3_ros.inference.runtimes.engine_files import (
     TOKENS_NAME,
     Engine,
@@ -82,7 +83,11 @@ class EngineGraphs:
             while len(self._loaded) > MAX_LOADED_SIZES:
                 self._loaded.popitem(last=False)
             if stage not in graphs:
-                graphs[stage] = self.compiler.load(self.engine.graph(stage, size), stage, batch)
+                path = self.engine.graph(stage, size)
+                if self._missing is not None and not path.exists():
+                    # Another process has removed the engine since.
+                    self.engine = self._missing(size)
+                graphs[stage] = self.compiler.load(path, stage, batch)
             return graphs[stage]
 
 
@@ -97,7 +102,7 @@ class GraphAnyView:
         self.device = graphs.compiler.device
         self._graphs = graphs
         # Of the reference view, of every other.
-        self._camera_tokens: Floats = np.load(graphs.engine.folder / TOKENS_NAME)
+        self._camera_tokens = _camera_tokens(graphs.engine)
 
     @property
     def engine(self) -> Engine:
@@ -206,6 +211,23 @@ class GraphAnyView:
         (encoding,) = graph.run({'camera_features': features}, (len(features), 9))
         extrinsics, intrinsics = decode_cameras(encoding, size)
         return extrinsics.astype(np.float32), intrinsics.astype(np.float32)
+
+
+def _camera_tokens(engine: Engine) -> Floats:
+    """Return the tokens (2, C) of the reference view and of every other.
+
+    Raises:
+        CheckpointError: they are damaged.
+    """
+    path = engine.folder / TOKENS_NAME
+    with foreign_file(path, 'engine', CheckpointError):
+        tokens = np.load(path, allow_pickle=False)
+        channels = cast('AnyViewConfig', engine.config).backbone.embed_dim
+        if tokens.shape != (2, channels) or tokens.dtype != np.float32:
+            raise ValueError(
+                f'expected float32 of shape (2, {channels}), got {tokens.dtype} {tokens.shape}'
+            )
+    return cast('Floats', tokens)
 
 
 class GraphSingleView:

@@ -13,7 +13,7 @@ from da3_ros.errors import ModelError
 from da3_ros.foreign import reason_of
 from da3_ros.inference.runtimes.engine_files import StageName
 from da3_ros.inference.runtimes.graph_compiler import Floats, Shape
-from da3_ros.inference.runtimes.packages import require_runtime
+from da3_ros.inference.runtimes.packages import load_runtime
 
 
 class OnnxRuntimeGraph:
@@ -52,9 +52,7 @@ class OnnxRuntimeCompiler:
         """
         if precision != 'fp32':
             raise ModelError(f'runtime onnxruntime: computes in fp32 on a CPU, got {precision}')
-        require_runtime('onnxruntime')
-        import onnxruntime
-
+        onnxruntime = load_runtime('onnxruntime')
         self._session = onnxruntime.InferenceSession
         self._options = onnxruntime.SessionOptions()
         self._options.log_severity_level = 3

@@ -15,7 +15,7 @@ from da3_ros.foreign import reason_of
 from da3_ros.inference.runtimes.engine_files import WEIGHTS_NAME, StageName
 from da3_ros.inference.runtimes.file_pages import forget_pages
 from da3_ros.inference.runtimes.graph_compiler import Floats, Shape
-from da3_ros.inference.runtimes.packages import require_runtime
+from da3_ros.inference.runtimes.packages import load_runtime
 
 NARROW_STAGES: frozenset[str] = frozenset(('fuse',))
 """Stages that compute in 16 bit where that is asked for.
@@ -72,10 +72,7 @@ class OpenVinoCompiler:
         """
         if precision not in ('fp32', 'bf16'):
             raise ModelError(f'runtime openvino: precision must be fp32 or bf16, got {precision}')
-        require_runtime('openvino')
-        import openvino
-
-        self._core = openvino.Core()
+        self._core = load_runtime('openvino').Core()
         self._precision = precision
         self._settings: dict[str, Any] = {'PERFORMANCE_HINT': 'LATENCY', 'NUM_STREAMS': 1}
         if threads is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import metadata
+from importlib import import_module, metadata
 from importlib.util import find_spec
 import os
+from types import ModuleType
 
 from da3_ros.errors import ConfigError, ModelError
+from da3_ros.foreign import reason_of
 from da3_ros.options.choices import RUNTIMES, Runtime
 
 VARIABLE = 'DA3_RUNTIME'
@@ -31,9 +33,13 @@ def asked_runtime(runtime: Runtime) -> Runtime:
     raise ConfigError(f'{VARIABLE}: expected one of {", ".join(RUNTIMES)}, got {given!r}')
 
 
-def is_installed(runtime: str) -> bool:
-    """Return whether a runtime can be loaded here."""
-    return find_spec(runtime) is not None
+def is_installed(package: str) -> bool:
+    """Return whether a package is installed here.
+
+    A folder of that name without code, as `onnx` beside a user's program, is none.
+    """
+    spec = find_spec(package)
+    return spec is not None and spec.origin is not None
 
 
 def installed_runtimes() -> dict[str, str]:
@@ -45,12 +51,12 @@ def installed_runtimes() -> dict[str, str]:
 def missing_builders() -> tuple[str, ...]:
     """Return the packages that are missing here to build engines."""
     found = {
-        'torch': find_spec('torch'),
-        'onnx': find_spec('onnx'),
-        'onnx_ir': find_spec('onnx_ir'),
-        'onnxscript': find_spec('onnxscript'),
+        'torch': is_installed('torch'),
+        'onnx': is_installed('onnx'),
+        'onnx_ir': is_installed('onnx_ir'),
+        'onnxscript': is_installed('onnxscript'),
     }
-    return tuple(name for name, spec in found.items() if spec is None)
+    return tuple(name for name, is_there in found.items() if not is_there)
 
 
 def require_runtime(runtime: str) -> None:
@@ -61,6 +67,23 @@ def require_runtime(runtime: str) -> None:
             f'runtime {runtime}: the package {runtime} is not installed; in a clone of da3_ros: '
             f'{how}, or use runtime auto'
         )
+
+
+def load_runtime(runtime: str) -> ModuleType:
+    """Return the package of a runtime.
+
+    Raises:
+        ModelError: it is not installed, or cannot be loaded.
+    """
+    require_runtime(runtime)
+    try:
+        return import_module(runtime)
+    except Exception as error:
+        # Whatever a package of others raises: a library that is missing, another NumPy.
+        raise ModelError(
+            f'runtime {runtime}: the package {runtime} cannot be loaded: {reason_of(error)}; '
+            'install it again, or use runtime torch'
+        ) from error
 
 
 def _version(name: str) -> str:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from da3_ros.errors import CheckpointError, ModelError
+from da3_ros.foreign import plain_path
 from da3_ros.inference.hub import HubOptions, find_checkpoint
 from da3_ros.inference.runtimes.build_beside import BuildBeside
 from da3_ros.inference.runtimes.engine_build import CheckpointEngine, Progress
-from da3_ros.inference.runtimes.engine_files import Engine, ImageSize, read_engine, size_text
+from da3_ros.inference.runtimes.engine_files import (
+    PLAIN_PRECISION,
+    Engine,
+    ImageSize,
+    read_engine,
+    size_text,
+)
 from da3_ros.inference.runtimes.engine_store import MAX_SIZES, EngineStore
 from da3_ros.inference.runtimes.graph_compiler import GraphCompiler
 from da3_ros.inference.runtimes.graph_runtime import (
@@ -87,9 +95,16 @@ def network_of_engine(folder: Path, options: EstimatorOptions) -> GraphNetwork:
 
     Raises:
         CheckpointError: it is damaged.
-        ModelError: the runtime cannot be loaded.
+        ModelError: the runtime cannot be loaded, or the graphs are for other programs.
     """
-    return GraphNetwork(read_kept(folder), options)
+    engine = read_kept(folder)
+    if engine.precision != PLAIN_PRECISION:
+        raise ModelError(
+            f'{plain_path(folder)}: its graphs are of {engine.precision}, for other programs; '
+            f'expected {PLAIN_PRECISION}, of which the runtime makes what precision says: '
+            'da3 compile'
+        )
+    return GraphNetwork(engine, options)
 
 
 def read_kept(folder: Path) -> Engine:
@@ -98,7 +113,12 @@ def read_kept(folder: Path) -> Engine:
     Raises:
         CheckpointError: it is damaged.
     """
-    return read_engine(folder, EngineStore().hashes.of)
+    try:
+        hash_of = EngineStore().hashes.of
+    except CheckpointError:
+        # Nothing can be remembered here.
+        return read_engine(folder)
+    return read_engine(folder, hash_of)
 
 
 class StoredGraphs:
@@ -175,9 +195,12 @@ class StoredGraphs:
             if not self.beside:
                 return True
             self._builds[size] = self._build_beside(size)
-        if not self._builds[size].is_done():
+        build = self._builds[size]
+        if not build.is_done():
             return False
         del self._builds[size]
+        if self._engine.find(size) is None:
+            raise ModelError(f'{build.what} is not there, though it was built beside')
         return True
 
     def run(self, request: WindowRequest) -> WindowMaps:
@@ -189,8 +212,8 @@ class StoredGraphs:
         """
         if self._network is None:
             height, width = request.images.shape[1:3]
-            engine = self._engine.get((height, width))
-            self._network = GraphNetwork(engine, self._options, self._engine.get)
+            engine_for = self._found if self.beside else self._engine.get
+            self._network = GraphNetwork(engine_for((height, width)), self._options, engine_for)
         return self._network.run(request)
 
     def forget(self) -> None:
@@ -204,9 +227,19 @@ class StoredGraphs:
             build.close()
         self._builds.clear()
 
+    def _found(self, size: ImageSize) -> Engine:
+        """Return the engine that was built beside; nobody waits here until it is built again."""
+        engine = self._engine.find(size)
+        if engine is None:
+            raise CheckpointError(
+                f'{self.model_name}: its engine for images of {size_text(size)} (height x width, '
+                'px) has been removed or driven out by other sizes'
+            )
+        return engine
+
     def _build_beside(self, size: ImageSize) -> BuildBeside:
         height, width = size
-        arguments = ('compile', str(self._folder), '--size', f'{width}x{height}')
+        arguments = ('compile', str(self._folder.absolute()), '--size', f'{width}x{height}')
         what = f'engine of {self.model_name} for images of {size_text(size)}'
         return BuildBeside((*arguments, '--runtime', self.runtime), what)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-import logging
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from da3_ros.errors import Da3Error
@@ -18,8 +17,6 @@ from da3_ros.types import Caution
 if TYPE_CHECKING:
     from da3_ros.inference.api import DepthAnything3
     from da3_ros.inference.runtimes.stored_graphs import StoredGraphs
-
-_logger = logging.getLogger(__name__)
 
 
 class TorchBehind:
@@ -50,9 +47,7 @@ class TorchBehind:
         self._graphs = graphs
         self._asked = asked
         self._reason = reason
-        if graphs is None:
-            self._warn()
-        elif graphs.beside and not graphs.sizes:
+        if graphs is not None and graphs.beside and not graphs.sizes:
             # Nobody waits for it at the first window.
             self._over_torch()
 
@@ -113,7 +108,6 @@ class TorchBehind:
             # Torch does not refuse it: not the window is wrong, but an engine or its place.
             self._graphs, self._reason = None, str(error)
             graphs.close()
-            self._warn()
             return self._noted(result, self._reason)
 
     def forget(self) -> None:
@@ -140,11 +134,6 @@ class TorchBehind:
     def _noted(self, maps: WindowMaps, reason: str) -> WindowMaps:
         note = Note('runtime_torch', f'torch computed this, not {self._asked}: {reason}')
         return replace(maps, notes=(note, *maps.notes))
-
-    def _warn(self) -> None:
-        _logger.warning(
-            '%s: torch computes, not %s: %s', self.model_name, self._asked, self._reason
-        )
 
 
 @runtime_checkable

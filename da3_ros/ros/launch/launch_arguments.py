@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from da3_ros.errors import ConfigError
-from da3_ros.foreign import foreign_file
+from da3_ros.foreign import expanded, foreign_file
 from da3_ros.options import (
     RUNTIMES,
     NodeOptions,
@@ -154,7 +154,7 @@ def parameter_file(text: str) -> Path | None:
     """
     if not text:
         return None
-    path = Path(text).expanduser()
+    path = expanded(text)
     if not path.is_file():
         raise ConfigError(f'params_file: there is no file {path}')
     return path
@@ -233,7 +233,7 @@ def recorded_topics(text: str) -> set[str]:
     """
     if not text:
         raise ConfigError('bag: expected a bag, for example bag:=drive.mcap')
-    with BagReader(Path(text).expanduser()) as bag:
+    with BagReader(expanded(text)) as bag:
         return {info.name for info in bag.topics}
 
 
@@ -246,7 +246,7 @@ def named_file(argument: str, text: str, folder: Path) -> Path:
     names = ', '.join(sorted(file.stem for file in folder.glob('*.yaml')))
     if not text:
         raise ConfigError(f'{argument}: expected a file, or one of {names}')
-    path = Path(text).expanduser()
+    path = expanded(text)
     if path.is_file():
         return path
     own = folder / f'{text}.yaml'

@@ -1,4 +1,4 @@
-"""Depth images to PointCloud2: organised per camera, and merged in the world frame.
+"""Depth images to the points of PointCloud2: organised per camera, and merged in the world frame.
 
 Both kinds have the fields x, y, z (float32, metres), rgb (the bytes b, g, r, 0 in a float32, as
 PCL and RViz read it) and confidence (float32, DA3's raw value, NaN when the network gives none):
@@ -20,43 +20,90 @@ from da3_ros.errors import MessageError
 from da3_ros.geometry.camera import PinholeCamera
 from da3_ros.geometry.unproject import optical_planes, world_planes
 from da3_ros.geometry.voxel import first_per_voxel, voxel_borders
-from da3_ros.ros.conversions import fill_data
 from da3_ros.types import ColourImage, FloatImage, PosedView
 
 _NAMES = ('x', 'y', 'z', 'rgb', 'confidence')
 _POINT_BYTES = 4 * len(_NAMES)
 
+BYTES_BEHIND_DATA = 1
+"""Of the fields of a PointCloud2 behind `data`: is_dense."""
+
 PackedPoints = NDArray[np.float32]
 """(..., 5): x, y, z, rgb as bits of a float, confidence."""
 
 
-def pack(
+@dataclass(frozen=True, slots=True)
+class CloudLayout:
+    """All of a PointCloud2 but its stamp and its points."""
+
+    frame_id: str
+    height: int
+    width: int
+    is_dense: bool
+    """Whether all points have numbers only."""
+
+    @property
+    def data_bytes(self) -> int:
+        """Of all points."""
+        return _POINT_BYTES * self.height * self.width
+
+    def message(self) -> PointCloud2:
+        """Return the message without points; its stamp is zero."""
+        header = Header(frame_id=self.frame_id)
+        message = PointCloud2(header=header, is_bigendian=False, is_dense=self.is_dense)
+        message.height, message.width = self.height, self.width
+        message.fields = [
+            PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
+            for i, name in enumerate(_NAMES)
+        ]
+        message.point_step = _POINT_BYTES
+        message.row_step = _POINT_BYTES * self.width
+        return message
+
+    def points(self, data: NDArray[np.uint8]) -> PackedPoints:
+        """Return the bytes of a message of this layout as points (height, width, 5), a view."""
+        return data.view(np.float32).reshape(self.height, self.width, len(_NAMES))
+
+
+def pack_into(
+    target: PackedPoints,
     depth: FloatImage,
     camera: PinholeCamera,
-    colours: ColourImage,
+    bits: NDArray[np.float32],
     confidence: FloatImage | None,
-) -> PackedPoints:
-    """Return one point for every pixel, (H, W, 5), in the optical frame; NaN where unknown.
+) -> None:
+    """Write one point for every pixel, in the optical frame; NaN where unknown.
 
     Args:
-        depth: (H, W), z along the optical axis; anything not finite is unknown.
+        target: (H, W, 5), where to.
+        depth: (H, W), z along the optical axis; NaN unknown, +Inf beyond range: neither is known.
         camera: intrinsics at (H, W).
-        colours: (H, W, 3) uint8 RGB.
+        bits: (H, W), colours as `rgb_bits` gives them.
         confidence: (H, W), None for NaN.
 
     Raises:
         MessageError: the sizes differ.
     """
     size = (camera.size.height, camera.size.width)
-    shapes = [depth.shape, colours.shape[:2]] + ([] if confidence is None else [confidence.shape])
+    shapes = [target.shape[:2], depth.shape, bits.shape]
+    shapes += [] if confidence is None else [confidence.shape]
     if any(shape != size for shape in shapes):
         raise MessageError(f'point cloud: the camera is {size}, its images are {shapes}')
     if confidence is None:
         confidence = np.full(size, np.nan, np.float32)
-    planes = (*optical_planes(depth, camera), rgb_bits(colours), confidence)
-    # One pass over the points, and not one for each of their fields.
-    packed = cv2.merge([np.asarray(plane, np.float32) for plane in planes])
-    return np.asarray(packed, dtype=np.float32)
+    _merge([*optical_planes(depth, camera), bits, confidence], target)
+
+
+def _merge(planes: Sequence[NDArray[np.float32]], target: PackedPoints) -> None:
+    """Write the fields of points, each (H, W) or (P,), beside each other in one pass."""
+    height, width = target.shape[:2]
+    if not (height and width):
+        return
+    fields = [np.asarray(plane, np.float32).reshape(height, width) for plane in planes]
+    merged = cv2.merge(fields, target)
+    if not np.may_share_memory(merged, target):
+        # It writes elsewhere where the target is not in one piece.
+        target[...] = merged
 
 
 def rgb_bits(colours: ColourImage) -> NDArray[np.float32]:
@@ -67,39 +114,6 @@ def rgb_bits(colours: ColourImage) -> NDArray[np.float32]:
     return bits.view(np.float32)
 
 
-def organised_cloud(
-    header: Header,
-    depth: FloatImage,
-    camera: PinholeCamera,
-    colours: ColourImage,
-    confidence: FloatImage | None,
-) -> PointCloud2:
-    """Return one point for every pixel, in the optical frame; NaN where depth is not finite.
-
-    Args:
-        header: stamp and frame id of the image.
-        depth: (H, W), z along the optical axis; NaN unknown, +Inf beyond range.
-        camera: intrinsics at (H, W).
-        colours: (H, W, 3) uint8 RGB.
-        confidence: (H, W), None when the network gives none.
-    """
-    return cloud_message(header, pack(depth, camera, colours, confidence), False)
-
-
-def cloud_message(header: Header, packed: PackedPoints, is_dense: bool) -> PointCloud2:
-    """Return packed points (H, W, 5) as a message, copied once."""
-    message = PointCloud2(header=header, is_bigendian=False, is_dense=is_dense)
-    message.height, message.width = packed.shape[0], packed.shape[1]
-    message.fields = [
-        PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
-        for i, name in enumerate(_NAMES)
-    ]
-    message.point_step = _POINT_BYTES
-    message.row_step = _POINT_BYTES * packed.shape[1]
-    fill_data(message, packed)
-    return message
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class CloudView:
     """A view with the depth that is published: what a merged cloud is made of."""
@@ -107,28 +121,48 @@ class CloudView:
     view: PosedView
     depth: FloatImage
     """(H, W) after range and confidence limits; only finite depth makes points."""
+    bits: NDArray[np.float32]
+    """(H, W), colours as `rgb_bits` gives them."""
 
 
-def merged_cloud(header: Header, views: Sequence[CloudView], voxel_size_m: float) -> PointCloud2:
-    """Return the known points of all views in the world frame, thinned to one per voxel.
+@dataclass(frozen=True, slots=True, eq=False)
+class MergedPoints:
+    """The known points of several views in the world, thinned to one per voxel."""
 
-    Args:
-        header: stamp, and the world frame's id.
-        views: at least one.
-        voxel_size_m: edge of the voxels; 0 keeps every point.
-    """
-    parts = [_WorldPoints.of(item, voxel_size_m) for item in views]
-    # Thinned before colours and confidence are put beside the points: few of them remain.
-    points = np.concatenate([part.points for part in parts], axis=1)
-    kept = first_per_voxel(points.T, voxel_size_m)
-    packed = np.empty((1, len(kept), len(_NAMES)), np.float32)
-    packed[0, :, :3] = np.take(points, kept, axis=1).T
-    begin = end = 0
-    for item, part in zip(views, parts, strict=True):
-        begin, end = end, end + len(part.pixels)
-        rows = slice(*np.searchsorted(kept, (begin, end)))
-        part.fill(packed[0, rows], item.view, kept[rows] - begin)
-    return cloud_message(header, packed, True)
+    _views: Sequence[CloudView]
+    _parts: Sequence[_WorldPoints]
+    _points: NDArray[np.float32]
+    """(3, P), of all parts."""
+    _kept: NDArray[np.int64]
+    """Ascending indices into them."""
+
+    @staticmethod
+    def of(views: Sequence[CloudView], voxel_size_m: float) -> MergedPoints:
+        """Return the points of some views.
+
+        Args:
+            views: at least one.
+            voxel_size_m: edge of the voxels; 0 keeps every point.
+        """
+        parts = [_WorldPoints.of(item, voxel_size_m) for item in views]
+        # Thinned before colours and confidence are put beside the points: few of them remain.
+        points = np.concatenate([part.points for part in parts], axis=1)
+        return MergedPoints(views, parts, points, first_per_voxel(points.T, voxel_size_m))
+
+    def __len__(self) -> int:
+        """Return how many points there are."""
+        return len(self._kept)
+
+    def pack_into(self, target: PackedPoints) -> None:
+        """Write all points, (1, P, 5)."""
+        bits, confidence = np.empty((2, len(self)), np.float32)
+        begin = end = 0
+        for item, part in zip(self._views, self._parts, strict=True):
+            begin, end = end, end + len(part.pixels)
+            rows = slice(*np.searchsorted(self._kept, (begin, end)))
+            part.fill(bits[rows], confidence[rows], item, self._kept[rows] - begin)
+        places = np.take(self._points, self._kept, axis=1)
+        _merge([*places, bits, confidence], target)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,11 +181,17 @@ class _WorldPoints:
         pixels = voxel_borders(planes, voxel_size_m)
         return _WorldPoints(np.take(planes.reshape(3, -1), pixels, axis=1), pixels)
 
-    def fill(self, packed: PackedPoints, view: PosedView, chosen: NDArray[np.int64]) -> None:
-        """Write colour and confidence of some of the points, (N, 5), beside their places."""
-        if not len(chosen):
-            return
+    def fill(
+        self,
+        bits: NDArray[np.float32],
+        confidence: NDArray[np.float32],
+        item: CloudView,
+        chosen: NDArray[np.int64],
+    ) -> None:
+        """Write colour (as bits) and confidence, each (N,), of some of the points."""
         pixels = self.pixels[chosen]
-        packed[:, 3] = rgb_bits(np.take(view.image.reshape(1, -1, 3), pixels, axis=1))[0]
-        confidence = view.confidence
-        packed[:, 4] = np.nan if confidence is None else np.take(confidence, pixels)
+        np.take(item.bits, pixels, out=bits, mode='clip')
+        if item.view.confidence is None:
+            confidence.fill(np.nan)
+        else:
+            np.take(item.view.confidence, pixels, out=confidence, mode='clip')

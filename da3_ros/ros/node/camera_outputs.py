@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
-from std_msgs.msg import Header
 
 from da3_ros.export.depth_colours import coloured_depth
 from da3_ros.geometry.arrays import extremes
@@ -23,9 +22,10 @@ from da3_ros.geometry.camera import PinholeCamera
 from da3_ros.geometry.edges import flying_pixels
 from da3_ros.geometry.resample import DepthResampler
 from da3_ros.options import OutputOptions
-from da3_ros.ros.conversions import image_message
+from da3_ros.ros.conversions import ImageLayout
+from da3_ros.ros.messages.data_publisher import DataPublisher
 from da3_ros.ros.messages.geometry_messages import header, info_from_camera
-from da3_ros.ros.messages.point_cloud import organised_cloud
+from da3_ros.ros.messages.point_cloud import BYTES_BEHIND_DATA, CloudLayout, pack_into, rgb_bits
 from da3_ros.ros.messages.qos import data_output, overridable
 from da3_ros.types import ColourImage, FloatImage, Mask, PosedView
 
@@ -107,6 +107,11 @@ class ShownView:
         """See `points_depth`."""
         return points_depth(self.view, self.depth, self.options)
 
+    @cached_property
+    def bits(self) -> FloatImage:
+        """Colours as clouds have them, see `rgb_bits`."""
+        return rgb_bits(self.view.image)
+
 
 def input_camera(view: PosedView) -> PinholeCamera:
     """Return the intrinsics of the image that a view was made from.
@@ -181,6 +186,12 @@ class CameraOutputs:
             )
             for topic, kind in _TOPICS.items()
         }
+        self._images = {
+            topic: DataPublisher(self._publishers[topic])
+            for topic, kind in _TOPICS.items()
+            if kind is Image
+        }
+        self._points = DataPublisher(self._publishers['points'], BYTES_BEHIND_DATA)
 
     @property
     def is_wanted(self) -> bool:
@@ -204,34 +215,47 @@ class CameraOutputs:
             else:
                 view = replace(view, image=image, camera=input_camera(view))
             shown = ShownView(view, options)
-        head = header(view.id.stamp_ns, view.id.frame_id)
-        for topic in wanted & _INFOS:
-            self._publishers[topic].publish(info_from_camera(view.camera, head))
+        if wanted & _INFOS:
+            head = header(view.id.stamp_ns, view.id.frame_id)
+            info = info_from_camera(view.camera, head)
+            for topic in wanted & _INFOS:
+                self._publishers[topic].publish(info)
         if wanted & _OF_DEPTH:
-            self._publish_depth(shown, head, wanted)
-        self._publish_images(view, head, wanted)
+            self._publish_depth(shown, wanted)
+        self._publish_images(view, wanted)
 
-    def _publish_images(self, view: PosedView, head: Header, wanted: set[str]) -> None:
+    def _publish_images(self, view: PosedView, wanted: set[str]) -> None:
         if 'color/image' in wanted:
-            self._image('color/image', head, view.image, 'rgb8')
+            self._image('color/image', view, view.image, 'rgb8')
         if view.confidence is not None and 'depth/confidence' in wanted:
             confidence = view.confidence.astype(np.float32, copy=False)
-            self._image('depth/confidence', head, confidence, '32FC1')
+            self._image('depth/confidence', view, confidence, '32FC1')
         if view.sky is not None and 'depth/sky_mask' in wanted:
             mask = view.sky.astype(np.uint8) * np.uint8(255)
-            self._image('depth/sky_mask', head, mask, 'mono8')
+            self._image('depth/sky_mask', view, mask, 'mono8')
 
-    def _publish_depth(self, shown: ShownView, head: Header, wanted: set[str]) -> None:
+    def _publish_depth(self, shown: ShownView, wanted: set[str]) -> None:
         view, encoding = shown.view, shown.options.depth_encoding
         if 'depth/image' in wanted:
             pixels = depth_in_mm(shown.depth) if encoding == '16UC1' else shown.depth
-            self._image('depth/image', head, pixels, encoding)
+            self._image('depth/image', view, pixels, encoding)
         if 'depth/debug' in wanted:
-            self._image('depth/debug', head, coloured_depth(shown.depth), 'rgb8')
+            self._image('depth/debug', view, coloured_depth(shown.depth), 'rgb8')
         if 'points' in wanted:
-            depth, confidence = shown.points_depth, view.confidence
-            cloud = organised_cloud(head, depth, view.camera, view.image, confidence)
-            self._publishers['points'].publish(cloud)
+            self._publish_points(shown)
 
-    def _image(self, topic: str, head: Header, pixels: NDArray[Any], encoding: str) -> None:
-        self._publishers[topic].publish(image_message(head, pixels, encoding))
+    def _publish_points(self, shown: ShownView) -> None:
+        view, depth = shown.view, shown.points_depth
+        layout = CloudLayout(view.id.frame_id, depth.shape[0], depth.shape[1], is_dense=False)
+
+        def fill(data: NDArray[np.uint8]) -> None:
+            pack_into(layout.points(data), depth, view.camera, shown.bits, view.confidence)
+
+        self._points.publish(layout, view.id.stamp_ns, fill)
+
+    def _image(self, topic: str, view: PosedView, pixels: NDArray[Any], encoding: str) -> None:
+        layout = ImageLayout.of(pixels, encoding, view.id.frame_id)
+        content = np.ascontiguousarray(pixels).reshape(-1).view(np.uint8)
+        self._images[topic].publish(
+            layout, view.id.stamp_ns, lambda data: np.copyto(data, content)
+        )

@@ -50,6 +50,15 @@ class NodeExecutor(MultiThreadedExecutor):  # type: ignore[misc]  # rclpy has no
     are more than all else together: most of the time between messages would go there. The
     middleware keeps what happened, and a timer of the node wakes the executor.
 
+    Measured by `benchmarks/bench_node.py --executors`, a node that answers three images of 640x480
+    with depth made beforehand takes 0.77 of the CPU time that it takes by rclpy's
+    SingleThreadedExecutor, and by the MultiThreadedExecutor 1.71 of it. Its thread takes 0.7 ms of
+    the 6 ms for a set: an executor that waits for nothing at all could save no more. The
+    EventsExecutor of rclpy.experimental, which may come near to that, is no choice: as Jazzy has
+    it, it calls no timer (none of 30 calls of one of 10 Hz came within 3 s), `publish` on another
+    thread than that which spins does not return once a subscription is of the same process, and
+    it runs one callback at a time, where a service that waits would keep images out.
+
     A coroutine that waits is looked at again whenever another callback has ended, and on `wake`:
     whoever completes on a thread of its own what a coroutine waits for calls `wake` afterwards.
 

@@ -20,6 +20,7 @@ from da3_ros.errors import ExportCancelledError
 from da3_ros.export.files import export_folder
 from da3_ros.export.registry import DEFAULT_OPTIONS, export_scene, parse_formats
 from da3_ros.export.scene import ExportScene
+from da3_ros.foreign import expanded
 from da3_ros.ros.node.export_queue import ExportAnswer, ExportJob, ExportQueue, ExportRequest
 from da3_ros.ros.node.lifecycle import ManagedNode
 from da3_ros.ros.node.splats import WorkerSplats
@@ -59,7 +60,7 @@ class Exports:
         self._node = node
         self._splats = splats
         self._logger = node.get_logger()
-        self._export_dir = export_dir.expanduser()
+        self._export_dir = expanded(export_dir)
         self._scene = scene
         self._queue = ExportQueue(self._run, waiting)
         self._changed = threading.Condition()

@@ -1,13 +1,15 @@
 """Subscriptions of the cameras: messages become `CameraFrame`, faults are named and counted.
 
-A callback makes a view of the message's bytes (or decodes a compressed image) and hands it on;
-nothing here waits.
+A callback makes a view of the message's bytes and hands it on; nothing here waits. Of a compressed
+image it reads the size and looks whether all of it is there; whoever uses its set decodes it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+import threading
 import time
 
 from rclpy.callback_groups import CallbackGroup
@@ -19,16 +21,17 @@ from da3_ros.options import OutputOptions
 from da3_ros.options.camera_values import Crop
 from da3_ros.reasons import Reason
 from da3_ros.ros.calibration import kind_of_images
-from da3_ros.ros.compressed import read_compressed
+from da3_ros.ros.compressed import UndecodedImage, open_compressed
 from da3_ros.ros.conversions import FieldError, read_image
 from da3_ros.ros.encodings import ReadImage, ReadRules
+from da3_ros.ros.image_bytes import ReceivedImage, image_of_bytes
 from da3_ros.ros.messages.geometry_messages import ns_from_stamp
 from da3_ros.ros.messages.qos import image_input, overridable
 from da3_ros.ros.node.image_reasons import BitUse, Refusals
 from da3_ros.ros.node.info_input import InfoInput
 from da3_ros.ros.node.preparation import Preparation
 from da3_ros.ros.reason_board import ReasonBoard
-from da3_ros.types import CameraFrame, ViewId
+from da3_ros.types import CameraFrame, ColourImage, ViewId
 
 SILENT_AFTER_S = 2.0
 _WAIT_FOR_INFO_IMAGES = 3
@@ -101,17 +104,16 @@ class CameraInput:
         self._rules = ReadRules(options.max_image_pixels, options.mono16_bits)
         self._refusals = Refusals(camera, reasons, clock)
         self._bits = BitUse(camera, options.mono16_bits, reasons, clock)
-        self._images = 0
-        self._received = 0
-        self._calibrated = False
-        self._was_calibrated = False
-        self._waited_for_size = 0
+        # What is said of images, from the thread of the callbacks and those that decode.
+        self._judging = threading.Lock()
+        self._images = self._received = 0
+        self._calibrated = self._was_calibrated = False
+        self._waited = self._waited_for_size = 0
         self._last_s = clock()
         self._first_s: float | None = None
         self._last_used_s: float | None = None
         self._newest_stamp_ns: int | None = None
         self._has_frame_id = True
-        self._waited = 0
         self._is_open = True
         raw = options.image_transport == 'raw'
         name = f'{camera}/image_raw' if raw else f'{camera}/image_raw/compressed'
@@ -132,10 +134,11 @@ class CameraInput:
         self._image_subscription = node.create_subscription(
             Image if raw else CompressedImage,
             name,
-            self.take_image,
+            self.take_bytes if raw else self.take_image,
             profile,
             callback_group=group,
             qos_overriding_options=overridable(),
+            raw=raw,
         )
         # Also what qos_overrides made of it.
         reliability = self._image_subscription.qos_profile.reliability
@@ -157,7 +160,17 @@ class CameraInput:
             self._reasons.end(Reason.CALIBRATION_MISSING, self._camera)
         self._preparation.take_info(info)
 
-    def take_image(self, message: Image | CompressedImage) -> None:
+    def take_bytes(self, data: bytes) -> None:
+        """Take an Image as the middleware has it, see `take_image`."""
+        try:
+            message = image_of_bytes(data)
+        except Exception as error:  # of the middleware's own, for what is no image
+            text = f'{self._source}: {len(data)} bytes that are no Image: {error}; dropped'
+            self._refusals.refused('message', text)
+            return
+        self.take_image(message)
+
+    def take_image(self, message: Image | ReceivedImage | CompressedImage) -> None:
         """Take an image: deliver its frame, or say what is wrong with it."""
         # A callback that had begun before the subscription was closed.
         if not self._is_open:
@@ -172,17 +185,25 @@ class CameraInput:
             frame = self._frame(message)
             if not self._is_new_size(frame):
                 self._deliver(frame)
-        except FieldError as error:
-            self._refusals.refused(error.field, str(error))
         except Exception as error:
             # An exception that left a callback would end the node.
-            kind = type(error).__name__
-            self._refusals.refused(kind, f'camera {self._camera}: {kind}: {error}')
+            self._refuse(error)
         else:
             self._images += 1
             self._newest_stamp_ns = frame.stamp_ns
             self._last_used_s = self._last_s
-            self._refusals.used()
+            if frame.pending is None:
+                with self._judging:
+                    self._refusals.used()
+
+    def _refuse(self, error: Exception) -> None:
+        """Say of an image that it could not be used."""
+        kind = type(error).__name__
+        field, text = kind, f'camera {self._camera}: {kind}: {error}'
+        if isinstance(error, FieldError):
+            field, text = error.field, str(error)
+        with self._judging:
+            self._refusals.refused(field, text)
 
     def _waits_for_info(self) -> bool:
         """Return whether to pass over an image because its calibration is about to come.
@@ -211,8 +232,15 @@ class CameraInput:
         self._waited_for_size += 1
         return self._waited_for_size <= _WAIT_FOR_INFO_IMAGES
 
-    def _frame(self, message: Image | CompressedImage) -> CameraFrame:
-        read = self._read(message)
+    def _frame(self, message: Image | ReceivedImage | CompressedImage) -> CameraFrame:
+        read: ReadImage | UndecodedImage
+        stamp = f'stamp {ns_from_stamp(message.header.stamp)} ns'
+        if isinstance(message, CompressedImage):
+            # Decoded on another thread, and only where its set is used.
+            read = open_compressed(message, f'{self._source}, {stamp}', self._rules)
+        else:
+            read = read_image(message, self._source, self._rules)
+            self._see(read, message.encoding)
         stamp_ns = ns_from_stamp(message.header.stamp)
         if stamp_ns == 0:
             raise FieldError(
@@ -224,24 +252,39 @@ class CameraInput:
             missing, source = not frame_id, self._source
             self._reasons.set(Reason.FRAME_MISSING, self._camera, missing, source=source)
         view = ViewId(self._camera, stamp_ns, frame_id)
-        return self._preparation.frame(view, read.pixels, self._source, self._info_source)
+        sources = self._source, self._info_source
+        if isinstance(read, ReadImage):
+            return self._preparation.frame(view, read.pixels, *sources)
+        decode = partial(self._decoded, read)
+        return self._preparation.frame_of_undecoded(view, read.size, decode, *sources)
 
-    def _read(self, message: Image | CompressedImage) -> ReadImage:
-        """Return the pixels of a message, and say what is odd about them."""
-        if isinstance(message, Image):
-            read, encoding = read_image(message, self._source, self._rules), message.encoding
-        else:
-            read, encoding = read_compressed(message, self._source, self._rules), message.format
+    def _decoded(self, image: UndecodedImage) -> ColourImage | None:
+        """Return the pixels of a compressed image, or say what is wrong with it; on any thread."""
+        try:
+            read = image.read()
+        except Exception as error:
+            if self._is_open:
+                self._images -= 1
+                self._refuse(error)
+            return None
+        if self._is_open:
+            with self._judging:
+                self._refusals.used()
+                self._see(read, image.format)
+        return read.pixels
+
+    def _see(self, read: ReadImage, encoding: str) -> None:
+        """Say what is odd about the pixels of a message."""
         self._bits.see(read.largest, encoding)
         if read.cut:
             self._reasons.happened(
                 Reason.IMAGE_CUT, self._camera, source=self._source, problem=read.cut
             )
-        return read
 
     def _look(self) -> None:
         """Look at what no message says; about once per second."""
-        self._refusals.look()
+        with self._judging:
+            self._refusals.look()
         self._info.hear_latched()
         if self._preparation.info is not None or self._first_s is None:
             return

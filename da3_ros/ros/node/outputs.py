@@ -13,8 +13,14 @@ from da3_ros.msg import ViewReport, WindowReport
 from da3_ros.notes import Note, joined
 from da3_ros.options import NodeOptions, OutputOptions
 from da3_ros.pipeline.pipeline import Losses
+from da3_ros.ros.messages.data_publisher import DataPublisher
 from da3_ros.ros.messages.geometry_messages import header, pose_message, stamp_from_ns
-from da3_ros.ros.messages.point_cloud import CloudView, merged_cloud
+from da3_ros.ros.messages.point_cloud import (
+    BYTES_BEHIND_DATA,
+    CloudLayout,
+    CloudView,
+    MergedPoints,
+)
 from da3_ros.ros.messages.qos import data_output, overridable
 from da3_ros.ros.node.camera_outputs import CameraOutputs, ShownView
 from da3_ros.ros.node.odometry import OdometryPublisher
@@ -67,8 +73,11 @@ class Outputs:
         self._odometry = OdometryPublisher(node, options.output, options.stream.scene_sets)
         profile = data_output(options.output.queue_depth)
         self._generation = 0
-        self._points = node.create_publisher(
-            PointCloud2, 'points', profile, qos_overriding_options=overridable()
+        self._points = DataPublisher(
+            node.create_publisher(
+                PointCloud2, 'points', profile, qos_overriding_options=overridable()
+            ),
+            BYTES_BEHIND_DATA,
         )
         self._window = node.create_publisher(
             WindowReport, 'window', profile, qos_overriding_options=overridable()
@@ -88,7 +97,7 @@ class Outputs:
         return (
             self._odometry.is_wanted
             or any(camera.is_wanted for camera in self._cameras.values())
-            or bool(self._points.get_subscription_count())
+            or self._points.is_wanted
             or bool(self._window.get_subscription_count())
             or (self._viewer is not None and self._viewer.clients > 0)
         )
@@ -115,8 +124,8 @@ class Outputs:
             for view in posed.views:
                 shown.append(ShownView(view, options.output))
                 self._cameras[view.id.camera].publish(shown[-1], result.images[view.id])
-        if self._points.get_subscription_count():
-            self._points.publish(_cloud(result, shown, options.output))
+        if self._points.is_wanted:
+            self._publish_points(result, shown, options.output)
         latest_ns = result.new_sets[-1].stamp_ns
         latency_s = (int(self._node.get_clock().now().nanoseconds) - latest_ns) / 1e9
         if self._window.get_subscription_count():
@@ -125,6 +134,18 @@ class Outputs:
             # It remembers what it shows; input images are not to stay with it.
             self._viewer.show(replace(result, images={}), latency_s)
         return latency_s
+
+    def _publish_points(
+        self, result: WindowResult, shown: Sequence[ShownView], options: OutputOptions
+    ) -> None:
+        views = [CloudView(item.view, item.points_depth, item.bits) for item in shown]
+        points = MergedPoints.of(views, options.voxel_size_m)
+        layout = CloudLayout(options.odom_frame, 1, len(points), is_dense=True)
+        self._points.publish(
+            layout,
+            result.new_sets[-1].stamp_ns,
+            lambda data: points.pack_into(layout.points(data)),
+        )
 
     def _report(
         self, result: WindowResult, losses: Losses, latency_s: float, options: NodeOptions
@@ -157,14 +178,6 @@ class Outputs:
             late_cameras=list(losses.late_cameras),
             note=joined((*a.notes, *self._notes)),
         )
-
-
-def _cloud(
-    result: WindowResult, shown: Sequence[ShownView], options: OutputOptions
-) -> PointCloud2:
-    views = [CloudView(item.view, item.points_depth) for item in shown]
-    head = header(result.new_sets[-1].stamp_ns, options.odom_frame)
-    return merged_cloud(head, views, options.voxel_size_m)
 
 
 def _views(result: WindowResult) -> Sequence[PosedView]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sensor_msgs.msg import CameraInfo
@@ -90,6 +91,44 @@ class Preparation:
                 image.
         """
         size = ImageSize(int(pixels.shape[0]), int(pixels.shape[1]))
+        plan = self._used(size, image_source, info_source)
+        return _frame(view, plan, self._prepared(plan, pixels))
+
+    def frame_of_undecoded(
+        self,
+        view: ViewId,
+        size: ImageSize,
+        decode: Callable[[], ColourImage | None],
+        image_source: str,
+        info_source: str,
+    ) -> CameraFrame:
+        """Return the same of an image that is decoded later, if ever.
+
+        Args:
+            view: as for `frame`.
+            size: of the image.
+            decode: gives its pixels, None when it cannot; called from another thread.
+            image_source: as for `frame`.
+            info_source: as for `frame`.
+
+        Raises:
+            FieldError: see `frame`.
+        """
+        plan = self._used(size, image_source, info_source)
+
+        def prepared() -> ColourImage | None:
+            pixels = decode()
+            return None if pixels is None else self._prepared(plan, pixels)
+
+        # No memory is taken for what is not there yet: all pixels are one.
+        shown = size if self._crop is None else self._crop.size
+        if plan.rectifier is not None:
+            shown = plan.rectifier.camera.size
+        nothing = np.broadcast_to(np.uint8(0), (shown.height, shown.width, 3))
+        return replace(_frame(view, plan, nothing), pending=prepared)
+
+    def _used(self, size: ImageSize, image_source: str, info_source: str) -> _Plan:
+        """Return what is done to images of a size from now on."""
         crop = self._crop
         if crop is not None and not crop.fits(size):
             raise FieldError(
@@ -105,15 +144,16 @@ class Preparation:
         if plan is not self._in_use:
             self._in_use = plan
             self._say(plan, info_source)
+        return plan
+
+    def _prepared(self, plan: _Plan, pixels: ColourImage) -> ColourImage:
         if plan.rectifier is not None:
-            pixels = plan.rectifier.apply(pixels)
-        elif crop is not None:
-            rows = slice(crop.top_px, crop.top_px + crop.size.height)
-            pixels = pixels[rows, crop.left_px : crop.left_px + crop.size.width]
-        valid = None if plan.rectifier is None else plan.rectifier.valid
-        return CameraFrame(
-            view.camera, view.stamp_ns, view.frame_id, pixels, plan.calibration, valid
-        )
+            return plan.rectifier.apply(pixels)
+        if self._crop is None:
+            return pixels
+        crop = self._crop
+        rows = slice(crop.top_px, crop.top_px + crop.size.height)
+        return pixels[rows, crop.left_px : crop.left_px + crop.size.width]
 
     def _plan(self, size: ImageSize, source: str) -> _Plan:
         info = self._info
@@ -151,6 +191,11 @@ class Preparation:
     def _cropped(self, camera: PinholeCamera) -> PinholeCamera:
         crop = self._crop
         return camera if crop is None else camera.cropped(crop.left_px, crop.top_px, crop.size)
+
+
+def _frame(view: ViewId, plan: _Plan, pixels: ColourImage) -> CameraFrame:
+    valid = None if plan.rectifier is None else plan.rectifier.valid
+    return CameraFrame(view.camera, view.stamp_ns, view.frame_id, pixels, plan.calibration, valid)
 
 
 def _content(info: CameraInfo) -> tuple[object, ...]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
+from da3_ros.foreign import expanded
 from da3_ros.inference.hub import repository_of
 from da3_ros.inference.runtimes.choose import RANDOM_PREFIX
 from da3_ros.model.presets import BUNDLED
@@ -47,7 +47,7 @@ def _model(model: str | None) -> str:
         return f'{name} with random weights (output means nothing)'
     if model in BUNDLED:
         return f'{model} (weights of this package)'
-    if Path(model).expanduser().is_dir():
+    if expanded(model).is_dir():
         return f'network of the folder {model}'
     repository = repository_of(model)
     return model if repository == model else f'{model} (weights of {repository})'

@@ -10,6 +10,7 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 
 from da3_ros.export.trajectory_file import save_trajectory
+from da3_ros.foreign import expanded
 from da3_ros.srv import SaveTrajectory
 from da3_ros.stream.scene_store import Scene
 
@@ -28,7 +29,7 @@ class TrajectoryService:
         self, node: Node, export_dir: Path, snapshot: Callable[[], Scene], caution: str = ''
     ) -> None:
         self._logger = node.get_logger()
-        self._export_dir = export_dir.expanduser()
+        self._export_dir = expanded(export_dir)
         self._snapshot = snapshot
         self._caution = caution
         # A group of its own: a long trajectory takes a while to write.

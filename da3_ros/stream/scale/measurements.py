@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import starmap
 import math
 
 import numpy as np
 from numpy.typing import NDArray
 
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.robust import MAD_TO_SIGMA, median_and_sigma
+from da3_ros.geometry.robust import MAD_TO_SIGMA, median, median_and_sigma
 from da3_ros.stream.rig import Poses
 from da3_ros.stream.robust_mean import mean_rotation, weighted_mean
-from da3_ros.types import FloatImage
+from da3_ros.stream.scale.samples import DepthSample
 
 BoolArray = NDArray[np.bool_]
 
@@ -38,7 +40,6 @@ MAX_LOG = 25.0
 _DEPTH_FLOOR = 1e-3
 _OUTLIER_FLOOR = 3e-3
 _MIN_PIXELS = 32
-_SAMPLES = 4096
 # Errors of neighbouring pixels go together: this many count as one independent measurement.
 _PIXELS_PER_SAMPLE = 100
 _MAX_INDEPENDENT = 50
@@ -93,32 +94,25 @@ class DepthScale:
     """Robust standard deviation of the log ratios of all pixels."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class DepthPair:
-    """Depth of the same pixels in the world and in the window."""
-
-    world: FloatImage
-    window: FloatImage
-    confidence: FloatImage | None
-    """None when it is not known of both."""
-    confidence_before: FloatImage | None = None
-    """Of the world, where it is another one: the lower one of both counts."""
-
-
-def typical_depth(depths: Sequence[FloatImage]) -> float:
+def typical_depth(samples: Sequence[DepthSample]) -> float:
     """Return the median of the known depths, NaN when there is none."""
-    known = [sample[_is_known(sample)] for sample in map(_thin, depths)]
+    known = [sample.values for sample in samples]
     pooled = np.concatenate(known) if known else np.empty(0)
-    return float(np.median(pooled)) if len(pooled) else math.nan
+    return median(pooled) if len(pooled) else math.nan
 
 
-def scale_from_depths(pairs: Sequence[DepthPair]) -> DepthScale | None:
+def scale_from_depths(
+    pairs: Sequence[tuple[DepthSample, DepthSample]],
+) -> DepthScale | None:
     """Return the scale by the ratios of depth in views that the world knows already.
 
     One view suffices, and it may stand still. Per view the median of the log ratios counts, with
     far fewer independent samples than pixels; views are averaged without outliers.
+
+    Args:
+        pairs: the same view in the world and in the window.
     """
-    ratios = [ratio for ratio in map(_log_ratios, pairs) if len(ratio) >= _MIN_PIXELS]
+    ratios = [ratio for ratio in starmap(_log_ratios, pairs) if len(ratio) >= _MIN_PIXELS]
     if not ratios:
         return None
     parts = [median_and_sigma(ratio) for ratio in ratios]
@@ -209,7 +203,7 @@ def fuse(parts: Sequence[LogScale | None]) -> LogScale | None:
         return None
     values = np.array([part.value for part in known])
     weights = 1 / np.array([part.sigma for part in known]) ** 2
-    mean = float(np.average(values, weights=weights))
+    mean = float((values * weights).sum() / weights.sum())
     disagreement = float((weights * (values - mean) ** 2).sum()) / max(len(known) - 1, 1)
     return LogScale(mean, math.sqrt(max(disagreement, 1.0) / float(weights.sum())))
 
@@ -218,36 +212,24 @@ def _is_usable(value: float, sigma: float) -> bool:
     return math.isfinite(value) and abs(value) < MAX_LOG and sigma < _USELESS_SIGMA
 
 
-def _is_known(depth: FloatImage) -> BoolArray:
-    return np.asarray(np.isfinite(depth) & (depth > 0))
-
-
-def _thin(image: FloatImage) -> FloatImage:
-    """Return a regular grid of at most about `_SAMPLES` pixels."""
-    step = max(1, math.ceil(math.sqrt(image.size / _SAMPLES)))
-    return image[::step, ::step]
-
-
-def _log_ratios(pair: DepthPair) -> FloatArray:
-    """Return log(world / window) of known pixels, the more confident half of them."""
-    if pair.world.shape != pair.window.shape:
+def _log_ratios(world: DepthSample, window: DepthSample) -> FloatArray:
+    """Return log(world / window) of known pixels, the half of them that both are surest of."""
+    if world.shape != window.shape:
         return np.empty(0)
-    world, window = _thin(pair.world), _thin(pair.window)
-    use = _is_known(world) & _is_known(window)
-    if pair.confidence is not None and use.any():
-        confidence = _thin(pair.confidence)
-        if pair.confidence_before is not None:
-            confidence = np.minimum(confidence, _thin(pair.confidence_before))
+    use = world.known & window.known
+    if world.confidence is not None and window.confidence is not None and use.any():
+        confidence = np.minimum(window.confidence, world.confidence)
         trusted = np.isfinite(confidence) & use
         if trusted.any():
-            use = trusted & (confidence >= np.median(confidence[trusted]))
-    ratio = np.log(world[use].astype(np.float64)) - np.log(window[use].astype(np.float64))
-    return np.asarray(ratio)
+            use = trusted & (confidence >= median(confidence[trusted]))
+    pairs = np.array((world.depth[use], window.depth[use]), np.float64)
+    logs = np.log(pairs, out=pairs)
+    return np.asarray(logs[0] - logs[1])
 
 
 def agreeing(world: FloatArray, rotated: FloatArray, position_noise: float) -> BoolArray:
     """Return which centres (N, 3) fit the similarity that most pairs of them agree on."""
-    first, second = np.triu_indices(len(world), 1)
+    first, second = _pairs(len(world))
     distances = np.linalg.norm(rotated[first] - rotated[second], axis=1)
     apart = distances > _ROUNDING * (1.0 + float(np.abs(rotated).max(initial=0.0)))
     if len(world) < 4 or not apart.any():
@@ -258,6 +240,13 @@ def agreeing(world: FloatArray, rotated: FloatArray, position_noise: float) -> B
     error = np.linalg.norm(offsets - np.median(offsets, axis=0), axis=1)
     bound = _OUTLIER_SIGMAS * MAD_TO_SIGMA * float(np.median(error)) + position_noise * scale
     return np.asarray(error <= bound * (1 + _ROUNDING) + _ROUNDING)
+
+
+@lru_cache(maxsize=8)
+def _pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the first and the second of every two of so many things."""
+    first, second = np.triu_indices(count, 1)
+    return first, second
 
 
 def _centre_fit(
