@@ -72,12 +72,20 @@ USES = (
         ('2',),
         'moves to another device go by no public method',
     ),
-    Use(
-        '_parameters',
-        'inference/runtimes/weight_state.py',
-        'torch.nn.modules.module',
-        ('2',),
-        'the public look-up of parameters takes longer than a small part of a window',
+    *(
+        Use(
+            name,
+            'inference/runtimes/weight_state.py',
+            'torch.nn.modules.module',
+            ('2',),
+            why,
+        )
+        for name, why in (
+            ('_parameters', 'the public look-up takes longer than a small part of a window'),
+            ('_buffers', 'the public look-up takes longer than a small part of a window'),
+            ('_forward_hooks', 'whether something is hooked in is said by nothing public'),
+            ('_forward_pre_hooks', 'whether something is hooked in is said by nothing public'),
+        )
     ),
     Use(
         '_version',

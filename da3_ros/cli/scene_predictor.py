@@ -37,9 +37,10 @@ def load_predictor(wanted: WantedNetwork, options: EstimatorOptions) -> Predicto
     bar = EngineBar(f'building {wanted.checkpoint}')
     network = open_network(wanted.checkpoint, options, progress=bar)
     if network.runtime == 'torch':
+        from da3_ros.inference.api import DepthAnything3
         from da3_ros.inference.runtimes.torch_runtime import TorchWindowNetwork
 
-        if isinstance(network, TorchWindowNetwork):
+        if isinstance(network, TorchWindowNetwork) and isinstance(network.model, DepthAnything3):
             return network.model
     return WindowPredictor(network, 'bfloat16' if options.precision == 'bf16' else 'float32')
 

@@ -167,7 +167,7 @@ class SceneRunner:
             ModelError: the network cannot do what is asked, or memory does not suffice.
         """
         from da3_ros.inference.prediction_export import readable_path
-        from da3_ros.inference.scene_inference import SceneRequest
+        from da3_ros.inference.scene_request import SceneRequest
 
         options = self.options
         prediction = self.model.predict(

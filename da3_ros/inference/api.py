@@ -23,8 +23,10 @@ from da3_ros.inference.prediction_export import export_plan
 from da3_ros.inference.preprocess import ImageLike, ProcessedImages
 from da3_ros.inference.random_weights import is_marked_random, random_network
 from da3_ros.inference.runner import NetworkRunner, existing_device
-from da3_ros.inference.scene_inference import ScenePredictor, SceneRequest
+from da3_ros.inference.scene_inference import ScenePredictor
+from da3_ros.inference.scene_request import SceneRequest
 from da3_ros.inference.upstream_arguments import attention_kernel
+from da3_ros.inference.window_pass import by_windows
 from da3_ros.model.arithmetic import Arithmetic
 from da3_ros.model.build import Network, build_network
 from da3_ros.model.capabilities import Capabilities
@@ -32,7 +34,7 @@ from da3_ros.model.chunks import VIEW_CHUNK
 from da3_ros.model.config import NetworkConfig
 from da3_ros.model.forward import ForwardOptions
 from da3_ros.model.outputs import NetworkOutput
-from da3_ros.model.presets import CAUTIONS, preset, random_caution
+from da3_ros.model.presets import preset, random_caution
 from da3_ros.options.choices import AttentionKind, DepthSize, Precision, Rounding, Runtime
 from da3_ros.types import Caution
 
@@ -223,9 +225,7 @@ class DepthAnything3(NetworkRunner, ScenePredictor):
     @property
     def caution(self) -> Caution | None:
         """What to know before relying on predictions; None for most."""
-        if self.is_random:
-            return random_caution(self.model_name)
-        return CAUTIONS.get(self.model_name)
+        return random_caution(self.model_name) if self.is_random else super().caution
 
     def _take_state(self, network: torch.nn.Module, keys: Any) -> None:
         """Weights that somebody loads are random no more, unless some stay so."""
@@ -359,7 +359,14 @@ class DepthAnything3(NetworkRunner, ScenePredictor):
         return self._other_runtime.runtime
 
     def _by_torch(self, request: SceneRequest) -> ForwardPass:
-        options = request.forward
+        options, views = request.forward, request.views
+
+        def run_window(processed: ProcessedImages, given: GivenCameras) -> Answer:
+            from da3_ros.inference.runtimes.torch_runtime import torch_window_network
+
+            assert views is not None
+            network = views.networks.get('torch') or torch_window_network(self)
+            return by_windows(network, request)(processed, given)
 
         def run(processed: ProcessedImages, given: GivenCameras) -> Answer:
             output: NetworkOutput = self(
@@ -374,4 +381,4 @@ class DepthAnything3(NetworkRunner, ScenePredictor):
             unit = 1.0 if output.gaussian_scale is None else float(output.gaussian_scale[0])
             return Answer(to_prediction(output, processed.images), unit)
 
-        return run
+        return run if views is None else run_window

@@ -222,7 +222,7 @@ class Da3Estimator:
         maps = self.network.run(
             WindowRequest(
                 processed.images,
-                keys=_keys(window, processed),
+                keys=self._keys(window, processed),
                 cameras=_network_cameras(known),
                 wanted=_wanted(window),
                 ref_view_strategy=self._strategy,
@@ -249,7 +249,9 @@ class Da3Estimator:
         check_calibrated(config, frames)
         processed = self._processed(window)
         maps = self.network.run(
-            WindowRequest(processed.images, keys=_keys(window, processed), wanted=_wanted(window))
+            WindowRequest(
+                processed.images, keys=self._keys(window, processed), wanted=_wanted(window)
+            )
         )
         prediction = window_prediction(maps, processed)
         cameras = calibrations(frames, processed)
@@ -261,6 +263,18 @@ class Da3Estimator:
             metric_by='camera_info',
             notes=maps.notes,
         )
+
+    def _keys(self, window: Window, processed: ProcessedImages) -> tuple[Hashable, ...] | None:
+        """Return what tells the processed images of views apart; None where nothing does."""
+        if not window.generation:
+            return None
+        # Of a shared network: others may have their images resized otherwise to the same size.
+        resize = (self._process_res, self._method)
+        keys = tuple(
+            (window.generation, frame.id, frame.quarter_turns, placement, resize)
+            for frame, placement in zip(window.views, processed.placements, strict=True)
+        )
+        return keys if len(set(keys)) == len(keys) else None
 
     def _processed(self, window: Window) -> ProcessedImages:
         """Return the images of a window at the network's size; each view is resized once."""
@@ -298,17 +312,6 @@ def _window_network(network: WindowNetwork | DepthAnything3) -> WindowNetwork:
     from da3_ros.inference.runtimes.torch_runtime import torch_window_network
 
     return torch_window_network(network)
-
-
-def _keys(window: Window, processed: ProcessedImages) -> tuple[Hashable, ...] | None:
-    """Return what tells the processed images of views apart; None where nothing does."""
-    if not window.generation:
-        return None
-    keys = tuple(
-        (window.generation, frame.id, frame.quarter_turns, placement)
-        for frame, placement in zip(window.views, processed.placements, strict=True)
-    )
-    return keys if len(set(keys)) == len(keys) else None
 
 
 def _wanted(window: Window) -> tuple[int, ...] | None:

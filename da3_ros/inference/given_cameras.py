@@ -76,32 +76,75 @@ def read_cameras(
     poses = None if extrinsics is None else _extrinsics(extrinsics, count)
     if intrinsics is None:
         return GivenCameras(poses, None)
-    given = _numbers('intrinsics', intrinsics, (count, 3, 3))
-    has_focal = (given[:, (0, 1), (0, 1)] > 0).all(axis=1)
-    if not has_focal.all():
-        index = int(has_focal.argmin())
-        raise PreprocessError(f'intrinsics of image {index}: focal lengths must be positive')
+    given = _focal(_numbers('intrinsics', intrinsics, (count, 3, 3)))
     pairs = zip(processed.placements, given, strict=True)
     return GivenCameras(poses, np.stack([placement.matrix(K) for placement, K in pairs]))
 
 
+def checked_camera(
+    index: int, extrinsics: ArrayLike | None, intrinsics: ArrayLike | None
+) -> tuple[NDArray[np.float32] | None, NDArray[np.float64] | None]:
+    """Check what is known of the camera of one image.
+
+    Args:
+        index: Of the image, for messages.
+        extrinsics: (4, 4) or (3, 4) camera_from_world; None if unknown.
+        intrinsics: (3, 3) in pixels of the original image; None if unknown.
+
+    Returns:
+        Extrinsics (4, 4) and intrinsics (3, 3).
+
+    Raises:
+        PreprocessError: It is no camera.
+    """
+    pose = matrix = None
+    if extrinsics is not None:
+        numbers = _numbers(f'extrinsics of image {index}', extrinsics, (_rows(extrinsics), 4))
+        pose = _rigid(numbers[None], index)[0]
+    if intrinsics is not None:
+        numbers = _numbers(f'intrinsics of image {index}', intrinsics, (3, 3))
+        matrix = _focal(numbers[None], index)[0]
+    return pose, matrix
+
+
 def _extrinsics(values: ArrayLike, count: int) -> NDArray[np.float32]:
-    poses = np.asarray(values)
-    rows = 3 if poses.shape[-2:] == (3, 4) else 4
-    poses = _numbers('extrinsics', poses, (count, rows, 4))
+    return _rigid(_numbers('extrinsics', values, (count, _rows(values), 4)))
+
+
+def _rows(extrinsics: Any) -> int:
+    try:
+        return 3 if np.shape(extrinsics)[-2:] == (3, 4) else 4
+    except ValueError:
+        # Rows of different lengths: whoever makes numbers of them says so.
+        return 4
+
+
+def _rigid(poses: NDArray[np.float64], first: int = 0) -> NDArray[np.float32]:
+    """Return poses (N, 3 or 4, 4) as (N, 4, 4); `first` is the index of the first image."""
+    _check_finite('extrinsics', poses, first)
     rotations = poses[:, :3, :3]
     deviation = np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2))
     is_rotation = (deviation <= ROTATION_TOLERANCE) & (np.linalg.det(rotations) > 0)
     if not is_rotation.all():
         index = int(is_rotation.argmin())
         raise PreprocessError(
-            f'extrinsics of image {index}: expected a rigid camera_from_world, but the upper left '
-            f'3 x 3 part is no rotation: {rotations[index].tolist()}'
+            f'extrinsics of image {first + index}: expected a rigid camera_from_world, but the '
+            f'upper left 3 x 3 part is no rotation: {rotations[index].tolist()}'
         )
-    full = np.empty((count, 4, 4), np.float32)
+    full = np.empty((len(poses), 4, 4), np.float32)
     full[:] = np.eye(4)
     full[:, :3] = poses[:, :3]
     return full
+
+
+def _focal(matrices: NDArray[np.float64], first: int = 0) -> NDArray[np.float64]:
+    """Return intrinsics (N, 3, 3) that are some; `first` is the index of the first image."""
+    _check_finite('intrinsics', matrices, first)
+    has_focal = (matrices[:, (0, 1), (0, 1)] > 0).all(axis=1)
+    if not has_focal.all():
+        index = first + int(has_focal.argmin())
+        raise PreprocessError(f'intrinsics of image {index}: focal lengths must be positive')
+    return matrices
 
 
 def _numbers(name: str, values: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -111,7 +154,10 @@ def _numbers(name: str, values: Any, shape: tuple[int, ...]) -> NDArray[np.float
         raise PreprocessError(f'{name}: expected numbers of shape {shape}: {error}') from error
     if array.shape != shape:
         raise PreprocessError(f'{name}: expected shape {shape}, got {array.shape}')
-    if not np.isfinite(array).all():
-        index = int(np.argwhere(~np.isfinite(array))[0][0])
-        raise PreprocessError(f'{name} of image {index}: expected finite numbers')
     return array
+
+
+def _check_finite(name: str, array: NDArray[np.float64], first: int) -> None:
+    if not np.isfinite(array).all():
+        index = first + int(np.argwhere(~np.isfinite(array))[0][0])
+        raise PreprocessError(f'{name} of image {index}: expected finite numbers')

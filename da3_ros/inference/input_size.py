@@ -99,7 +99,7 @@ def at_input_size(
         depth=np.stack([view.depth for view in views]),
         conf=_stacked([view.conf for view in views]),
         sky=_stacked([view.sky for view in views]),
-        intrinsics=_intrinsics(prediction),
+        intrinsics=intrinsics_at_input_size(prediction),
         processed_images=np.stack([view.image for view in views]),
         visible=None if visible.all() else visible,
         placements=tuple(_whole(placement.original) for placement in prediction.placements),
@@ -132,7 +132,7 @@ def _view(prediction: Prediction, index: int, image: DecodedImage) -> _View:
     return _View(found, conf, behind, image.pixels, visible)
 
 
-def _intrinsics(prediction: Prediction) -> NDArray[Any] | None:
+def intrinsics_at_input_size(prediction: Prediction) -> NDArray[Any] | None:
     """Return K (N, 3, 3) of the images as they came in."""
     if prediction.intrinsics is None:
         return None

@@ -24,7 +24,7 @@ from da3_ros.inference.runtimes.graph_runtime import image_size_of
 from da3_ros.inference.runtimes.packages import asked_runtime, is_installed, require_runtime
 from da3_ros.inference.runtimes.stored_graphs import StoredGraphs
 from da3_ros.inference.runtimes.weight_state import WeightState
-from da3_ros.inference.scene_inference import SceneRequest
+from da3_ros.inference.scene_request import SceneRequest
 from da3_ros.inference.window_pass import by_windows, torch_reason
 from da3_ros.model.presets import BUNDLED
 from da3_ros.notes import Note
@@ -127,7 +127,7 @@ class OtherRuntime:
                 'runtime torch, or model.to("cpu")'
             )
         if runtime != 'auto':
-            return by_windows(self._current(model, save), request.forward)
+            return by_windows(self._current(model, save), request)
 
         def run(processed: ProcessedImages, given: GivenCameras) -> Answer:
             if not self._has_failed(model):
@@ -135,7 +135,7 @@ class OtherRuntime:
                     network = self._current(model, save)
                     if not network.is_ready(image_size_of(processed.images)):
                         return _noting(by_torch, 'openvino', _TOO_MANY_SIZES)(processed, given)
-                    return by_windows(network, request.forward)(processed, given)
+                    return by_windows(network, request)(processed, given)
                 except MemoryExceededError:
                     raise
                 except (Da3Error, OSError) as error:
@@ -173,7 +173,7 @@ class OtherRuntime:
     def _now(self, model: NetworkRunner) -> Hashable:
         """Return what is equal as long as nobody changes the weights."""
         if self._weights is None:
-            self._weights = WeightState(model.model)
+            self._weights = WeightState(model)
         return self._weights.now()
 
     def _current(self, model: NetworkRunner, save: Callable[[str], None]) -> StoredGraphs:

@@ -277,7 +277,7 @@ def _plan(original: ImageSize, process_res: int, method: str, index: int) -> _Pl
     """
     first = _bounded_size(original, process_res, method)
     last = input_size(original, process_res, method)
-    _check_sides(*last, original, index)
+    check_sides(*last, original, index)
     steps = [] if first == original else [_step(original, first)]
     if method.endswith('crop'):
         whole = Placement(original, first, 0, 0, first)
@@ -325,7 +325,8 @@ def _nearest_multiple(length: int) -> int:
     return (length + PATCH_SIZE // 2) // PATCH_SIZE * PATCH_SIZE
 
 
-def _check_sides(height: int, width: int, original: ImageSize, index: int) -> None:
+def check_sides(height: int, width: int, original: ImageSize, index: int) -> None:
+    """Check that an image has a patch at least at the size (H, W) that it gets."""
     if min(height, width) < PATCH_SIZE:
         raise PreprocessError(
             f'image {index}: {original.height} x {original.width} would become {height} x {width}'

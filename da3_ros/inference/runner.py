@@ -23,11 +23,13 @@ from da3_ros.model.capabilities import Capabilities, capabilities
 from da3_ros.model.forward import ForwardOptions
 from da3_ros.model.memory_estimate import MemoryEstimate, estimate_memory
 from da3_ros.model.outputs import NetworkOutput
+from da3_ros.model.presets import CAUTIONS
 from da3_ros.model.ray_pose import RaySampler
 from da3_ros.model.sampling import PixelSampler
 from da3_ros.notes import Note
 from da3_ros.options.choices import Precision
 from da3_ros.options.network import NETWORK, PREDICTION
+from da3_ros.types import Caution
 
 _logger = logging.getLogger(__name__)
 _Result = TypeVar('_Result')
@@ -118,6 +120,11 @@ class NetworkRunner(nn.Module):
     def capabilities(self) -> Capabilities:
         """What the network gives beyond depth, and takes beyond images."""
         return capabilities(self.model.config)
+
+    @property
+    def caution(self) -> Caution | None:
+        """What to know before relying on it; None for most."""
+        return CAUTIONS.get(self.model_name)
 
     @property
     def process_res(self) -> int:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 import logging
 from typing import Any
-
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from da3_ros.errors import ModelError, PreprocessError
 from da3_ros.inference.export_checks import check_before_computing
@@ -17,38 +13,21 @@ from da3_ros.inference.forward_pass import ForwardPass, compute, with_given_came
 from da3_ros.inference.input_size import at_input_size, check_depth_size
 from da3_ros.inference.missing_intrinsics import MissingIntrinsics
 from da3_ros.inference.prediction import GAUSSIANS, Prediction, write_computed
-from da3_ros.inference.prediction_export import ExportPlan, readable_path
-from da3_ros.inference.preprocess import ImageLike
+from da3_ros.inference.prediction_export import readable_path
+from da3_ros.inference.scene_request import SceneRequest
+from da3_ros.inference.sequence import ImageSequence
 from da3_ros.inference.upstream_arguments import least_confidence, with_least_confidence
 from da3_ros.model.capabilities import Capabilities, capabilities
 from da3_ros.model.config import NetworkConfig
-from da3_ros.model.forward import DEFAULT_FORWARD, ForwardOptions
+from da3_ros.model.forward import ForwardOptions
 from da3_ros.options.choices import DepthSize
 from da3_ros.options.export import RESULTS
-from da3_ros.options.network import NETWORK, PREDICTION
+from da3_ros.options.network import NETWORK
 from da3_ros.options.scenes import INPUT
+from da3_ros.options.stream import STREAM
 from da3_ros.types import Caution
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SceneRequest:
-    """What is asked of images of one scene; named as by `DepthAnything3.inference`."""
-
-    image: Sequence[ImageLike] | NDArray[np.uint8]
-    extrinsics: ArrayLike | None = None
-    intrinsics: ArrayLike | None = None
-    forward: ForwardOptions = DEFAULT_FORWARD
-    align_to_input_ext_scale: bool = INPUT.align_to_input_ext_scale
-    process_res: int | None = None
-    process_res_method: str = NETWORK.process_res_method
-    to_metric: bool = False
-    allow_smaller: bool = PREDICTION.allow_smaller
-    depth_size: DepthSize = RESULTS.depth_size
-    conf_thr: float | None = PREDICTION.conf_thr
-    plan: ExportPlan | None = None
-    """Of an export; None writes nothing."""
 
 
 class ScenePredictor(ABC):
@@ -117,6 +96,47 @@ class ScenePredictor(ABC):
         )
         return self._finished(with_least_confidence(prediction, least), request)
 
+    def sequence(
+        self,
+        window: int = STREAM.window,
+        stride: int = STREAM.stride,
+        *,
+        align_to_input_ext_scale: bool = INPUT.align_to_input_ext_scale,
+        use_ray_pose: bool = NETWORK.use_ray_pose,
+        ref_view_strategy: str = NETWORK.ref_view_strategy,
+        process_res: int | None = None,
+        process_res_method: str = NETWORK.process_res_method,
+        to_metric: bool = False,
+        depth_size: DepthSize = RESULTS.depth_size,
+    ) -> ImageSequence:
+        """Return what predicts images that follow each other, in windows; see `ImageSequence`.
+
+        Args:
+            window: most images per window.
+            stride: new images per window, at most `window`; those before them are shared with the
+                window before.
+            align_to_input_ext_scale: as the next six, see `DepthAnything3.inference`.
+            use_ray_pose: see there; nothing is kept of images then.
+            ref_view_strategy: see there.
+            process_res: see there.
+            process_res_method: see there.
+            to_metric: see there.
+            depth_size: see there.
+
+        Raises:
+            ModelError: window or stride are out of range.
+        """
+        request = SceneRequest(
+            image=(),
+            forward=ForwardOptions(use_ray_pose=use_ray_pose, ref_view_strategy=ref_view_strategy),
+            align_to_input_ext_scale=align_to_input_ext_scale,
+            process_res=self.process_res if process_res is None else process_res,
+            process_res_method=process_res_method,
+            to_metric=to_metric,
+            depth_size=depth_size,
+        )
+        return ImageSequence(self.predict, request, window, stride)
+
     def _finished(self, prediction: Prediction, request: SceneRequest) -> Prediction:
         """Bring the size, log the notes, add what comes last, and write what was asked."""
         if request.depth_size == 'input':
@@ -124,8 +144,11 @@ class ScenePredictor(ABC):
         paths = tuple(readable_path(item) for item in request.image)
         prediction = replace(prediction, image_paths=paths)
         name = self.network_config.name
+        said = set() if request.views is None else request.views.said
         for note in prediction.notes:
-            _logger.warning('%s: %s', name, note)
+            if note not in said:
+                _logger.warning('%s: %s', name, note)
+                said.add(note)
         prediction = self._with_caution(prediction)
         if prediction.gaussians is not None:
             aux = {**prediction.aux, GAUSSIANS: prediction.gaussians}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+import threading
 from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
@@ -40,7 +41,7 @@ def _no_state() -> Hashable:
 
 
 class _OverRuntime(Generic[Runtime]):
-    """What both kinds of network tell of themselves.
+    """What both kinds of network tell of themselves. Threads compute windows one after the other.
 
     Args:
         runtime: computes it.
@@ -61,6 +62,8 @@ class _OverRuntime(Generic[Runtime]):
         self.model_name = model_name
         self.caution = caution
         self._state = state
+        # Graphs have one memory for inputs and results: threads would get each other's.
+        self._turn = threading.Lock()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -120,6 +123,10 @@ class StagedNetwork(_OverRuntime[AnyViewRuntime]):
         if request.use_ray_pose or self.config.camera is None:
             why = 'use_ray_pose' if request.use_ray_pose else 'a network without camera decoder'
             raise ModelError(f'{why} needs runtime torch, got runtime {self.runtime}')
+        with self._turn:
+            return self._computed(request)
+
+    def _computed(self, request: WindowRequest) -> WindowMaps:
         images, cameras = request.images, request.cameras
         views = self._encoded.results(
             len(images),
@@ -186,12 +193,13 @@ class SingleViewStaged(_OverRuntime[SingleViewRuntime]):
     def run(self, request: WindowRequest) -> WindowMaps:
         """Compute a window; the maps are of all its views."""
         images = request.images
-        views = self._maps.results(
-            len(images),
-            request.keys,
-            (self._state(), images.shape[1:]),
-            lambda places: _apart(self._runtime.maps(_some(images, places))),
-        )
+        with self._turn:
+            views = self._maps.results(
+                len(images),
+                request.keys,
+                (self._state(), images.shape[1:]),
+                lambda places: _apart(self._runtime.maps(_some(images, places))),
+            )
         depth = np.concatenate([view.depth for view in views])
         sky = np.concatenate([view.sky for view in views if view.sky is not None])
         notes: tuple[Note, ...] = () if request.cameras is None else (UNUSED_CAMERAS,)

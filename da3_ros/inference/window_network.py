@@ -28,8 +28,8 @@ class WindowRequest:
     """(V, H, W, 3) RGB, sides multiples of 14."""
 
     keys: tuple[Hashable, ...] | None = None
-    """Per view, what its image is known by: equal keys promise the same pixels. None: nothing is
-    kept for another window, nor taken from one."""
+    """Per view, what its image is known by: equal keys promise the same pixels. None promises
+    nothing: nothing is kept of this window for another, nor of those before."""
 
     cameras: InputCameras | None = None
     """Known cameras; None when they are not all known."""

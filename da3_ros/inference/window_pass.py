@@ -15,7 +15,8 @@ from da3_ros.inference.postprocess import SKY_THRESHOLD
 from da3_ros.inference.prediction import Prediction
 from da3_ros.inference.preprocess import ProcessedImages
 from da3_ros.inference.runtimes.stages import InputCameras
-from da3_ros.inference.scene_inference import ScenePredictor, SceneRequest
+from da3_ros.inference.scene_inference import ScenePredictor
+from da3_ros.inference.scene_request import SceneRequest, SequenceViews
 from da3_ros.inference.window_network import WindowMaps, WindowNetwork, WindowRequest
 from da3_ros.model.config import NetworkConfig
 from da3_ros.model.forward import ForwardOptions
@@ -27,7 +28,8 @@ class WindowPredictor(ScenePredictor):
     """Predicts scenes by a network of windows: `DepthAnything3.inference` where torch is not.
 
     Args:
-        network: computes; nothing is kept between two scenes.
+        network: computes; nothing is kept between two scenes, and views between the windows of a
+            sequence.
         dtype: the number format of most of the work, as torch names it.
     """
 
@@ -54,7 +56,7 @@ class WindowPredictor(ScenePredictor):
         reason = torch_reason(self.network_config, request.forward)
         if reason:
             raise ModelError(f'{reason} needs runtime torch, got runtime {self.network.runtime}')
-        return by_windows(self.network, request.forward)
+        return by_windows(self.network, request)
 
 
 def torch_reason(config: NetworkConfig, options: ForwardOptions) -> str:
@@ -75,26 +77,37 @@ def torch_reason(config: NetworkConfig, options: ForwardOptions) -> str:
     return ''
 
 
-def by_windows(network: WindowNetwork, options: ForwardOptions) -> ForwardPass:
+def by_windows(network: WindowNetwork, request: SceneRequest) -> ForwardPass:
     """Return the forward pass of a network of windows.
 
     Args:
-        network: computes. Images of scenes have no stamps, so that nothing is kept of them.
-        options: of the forward pass; see `torch_reason`.
+        network: computes.
+        request: what is computed, see `torch_reason`.
     """
+    options, views = request.forward, request.views
 
     def run(processed: ProcessedImages, given: GivenCameras) -> Answer:
         cameras = None
         if given.extrinsics is not None:
             extrinsics = normalise_extrinsics(given.extrinsics)
             cameras = InputCameras(extrinsics.astype(np.float32), given.intrinsics)
-        request = WindowRequest(
-            processed.images,
-            cameras=cameras,
-            ref_view_strategy=options.ref_view_strategy,
-            use_ray_pose=options.use_ray_pose,
+        keys = wanted = None
+        if views is not None:
+            _take_over(network, views)
+            keys = tuple(zip(views.keys, processed.placements, strict=True))
+            # The scale of given cameras is measured by all depth.
+            wanted = views.wanted if cameras is None else None
+        maps = network.run(
+            WindowRequest(
+                processed.images,
+                keys=keys,
+                cameras=cameras,
+                wanted=wanted,
+                ref_view_strategy=options.ref_view_strategy,
+                use_ray_pose=options.use_ray_pose,
+            )
         )
-        prediction = prediction_of(network.run(request), processed.images)
+        prediction = prediction_of(maps, processed.images)
         # Metres may come of them: a network that sees each image alone says nothing.
         is_alone = network.config.any_view is None
         if cameras is None and given.intrinsics is not None and not is_alone:
@@ -105,24 +118,45 @@ def by_windows(network: WindowNetwork, options: ForwardOptions) -> ForwardPass:
     return run
 
 
+def _take_over(network: WindowNetwork, views: SequenceViews) -> None:
+    """Let a network be the only one that keeps views of a sequence."""
+    for other in views.networks.values():
+        if other is not network:
+            other.forget()
+    views.networks[network.runtime] = network
+
+
 def prediction_of(maps: WindowMaps, images: NDArray[np.uint8]) -> Prediction:
-    """Return what a network says about a window of which all maps were wanted.
+    """Return what a network says about a window.
 
     Args:
-        maps: of N views.
+        maps: of those of N views that were wanted.
         images: (N, H, W, 3) that the network saw.
 
     Returns:
-        The prediction in the network's own world.
+        The prediction in the network's own world; depth NaN, confidence 0 and no sky where they
+        were not wanted.
     """
+    views, wanted = len(images), maps.wanted
     return Prediction(
-        depth=maps.depth,
+        depth=_among(maps.depth, views, wanted, np.nan),
         is_metric=maps.is_metric,
-        sky=None if maps.sky is None else maps.sky >= SKY_THRESHOLD,
-        conf=maps.confidence,
+        sky=None if maps.sky is None else _among(maps.sky, views, wanted, 0) >= SKY_THRESHOLD,
+        conf=None if maps.confidence is None else _among(maps.confidence, views, wanted, 0),
         extrinsics=maps.extrinsics,
         intrinsics=maps.intrinsics,
         processed_images=images,
         scale_factor=maps.scale_factor,
         notes=tuple(note.text for note in maps.notes),
     )
+
+
+def _among(
+    maps: NDArray[np.float32], views: int, wanted: tuple[int, ...], missing: float
+) -> NDArray[np.float32]:
+    """Return maps of some views as maps of all of them."""
+    if len(wanted) == views:
+        return maps
+    whole = np.full((views, *maps.shape[1:]), missing, np.float32)
+    whole[list(wanted)] = maps
+    return whole

@@ -13,6 +13,9 @@ T = TypeVar('T')
 SIZES = 4
 """Tables of so many sizes are kept: images of a program have one or two."""
 
+SAMPLES = 4
+"""Values that are read of a tensor to see whether it was written to."""
+
 
 class Kept(Generic[T]):
     """The results of a function for its newest few arguments.
@@ -49,7 +52,7 @@ class Kept(Generic[T]):
             like: A tensor of the computation that wants it.
             make: Makes the result, outside inference mode and without gradients.
         """
-        if _is_traced(like):
+        if is_traced(like):
             return make()
         with self._lock:
             if key in self._results:
@@ -72,6 +75,20 @@ def version_of(tensor: Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
 
 
-def _is_traced(like: Tensor) -> bool:
+def some_values(tensor: Tensor, count: int = SAMPLES) -> Tensor:
+    """Return few values of a tensor that is not empty, from all over it.
+
+    They show a write that nobody counts, through `Tensor.data` or through an array that shares
+    its memory, where it changes most of the tensor. Reading all would take as long as using it.
+    """
+    if tensor.is_contiguous():
+        size = tensor.numel()
+        return tensor.as_strided((min(count, size),), (max(1, size // count),))
+    corners = tuple(slice(None, None, max(1, length - 1)) for length in tensor.shape)
+    return tensor[corners].flatten()
+
+
+def is_traced(like: Tensor) -> bool:
+    """Return whether a computation is traced or exported, so that it has no numbers."""
     is_plain = type(like) in (Tensor, nn.Parameter) and not like.is_meta
     return not is_plain or torch.compiler.is_compiling()

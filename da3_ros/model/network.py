@@ -247,10 +247,13 @@ class AnyViewNetwork(nn.Module):
             chunk: Views decoded at once.
 
         Returns:
-            Maps with shapes (B, N, ...), N wanted views.
+            Maps with shapes (B, N, ...), N wanted views; no rays where N is 0.
         """
         B = len(fused.cameras)
         wanted = fused.wanted if views is None else views
+        if not wanted:
+            none = fused.cameras.new_empty(B, 0, *fused.image_size)
+            return DenseMaps(none, none, None)
         places = [fused.wanted.index(view) for view in wanted]
         rows = [(scene, place) for scene in range(B) for place in places]
         parts = [

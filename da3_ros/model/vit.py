@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from da3_ros.model.block import Block
 from da3_ros.model.chunks import VIEW_CHUNK, chunks_of
 from da3_ros.model.config import NATIVE_GRID, BackboneConfig
-from da3_ros.model.kept import Kept, version_of
+from da3_ros.model.kept import Kept, is_traced, some_values, version_of
 from da3_ros.model.layers import SwiGlu
 from da3_ros.model.outputs import EncodedViews, FusedViews, LevelTokens, RoleTokens
 from da3_ros.model.patch_embed import PatchEmbed, patch_grid, position_table
@@ -43,7 +43,8 @@ class VisionTransformer(nn.Module):
         super().__init__()
         self.config = config
         self.rounding = torch.float32
-        self._resized = Kept[Tensor]()
+        # With the table that was resized: held, so that no other can come to lie in its memory.
+        self._resized = Kept[tuple[Tensor, Tensor]]()
         C = config.embed_dim
         self.cls_token = nn.Parameter(torch.zeros(1, 1, C))
         if config.sees_other_views:
@@ -105,11 +106,15 @@ class VisionTransformer(nn.Module):
 
     def _positions(self, grid: tuple[int, int]) -> Tensor:
         table = self.pos_embed
-        if table.requires_grad or table.is_inference():
-            # Gradients go through it, or nothing tells when it is written to.
+        if table.requires_grad or table.is_inference() or is_traced(table):
+            # Gradients or a trace go through it, or nothing tells when it is written to.
             return position_table(table, grid)
-        key = (grid, table.data_ptr(), version_of(table), table.dtype, table.device)
-        return self._resized.get(key, table, lambda: position_table(table, grid))
+        values = tuple(some_values(table).tolist()) if table.device.type == 'cpu' else ()
+        key = (grid, table.data_ptr(), version_of(table), table.dtype, table.device, values)
+        _, resized = self._resized.get(
+            key, table, lambda: (table.detach(), position_table(table, grid))
+        )
+        return resized
 
     def _encode_rows(
         self, images: Tensor, positions: Tensor, export_layers: Collection[int]

@@ -39,9 +39,22 @@ class SlidingWindow:
         self._new = 0
         self._index = 0
         self._generation = next(_GENERATIONS)
+        self._newest_ns: dict[str, int] = {}
 
     def push(self, frame_set: FrameSet) -> Window | None:
-        """Take the next set; return the window it completes, or None."""
+        """Take the next set; return the window it completes, or None.
+
+        A camera whose stamps do not go on may send one twice, with another image: then windows are
+        of another generation.
+        """
+        newest = {frame.camera: frame.stamp_ns for frame in frame_set.frames}
+        before = self._newest_ns
+        if any(
+            stamp_ns <= before.get(camera, stamp_ns - 1) for camera, stamp_ns in newest.items()
+        ):
+            self._generation = next(_GENERATIONS)
+            before = {}
+        self._newest_ns = before | newest
         self._sets.append(frame_set)
         self._new += 1
         return self.flush() if self._new == self._stride else None
@@ -61,3 +74,4 @@ class SlidingWindow:
         self._new = 0
         self._index = 0
         self._generation = next(_GENERATIONS)
+        self._newest_ns = {}

@@ -135,6 +135,10 @@ class Window:
         if not 1 <= self.new_sets <= len(self.sets):
             raise StreamError(f'window {self.index}: {self.new_sets} new of {len(self.sets)} sets')
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copy, also to another process, where the generation would be that of another stream."""
+        return Window, (self.index, self.sets, self.new_sets, 0, self.depth_of)
+
     @property
     def views(self) -> tuple[CameraFrame, ...]:
         """All frames, set by set: the order of `WindowPrediction.views`."""

@@ -182,6 +182,7 @@ class Graphs:
         self.error: Exception | None = None
         self.asked: list[tuple[int, ...]] = []
         self.runs = 0
+        self.forgotten = 0
         self.is_closed = False
 
     def is_ready(self, size: tuple[int, ...]) -> bool:
@@ -195,7 +196,7 @@ class Graphs:
         return self._torch.run(request)
 
     def forget(self) -> None:
-        """Nothing is kept."""
+        self.forgotten += 1
 
     def close(self) -> None:
         self.is_closed = True
@@ -224,6 +225,18 @@ def test_torch_computes_until_the_graphs_are_there(over_torch: WindowNetwork) ->
     assert graphs.runs == 1
     network.run(replace(REQUEST, images=IMAGES[:, :, :28]))
     assert graphs.runs == 1
+
+
+def test_views_are_kept_by_what_computes_only(over_torch: WindowNetwork) -> None:
+    graphs = Graphs(torch_window_network(DepthAnything3(network=random_network(ANY_VIEW, 0))))
+    network = behind(over_torch, graphs)
+    keyed = replace(REQUEST, keys=tuple(range(len(IMAGES))))
+    network.run(keyed)
+    kept = over_torch._stages._encoded  # type: ignore[attr-defined]
+    assert (len(kept), graphs.forgotten) == (len(IMAGES), 1)
+    graphs.sizes = ((28, 42),)
+    network.run(keyed)
+    assert (len(kept), graphs.forgotten) == (0, 1)
 
 
 @pytest.mark.parametrize('error', [ModelError('broken'), CheckpointError('full'), OSError('ro')])

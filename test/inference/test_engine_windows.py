@@ -10,9 +10,10 @@ import pytest
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.engine import Da3Estimator
 from da3_ros.inference.random_weights import random_network
+from da3_ros.inference.runtimes.torch_runtime import torch_window_network
 from da3_ros.model.vit import VisionTransformer
 from da3_ros.stream.input_views import rotated_frame
-from da3_ros.types import CameraFrame, FrameSet, Window, WindowPrediction
+from da3_ros.types import CameraFrame, FrameSet, ViewId, Window, WindowPrediction
 from helpers.depths import depth_of
 from helpers.tiny import ANY_VIEW
 
@@ -62,6 +63,28 @@ def test_nothing_kept_answers_for_another_image(model: DepthAnything3, other: st
         assert_as_alone(model, estimator.estimate(one), one)
 
 
+def test_a_stamp_that_came_twice_is_nobody_s(model: DepthAnything3) -> None:
+    estimator = Da3Estimator(model, process_res=RES)
+    for one in (window(A, B), window(A, frame(1, 7)), window(frame(1, 7), C)):
+        assert_as_alone(model, estimator.estimate(one), one)
+
+
+@pytest.mark.parametrize(
+    'other', [(58, 'upper_bound_resize'), (60, 'upper_bound_resize'), (56, 'upper_bound_crop')]
+)
+def test_estimators_that_resize_otherwise_may_share_a_network(
+    model: DepthAnything3, other: tuple[int, str]
+) -> None:
+    network = torch_window_network(model)
+    frames = [frame(stamp_ns, stamp_ns, (110, 110)) for stamp_ns in (1, 2)]
+    for res, method in ((RES, 'upper_bound_resize'), other, (RES, 'upper_bound_resize')):
+        resize = {'process_res': res, 'process_res_method': method}
+        got = Da3Estimator(network, **resize).estimate(window(*frames))  # type: ignore[arg-type]
+        alone = Da3Estimator(model, **resize).estimate(window(*frames))  # type: ignore[arg-type]
+        for ours, theirs in zip(got.views, alone.views, strict=True):
+            np.testing.assert_allclose(depth_of(ours), depth_of(theirs), rtol=1e-5)
+
+
 def test_views_of_one_stream_are_encoded_once(
     model: DepthAnything3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +102,18 @@ def test_views_of_one_stream_are_encoded_once(
     assert sum(encoded) == 3
     estimator.estimate(window(A, B, generation=0))
     assert sum(encoded) == 5
+
+
+@pytest.mark.parametrize('asked', [(), (ViewId('nobody', 1, ''),)], ids=['none', 'unknown'])
+def test_a_window_of_which_no_depth_is_wanted_has_its_cameras(
+    model: DepthAnything3, asked: tuple[ViewId, ...]
+) -> None:
+    of = replace(window(A, B, C), depth_of=frozenset(asked))
+    views = Da3Estimator(model, process_res=RES).estimate(of).views
+    whole = Da3Estimator(model, process_res=RES).estimate(window(A, B, C)).views
+    for ours, theirs in zip(views, whole, strict=True):
+        assert ours.depth is None
+        np.testing.assert_allclose(ours.window_from_camera, theirs.window_from_camera, atol=1e-5)
 
 
 def test_depth_is_given_of_the_views_that_need_it(model: DepthAnything3) -> None:

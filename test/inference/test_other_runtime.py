@@ -5,12 +5,15 @@ One network that sees each image alone stands for all: it is one graph, which is
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import copy
 from dataclasses import replace
 from pathlib import Path
 import shutil
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 import pytest
 import torch
 
@@ -20,6 +23,8 @@ from da3_ros.inference.checkpoint import save_checkpoint
 from da3_ros.inference.random_weights import random_network
 from da3_ros.inference.runtimes import packages, stored_graphs
 from da3_ros.inference.runtimes.engine_store import EngineStore
+from da3_ros.inference.runtimes.graph_runtime import GraphSingleView
+from da3_ros.inference.runtimes.stages import Maps
 from da3_ros.inference.runtimes.stored_graphs import StoredGraphs
 from da3_ros.inference.window_network import WindowRequest
 from da3_ros.options.choices import RUNTIMES, Runtime
@@ -77,6 +82,58 @@ def test_the_runtime_that_is_named_computes(runtime: Runtime, checkpoint: Path) 
     assert_parity(found, expected_of(model))
     # Its copy opens its own, or computes by torch.
     assert copy.deepcopy(model).runtime == runtime
+
+
+@pytest.mark.parametrize('runtime', ['openvino', 'onnxruntime', 'auto'])
+def test_a_sequence_computes_an_image_once(
+    runtime: Runtime, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = DepthAnything3.from_pretrained(checkpoint, runtime=runtime)
+    whole, seen = GraphSingleView.maps, []
+
+    def maps(graphs: GraphSingleView, images: NDArray[np.uint8]) -> Maps:
+        seen.append(len(images))
+        return whole(graphs, images)
+
+    monkeypatch.setattr(GraphSingleView, 'maps', maps)
+    with model.sequence(window=2, process_res=28) as frames:
+        first, second = (frames.push(image) for image in IMAGES)
+        assert first is not None
+        assert second is not None
+        assert seen == [1, 1]
+        monkeypatch.undo()
+        assert_parity(second.new.depth, expected_of(model)[1:])
+        if runtime == 'auto':
+            # Torch goes on where the weights are others; a runtime that is named builds an engine.
+            with torch.no_grad():
+                next(model.parameters()).mul_(3)
+            third = frames.push(IMAGES[0])
+            assert third is not None
+            plain = DepthAnything3(network=model.model, runtime='torch')
+            expected = plain.inference(IMAGES[::-1], process_res=28).depth
+            assert_parity(third.new.depth, expected[1:])
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda network: next(network.parameters()).data.mul_(3),
+        lambda network: network.backbone.pretrained.blocks[0].register_forward_hook(
+            lambda _, __, out: 1.5 * out
+        ),
+    ],
+    ids=['data', 'hook'],
+)
+def test_auto_is_torch_for_what_is_no_longer_the_checkpoint(
+    change: Callable[[Any], object], checkpoint: Path
+) -> None:
+    model = DepthAnything3.from_pretrained(checkpoint)
+    before = depth(model)
+    assert by(model) == 'openvino'
+    change(model.model)
+    after = depth(model)
+    assert np.abs(after - before).max() > 10 * PARITY * np.abs(before).max()
+    assert_parity(after, expected_of(model))
 
 
 def test_weights_that_change_are_followed(checkpoint: Path, engines: Path) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 import gc
-from typing import Any
 import weakref
 
 import numpy as np
@@ -29,12 +27,9 @@ from da3_ros.inference.runtimes.torch_stages import TorchAnyView, network_input
 from da3_ros.inference.staged_network import StagedNetwork
 from da3_ros.inference.window_network import WindowMaps, WindowRequest
 from da3_ros.model.arithmetic import Arithmetic
-from da3_ros.model.block import Block
 from da3_ros.model.config import AnyViewConfig, BackboneConfig, NetworkConfig
 from da3_ros.model.forward import ForwardOptions
-from da3_ros.model.heads import DualDpt
 from da3_ros.model.rope import _KEPT
-from da3_ros.model.vit import VisionTransformer
 from helpers.tiny import ANY_VIEW, NESTED, SINGLE_VIEW
 
 SIZE = (56, 84)
@@ -149,69 +144,6 @@ def test_rays_are_those_of_the_whole_network(images: NDArray[np.uint8]) -> None:
     model = model_of(ROLES)
     request = WindowRequest(images[:3], keys=(0, 1, 2), wanted=(2,), use_ray_pose=True)
     assert_same(torch_window_network(model).run(request), plain(model, request))
-
-
-class Work:
-    """Counts what a network does."""
-
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.counts: Counter[str] = Counter()
-        self._wrap(
-            patch, VisionTransformer, '_encode_rows', 'encoded', lambda args, _: len(args[0])
-        )
-        self._wrap(
-            patch,
-            VisionTransformer,
-            'in_role',
-            'in roles',
-            lambda args, _: args[0].tokens.shape[1],
-        )
-        self._wrap(patch, DualDpt, 'forward', 'decoded', lambda args, _: len(args[0][0]))
-        self._wrap(patch, Block, 'forward', 'tokens', lambda _, out: out.shape[:2].numel())
-
-    def _wrap(
-        self,
-        patch: pytest.MonkeyPatch,
-        owner: type,
-        name: str,
-        what: str,
-        count: Callable[[Sequence[Any], Any], int],
-    ) -> None:
-        whole = getattr(owner, name)
-
-        def counted(instance: object, *args: Tensor, **options: object) -> Tensor:
-            out: Tensor = whole(instance, *args, **options)
-            self.counts[what] += count(args, out)
-            return out
-
-        patch.setattr(owner, name, counted)
-
-
-def test_in_the_steady_state_a_view_is_encoded_once_and_the_wanted_are_decoded(
-    images: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    network = torch_window_network(model_of(ROLES))
-    many = np.concatenate([images, images[::-1]])
-
-    def step(start: int) -> None:
-        keys = tuple(range(start, start + 4))
-        network.run(
-            WindowRequest(many[start : start + 4], keys, wanted=(3,), ref_view_strategy='first')
-        )
-
-    step(0)
-    work = Work(monkeypatch)
-    for start in range(1, 6):
-        work.counts.clear()
-        step(start)
-        T = 1 + SIZE[0] * SIZE[1] // 14**2
-        assert work.counts['encoded'] == 1
-        assert work.counts['decoded'] == 1
-        # The new view as another one, and the one that becomes the first.
-        assert work.counts['in roles'] == 2
-        # Four blocks for the new view, one for two roles, two for all; the last for a view and
-        # three camera tokens.
-        assert work.counts['tokens'] == (4 + 2 + 2 * 4 + 1) * T + 3
 
 
 def with_data_of(model: DepthAnything3, other: DepthAnything3) -> None:

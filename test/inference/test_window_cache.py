@@ -1,6 +1,6 @@
 """What is kept of views between windows: theirs, and no more than asked."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -44,7 +44,15 @@ def test_without_keys_nothing_is_taken_and_nothing_kept() -> None:
     cache = WindowCache[str](len)
     run(cache, 'ab', '12')
     assert run(cache, 'xy', None) == ('XY', [0, 1])
-    assert run(cache, 'ab', '12') == ('AB', [])
+    assert len(cache) == 0
+    # What promises nothing may have ended the promise of the keys before.
+    assert run(cache, 'cd', '12') == ('CD', [0, 1])
+
+
+@pytest.mark.parametrize('keys', ['12', '1234'])
+def test_every_view_has_one_key(keys: str) -> None:
+    with pytest.raises(ValueError, match=f'got {len(keys)} for 3 views'):
+        run(WindowCache[str](len), 'abc', keys)
 
 
 def test_another_state_makes_all_worthless() -> None:
@@ -81,3 +89,37 @@ def test_after_a_failure_what_was_known_still_is() -> None:
     with pytest.raises(MemoryError, match='2'):
         cache.results(3, '123', 0, failing)
     assert run(cache, 'abc', '123') == ('ABC', [2])
+
+
+class Interrupting:
+    """A state during whose comparison another thread has its turn."""
+
+    def __init__(self, state: str, other: Callable[[], object]) -> None:
+        self.state = state
+        self.turns = [other]
+
+    def __eq__(self, other: object) -> bool:
+        if self.turns:
+            self.turns.pop()()
+        return self.state == other
+
+    def __hash__(self) -> int:
+        return hash(self.state)
+
+
+def test_threads_never_get_one_another_s_views() -> None:
+    cache = WindowCache[str](len)
+
+    def other() -> None:
+        assert run(cache, 'xy', '12', state='after') == ('XY', [0, 1])
+
+    run(cache, 'ab', '12', state='before')
+    assert run(cache, 'ab', '12', Interrupting('before', other)) == ('AB', [])
+    run(cache, 'ab', '12', state='before')
+
+    def computing(places: Sequence[int]) -> list[str]:
+        other()
+        return ['C' for _ in places]
+
+    assert cache.results(3, '123', 'before', computing) == ['A', 'B', 'C']
+    assert run(cache, 'xy', '12', state='after') == ('XY', [0, 1])

@@ -11,7 +11,7 @@ from da3_ros.errors import ModelError
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.random_weights import random_network
 from da3_ros.inference.runtimes.torch_runtime import torch_window_network
-from da3_ros.inference.scene_inference import SceneRequest
+from da3_ros.inference.scene_request import SceneRequest
 from da3_ros.inference.window_pass import WindowPredictor, torch_reason
 from da3_ros.model.config import NetworkConfig
 from da3_ros.model.forward import DEFAULT_FORWARD

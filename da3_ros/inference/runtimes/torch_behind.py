@@ -96,7 +96,10 @@ class TorchBehind:
             return self._by_torch(request, self._reason)
         try:
             if not graphs.is_ready(request.images.shape[1:3]):
+                graphs.forget()
                 return self._over_torch().run(request)
+            if self._torch is not None:
+                self._torch.forget()
             return graphs.run(request)
         except MemoryExceededError:
             raise

@@ -1,7 +1,7 @@
 """The networks of torch as networks of windows.
 
-What is kept of views follows the weights: other weights, another number format or another device
-make it worthless, however they come about.
+What is kept of views follows the network: other weights, other parts, another number format or
+another device make it worthless.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
-from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.cuda.graphs import tolerance
 from da3_ros.inference.cuda.stages import DeviceStages
 from da3_ros.inference.out_of_memory import is_out_of_memory
+from da3_ros.inference.runner import NetworkRunner
 from da3_ros.inference.runtimes.stages import EncodedView
 from da3_ros.inference.runtimes.torch_stages import (
     TorchAnyView,
@@ -31,6 +31,7 @@ from da3_ros.inference.runtimes.weight_state import WeightState
 from da3_ros.inference.staged_network import SingleViewStaged, StagedNetwork, camera_notes
 from da3_ros.inference.window_cache import WindowCache
 from da3_ros.inference.window_network import WindowMaps, WindowNetwork, WindowRequest
+from da3_ros.model.build import Network
 from da3_ros.model.capabilities import Capabilities
 from da3_ros.model.config import NetworkConfig
 from da3_ros.model.forward import ForwardOptions
@@ -42,7 +43,7 @@ from da3_ros.types import Caution
 FloatImages = NDArray[np.float32]
 
 
-def torch_window_network(model: DepthAnything3) -> WindowNetwork:
+def torch_window_network(model: NetworkRunner) -> WindowNetwork:
     """Return a model as a network of windows; it may still be moved and given other weights."""
     return TorchWindowNetwork(model)
 
@@ -51,17 +52,22 @@ class TorchWindowNetwork:
     """Any of the networks of torch as a `WindowNetwork`.
 
     When memory runs out, smaller parts of a window are computed at once, which takes longer and
-    gives the same; the notes of the result say so.
+    gives the same; the notes of the result say so. What others hooked into the model may answer
+    otherwise every time, so that nothing is kept of views then.
     """
 
     runtime = 'torch'
 
-    def __init__(self, model: DepthAnything3) -> None:
+    def __init__(self, model: NetworkRunner) -> None:
         self.model = model
-        self._weights = WeightState(model.model)
+        self._weights = WeightState(model)
         self._now: Hashable = None
         """Weights and formats at the beginning of the window."""
-        network = model.model
+        self._use(model.model)
+
+    def _use(self, network: Network) -> None:
+        """Compute with a network, of which nothing is kept yet."""
+        self._network = network
         self.device_stages = stages = DeviceStages(network)
         """Where stages run, with what is recorded of them."""
         self._stages: StagedNetwork | SingleViewStaged | _Nested
@@ -71,7 +77,7 @@ class TorchWindowNetwork:
         if network.single_view is not None:
             alone = TorchSingleView(network.single_view, stages)
         self._runtimes = [runtime for runtime in (together, alone) if runtime is not None]
-        name, state = model.model_name, self._state
+        name, state = self.model.model_name, self._state
         if together is not None and alone is not None:
             self._stages = _Nested(cast('NestedNetwork', network), together, alone, state)
         elif together is not None:
@@ -118,6 +124,8 @@ class TorchWindowNetwork:
             ModelError: the network cannot do what is asked.
             MemoryExceededError: memory ran out, with single views at once too.
         """
+        if self.model.model is not self._network:
+            self._use(self.model.model)
         views, height, width, _ = request.images.shape
         shape = torch.empty((1, views, 3, height, width), device='meta')
 
@@ -130,7 +138,9 @@ class TorchWindowNetwork:
                 raise
 
         within = tolerance(self.model.dtype, tf32=self.model.arithmetic.tf32)
-        self._now = self.model.arithmetic, self._weights.now()
+        self._now = self._state_now()
+        if self._weights.has_hooks:
+            request = replace(request, keys=None)
         self.device_stages.use(self._now, within)
         maps, notes = self.model.within_memory(shape, run, allow_smaller=True)
         return replace(maps, notes=notes + self.device_stages.take_notes() + maps.notes)
@@ -160,6 +170,13 @@ class TorchWindowNetwork:
 
     def _state(self) -> Hashable:
         return self._now
+
+    def _state_now(self) -> Hashable:
+        """Return what results depend on besides what is asked for."""
+        one = torch.empty(1, 1, device=self.model.device)
+        # Of another format than their factors where the caller has switched on autocast.
+        products = (one @ one).dtype
+        return self.model.arithmetic, products, self._weights.now()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
