@@ -16,7 +16,7 @@ Shape: TypeAlias = tuple[int, ...]
 
 
 class Graph(Protocol):
-    """A compiled graph; one thread at a time runs it, and reads its results before the next run."""
+    """A compiled graph; one thread at a time runs it and reads its results."""
 
     def run(self, inputs: Mapping[str, NDArray[np.generic]], *shapes: Shape) -> list[Floats]:
         """Compute.
