@@ -39,6 +39,7 @@ def remove_engines(model: str | None = None) -> list[dict[str, Any]]:
         CheckpointError: there is no such checkpoint, or another process builds its engine now.
         OSError: one cannot be removed.
     """
+    from da3_ros.inference.runtimes.compiled_forms import remove_other_forms
     from da3_ros.inference.runtimes.engine_store import EngineStore
 
     store, found = EngineStore(), describe_engines(model)
@@ -46,6 +47,7 @@ def remove_engines(model: str | None = None) -> list[dict[str, Any]]:
         store.remove(Path(row['folder']))
     if not model:
         store.remove_leftovers()
+        remove_other_forms()
     return found
 
 

@@ -82,3 +82,11 @@ def threads() -> Iterator[None]:
     """Compute with the same number of threads on every machine."""
     with computing_threads():
         yield
+
+
+@pytest.fixture(scope='package', autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what runtimes compile away from the cache of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('DA3_CACHE', str(tmp_path_factory.mktemp('cache')))
+        yield

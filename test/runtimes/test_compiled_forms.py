@@ -1,9 +1,11 @@
 """What OpenVINO compiled is used again only where it is whole and made of the same."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 import os
 from pathlib import Path
+import resource
 import shutil
 
 import numpy as np
@@ -11,8 +13,13 @@ from numpy.typing import NDArray
 import pytest
 
 from da3_ros.errors import ModelError
-from da3_ros.inference.runtimes import openvino_graphs
-from da3_ros.inference.runtimes.compiled_forms import MAX_FORMS, CompiledForm, let_go
+from da3_ros.inference.runtimes import compiled_forms, openvino_graphs
+from da3_ros.inference.runtimes.compiled_forms import (
+    MAX_FORMS,
+    CompiledForm,
+    let_go,
+    remove_other_forms,
+)
 from da3_ros.inference.runtimes.engine_files import Engine, read_engine, without_size
 from da3_ros.inference.runtimes.graph_runtime import GraphAnyView
 from da3_ros.inference.runtimes.openvino_graphs import OpenVinoCompiler
@@ -24,12 +31,12 @@ CONTENT = bytes(range(256)) * 4
 
 
 @pytest.fixture
-def engine(any_view_engine: Engine, tmp_path: Path) -> Engine:
-    """Return a copy of an engine that nothing has been made of."""
-    shutil.copytree(any_view_engine.folder, tmp_path / 'engine')
-    for path in (tmp_path / 'engine').glob('*.openvino-*'):
-        path.unlink()
-    return replace(any_view_engine, folder=tmp_path / 'engine')
+def engine(any_view_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """Return an engine in a cache, of which nothing has been compiled."""
+    monkeypatch.setenv('DA3_CACHE', str(tmp_path))
+    folder = tmp_path / 'engines' / 'engine'
+    shutil.copytree(any_view_engine.folder, folder)
+    return replace(any_view_engine, folder=folder)
 
 
 @pytest.fixture
@@ -141,12 +148,96 @@ def test_a_folder_that_cannot_be_written_is_used_as_it_is(
     assert not list(engine.folder.glob('.scratch-*'))
 
 
+def test_a_full_disk_costs_the_form_only(engine: Engine, compiled: list[str]) -> None:
+    _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        answer(engine)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    # The smallest fits.
+    assert [form.name.split('.')[0] for form in forms(engine)] == ['poses']
+    assert not list(engine.folder.glob('.scratch-*'))
+    compiled.clear()
+    answer(engine)
+    assert sorted(compiled) == ['decode', 'encode', 'fuse']
+
+
+def test_a_graph_whose_form_cannot_be_made_computes(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import openvino
+
+    def fail(model: object) -> None:
+        raise RuntimeError('no form of this')
+
+    monkeypatch.setattr(openvino.CompiledModel, 'export_model', fail)
+    answer(engine)
+    assert not forms(engine)
+
+
+def test_forms_in_a_folder_that_the_user_names_are_never_believed(
+    engine: Engine, compiled: list[str], tmp_path: Path
+) -> None:
+    expected = answer(engine)
+    named = replace(engine, folder=tmp_path / 'named')
+    # With forms that are whole, of these graphs and this machine: who made them nothing says.
+    shutil.copytree(engine.folder, named.folder)
+    there = {path: path.read_bytes() for path in named.folder.iterdir()}
+    for stages in (['decode', 'encode', 'fuse', 'poses'], []):
+        compiled.clear()
+        for found, wanted in zip(answer(named), expected, strict=True):
+            np.testing.assert_array_equal(found, wanted)
+        assert sorted(compiled) == stages
+    assert {path: path.read_bytes() for path in named.folder.iterdir()} == there
+    assert len(list((tmp_path / 'compiled').iterdir())) == 4
+    remove_other_forms()
+    assert not (tmp_path / 'compiled').exists()
+
+
+def test_forms_of_folders_outside_the_cache_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('DA3_CACHE', str(tmp_path / 'cache'))
+    monkeypatch.setattr(compiled_forms, 'MAX_OTHER_FORMS', 3)
+    for number in range(5):
+        form = CompiledForm(tmp_path / f'{number}/fuse_{number}.onnx', 'openvino', ())
+        form.write(CONTENT)
+    assert len(list((tmp_path / 'cache' / 'compiled').iterdir())) == 3
+
+
+def test_without_a_cache_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('DA3_CACHE', '~nobody-of-this-name/x')
+    form = CompiledForm(tmp_path / 'fuse.onnx', 'openvino', ())
+    form.write(CONTENT)
+    assert form.read() is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_writers_of_one_form_never_share_a_file(engine: Engine) -> None:
+    form = CompiledForm(engine.graph('fuse', engine.sizes[0]), 'openvino', ())
+    # Of a process that was killed.
+    assert form._path is not None
+    (engine.folder / f'.scratch-{form._path.name}.1-1').write_bytes(CONTENT)
+    contents = [bytes([number]) * 100_000 for number in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        for found in threads.map(lambda number: _written(form, contents[number % 4]), range(80)):
+            assert found is None or bytes(found) in contents
+    assert not list(engine.folder.glob('.scratch-*'))
+
+
+def _written(form: CompiledForm, content: bytes) -> memoryview | None:
+    form.write(content)
+    return form.read()
+
+
 def test_forms_of_a_graph_are_bounded_and_go_with_it(engine: Engine) -> None:
     size = engine.sizes[0]
     graph = engine.graph('fuse', size)
     for number in range(MAX_FORMS + 2):
         form = CompiledForm(graph, 'openvino', (str(number),))
         form.write(CONTENT)
+        assert form._path is not None
         os.utime(form._path, ns=(number, number))
     kept = [form for form in forms(engine) if form.name.startswith(graph.stem)]
     assert len(kept) == MAX_FORMS

@@ -6,7 +6,7 @@
     camera_tokens.npy (2, C) tokens of the reference view and of every other, any-view networks
     STAGE.onnx        graphs that serve every image size
     STAGE_HxW.onnx    graphs of one image size
-    STAGE....RUNTIME-KEY  what a runtime made of a graph (see `compiled_forms`); may be missing
+    STAGE....RUNTIME-KEY  in the cache only: what a runtime made of a graph (`compiled_forms`)
 
 An engine needs neither torch nor the checkpoint it was made of.
 """

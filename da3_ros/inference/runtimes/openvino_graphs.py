@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -137,18 +138,18 @@ class OpenVinoCompiler:
         content = form.read()
         if content is None:
             return None
-        weights = {'WEIGHTS_PATH': str(path.parent / WEIGHTS_NAME)}
-        tensor = self._tensor(np.frombuffer(content, np.uint8), shared_memory=True)
-        try:
-            compiled = self._core.import_model(tensor, 'CPU', {**settings, **weights})
-        except RuntimeError:
-            return None
 
         def settle() -> None:
             let_go(content)
             self._settle(path)
 
-        return OpenVinoGraph(compiled, settle, is_fixed=is_fixed, form=tensor)
+        weights = {'WEIGHTS_PATH': str(path.parent / WEIGHTS_NAME)}
+        tensor = self._tensor(np.frombuffer(content, np.uint8), shared_memory=True)
+        try:
+            compiled = self._core.import_model(tensor, 'CPU', {**settings, **weights})
+            return OpenVinoGraph(compiled, settle, is_fixed=is_fixed, form=tensor)
+        except RuntimeError:
+            return None
 
     def _compiled(
         self, path: Path, form: CompiledForm, settings: Mapping[str, Any], batch: int | None
@@ -163,11 +164,13 @@ class OpenVinoCompiler:
                     }
                 )
             compiled = self._core.compile_model(model, 'CPU', settings)
-            form.write(compiled.export_model().getbuffer())
+            # It computes also where nothing can be kept of it.
+            with suppress(RuntimeError, MemoryError):
+                form.write(compiled.export_model().getbuffer())
+            settle = partial(self._settle, path)
+            return OpenVinoGraph(compiled, settle, is_fixed=batch is not None)
         except RuntimeError as error:
             raise ModelError(f'{path}: OpenVINO cannot compile it: {reason_of(error)}') from error
-        settle = partial(self._settle, path)
-        return OpenVinoGraph(compiled, settle, is_fixed=batch is not None)
 
     def _settle(self, graph: Path) -> None:
         # The compiled graph has the weights in a layout of its own.
