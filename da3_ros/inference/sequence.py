@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from operator import index
 from types import TracebackType
-from typing import TypeVar
+from typing import SupportsIndex, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -91,7 +92,7 @@ class ImageSequence:
         stride: new images per window, at most `window`.
 
     Raises:
-        ModelError: the numbers are out of range.
+        ModelError: the numbers are out of range, or none.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class ImageSequence:
         window: int,
         stride: int,
     ) -> None:
+        window, stride = _whole('window', window), _whole('stride', stride)
         if not 1 <= stride <= window:
             raise ModelError(
                 f'sequence: expected 1 <= stride <= window, got stride {stride}, window {window}; '
@@ -156,7 +158,7 @@ class ImageSequence:
                 had not come; or the window's cannot be brought to one size, see `inference`.
             ModelError: the sequence is closed, or as of `inference`.
             MemoryExceededError: memory ran out. After any failure of a window the next one has
-                its images as new ones.
+                its images as new ones, as many as it still sees.
         """
         if not self._is_open:
             raise ModelError('sequence: expected an open one, got an image after close()')
@@ -250,6 +252,13 @@ class ImageSequence:
         )
         paths = tuple(image.path for image in images)
         return replace(prediction, image_paths=paths, notes=(*notes, *prediction.notes))
+
+
+def _whole(name: str, number: SupportsIndex) -> int:
+    try:
+        return index(number)
+    except TypeError:
+        raise ModelError(f'sequence: {name} must be a whole number, got {number!r}') from None
 
 
 def _of_images(prediction: Prediction, first: int) -> Prediction:

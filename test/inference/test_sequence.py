@@ -236,6 +236,20 @@ def test_impossible_windows_are_refused(window: int, stride: int) -> None:
         model_of(ANY_VIEW).sequence(window, stride)
 
 
+@pytest.mark.parametrize('wrong', ['3', 1.5, 2.0, None, float('nan')])
+@pytest.mark.parametrize('name', ['window', 'stride'])
+def test_numbers_of_images_are_whole(name: str, wrong: Any) -> None:
+    with pytest.raises(ModelError, match=f'{name} must be a whole number, got'):
+        model_of(ANY_VIEW).sequence(**{name: wrong})
+
+
+def test_numbers_may_be_those_of_numpy() -> None:
+    counts = np.array([2, 1])
+    with model_of(ANY_VIEW).sequence(*counts, process_res=SIZE[1]) as frames:
+        windows = [frames.push(image) for image in IMAGES[:3]]
+    assert [window and window.numbers for window in windows] == [(0,), (0, 1), (1, 2)]
+
+
 # ---- work
 
 
