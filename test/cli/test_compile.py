@@ -256,6 +256,10 @@ def test_engines_are_removed_and_nothing_else(
     ]
     assert 'removed tiny-metric' in da3('compile', single_view_checkpoint, '--remove')
     assert da3_json('compile', '--list')['engines'] == []
+    # What was compiled of engines elsewhere belongs to none of them.
+    (cache / 'compiled').mkdir(exist_ok=True)
+    assert da3_json('compile', '--remove')['removed'] == []
+    assert not (cache / 'compiled').exists()
     assert (foreign / 'notes.txt').read_text() == 'mine'
 
 

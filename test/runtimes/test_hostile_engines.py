@@ -29,7 +29,7 @@ from da3_ros.inference.runtimes.graph_runtime import EngineGraphs, GraphAnyView
 from da3_ros.inference.runtimes.stored_graphs import network_of_engine
 from da3_ros.options.choices import Precision
 from da3_ros.options.network import NETWORK
-from helpers.opened_engines import open_engine
+from helpers.opened_engines import RUNTIMES, open_engine
 from helpers.stand_in_engines import KEY, SIZE, assert_sound, written
 
 Damage = Callable[[Path], object]
@@ -191,6 +191,28 @@ def test_graphs_of_fp16_are_not_taken_for_fp32(copied: Engine) -> None:
         options = replace(NETWORK, runtime='openvino', precision=precision, device='cpu')
         with pytest.raises(ModelError, match='fp16, for other programs'):
             network_of_engine(copied.folder, options)
+
+
+@pytest.mark.parametrize('runtime', RUNTIMES)
+@pytest.mark.parametrize('change', ['fewer', 'other'])
+def test_graphs_that_are_none_of_a_stage_are_refused(
+    copied: Engine, runtime: str, change: str
+) -> None:
+    import onnx
+
+    size = copied.sizes[0]
+    path = copied.graph('decode' if change == 'fewer' else 'fuse', size)
+    graph = onnx.load(path, load_external_data=False)
+    outputs = list(graph.graph.output)
+    del graph.graph.output[:]
+    graph.graph.output.extend(outputs[:1] if change == 'fewer' else outputs[::-1])
+    onnx.save(graph, path)
+    write_metadata(with_files(copied, path.name))
+    network = open_engine(read_engine(copied.folder), runtime)
+    assert isinstance(network, GraphAnyView)
+    views = network.encode(np.zeros((1, *size, 3), np.uint8))
+    with pytest.raises(ModelError, match='graph'):
+        network.decode(network.fuse(views, None, strategy='middle', wanted=(0,)))
 
 
 def test_an_engine_that_was_removed_is_asked_for_again(

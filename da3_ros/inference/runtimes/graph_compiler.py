@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from da3_ros.errors import ModelError
 from da3_ros.inference.runtimes.engine_files import StageName
 
 Floats: TypeAlias = NDArray[np.float32]
@@ -23,11 +24,14 @@ class Graph(Protocol):
 
         Args:
             inputs: contiguous arrays by name.
-            shapes: of the outputs.
+            shapes: of the outputs, all of them.
 
         Returns:
             The outputs. Where the size of the first dimension is free, they may be memory of the
             graph, which its next run writes to; else each is in memory of its own.
+
+        Raises:
+            ModelError: it cannot be computed, or is not the graph of this stage.
         """
         ...
 
@@ -53,3 +57,18 @@ class GraphCompiler(Protocol):
             ModelError: it cannot be compiled.
         """
         ...
+
+
+def checked(results: list[Floats], shapes: Sequence[Shape]) -> list[Floats]:
+    """Return the results of a graph; a folder of somebody else may have any graph.
+
+    Raises:
+        ModelError: they are not float32 of these shapes.
+    """
+    found = [(str(result.dtype), result.shape) for result in results]
+    if found != [('float32', tuple(shape)) for shape in shapes]:
+        raise ModelError(
+            f'a graph of the engine: expected float32 of shapes {list(shapes)}, got {found}; make '
+            'the engine again: da3 compile'
+        )
+    return results

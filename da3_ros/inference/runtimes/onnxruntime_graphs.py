@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from da3_ros.errors import ModelError
 from da3_ros.foreign import reason_of
 from da3_ros.inference.runtimes.engine_files import StageName
-from da3_ros.inference.runtimes.graph_compiler import Floats, Shape
+from da3_ros.inference.runtimes.graph_compiler import Floats, Shape, checked
 from da3_ros.inference.runtimes.packages import load_runtime
 
 
@@ -31,7 +31,7 @@ class OnnxRuntimeGraph:
         except Exception as error:
             # Of classes of its own that all derive from Exception.
             raise ModelError(f'ONNX Runtime cannot compute a graph: {reason_of(error)}') from error
-        return results
+        return checked(results, shapes)
 
 
 class OnnxRuntimeCompiler:

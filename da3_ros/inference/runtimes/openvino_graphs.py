@@ -16,7 +16,7 @@ from da3_ros.foreign import reason_of
 from da3_ros.inference.runtimes.compiled_forms import CompiledForm, let_go, processor_name
 from da3_ros.inference.runtimes.engine_files import WEIGHTS_NAME, StageName
 from da3_ros.inference.runtimes.file_pages import forget_code, forget_pages, trim_heap
-from da3_ros.inference.runtimes.graph_compiler import Floats, Shape
+from da3_ros.inference.runtimes.graph_compiler import Floats, Shape, checked
 from da3_ros.inference.runtimes.packages import load_runtime
 
 NARROW_STAGES: frozenset[str] = frozenset(('fuse',))
@@ -74,7 +74,7 @@ class OpenVinoGraph:
         if self._settle is not None:
             self._settle()
             self._settle = None
-        return results
+        return checked(results, shapes)
 
     def _set(self, name: str, array: NDArray[np.generic]) -> None:
         """Hand an input over."""
