@@ -42,7 +42,7 @@ def keep_freed_blocks() -> bool:
         (_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD),
         (_M_ARENA_MAX, 1),
     )
-    return all([mallopt(name, value) for name, value in wanted])
+    return all(mallopt(name, value) for name, value in wanted)
 
 
 def _allocator(name: str) -> Any:
