@@ -166,6 +166,18 @@ def test_a_runtime_that_is_named_is_not_replaced_in_silence(folder: Path) -> Non
     assert note.text.startswith('torch computed this, not openvino: use_ray_pose')
 
 
+@pytest.mark.parametrize('runtime', ['openvino', 'onnxruntime'])
+def test_nobody_waits_in_the_node_for_a_runtime_that_is_named(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: Runtime
+) -> None:
+    for name in (runtime, 'onnx', 'onnxscript'):
+        pytest.importorskip(name)
+    monkeypatch.setenv('DA3_CACHE', str(tmp_path))
+    network = open_network(str(folder), replace(ON_CPU, runtime=runtime), beside=True)
+    assert isinstance(network, TorchBehind)
+    assert network.runtime == 'torch'
+
+
 class Graphs:
     """Graphs that are ready, or not, or broken, as they are told."""
 

@@ -55,8 +55,8 @@ def open_network(
     Args:
         model: as of the option `model`, or the folder of an engine.
         options: device, runtime, number format and threads.
-        beside: build engines in another process while torch computes, where `auto` builds any;
-            else the first window waits for them.
+        beside: build engines in another process while torch computes, where there is torch; else
+            the first window waits for them.
         progress: hears how far the building of an engine is.
 
     Raises:
@@ -79,13 +79,17 @@ def open_network(
     _require_cpu(runtime, options.device)
     config = _config_of(model, options)
     reason = only_torch(config, options)
-    if not reason:
-        return _graphs(model, config, replace(options, runtime=runtime), progress)
+    chosen = replace(options, runtime=runtime)
+    if not reason and not (beside and is_installed('torch')):
+        return _graphs(model, config, chosen, progress)
     if not is_installed('torch'):
         raise ModelError(f'{reason} {_NEEDS_TORCH}')
     from da3_ros.inference.runtimes.torch_behind import TorchBehind
 
-    return TorchBehind(lambda: torch_network(model, options), config, asked=runtime, reason=reason)
+    graphs = None if reason else _graphs(model, config, chosen, progress, beside=True)
+    return TorchBehind(
+        lambda: torch_network(model, options), config, graphs, asked=runtime, reason=reason
+    )
 
 
 def only_torch(config: NetworkConfig, options: EstimatorOptions) -> str:
