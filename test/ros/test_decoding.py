@@ -207,6 +207,15 @@ def test_undecoded_images_are_cropped_when_they_are_decoded(robots: Any) -> None
     np.testing.assert_array_equal(robot.seen()['front'], wanted)
 
 
+def test_bytes_that_come_after_the_end_are_not_said_to_be_no_image(robots: Any) -> None:
+    robot = robots()
+    front = robot.inputs['front']
+    front.take_bytes(b'no image')
+    front.destroy()
+    front.take_bytes(b'no image')
+    assert front.status().refused == 1
+
+
 def test_nothing_is_raised_when_the_pipeline_closes_in_the_middle_of_a_set() -> None:
     begun, let_go = threading.Semaphore(0), threading.Event()
     nothing = np.broadcast_to(np.uint8(0), (48, 64, 3))

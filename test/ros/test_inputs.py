@@ -369,16 +369,6 @@ def test_bytes_that_are_no_image_are_refused_and_the_next_image_is_taken(node: N
     assert len(given.frames) == 1
 
 
-def test_bytes_that_are_no_image_are_heard_but_not_after_the_end(node: Node) -> None:
-    given = Given(node, OutputOptions())
-    given.now_s += 5.0
-    given.input.take_bytes(b'no image')
-    assert given.input.status().silent_s == 0.0
-    given.input.destroy()
-    given.input.take_bytes(b'no image')
-    assert given.input.status().refused == 1
-
-
 def test_no_exception_leaves_the_callback(node: Node) -> None:
     def fail(frame: CameraFrame) -> None:
         raise RuntimeError(f'cannot take {frame.camera}')

@@ -36,6 +36,13 @@ return_freed_memory()
 print(full - memory_use('none')['memory (MB)'])
 """
 
+EARLY = """
+import sys
+from da3_ros.ros.node import main
+main.keep_freed_blocks = lambda: sys.exit('rclpy' in sys.modules)
+main.main([])
+"""
+
 
 def figures(first: str) -> list[float]:
     """Return page faults of 200 images, 20 at a time, and megabytes that came back of 305.
@@ -61,3 +68,7 @@ def test_images_take_the_memory_of_the_ones_before_and_cleanup_gives_it_back() -
     for plain, kept in zip(plain_faults, kept_faults, strict=True):
         assert plain > 10 * kept
     assert min(plain_freed, kept_freed) > 250
+
+
+def test_the_allocator_is_settled_before_rclpy_begins_threads() -> None:
+    subprocess.run([sys.executable, '-c', EARLY], cwd=ROOT, check=True, timeout=60)

@@ -32,7 +32,7 @@ def keep_freed_blocks() -> bool:
     so whatever the thresholds are, 64 MB at a time: all threads share one arena. Other C libraries
     are left alone.
 
-    Call it before there are other threads.
+    Call it before other threads begin: one that has its arena keeps it.
     """
     mallopt = _allocator('mallopt')
     if mallopt is None:
