@@ -116,7 +116,11 @@ def _serving(kind: str, cameras: Cameras, costs: bool) -> Iterator[subprocess.Po
     command = [sys.executable, '-m', 'benchmarks.bench_node', '--serve', kind, str(cameras)]
     command += ['--costs'] if costs else []
     command += ['--ros-args', '--log-level', 'fatal', *cameras.parameters]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    # Our node sees to it itself, before it loads rclpy; here rclpy is loaded by then.
+    arenas = {'MALLOC_ARENA_MAX': '1'} if kind == 'da3' else {}
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, **arenas}
+    )
     try:
         yield process
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import replace
 
 from da3_ros.types import CameraFrame, FrameSet
@@ -12,7 +12,7 @@ _THREADS = 4
 
 
 class FrameDecoder:
-    """Decodes the frames of sets; used by one thread.
+    """Decodes the frames of sets; `decoded` is for one thread.
 
     OpenCV lets other threads run meanwhile, so that a set of many cameras takes little longer than
     one of its images.
@@ -21,6 +21,7 @@ class FrameDecoder:
     def __init__(self) -> None:
         # Its threads begin with the first set that needs them.
         self._pool = ThreadPoolExecutor(_THREADS, 'da3_decoder')
+        self._is_closed = False
 
     def decoded(self, frame_set: FrameSet, least: int) -> FrameSet | None:
         """Return a set whose frames have their pixels.
@@ -31,11 +32,16 @@ class FrameDecoder:
 
         Returns:
             The set without the cameras whose images could not be decoded; None when too few are
-            left. Whoever made such a frame has said so.
+            left. Whoever made such a frame has said so. None, too, when `close` came first.
         """
         if all(frame.pending is None for frame in frame_set.frames):
             return frame_set
-        frames = [frame for frame in self._all(frame_set.frames) if frame is not None]
+        try:
+            frames = [frame for frame in self._all(frame_set.frames) if frame is not None]
+        except (CancelledError, RuntimeError):  # of a pool that is shut down
+            if self._is_closed:
+                return None
+            raise
         if len(frames) < max(least, 1):
             return None
         cameras = {frame.camera for frame in frames}
@@ -48,7 +54,8 @@ class FrameDecoder:
         )
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads; from any thread, also while a set is decoded."""
+        self._is_closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _all(self, frames: Sequence[CameraFrame]) -> Sequence[CameraFrame | None]:

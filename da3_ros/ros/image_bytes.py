@@ -100,7 +100,8 @@ def _string(
     """Return a string and the place of what follows it."""
     (count,) = layout.number.unpack_from(body, place)
     end = place + 4 + count
-    text = bytes(body[place + 4 : max(place + 4, end - 1)]).decode('utf-8', 'replace')
+    # As rclpy reads it: to the first zero, which some senders leave out.
+    text = bytes(body[place + 4 : end]).partition(b'\x00')[0].decode('utf-8', 'replace')
     return text, _aligned(end) if is_before_number else end
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+import threading
 from typing import Any
 
 import cv2
@@ -20,6 +22,7 @@ from da3_ros.errors import PipelineError
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.options import NodeOptions, OutputOptions, StreamOptions
 from da3_ros.options.camera_values import Crop
+from da3_ros.pipeline.decoding import FrameDecoder
 from da3_ros.pipeline.pipeline import Pipeline
 from da3_ros.pipeline.rig import GivenRig
 from da3_ros.ros import compressed
@@ -28,7 +31,7 @@ from da3_ros.ros.conversions import fill_data
 from da3_ros.ros.messages.geometry_messages import header
 from da3_ros.ros.node.inputs import CameraInput
 from da3_ros.ros.reason_board import ReasonBoard
-from da3_ros.types import CameraFrame, RigCalibration, Window, WindowPrediction
+from da3_ros.types import CameraFrame, FrameSet, RigCalibration, Window, WindowPrediction
 from helpers.log_lines import Lines
 from helpers.ros_process import reserved_domain_id
 
@@ -202,6 +205,35 @@ def test_undecoded_images_are_cropped_when_they_are_decoded(robots: Any) -> None
     assert frame.image.strides == (0, 0, 0)
     wanted = compressed_to_rgb(message(jpeg(), 1), 'test')[4:34, 10:50]
     np.testing.assert_array_equal(robot.seen()['front'], wanted)
+
+
+def test_bytes_that_come_after_the_end_are_not_said_to_be_no_image(robots: Any) -> None:
+    robot = robots()
+    front = robot.inputs['front']
+    front.take_bytes(b'no image')
+    front.destroy()
+    front.take_bytes(b'no image')
+    assert front.status().refused == 1
+
+
+def test_nothing_is_raised_when_the_pipeline_closes_in_the_middle_of_a_set() -> None:
+    begun, let_go = threading.Semaphore(0), threading.Event()
+    nothing = np.broadcast_to(np.uint8(0), (48, 64, 3))
+
+    def pixels() -> Array:
+        begun.release()
+        let_go.wait()
+        return picture(1)
+
+    frames = [CameraFrame(f'c{i}', 5, 'optical', nothing, pending=pixels) for i in range(9)]
+    frame_set, decoder = FrameSet(5, tuple(frames)), FrameDecoder()
+    with ThreadPoolExecutor(1) as other:
+        decoded = other.submit(decoder.decoded, frame_set, 1)
+        begun.acquire()
+        decoder.close()
+        let_go.set()
+        assert decoded.result() is None
+    assert decoder.decoded(frame_set, 1) is None
 
 
 def test_frames_have_their_pixels_or_a_way_to_them() -> None:

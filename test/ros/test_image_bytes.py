@@ -75,6 +75,17 @@ def test_the_other_byte_order_is_read_too() -> None:
     assert_same(found, message)
 
 
+@pytest.mark.parametrize('text', [b'abcde', b'ab\x00d\x00', b'\x00bcd\x00', b'\xffbcd\x00'])
+@pytest.mark.parametrize('frame_id', ['1234', ''], ids=['frame_id', 'encoding'])
+def test_strings_of_other_senders_end_where_rclpy_ends_them(text: bytes, frame_id: str) -> None:
+    """Some leave out the final zero, some send all of a field of fixed length."""
+    data = serialize_message(image(frame_id, '' if frame_id else '1234'))
+    data = data.replace(b'1234\x00', text)
+    found = image_of_bytes(data)
+    assert isinstance(found, ReceivedImage)
+    assert_same(found, deserialize_message(data, Image))
+
+
 def test_pixels_are_those_bytes_themselves() -> None:
     data = serialize_message(image())
     pixels = image_to_rgb(image_of_bytes(data), 'front')

@@ -165,8 +165,11 @@ class CameraInput:
         try:
             message = image_of_bytes(data)
         except Exception as error:  # of the middleware's own, for what is no image
-            text = f'{self._source}: {len(data)} bytes that are no Image: {error}; dropped'
-            self._refusals.refused('message', text)
+            if self._is_open:
+                self._note_arrival()
+                text = f'{self._source}: {len(data)} bytes that are no Image: {error}; dropped'
+                with self._judging:
+                    self._refusals.refused('message', text)
             return
         self.take_image(message)
 
@@ -175,10 +178,7 @@ class CameraInput:
         # A callback that had begun before the subscription was closed.
         if not self._is_open:
             return
-        self._last_s = self._clock()
-        self._received += 1
-        if self._first_s is None:
-            self._first_s = self._last_s
+        self._note_arrival()
         if self._waits_for_info():
             return
         try:
@@ -189,12 +189,19 @@ class CameraInput:
             # An exception that left a callback would end the node.
             self._refuse(error)
         else:
-            self._images += 1
             self._newest_stamp_ns = frame.stamp_ns
             self._last_used_s = self._last_s
-            if frame.pending is None:
-                with self._judging:
+            with self._judging:
+                self._images += 1
+                if frame.pending is None:
                     self._refusals.used()
+
+    def _note_arrival(self) -> None:
+        """Take note of a message, good or bad."""
+        self._last_s = self._clock()
+        self._received += 1
+        if self._first_s is None:
+            self._first_s = self._last_s
 
     def _refuse(self, error: Exception) -> None:
         """Say of an image that it could not be used."""
@@ -264,7 +271,8 @@ class CameraInput:
             read = image.read()
         except Exception as error:
             if self._is_open:
-                self._images -= 1
+                with self._judging:
+                    self._images -= 1
                 self._refuse(error)
             return None
         if self._is_open:

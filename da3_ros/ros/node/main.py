@@ -16,6 +16,7 @@ from da3_ros.process import (
     usable_cores,
 )
 from da3_ros.ros.node.arguments import answer
+from da3_ros.ros.node.process_memory import keep_freed_blocks
 
 if TYPE_CHECKING:
     from da3_ros.ros.node.processing import EstimatorFactory
@@ -39,6 +40,8 @@ def main(
         return status
     settle_threads(node_threads(usable_cores()))
     skip_converters()
+    # Before rclpy, whose libraries begin threads when they are loaded.
+    keep_freed_blocks()
     try:
         with loading():
             from da3_ros.ros.node.run import run

@@ -18,6 +18,7 @@ _MB = 1024.0 * 1024.0
 # Of glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
 _LARGEST_MMAP_THRESHOLD = 32 * 1024 * 1024
 _KEPT_BYTES = 256 * 1024 * 1024
 _KB_PER_MB = 1024.0
@@ -27,13 +28,21 @@ def keep_freed_blocks() -> bool:
     """Let the allocator keep the memory of images for the next ones; return whether it does.
 
     By default glibc returns large blocks to the kernel when they are freed, and every new image
-    then costs a page fault for each of its pages. Other C libraries are left alone.
+    then costs a page fault for each of its pages. Where a thread has an arena of its own it does
+    so whatever the thresholds are, 64 MB at a time: all threads share one arena. Other C libraries
+    are left alone.
+
+    Call it before other threads begin: one that has its arena keeps it.
     """
     mallopt = _allocator('mallopt')
     if mallopt is None:
         return False
-    kept = mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
-    return bool(mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD) and kept)
+    wanted = (
+        (_M_TRIM_THRESHOLD, _KEPT_BYTES),
+        (_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD),
+        (_M_ARENA_MAX, 1),
+    )
+    return all(mallopt(name, value) for name, value in wanted)
 
 
 def _allocator(name: str) -> Any:

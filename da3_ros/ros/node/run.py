@@ -17,7 +17,6 @@ from da3_ros.errors import Da3Error, NodeError
 from da3_ros.process import handling
 from da3_ros.ros.node.executor import NodeExecutor
 from da3_ros.ros.node.node import Da3Node
-from da3_ros.ros.node.process_memory import keep_freed_blocks
 from da3_ros.ros.node.processing import EstimatorFactory
 from da3_ros.types import Estimator
 
@@ -56,7 +55,6 @@ def run(
     args: Sequence[str] | None = None, estimator: Estimator | EstimatorFactory | None = None
 ) -> int:
     """Run the node until it is interrupted; return the exit status."""
-    keep_freed_blocks()
     with _shutdown_on_ctrl_c():
         return _run(args, estimator)
 
