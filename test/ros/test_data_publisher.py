@@ -15,7 +15,7 @@ import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.serialization import deserialize_message
+from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image, PointCloud2
 
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
@@ -45,6 +45,7 @@ class Wire:
     def __init__(self, kind: type[Any], *, takes_bytes_only: bool = False) -> None:
         self.handle = self
         self.sent: list[Any] = []
+        self.messages = 0
         self._kind = kind
         self._takes_bytes_only = takes_bytes_only
 
@@ -58,6 +59,10 @@ class Wire:
         if self._takes_bytes_only and not isinstance(content, bytes):
             raise TypeError('incompatible function arguments')
         self.sent.append(deserialize_message(bytes(content), self._kind))
+
+    def publish(self, message: Any) -> None:
+        self.messages += 1
+        self.sent.append(message)
 
 
 def of(layout: Layout, wire: Wire) -> DataPublisher:
@@ -88,6 +93,25 @@ def test_the_middleware_reads_the_message_that_rclpy_would_have_sent(
         wanted.header = header(stamp_ns, layout.message().header.frame_id)
         fill_data(wanted, content)
         assert wire.sent[-1] == wanted
+
+
+@pytest.mark.parametrize('layout', LAYOUTS[5:], ids=str)
+@pytest.mark.parametrize('odd', [b'', bytes(1), bytes(3), bytes(4)])
+def test_bytes_of_a_middleware_that_are_not_as_expected_are_not_touched(
+    layout: Layout, odd: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that pads messages, for example; with nothing added the bytes are used."""
+    module = 'da3_ros.ros.messages.data_publisher'
+    monkeypatch.setattr(f'{module}.serialize_message', lambda of: serialize_message(of) + odd)
+    wire = Wire(kind_of(layout))
+    publisher = of(layout, wire)
+    content = np.arange(layout.data_bytes, dtype=np.uint8)
+    publisher.publish(layout, STAMPS[1], partial(copy_into, content))
+    wanted = layout.message()
+    wanted.header = header(STAMPS[1], layout.message().header.frame_id)
+    fill_data(wanted, content)
+    assert wire.sent == [wanted]
+    assert wire.messages == (0 if not odd else 1)
 
 
 def test_memory_is_kept_for_equal_layouts_and_made_anew_for_others() -> None:
