@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-import fcntl
-import os
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from da3_ros.errors import ExportError
+from da3_ros.export.files import alone_in
 from da3_ros.export.staging import make_folder, staging_folder
 from da3_ros.foreign import foreign_file, plain_path, read_bounded
 
@@ -78,7 +77,9 @@ def _added(source: CheckpointEngine, sizes: Sequence[ImageSize], folder: Path) -
     """Add sizes to an engine, while nobody else does."""
     from da3_ros.inference.runtimes.engine_files import graph_name, remove_scratch, stages_of
 
-    with _alone_in(folder):
+    with ExitStack() as alone:
+        with foreign_file(folder, 'engine', ExportError):
+            alone.enter_context(alone_in(folder))
         there = engine_in(folder)
         if there is None:
             raise ExportError(f'{plain_path(folder)}: the engine in it was removed meanwhile')
@@ -94,19 +95,6 @@ def _added(source: CheckpointEngine, sizes: Sequence[ImageSize], folder: Path) -
                 'away'
             )
         return _written(source, missing, folder) or there
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Wait for other processes that write into a folder; where there are no locks, for nobody."""
-    with foreign_file(folder, 'engine', ExportError):
-        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
 
 
 def _is_graph_of(engine: Engine, path: Path) -> bool:

@@ -153,7 +153,7 @@ def move_into(
         ExportError: a file is in the way.
         OSError: one cannot be moved.
     """
-    with _locked(directory):
+    with alone_in(directory):
         present = _present(directory, names, owned)
         _check_free(directory, names, present, overwrite=overwrite)
         others = [name for name in present if name not in set(names)]
@@ -179,7 +179,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def alone_in(directory: Path) -> Iterator[None]:
     """Keep everyone else who uses this function out of a folder, in this process and others."""
     lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
