@@ -27,15 +27,18 @@ class Goal:
     """A goal that was accepted, with the feedback that came.
 
     Args:
-        sent: future of the goal handle.
+        executor: of the client, with one thread, which also sends: rclpy's ActionClient
+            drops an answer that comes before its own note of the request.
+        sent: the task that sends, whose result is the future of the goal handle.
         feedback: filled by the client.
     """
 
-    def __init__(self, sent: Any, feedback: list[tuple[float, str]]) -> None:
+    def __init__(self, executor: Any, sent: Any, feedback: list[tuple[float, str]]) -> None:
         self.feedback = feedback
-        self._handle = awaited(sent)
+        self._executor = executor
+        self._handle = awaited(awaited(sent))
         assert self._handle.accepted
-        self._asked = self._handle.get_result_async()
+        self._asked = awaited(executor.create_task(self._handle.get_result_async))
 
     @property
     def is_done(self) -> bool:
@@ -44,7 +47,8 @@ class Goal:
 
     def cancel(self) -> int:
         """Ask for the end of the goal; return how many goals the node ends."""
-        return len(awaited(self._handle.cancel_goal_async()).goals_canceling)
+        asked = awaited(self._executor.create_task(self._handle.cancel_goal_async))
+        return len(awaited(asked).goals_canceling)
 
     def result(self) -> tuple[int, Any]:
         """Return status and result, waiting for them."""
@@ -72,9 +76,9 @@ class ExportClient:
             feedback_sub_qos_profile=_MANY,
         )
         self._service = self._node.create_client(ExportSceneService, _NAME, qos_profile=_MANY)
-        executor = SingleThreadedExecutor(context=self._context)
-        executor.add_node(self._node)
-        self._spinning = Spinning(executor)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        self._spinning = Spinning(self._executor)
 
     def __enter__(self) -> ExportClient:
         assert self._action.wait_for_server(3 * PATIENCE_S)
@@ -102,8 +106,9 @@ class ExportClient:
                 heard.append((message.feedback.progress, message.feedback.stage))
 
             goal = ExportSceneAction.Goal(**request)
-            sent.append((self._action.send_goal_async(goal, take), heard))
-        return [Goal(*one) for one in sent]
+            task = self._executor.create_task(self._action.send_goal_async, goal, take)
+            sent.append((task, heard))
+        return [Goal(self._executor, *one) for one in sent]
 
     def call(self, **request: Any) -> Any:
         """Call the service; return the future of its response."""

@@ -14,12 +14,9 @@ pytest.importorskip('rclpy')
 pytest.importorskip('da3_ros.action')
 from action_msgs.msg import GoalStatus  # type: ignore[import-untyped]
 import rclpy
-from rclpy.action import ActionClient
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException
-from rclpy.node import Node
 
-from da3_ros.action import ExportScene as ExportSceneAction
 from da3_ros.errors import ExportError
 from da3_ros.export.scene import ExportScene
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
@@ -31,11 +28,11 @@ from da3_ros.ros.node.exports import Exports
 from da3_ros.ros.node.lifecycle import ManagedNode
 from da3_ros.ros.node.splats import WorkerSplats
 from da3_ros.ros.node.worker import Worker
-from da3_ros.srv import ExportScene as ExportSceneService
 from da3_ros.synthetic.truth import TruthEstimator
 from da3_ros.synthetic.world import make_world
 from da3_ros.types import PosedView, ViewId
 from helpers import tiny
+from helpers.export_client import ExportClient, Goal, awaited
 from helpers.ros_process import reserved_domain_id
 from tools.parity.synthetic_weights import synthetic_network
 
@@ -67,7 +64,7 @@ def small_scene() -> ExportScene:
 class Server:
     """A node with exports whose scene can be held back, and a client of its action."""
 
-    client: ActionClient
+    client: ExportClient
 
     def __init__(self, context: Context, export_dir: Path) -> None:
         self.asked = threading.Event()
@@ -99,17 +96,14 @@ def export_dir_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp('exports')
 
 
-@pytest.fixture(scope='module', name='pair')
-def pair_fixture(export_dir: Path) -> Iterator[tuple[Server, Node]]:
+@pytest.fixture(scope='module', name='server')
+def server_fixture(export_dir: Path) -> Iterator[Server]:
     with reserved_domain_id() as domain_id:
         context = Context()
         rclpy.init(context=context, domain_id=domain_id)
         server = Server(context, export_dir)
-        client = Node('asker', context=context)
-        server.client = ActionClient(client, ExportSceneAction, '/da3_node/export_scene')
         executor = NodeExecutor(4, context=context)
         executor.add_node(server.node)
-        executor.add_node(client)
 
         def spin() -> None:
             try:
@@ -119,53 +113,31 @@ def pair_fixture(export_dir: Path) -> Iterator[tuple[Server, Node]]:
 
         thread = threading.Thread(target=spin, daemon=True)
         thread.start()
-        yield server, client
+        with ExportClient(domain_id) as server.client:
+            yield server
         # Whatever the executor waits on must outlive its spinning.
         executor.shutdown(5.0)
         thread.join(5.0)
         server.exports.end('the test ends', TIMEOUT_S)
         assert server.worker.close(TIMEOUT_S)
-        server.client.destroy()
         server.node.destroy_node()
-        client.destroy_node()
         rclpy.shutdown(context=context)
 
 
-def result_of(future: Any) -> Any:
-    done = threading.Event()
-    future.add_done_callback(lambda _: done.set())
-    assert done.wait(TIMEOUT_S), 'no answer'
-    return future.result()
-
-
-class Goal:
-    """A goal sent to the action, with the feedback that came."""
-
-    def __init__(self, client: ActionClient, **request: Any) -> None:
-        self.feedback: list[tuple[float, str]] = []
-        assert client.wait_for_server(TIMEOUT_S)
-        goal = ExportSceneAction.Goal(**request)
-        self.handle = result_of(client.send_goal_async(goal, self._take))
-        assert self.handle.accepted
-
-    def _take(self, message: Any) -> None:
-        self.feedback.append((message.feedback.progress, message.feedback.stage))
-
-    def result(self) -> tuple[int, Any]:
-        answer = result_of(self.handle.get_result_async())
-        return answer.status, answer.result
+def sent(client: ExportClient, **request: Any) -> Goal:
+    return client.send(request)[0]
 
 
 @pytest.fixture(scope='module', name='action')
-def action_fixture(pair: tuple[Server, Node]) -> ActionClient:
+def action_fixture(server: Server) -> ExportClient:
     """Return the one client of the module, which lives for as long as anything spins."""
-    return pair[0].client
+    return server.client
 
 
 def test_action_writes_files_and_tells_its_progress(
-    action: ActionClient, export_dir: Path
+    action: ExportClient, export_dir: Path
 ) -> None:
-    goal = Goal(action, format='npz-glb', path='a/b')
+    goal = sent(action, format='npz-glb', path='a/b')
     status, result = goal.result()
     assert status == GoalStatus.STATUS_SUCCEEDED
     assert result.success
@@ -179,14 +151,12 @@ def test_action_writes_files_and_tells_its_progress(
 
 
 def test_a_cancelled_goal_leaves_no_file(
-    action: ActionClient, pair: tuple[Server, Node], export_dir: Path
+    action: ExportClient, server: Server, export_dir: Path
 ) -> None:
-    server, _ = pair
     server.hold()
-    goal = Goal(action, format='npz', path='cancelled')
+    goal = sent(action, format='npz', path='cancelled')
     assert server.asked.wait(TIMEOUT_S)
-    answer = result_of(goal.handle.cancel_goal_async())
-    assert len(answer.goals_canceling) == 1
+    assert goal.cancel() == 1
     server.may_go.set()
     status, result = goal.result()
     assert status == GoalStatus.STATUS_CANCELED
@@ -205,38 +175,36 @@ def test_a_cancelled_goal_leaves_no_file(
     ],
 )
 def test_service_and_action_refuse_alike_and_say_why(
-    action: ActionClient, pair: tuple[Server, Node], request_: dict[str, str], reason: str
+    action: ExportClient, server: Server, request_: dict[str, str], reason: str
 ) -> None:
-    status, result = Goal(action, **request_).result()
+    status, result = sent(action, **request_).result()
     assert status == GoalStatus.STATUS_ABORTED
-    client = pair[1].create_client(ExportSceneService, '/da3_node/export_scene')
-    assert client.wait_for_service(TIMEOUT_S)
-    response = result_of(client.call_async(ExportSceneService.Request(**request_)))
+    response = awaited(action.call(**request_))
     assert not response.success
     assert not result.success
     assert response.message == result.message
     assert reason in result.message
 
 
-def test_without_a_path_every_export_gets_a_folder_of_its_own(action: ActionClient) -> None:
-    first = Goal(action, format='npz').result()[1]
-    second = Goal(action, format='npz').result()[1]
+def test_without_a_path_every_export_gets_a_folder_of_its_own(action: ExportClient) -> None:
+    first = sent(action, format='npz').result()[1]
+    second = sent(action, format='npz').result()[1]
     assert first.success
     assert second.success
     assert first.files != second.files
 
 
 def test_gaussians_are_made_when_a_format_asks_for_them(
-    pair: tuple[Server, Node], action: ActionClient, export_dir: Path
+    server: Server, action: ExportClient, export_dir: Path
 ) -> None:
-    status, result = Goal(action, format='ply-gs_ply', path='splats').result()
+    status, result = sent(action, format='ply-gs_ply', path='splats').result()
     assert status == GoalStatus.STATUS_SUCCEEDED, result.message
     assert list(result.files) == ['splats/points.ply', 'splats/gs_ply/0000.ply']
     header = (export_dir / 'splats' / 'gs_ply' / '0000.ply').read_bytes()[:60]
     assert header.startswith(b'ply\nformat binary_little_endian 1.0\nelement vertex')
     # Without a network the answer says so, and nothing is left behind.
-    assert pair[0].worker.close(TIMEOUT_S)
-    status, result = Goal(action, format='ply-gs_ply', path='none').result()
+    assert server.worker.close(TIMEOUT_S)
+    status, result = sent(action, format='ply-gs_ply', path='none').result()
     assert status == GoalStatus.STATUS_ABORTED
     assert 'configure the node again' in result.message
     assert not (export_dir / 'none').exists()

@@ -19,6 +19,7 @@ from rclpy.task import Future
 from da3_ros.action import ExportScene
 from da3_ros.errors import ExportError, NodeError
 from da3_ros.msg import WindowReport
+from da3_ros.ros.client.sent import answer_of
 from da3_ros.ros.client.session import tool_node
 
 _SERVER_WAIT_S = 30.0
@@ -115,8 +116,9 @@ class NodeClient:
         self.wait_for_node(_SERVER_WAIT_S)
         deadline = time.monotonic() + timeout_s
         goal = ExportScene.Goal(format=formats, path=path, overwrite=False)
-        handle = self._await(
-            self._exporter.send_goal_async(
+        handle = answer_of(
+            self._executor,
+            lambda: self._exporter.send_goal_async(
                 goal,
                 feedback_callback=lambda m: on_progress(m.feedback.progress, m.feedback.stage),
             ),
@@ -124,17 +126,10 @@ class NodeClient:
         )
         if not handle.accepted:
             raise ExportError(f'the node refused to export {formats!r}')
-        result = self._await(handle.get_result_async(), deadline).result
+        result = answer_of(self._executor, handle.get_result_async, deadline).result
         if not result.success:
             raise ExportError(result.message)
         return tuple(Path(file) for file in result.files)
-
-    def _await(self, future: Any, deadline: float) -> Any:
-        done = threading.Event()
-        future.add_done_callback(lambda _: done.set())
-        if not done.wait(max(0.0, deadline - time.monotonic())):
-            raise NodeError('the node did not answer the export in time')
-        return future.result()
 
     def _on_window(self, report: WindowReport) -> None:
         with self._changed:
