@@ -57,6 +57,8 @@ NoteCode = Literal[
     'bag_damaged',
     'bag_index_rebuilt',
     'bag_topics_left_out',
+    'clouds_left_out',
+    'unit_unknown',
     # of a video that is read
     'video_damaged',
     'video_file',

@@ -52,6 +52,9 @@ COMMANDS: dict[str, LazyCommand] = {
         _ROS,
         'Write topics to a bag until Ctrl-C or a limit; the bag is complete then.',
     ),
+    'cloud': LazyCommand(
+        'cloud:cloud', _ROS, 'Fuse the point clouds of a recording to one PLY file.'
+    ),
     'bag-from-video': LazyCommand(
         'bag_from_video:bag_from_video',
         _ROS,

@@ -9,16 +9,37 @@ Source: G. Turk, "The PLY Polygon File Format", 1994.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from da3_ros.export.options import ExportOptions
-from da3_ros.export.scene import ExportScene, ViewPoints, selected_points
+from da3_ros.export.scene import ExportScene, selected_points
 
 OWNED: tuple[str, ...] = ()
+
+
+class ColouredVertices(Protocol):
+    """Points with colours."""
+
+    @property
+    def xyz(self) -> NDArray[np.floating[Any]]:
+        """(P, 3)."""
+        ...
+
+    @property
+    def rgb(self) -> NDArray[np.uint8]:
+        """(P, 3)."""
+        ...
+
+    @property
+    def confidence(self) -> NDArray[np.float32] | None:
+        """(P,), if there is one."""
+        ...
+
 
 _BASE_FIELDS = [
     ('x', '<f4'), ('y', '<f4'), ('z', '<f4'),
@@ -40,35 +61,57 @@ def write(
     Raises:
         ExportError: no view has a single known pixel.
     """
-    fields = list(_BASE_FIELDS)
-    if all(view.confidence is not None for view in scene.views):
-        fields.append(('confidence', '<f4'))
-    layout = np.dtype(fields)
-    parts = [_vertices(points, layout) for points in selected_points(scene, options, progress)]
+    has_confidence = all(view.confidence is not None for view in scene.views)
+    layout = vertex_layout(with_confidence=has_confidence)
+    parts = [vertices(points, layout) for points in selected_points(scene, options, progress)]
     count = sum(len(part) for part in parts)
-    header = [
-        'ply',
-        'format binary_little_endian 1.0',
-        f'comment {scene.world_text}',
-        *([f'comment {scene.comment}'] if scene.comment else []),
-        f'element vertex {count}',
-        *(f'property {_PLY_TYPES[kind]} {name}' for name, kind in fields),
-        'end_header',
-    ]
-    with (folder / 'points.ply').open('wb') as file:
-        file.write(('\n'.join(header) + '\n').encode('ascii'))
-        for part in parts:
-            file.write(part.tobytes())
+    comments = [scene.world_text, *([scene.comment] if scene.comment else [])]
+    write_vertices(folder / 'points.ply', parts, layout, comments)
     progress(1.0)
     return count
 
 
-def _vertices(points: ViewPoints, layout: np.dtype[np.void]) -> NDArray[np.void]:
-    vertices = np.empty(len(points.xyz), layout)
+def write_vertices(
+    file: Path,
+    parts: Sequence[NDArray[np.void]],
+    layout: np.dtype[np.void],
+    comments: Sequence[str],
+) -> None:
+    """Write vertices as one file.
+
+    Args:
+        file: where to.
+        parts: vertices of the layout.
+        layout: fields of a vertex, float32 or uint8, little-endian, without gaps.
+        comments: lines of ASCII.
+    """
+    kinds = {name: kind[0].str.lstrip('|') for name, kind in (layout.fields or {}).items()}
+    header = [
+        'ply',
+        'format binary_little_endian 1.0',
+        *(f'comment {comment}' for comment in comments),
+        f'element vertex {sum(len(part) for part in parts)}',
+        *(f'property {_PLY_TYPES[kind]} {name}' for name, kind in kinds.items()),
+        'end_header',
+    ]
+    with file.open('wb') as stream:
+        stream.write(('\n'.join(header) + '\n').encode('ascii'))
+        for part in parts:
+            stream.write(part.tobytes())
+
+
+def vertex_layout(*, with_confidence: bool) -> np.dtype[np.void]:
+    """Return the fields of a vertex: place, colour and, if wanted, confidence."""
+    return np.dtype([*_BASE_FIELDS, *([('confidence', '<f4')] if with_confidence else [])])
+
+
+def vertices(points: ColouredVertices, layout: np.dtype[np.void]) -> NDArray[np.void]:
+    """Return points as vertices of a layout, see `vertex_layout`."""
+    made = np.empty(len(points.xyz), layout)
     for column, name in enumerate('xyz'):
-        vertices[name] = points.xyz[:, column]
+        made[name] = points.xyz[:, column]
     for column, name in enumerate(('red', 'green', 'blue')):
-        vertices[name] = points.rgb[:, column]
+        made[name] = points.rgb[:, column]
     if 'confidence' in (layout.names or ()):
-        vertices['confidence'] = points.confidence
-    return vertices
+        made['confidence'] = points.confidence
+    return made

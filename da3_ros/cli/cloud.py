@@ -1,0 +1,79 @@
+"""`da3 cloud`: the clouds of a recording as one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from da3_ros.cli.table_options import takes_options
+from da3_ros.foreign import plain_line, plain_path
+from da3_ros.options.table import Entrance
+
+
+@takes_options(Entrance.BAGS)
+def cloud(
+    bag: Annotated[
+        Path, typer.Argument(help='Bag with clouds in a world frame, as `da3 bag` writes them.')
+    ],
+    out: Annotated[Path, typer.Argument(help='File to write, .ply.')],
+    overwrite: bool,
+    voxel: Annotated[
+        float, typer.Option(min=1e-6, help='One point for every cube of this edge, m.')
+    ] = 0.05,
+    topic: Annotated[
+        str, typer.Option(help='Topic of the clouds; default: /points, or the only one.')
+    ] = '',
+    least_seen: Annotated[
+        int, typer.Option(min=1, help='Leave out cubes that fewer clouds have points in.')
+    ] = 1,
+    min_confidence: Annotated[
+        float, typer.Option(min=1.0, help='Leave out points below this confidence.')
+    ] = 1.0,
+) -> None:
+    """Fuse the point clouds of a recording to one cloud, a mean point for every voxel.
+
+    Memory grows with the space that was seen, not with the length of the recording. Clouds of
+    another world or unit than the longest one in metres are left out, and said.
+    """
+    import numpy as np
+    from tqdm import tqdm
+
+    from da3_ros.errors import ExportError
+    from da3_ros.export.files import staged
+    from da3_ros.export.ply import vertex_layout, vertices, write_vertices
+    from da3_ros.pipeline.fused_cloud import fused_cloud
+    from da3_ros.sources.bag import BagReader
+
+    if out.suffix.lower() != '.ply':
+        raise ExportError(f'cloud {out}: expected the name of a .ply file')
+    with staged(out.parent, [out.name], overwrite=overwrite) as folder:
+        with BagReader(bag) as reader, tqdm(total=100, unit='%', disable=None) as bar:
+            found = fused_cloud(
+                reader,
+                voxel,
+                topic=topic,
+                least_seen=least_seen,
+                min_confidence=min_confidence,
+                progress=lambda share: bar.update(int(100 * share) - bar.n),
+            )
+            notes = [*reader.notes, *found.notes]
+        points = found.points
+        if not len(points.xyz):
+            raise ExportError(
+                f'cloud {out}: no point is left of {found.clouds} clouds on {found.topic}; '
+                'nothing was written'
+            )
+        unit = 'metres' if found.is_metric else 'unit unknown'
+        layout = vertex_layout(with_confidence=bool(np.isfinite(points.confidence).all()))
+        comments = [f'frame {found.frame_id}'.encode('ascii', 'backslashreplace').decode(), unit]
+        write_vertices(folder / out.name, [vertices(points, layout)], layout, comments)
+    for note in notes:
+        print(f'note: {plain_line(note.text)}')
+    low, high = points.xyz.min(axis=0), points.xyz.max(axis=0)
+    extent = ' x '.join(f'{length:.2f}' for length in high - low)
+    print(
+        f'wrote {len(points.xyz)} points of {found.clouds} clouds to {plain_path(out)}: {extent} '
+        f'in {found.frame_id}, {unit}'
+    )
