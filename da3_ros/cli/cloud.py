@@ -28,7 +28,7 @@ def cloud(
     least_seen: Annotated[
         int, typer.Option(min=1, help='Leave out cubes that fewer clouds have points in.')
     ] = 1,
-    min_confidence: Annotated[
+    least_confidence: Annotated[
         float, typer.Option(min=1.0, help='Leave out points below this confidence.')
     ] = 1.0,
 ) -> None:
@@ -55,7 +55,7 @@ def cloud(
                 voxel,
                 topic=topic,
                 least_seen=least_seen,
-                min_confidence=min_confidence,
+                least_confidence=least_confidence,
                 progress=lambda share: bar.update(int(100 * share) - bar.n),
             )
             notes = [*reader.notes, *found.notes]

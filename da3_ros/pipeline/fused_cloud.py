@@ -76,7 +76,7 @@ def fused_cloud(
     *,
     topic: str = '',
     least_seen: int = 1,
-    min_confidence: float = 1.0,
+    least_confidence: float = 1.0,
     progress: Callable[[float], object] = lambda share: None,
 ) -> FusedCloud:
     """Return the clouds of a bag as one, of the longest world in metres that its reports know.
@@ -89,7 +89,7 @@ def fused_cloud(
         voxel_size: edge of the voxels, unit of the clouds.
         topic: of the clouds; empty for `cloud_topic`'s choice.
         least_seen: clouds that have to have points in a voxel for it to count.
-        min_confidence: points below are left out, where clouds have confidence.
+        least_confidence: points below are left out, where clouds have confidence.
         progress: called with the share that is done.
 
     Raises:
@@ -109,7 +109,7 @@ def fused_cloud(
             continue
         frame_id = _world_frame(str(cloud.header.frame_id), frame_id, f'bag {bag.path}, {topic}')
         points = coloured_points_of(cloud)
-        kept = ~(points.confidence < min_confidence)
+        kept = ~(points.confidence < least_confidence)
         fused.add(points.xyz[kept], points.rgb[kept], points.confidence[kept])
         used += 1
     progress(1.0)
