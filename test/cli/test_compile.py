@@ -158,6 +158,7 @@ def test_doctor_tells_runtimes_and_engines(
     assert next(doctor_runtimes.check_runtimes()).status == 'problem'
 
 
+@pytest.mark.slow
 def test_an_engine_in_a_folder_is_a_model(
     graphs: Path, single_view_checkpoint: Path, photos: Path, tmp_path: Path
 ) -> None:

@@ -102,6 +102,7 @@ def test_demo_without_the_hub_takes_the_weights_of_the_package(
     assert CAUTION.brief not in text
 
 
+@pytest.mark.slow
 @pytest.mark.ros
 @pytest.mark.weights
 @pytest.mark.timeout(240)

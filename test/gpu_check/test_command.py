@@ -112,6 +112,7 @@ def test_all_parts_on_a_cpu_and_nothing_twice(bare: Path, tmp_path: Path) -> Non
     assert again.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_networks_need_torch_and_numpy_only(bare: Path, tmp_path: Path) -> None:
     few = cases(bare, 'few', 'da3-small__v1', 'da3-small__posecond_v2', 'da3-small__raypose_v2')
     only = ('goldens.da3-small', 'precision.da3-small', 'timing.da3-small', 'api', 'engine')
@@ -127,6 +128,7 @@ def test_networks_need_torch_and_numpy_only(bare: Path, tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == '3 passed, 0 failed, 2 skipped'
 
 
+@pytest.mark.slow
 def test_a_wrong_value_fails_and_is_tried_again(bare: Path, tmp_path: Path) -> None:
     folder = cases(bare, 'changed', 'da3-small__v1', 'da3-small__v2')
     with np.load(folder / 'da3-small__v1.npz') as stored:

@@ -157,6 +157,7 @@ def test_what_moves_too_much_is_told() -> None:
     assert len(list(precision.exceeded('bf16', {'cases': nothing}))) == 2
 
 
+@pytest.mark.slow
 def test_memory_is_compared_with_the_estimate(settings: Settings, cuda: FakeCuda) -> None:
     bench = bench_of(settings)
     runner = bench.runner('tiny-gaussian')
@@ -168,6 +169,7 @@ def test_memory_is_compared_with_the_estimate(settings: Settings, cuda: FakeCuda
     assert 'ratio 0.' in outcome.failures[0]
 
 
+@pytest.mark.slow
 def test_windows_that_do_not_fit_are_left_out(
     settings: Settings, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,6 +188,7 @@ def test_a_network_without_room_is_not_made(
         memory.run(settings, 'tiny-gaussian')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('runs_out', [True, False])
 def test_memory_that_runs_out(
     settings: Settings, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch, runs_out: bool
@@ -275,6 +278,7 @@ def test_synchronisations_of_a_forward_pass(settings: Settings, cuda: FakeCuda) 
     assert cuda.sync_mode == 'default'
 
 
+@pytest.mark.slow
 def test_times_and_peaks(settings: Settings, cuda: FakeCuda) -> None:
     entries = timing.run(settings, 'tiny-gaussian').figures['windows']
     assert [entry['views'] for entry in entries] == [1, 1, 2, 2]

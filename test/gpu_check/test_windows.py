@@ -159,6 +159,7 @@ def test_waits_are_wrong_where_nothing_depends_on_values(
     assert bool(outcome.failures) == fails
 
 
+@pytest.mark.slow
 def test_a_steady_stream_asks_for_no_memory(settings: Settings, cuda: Cuda) -> None:
     cuda.asked_each_time = {'allocation.all.allocated': 30}
     outcome = allocations.run(settings, 'tiny-gaussian')
@@ -168,6 +169,7 @@ def test_a_steady_stream_asks_for_no_memory(settings: Settings, cuda: Cuda) -> N
     assert '3 of the allocator in each' in outcome.text
 
 
+@pytest.mark.slow
 def test_memory_that_a_stream_goes_on_asking_for_is_found(settings: Settings, cuda: Cuda) -> None:
     cuda.asked_each_time = {
         'segment.all.allocated': 2, 'num_alloc_retries': 1, 'bytes': 3 * MIB,
@@ -213,6 +215,7 @@ def few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(windows, 'KINDS', windows.TINY_KINDS)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures('few_runs')
 def test_windows_are_timed_beside_the_official_code(
     settings: Settings, cuda: Cuda, monkeypatch: pytest.MonkeyPatch
@@ -242,6 +245,7 @@ def test_windows_are_timed_beside_the_official_code(
     assert '| 1.00 | 100 |' in table
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures('few_runs')
 def test_without_official_code_or_memory_the_rest_is_timed(
     settings: Settings, cuda: Cuda, monkeypatch: pytest.MonkeyPatch

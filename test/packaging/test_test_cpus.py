@@ -47,6 +47,7 @@ def test_what_chose_kernels_before_is_not_inherited(monkeypatch: pytest.MonkeyPa
     assert environment(Run('x', {'OPENBLAS_CORETYPE': 'Zen'}))['OPENBLAS_CORETYPE'] == 'Zen'
 
 
+@pytest.mark.slow
 def test_a_failing_run_is_told_and_is_the_exit_status(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

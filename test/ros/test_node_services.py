@@ -228,6 +228,7 @@ def test_two_nodes_in_two_namespaces_do_not_meet(ros_domain_id: int) -> None:
         assert LifecycleClient(robot, '/one/da3_node').state() == 'active'
 
 
+@pytest.mark.slow
 def test_a_node_killed_within_an_export_leaves_nothing_in_the_way(
     ros_domain_id: int, tmp_path: Path
 ) -> None:

@@ -84,7 +84,15 @@ def test_a_second_start_compiles_nothing_and_gives_the_same(
     assert read_engine(engine.folder).files == engine.files
 
 
-@pytest.mark.parametrize('damage', ['bit', 'truncated', 'empty', 'swapped', 'nonsense', 'folder'])
+@pytest.mark.parametrize(
+    'damage',
+    [
+        'bit',
+        'truncated',
+        'folder',
+        *(pytest.param(d, marks=pytest.mark.slow) for d in ('empty', 'swapped', 'nonsense')),
+    ],
+)
 def test_a_damaged_form_is_made_again(engine: Engine, compiled: list[str], damage: str) -> None:
     first = answer(engine)
     (form,) = (path for path in forms(engine) if path.name.startswith('fuse'))

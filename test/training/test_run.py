@@ -99,6 +99,7 @@ def test_the_best_score_is_forgotten_where_the_scenes_changed(
     assert (elsewhere.step, elsewhere.best_score) == (3, float('inf'))
 
 
+@pytest.mark.slow
 def test_one_batch_can_be_learned_by_heart() -> None:
     config = replace(TINY_RUN, learning_rate=3e-3, decoded_fraction=1.0, views_total=10**6)
     state = TrainState(TINY, config)
@@ -162,6 +163,7 @@ def test_processes_share_the_scenes_of_a_step() -> None:
             assert_equal_pictures(share.images, whole.images[rank::2])
 
 
+@pytest.mark.slow
 def test_two_processes_stay_one_run(tmp_path: Path) -> None:
     """Each sees half of the scenes, yet both have learned the same, from both halves."""
     _in_two_processes(train_in_team, tmp_path)
@@ -178,6 +180,7 @@ def test_two_processes_stay_one_run(tmp_path: Path) -> None:
     assert not torch.equal(half.network.get_parameter(name), first.network.get_parameter(name))
 
 
+@pytest.mark.slow
 def test_processes_agree_on_means_and_on_stopping(tmp_path: Path) -> None:
     _in_two_processes(agree_in_team, tmp_path)
 

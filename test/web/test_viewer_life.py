@@ -147,6 +147,7 @@ def _resident_bytes() -> int:
     return int(Path('/proc/self/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE')
 
 
+@pytest.mark.slow
 def test_memory_is_flat_over_many_windows(results: list[WindowResult]) -> None:
     settings = replace(PLAIN, show_map=True, past_sets=5)
     viewer = LiveViewer(settings=settings, port=0, max_rate_hz=10_000.0)
