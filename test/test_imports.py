@@ -32,7 +32,7 @@ WITHOUT_ROS = (
     'ros/calibration.py', 'ros/compressed.py', 'ros/conversions.py', 'ros/encodings.py',
     'ros/field_error.py', 'ros/image_header.py', 'ros/message_fields.py', 'ros/reason_board.py',
     'ros/rectification.py', 'ros/messages/geometry_messages.py', 'ros/messages/point_cloud.py',
-    'ros/messages/rotations.py', 'ros/reading',
+    'ros/messages/rotations.py', 'ros/messages/path_bytes.py', 'ros/optional.py', 'ros/reading',
 )  # fmt: skip
 """What reads bags too, below `da3_ros`: a module, or all of a room."""
 

@@ -125,6 +125,17 @@ def test_a_new_size_without_calibration_goes_without() -> None:
     assert [active.reason for active in given.board.active()] == [Reason.CALIBRATION_SIZE]
 
 
+def test_a_calibrated_image_ends_that_none_waits_any_longer() -> None:
+    given = Given()
+    given.images(1, 2, 3, 4)
+    given.info()
+    given.images(5)
+    given.images(6, size=LARGE)
+    assert given.stamps_ns == [1, 2, 3, 4, 5]
+    given.info(LARGE)
+    assert given.focal_px == [None] * 4 + [6.0, 12.0]
+
+
 def test_what_waits_at_the_end_is_used() -> None:
     given = Given()
     given.images(1, 2)
