@@ -93,7 +93,7 @@ class Recording:
         options: OutputOptions,
         moving: Iterable[RawMessage],
         static: Sequence[RawMessage] = (),
-        reports: Sequence[RawMessage] = (),
+        reports: Iterable[RawMessage] = (),
         start_ns: int = 0,
     ) -> None:
         self.now_ns = self.read_ns = start_ns
