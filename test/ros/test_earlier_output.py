@@ -51,7 +51,7 @@ def any_pose(random: np.random.Generator) -> Array:
 def report(log_ns: int, set_ns: int, views: Sequence[View], world: str = 'odom') -> RawMessage:
     """Return a window report with these views and zeros for all else."""
     shared_definitions().require(WINDOW_REPORT)
-    definition = shared_definitions().typestore.fielddefs[WINDOW_REPORT][1]
+    definition: Any = shared_definitions().typestore.fielddefs[WINDOW_REPORT][1]
     empty: dict[str, Any] = {'string': '', 'bool': False, 'float64': 0.0}
     fields: dict[str, Any] = {
         name: empty.get(kind[1][0], 0) if kind[0].name == 'BASE' else []
