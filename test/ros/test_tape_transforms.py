@@ -246,6 +246,18 @@ def test_a_gap_in_the_recording_is_no_jump_of_a_clock() -> None:
     assert not tape.reasons.found()
 
 
+def test_a_loop_is_over_when_nobody_has_published_it_for_long() -> None:
+    loop = [
+        recorded(t, t, ('body', 'head', shift(0.1)), ('head', 'body', shift(0.1)))
+        for t in every(100, 0, 500)
+    ]
+    tape = Recording(OPTIONS, loop, start_ns=START_NS)
+    for seconds, holds in ((1, True), (4, True), (7, False)):
+        tape.play_to(START_NS + seconds * 1000 * MS)
+        tape.tf.read()
+        assert {a.reason for a in tape.reasons.active()} == ({Reason.TF_LOOP} if holds else set())
+
+
 # ---- what goes out
 
 

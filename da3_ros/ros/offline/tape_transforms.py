@@ -154,7 +154,7 @@ class TapeTransforms(Transforms):
         self.read()
         until_ns = self._tape_clock()
         end_ns = until_ns + round(timeout_s * _NS_PER_S)
-        is_more = self._has_moving
+        is_more = True
         while not condition():
             taken = self._taken
             while is_more and until_ns < end_ns and taken == self._taken:
