@@ -6,9 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-pytest.importorskip('rclpy')
-pytest.importorskip('tf2_msgs')
-
 from da3_ros.ros.tf.frame_tree import GONE_AFTER_S, FrameTree
 from da3_ros.ros.tf.joints import Joint
 from da3_ros.ros.tf.ownership import LISTENS_S, SentTransforms, TransformOwnership
