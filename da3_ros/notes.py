@@ -59,6 +59,7 @@ NoteCode = Literal[
     'bag_topics_left_out',
     'clouds_left_out',
     'unit_unknown',
+    'transforms_of_earlier_run',
     # of a video that is read
     'video_damaged',
     'video_file',
