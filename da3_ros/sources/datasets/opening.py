@@ -8,8 +8,16 @@ from pathlib import Path
 from types import MappingProxyType
 
 from da3_ros.errors import SourceError
-from da3_ros.foreign import expanded, plain_line, plain_path
-from da3_ros.sources.datasets import tum
+from da3_ros.foreign import expanded, foreign_file, plain_line, plain_path
+from da3_ros.sources.datasets import (
+    cameras_json,
+    colmap,
+    euroc,
+    icl_nuim,
+    kitti,
+    seven_scenes,
+    tum,
+)
 from da3_ros.sources.datasets.dataset import Dataset
 
 
@@ -26,7 +34,13 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
+        'icl_nuim': Kind(icl_nuim.LAYOUT, icl_nuim.is_it, icl_nuim.read),
         'tum': Kind(tum.LAYOUT, tum.is_it, tum.read),
+        'euroc': Kind(euroc.LAYOUT, euroc.is_it, euroc.read),
+        'kitti': Kind(kitti.LAYOUT, kitti.is_it, kitti.read),
+        '7scenes': Kind(seven_scenes.LAYOUT, seven_scenes.is_it, seven_scenes.read),
+        'cameras_json': Kind(cameras_json.LAYOUT, cameras_json.is_it, cameras_json.read),
+        'colmap': Kind(colmap.LAYOUT, colmap.is_it, colmap.read),
     }
 )
 """By name, in the order in which they are tried."""
@@ -49,11 +63,13 @@ def open_dataset(path: Path, kind: str = 'auto') -> Dataset:
     if kind != 'auto' and kind not in KINDS:
         names = ', '.join(('auto', *KINDS))
         raise SourceError(f'dataset: expected a kind of {names}, got {plain_line(kind, 60)!r}')
-    found = [name for name in KINDS if kind in ('auto', name) and KINDS[name].is_it(path)]
+    with foreign_file(path, 'dataset'):
+        found = [name for name in KINDS if kind in ('auto', name) and KINDS[name].is_it(path)]
     if not found:
         tried = KINDS if kind == 'auto' else (kind,)
         layouts = '; '.join(f'{name}: {KINDS[name].layout}' for name in tried)
         raise SourceError(
             f'dataset {plain_path(path)}: expected one of these layouts, it has none: {layouts}'
         )
-    return KINDS[found[0]].read(path)
+    with foreign_file(path, 'dataset'):
+        return KINDS[found[0]].read(path)
