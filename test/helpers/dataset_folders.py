@@ -12,6 +12,7 @@ from decimal import Decimal
 from functools import cached_property
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.synthetic import START_NS, RenderedView, SyntheticWorld, make_world
 from da3_ros.synthetic.rig import make_rig
 from da3_ros.types import ColourImage
-from helpers.colmap_writer import write_text
+from helpers.colmap_writer import Image, write_text
 
 SIZE = ImageSize(48, 64)
 BASELINE_M = 0.2
@@ -121,10 +122,8 @@ def write_tum(folder: Path, shots: Shoot, depth_delay_ns: int = 5_000_000) -> Pa
         colour.append(f'{seconds(stamp)} rgb/{seconds(stamp)}.png')
         depth.append(f'{seconds(late)} depth/{seconds(late)}.png')
     truth = ['# ground truth trajectory', '# timestamp tx ty tz qx qy qz qw']
-    for stamp in range(
-        shots.stamps_ns[0] - 3_000_000, shots.stamps_ns[-1] + 20_000_000, 10_000_000
-    ):
-        truth.append(tum_line(stamp, shots.pose('left', stamp)))
+    first, last = shots.stamps_ns[0] - 3_000_000, shots.stamps_ns[-1] + 20_000_000
+    truth += [tum_line(t, shots.pose('left', t)) for t in range(first, last, 10_000_000)]
     write_lines(folder / 'rgb.txt', colour)
     write_lines(folder / 'depth.txt', depth)
     write_lines(folder / 'groundtruth.txt', truth)
@@ -232,14 +231,17 @@ def distorted(shots: Shoot, camera: str, stamp_ns: int, distortion: str) -> Colo
     size = ideal.size
     pixels = np.stack(np.meshgrid(np.arange(size.width), np.arange(size.height)), -1)
     flat = pixels.reshape(-1, 1, 2).astype(np.float64)
+    rays: NDArray[Any]
     if distortion == 'radtan':
         rays = _undistorted(flat[:, 0], ideal)
     else:
-        rays = cv2.fisheye.undistortPoints(flat, ideal.K, np.array(EQUIDISTANT))
+        rays = np.asarray(cv2.fisheye.undistortPoints(flat, ideal.K, np.array(EQUIDISTANT)))
     wide = PinholeCamera.from_focal(80, 80, 159.5, 159.5, ImageSize(320, 320))
     seen = shots.world.renderer.render(wide, shots.pose(camera, stamp_ns))
     places = (rays.reshape(size.height, size.width, 2) * 80 + 159.5).astype(np.float32)
-    return np.asarray(cv2.remap(seen.image, places, None, cv2.INTER_LINEAR), np.uint8)
+    return np.asarray(
+        cv2.remap(seen.image, places[..., 0], places[..., 1], cv2.INTER_LINEAR), np.uint8
+    )
 
 
 def _undistorted(pixels: FloatArray, camera: PinholeCamera) -> FloatArray:
@@ -274,12 +276,13 @@ def write_colmap(folder: Path, shots: Shoot) -> Path:
     """Write a COLMAP model with its images, as text."""
     (fx, _, cx), (_, fy, cy), _ = shots.camera.K.tolist()
     size = shots.camera.size
-    images = []
+    images: list[Image] = []
     for number, stamp in enumerate(shots.stamps_ns):
         write_image(folder / 'images' / f'{number:04d}.png', shots.view('left', stamp).image)
         inverse = np.linalg.inv(shots.pose('left', stamp))
-        x, y, z, w = Rotation.from_matrix(inverse[:3, :3]).as_quat()
-        images.append((number + 1, (w, x, y, z, *inverse[:3, 3]), 1, f'{number:04d}.png', []))
+        x, y, z, w = Rotation.from_matrix(inverse[:3, :3]).as_quat().tolist()
+        pose = (w, x, y, z, *inverse[:3, 3].tolist())
+        images.append((number + 1, pose, 1, f'{number:04d}.png', []))
     camera = (1, 'PINHOLE', size.width, size.height, (fx, fy, cx + 0.5, cy + 0.5))
     write_text(folder / 'sparse' / '0', [camera], images)
     return folder

@@ -36,7 +36,7 @@ from da3_ros.sources.lenses import Lens
 from da3_ros.sources.text_rows import LeftOut, rows
 from da3_ros.sources.trajectory_files import STEP_NS, read_tum
 
-LAYOUT = 'associations.txt without rgb.txt, or a *.gt.freiburg'
+LAYOUT = 'associations.txt with a *.gt.freiburg, or without rgb.txt'
 CAMERA = 'rgb'
 
 _LIST = 'associations.txt'

@@ -43,7 +43,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         'colmap': Kind(colmap.LAYOUT, colmap.is_it, colmap.read),
     }
 )
-"""By name, in the order in which they are tried."""
+"""By name."""
 
 
 def open_dataset(path: Path, kind: str = 'auto') -> Dataset:
@@ -51,11 +51,11 @@ def open_dataset(path: Path, kind: str = 'auto') -> Dataset:
 
     Args:
         path: its folder; for 7-Scenes also a file that lists sequences.
-        kind: one of `KINDS`, or `auto` for the one whose layout the folder has.
+        kind: one of `KINDS`, or `auto` for the only one whose layout the folder has.
 
     Raises:
-        SourceError: there is no such folder, it has no known layout or not that of the kind, or
-            nothing in it can be used.
+        SourceError: there is no such folder, it has no known layout, several, or not that of the
+            kind, or nothing in it can be used.
     """
     path = expanded(path)
     if not path.exists():
@@ -70,6 +70,11 @@ def open_dataset(path: Path, kind: str = 'auto') -> Dataset:
         layouts = '; '.join(f'{name}: {KINDS[name].layout}' for name in tried)
         raise SourceError(
             f'dataset {plain_path(path)}: expected one of these layouts, it has none: {layouts}'
+        )
+    if len(found) > 1:
+        raise SourceError(
+            f'dataset {plain_path(path)}: it has the layouts of {" and ".join(found)}; name the '
+            'kind that is meant'
         )
     with foreign_file(path, 'dataset'):
         return KINDS[found[0]].read(path)

@@ -36,7 +36,7 @@ from da3_ros.sources.lenses import Lens
 from da3_ros.sources.text_rows import LeftOut, numbers, rows, stamp_of_seconds
 from da3_ros.sources.trajectory_files import read_tum
 
-LAYOUT = 'rgb.txt and the images that it lists'
+LAYOUT = 'rgb.txt, and not the *.gt.freiburg of ICL-NUIM'
 CAMERA = 'rgb'
 DEPTH = DepthFiles(1 / 5000)
 
@@ -53,7 +53,8 @@ _CALIBRATION_BYTES = 4096
 
 def is_it(path: Path) -> bool:
     """Return whether a folder has the layout."""
-    return (path / _LIST).is_file()
+    is_icl_nuim = (path / 'associations.txt').is_file() and any(path.glob('*.gt.freiburg'))
+    return (path / _LIST).is_file() and not is_icl_nuim
 
 
 def read(path: Path) -> Dataset:
