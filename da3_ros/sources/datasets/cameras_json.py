@@ -79,6 +79,7 @@ def read(path: Path) -> Dataset:
         truth,
         CAMERA if truth else '',
         notes=tuple(notes),
+        is_stamped=are_stamped,
         is_metric=said.get('metric', True) is not False,
     )
 

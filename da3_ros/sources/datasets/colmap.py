@@ -58,6 +58,7 @@ def read(path: Path) -> Dataset:
         tuple(StampedPose(stamp, pose) for stamp, pose in zip(stamps, poses, strict=True)),
         CAMERA,
         notes=tuple(notes),
+        is_stamped=False,
         is_metric=False,
     )
 

@@ -77,6 +77,8 @@ class Dataset:
     """Where the cameras sit on the body; empty for one camera that is all there is."""
     notes: tuple[Note, ...] = ()
     """What is missing, and what was left out."""
+    is_stamped: bool = True
+    """False where the dataset has no stamps, and numbers of images stand for them."""
     is_metric: bool = True
     """Whether positions are metres; else they have a unit of the dataset's own."""
     depth_files: DepthFiles = IN_MM

@@ -89,6 +89,7 @@ def read(path: Path) -> Dataset:
         CAMERAS[0] if truth else '',
         RigCalibration({name: BODY_FROM_OPTICAL @ pose for name, pose in offsets.items()}),
         tuple(notes),
+        is_stamped=(folder / 'times.txt').is_file(),
     )
 
 

@@ -112,6 +112,7 @@ def read(path: Path) -> Dataset:
         truth,
         CAMERA if truth else '',
         notes=tuple(notes),
+        is_stamped=False,
         depth_files=DEPTH,
     )
 
