@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from da3_ros.cli.eval_depth_pairs import PairReader, Pairing, Rule, loads_beside, pair_maps
+from da3_ros.cli.eval_depth_pairs import Pairing, PairReader, Rule, loads_beside, pair_maps
 from da3_ros.cli.eval_depth_sources import CONFIDENCE, DepthSource, Load, named_depth
 from da3_ros.cli.eval_output import Picture
 from da3_ros.errors import SourceError
 from da3_ros.foreign import expanded, plain_line
 from da3_ros.metrics.calibration import NORMAL_SHARES
+from da3_ros.metrics.depth import DepthFigures
 from da3_ros.metrics.depth_set import (
-    DepthFigures,
     DepthPair,
     DepthSetFigures,
     Variant,
@@ -128,8 +128,8 @@ def _beside(
     if found is None:
         there = ', '.join(sorted(pairing.pairs[0][1].beside)) or 'nothing'
         raise SourceError(
-            f'{plain_line(named)}: expected a folder, BAG#/TOPIC, or a key beside the depth of the '
-            f'estimates; beside the first lies {there}'
+            f'{plain_line(named)}: expected a folder, BAG#/TOPIC, or a key beside the depth of '
+            f'the estimates; beside the first lies {there}'
         )
     return found
 

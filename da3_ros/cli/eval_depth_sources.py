@@ -94,8 +94,8 @@ def named_depth(text: str, step_m: float | None, stack: ExitStack) -> DepthSourc
         raise SourceError(f'{plain_line(text)}: expected depth images, there are none')
     if step_m is not None and not found.has_steps:
         raise SourceError(
-            f'{plain_line(text)}: expected images of whole numbers, since a unit of their steps is '
-            'given; what it holds is in metres already'
+            f'{plain_line(text)}: expected images of whole numbers, since a unit of their steps '
+            'is given; what it holds is in metres already'
         )
     return found
 
@@ -258,7 +258,9 @@ def _views(group: Mapping[str, Array], key: str, first: int, path: Path) -> Iter
 
 def _without(depth: Array, hidden: Array | None) -> FloatImage:
     image = depth.astype(np.float32)
-    return image if hidden is None else np.where(hidden, np.float32(np.nan), image)
+    if hidden is not None:
+        image[hidden] = np.nan
+    return image
 
 
 def _of_dataset(path: Path, text: str) -> DepthSource:
@@ -283,7 +285,7 @@ def _read_png(path: Path, step_m: float) -> FloatImage:
         if not image.mode.startswith('I'):
             raise ValueError(f'expected one channel of 16 bits, got {image.mode}')
         load(image)
-        return np.asarray(image).astype(np.float32) * np.float32(step_m)
+        return np.asarray(np.asarray(image) * np.float32(step_m), np.float32)
 
 
 def _read_npy(path: Path, step_m: float) -> FloatImage:
@@ -311,7 +313,8 @@ def _arrays(path: Path) -> dict[str, Array]:
 
 
 def _image(array: Array, factor: float) -> FloatImage:
-    squeezed = array.reshape(array.shape[-2:]) if array.size == np.prod(array.shape[-2:]) else array
+    is_one = array.ndim > 2 and array.size == np.prod(array.shape[-2:])
+    squeezed = array.reshape(array.shape[-2:]) if is_one else array
     if squeezed.ndim != 2 or array.dtype.kind not in 'fiu' or not array.size:
         raise ValueError(f'expected numbers (height, width), got {array.dtype} {array.shape}')
     return np.asarray(squeezed.astype(np.float32) * np.float32(factor), np.float32)

@@ -11,13 +11,21 @@ import typer
 
 from da3_ros.cli.reporting import reporting, say
 from da3_ros.cli.table_options import takes_options
-from da3_ros.metrics.alignment import ALIGNMENTS
 from da3_ros.options.table import Entrance
 
 if TYPE_CHECKING:
     from da3_ros.metrics.pose_pairs import Delta
 
-Align = Enum('Align', {name: name for name in ALIGNMENTS}, type=str)  # type: ignore[misc]
+
+class Align(str, Enum):
+    """What is fitted before poses are compared."""
+
+    none = 'none'
+    se3 = 'se3'
+    sim3 = 'sim3'
+    scale = 'scale'
+
+
 _DELTA = re.compile(r'\s*([\d.eE+-]+)\s*(m|s|f|frames?)?\s*')
 
 

@@ -60,4 +60,4 @@ def relative_error(found: ComparedRuns, path: Path) -> None:
         boxes(right, [[] if e is None else np.degrees(e.rotation_rad) for e in errors], names)
         left.set_ylabel('translation')
         right.set_ylabel('rotation, deg')
-        left.set_title(f'relative error over {found.delta}')
+        left.figure.suptitle(f'relative error over {found.delta}')

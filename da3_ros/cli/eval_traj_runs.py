@@ -163,9 +163,7 @@ def _run(
         problem = str(error)
     absolute = absolute_errors(poses)
     notes = (*estimate.notes, *_cautions(match, count))
-    return Run(
-        name, estimate.source, count, problem, notes, match, poses, absolute, relative
-    )
+    return Run(name, estimate.source, count, problem, notes, match, poses, absolute, relative)
 
 
 def _cautions(match: Matched, poses: int) -> list[str]:

@@ -137,9 +137,7 @@ def with_distinct_names(runs: Sequence[ReadTrajectory]) -> list[str]:
     return names
 
 
-def matched(
-    truth: ReadTrajectory, estimate: ReadTrajectory, max_difference_s: float
-) -> Matched:
+def matched(truth: ReadTrajectory, estimate: ReadTrajectory, max_difference_s: float) -> Matched:
     """Pair the poses of two trajectories: by stamps where both have them, else by their place.
 
     Args:
