@@ -82,7 +82,9 @@ def numbers(fields: list[str]) -> list[float]:
     try:
         return [float(field) for field in fields]
     except ValueError as error:
-        raise ValueError(f'expected numbers, got {plain_line(" ".join(fields), _SHOWN)!r}') from error
+        raise ValueError(
+            f'expected numbers, got {plain_line(" ".join(fields), _SHOWN)!r}'
+        ) from error
 
 
 def stamp_of_seconds(text: str) -> int:
