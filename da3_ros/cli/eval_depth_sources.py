@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from da3_ros.cli.describe_scene import scenes_of_batch
 from da3_ros.cli.eval_bags import BagImages, bag_part
 from da3_ros.errors import SourceError
 from da3_ros.foreign import expanded, foreign_file, open_regular, plain_line, plain_path
@@ -108,9 +109,12 @@ def _of_path(path: Path, text: str, step_m: float) -> DepthSource:
         return DepthSource(text, maps, len(maps), has_steps=_is_png(path))
     if not path.is_dir():
         raise SourceError(f'{plain_path(path)}: expected a file or a folder, there is none')
-    for place in RESULTS:
-        if (path / place).is_file():
-            return _of_results(path / place, text)
+    results = _results_in(path)
+    if results is not None:
+        return _of_results(results, text)
+    scenes = scenes_of_batch(path)
+    if scenes:
+        return _of_batch(scenes, text)
     if any(kind.is_it(path) for kind in KINDS.values()):
         return _of_dataset(path, text)
     for name in ('', *FRAME_FOLDERS):
@@ -204,6 +208,21 @@ def _with_stamps(found: DepthSource, folder: Path) -> DepthSource:
             raise ValueError(f'expected a stamp for each of {len(found.maps)} frames')
     maps = zip(found.maps, stamps, strict=True)
     return replace(found, maps=tuple(replace(one, stamp_ns=ns) for one, ns in maps))
+
+
+def _of_batch(scenes: list[Path], text: str) -> DepthSource:
+    """Return the scenes of `da3 images --each`: one image each, named as it."""
+    files = [_results_in(scene) for scene in scenes]
+    maps = tuple(
+        replace(_frame_file(file, place), name=scene.name)
+        for place, (scene, file) in enumerate(zip(scenes, files, strict=True))
+        if file is not None
+    )
+    return DepthSource(text, maps, len(scenes))
+
+
+def _results_in(folder: Path) -> Path | None:
+    return next((folder / place for place in RESULTS if (folder / place).is_file()), None)
 
 
 def _of_results(path: Path, text: str) -> DepthSource:
