@@ -5,8 +5,8 @@ and nothing else: the layout has no stamps and no comments. Stamps are in a file
 line, in seconds with all nine decimals; what a reader has to know is in `kitti/caution.txt`.
 
 `kitti/base.txt` and `kitti/base_times.txt` are the robot's base (absent when the scene does not
-know it); `kitti/camera_<name>.txt` is the optical frame of each camera, which is what the benchmark
-compares. Its world is the first frame of camera 0; here it is the scene's.
+know it); `kitti/camera_<name>.txt` is the optical frame of each camera, which is what the
+benchmark compares. Its world is the first frame of camera 0; here it is the scene's.
 
 Source: readme.txt of the KITTI odometry development kit.
 """

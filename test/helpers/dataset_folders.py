@@ -12,7 +12,6 @@ from decimal import Decimal
 from functools import cached_property
 import json
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -35,6 +34,11 @@ _MOUNTS = {
 }
 _NS_PER_S = 1_000_000_000
 
+FREIBURG3 = PinholeCamera.from_focal(535.4, 539.2, 320.1, 247.6, ImageSize(480, 640))
+"""Of colour images of TUM RGB-D whose distortion is undone, as the benchmark's table has it."""
+ICL_NUIM = PinholeCamera.from_focal(481.2, 480.0, 319.5, 239.5, ImageSize(480, 640))
+SEVEN_SCENES = PinholeCamera.from_focal(585.0, 585.0, 320.0, 240.0, ImageSize(480, 640))
+
 RADTAN = (-0.28, 0.07, 0.0002, 0.00002)
 EQUIDISTANT = (-0.01, 0.02, -0.015, 0.004)
 BODY_FROM_IMU = np.array(
@@ -51,14 +55,17 @@ class Shoot:
     stamps_ns: tuple[int, ...]
 
     @cached_property
-    def _views(self) -> dict[tuple[str, int], RenderedView]:
+    def _views(self) -> dict[tuple[str, int, bytes], RenderedView]:
         return {}
 
-    def view(self, camera: str, stamp_ns: int) -> RenderedView:
-        """Return the image and the depth of a camera."""
-        key = (camera, stamp_ns)
+    def view(
+        self, camera: str, stamp_ns: int, intrinsics: PinholeCamera | None = None
+    ) -> RenderedView:
+        """Return the image and the depth of a camera, its own intrinsics or others."""
+        used = intrinsics or self.camera
+        key = (camera, stamp_ns, used.K.tobytes())
         if key not in self._views:
-            self._views[key] = self.world.render(camera, stamp_ns)
+            self._views[key] = self.world.renderer.render(used, self.pose(camera, stamp_ns))
         return self._views[key]
 
     def pose(self, camera: str, stamp_ns: int) -> FloatArray:
@@ -116,7 +123,8 @@ def write_tum(folder: Path, shots: Shoot, depth_delay_ns: int = 5_000_000) -> Pa
     """Write the layout of TUM RGB-D; truth at 100 Hz, depth a little behind colour."""
     colour, depth = ['# color images', '# timestamp filename'], ['# depth maps']
     for stamp in shots.stamps_ns:
-        view, late = shots.view('left', stamp), stamp + depth_delay_ns
+        view = shots.view('left', stamp, FREIBURG3.resized(shots.camera.size))
+        late = stamp + depth_delay_ns
         write_image(folder / 'rgb' / f'{seconds(stamp)}.png', view.image)
         write_depth(folder / 'depth' / f'{seconds(late)}.png', view.depth, 5000)
         colour.append(f'{seconds(stamp)} rgb/{seconds(stamp)}.png')
@@ -135,7 +143,7 @@ def write_icl_nuim(folder: Path, shots: Shoot) -> Path:
     mirror = np.diag([1.0, -1.0, 1.0, 1.0])
     pairs, truth = [], []
     for number, stamp in enumerate(shots.stamps_ns):
-        view = shots.view('left', stamp)
+        view = shots.view('left', stamp, ICL_NUIM.resized(shots.camera.size))
         write_image(folder / 'rgb' / f'{number}.png', view.image)
         write_depth(folder / 'depth' / f'{number}.png', view.depth, 5000)
         pairs.append(f'{number} depth/{number}.png {number} rgb/{number}.png')
@@ -226,33 +234,43 @@ def write_sensor(path: Path, camera: PinholeCamera, distortion: str, mount: Floa
 
 
 def distorted(shots: Shoot, camera: str, stamp_ns: int, distortion: str) -> ColourImage:
-    """Return what a camera with a real lens sees; OpenCV says where its pixels look."""
-    ideal = shots.camera
-    size = ideal.size
-    pixels = np.stack(np.meshgrid(np.arange(size.width), np.arange(size.height)), -1)
-    flat = pixels.reshape(-1, 1, 2).astype(np.float64)
-    rays: NDArray[Any]
-    if distortion == 'radtan':
-        rays = _undistorted(flat[:, 0], ideal)
-    else:
-        rays = np.asarray(cv2.fisheye.undistortPoints(flat, ideal.K, np.array(EQUIDISTANT)))
+    """Return what a camera with a real lens sees."""
+    rays = rays_of_lens(shots.camera, distortion)
     wide = PinholeCamera.from_focal(80, 80, 159.5, 159.5, ImageSize(320, 320))
     seen = shots.world.renderer.render(wide, shots.pose(camera, stamp_ns))
-    places = (rays.reshape(size.height, size.width, 2) * 80 + 159.5).astype(np.float32)
-    return np.asarray(
-        cv2.remap(seen.image, places[..., 0], places[..., 1], cv2.INTER_LINEAR), np.uint8
-    )
+    places = (rays * 80 + 159.5).astype(np.float32)
+    found = cv2.remap(seen.image, places[..., 0], places[..., 1], cv2.INTER_LINEAR)
+    return np.asarray(found, np.uint8)
 
 
-def _undistorted(pixels: FloatArray, camera: PinholeCamera) -> FloatArray:
-    """Return x / z and y / z of pixels (N, 2) that OpenCV's projection leads back to them."""
+def rays_of_lens(
+    camera: PinholeCamera, distortion: str, coefficients: Sequence[float] | None = None
+) -> FloatArray:
+    """Return x / z and y / z of every pixel (H, W, 2) of a lens; OpenCV says where it looks."""
+    size = camera.size
+    grid = np.meshgrid(np.arange(size.width), np.arange(size.height))
+    pixels = np.stack(grid, -1).reshape(-1, 2).astype(np.float64)
+    if distortion == 'equidistant':
+        flat = cv2.fisheye.undistortPoints(
+            pixels[:, None], camera.K, np.array(coefficients or EQUIDISTANT)
+        )
+        return np.asarray(flat).reshape(size.height, size.width, 2)
     aim = (pixels - camera.K[:2, 2]) / camera.K[[0, 1], [0, 1]]
     rays, none = aim.copy(), np.zeros(3)
     for _ in range(100):
         points = np.column_stack([rays, np.ones(len(rays))])
-        there, _ = cv2.projectPoints(points, none, none, np.eye(3), np.array(RADTAN))
+        there, _ = cv2.projectPoints(
+            points, none, none, np.eye(3), np.array(coefficients or RADTAN)
+        )
         rays += 0.5 * (aim - there[:, 0])
-    return np.asarray(rays)
+    return rays.reshape(size.height, size.width, 2)
+
+
+def smooth_image(rays: FloatArray) -> ColourImage:
+    """Return colours that depend on the direction only, and smoothly, (H, W, 3)."""
+    x, y = rays[..., 0], rays[..., 1]
+    waves = [np.sin(4 * x + y), np.cos(3 * y - x), np.sin(3 * x * y)]
+    return np.rint(127.5 + 100 * np.stack(waves, -1)).astype(np.uint8)
 
 
 def write_7scenes(scene: Path, shots: Shoot, sequences: Sequence[int] = (1,)) -> Path:
@@ -260,7 +278,8 @@ def write_7scenes(scene: Path, shots: Shoot, sequences: Sequence[int] = (1,)) ->
     for sequence in sequences:
         folder = scene / f'seq-{sequence:02d}'
         for number, stamp in enumerate(shots.stamps_ns):
-            view, stem = shots.view('left', stamp), f'frame-{number:06d}'
+            view = shots.view('left', stamp, SEVEN_SCENES.resized(shots.camera.size))
+            stem = f'frame-{number:06d}'
             write_image(folder / f'{stem}.color.png', view.image)
             write_depth(folder / f'{stem}.depth.png', view.depth, 1000, 65535)
             rows = [

@@ -85,6 +85,9 @@ def read(path: Path) -> Dataset:
         if found.files:
             cameras[folder.name] = found.files
             sensors[folder.name] = _sensor(folder, found.files[0][1], notes)
+        else:
+            text = f'{folder.name} has no image; left out'
+            notes.append(Note('dataset_files_missing', text))
     if not cameras:
         raise SourceError(f'{plain_path(root)}: expected images, none of its cameras has one')
     frames = [

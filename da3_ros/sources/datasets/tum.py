@@ -143,6 +143,15 @@ def _truth(folder: Path, notes: list[Note]) -> tuple[StampedPose, ...]:
     return found.poses
 
 
+def _stated(path: Path, size: ImageSize) -> Lens:
+    """Return the lens of a `calibration.txt`."""
+    with foreign_file(path):
+        given = numbers(read_bounded(path, _CALIBRATION_BYTES).decode('utf-8-sig').split())
+        if len(given) not in (4, 9):
+            raise ValueError(f'expected fx fy cx cy, or nine numbers, got {len(given)}')
+    return lens_of(given[:4], size, size, 'radtan', given[4:])
+
+
 def _lens(folder: Path, first: Path, notes: list[Note]) -> Lens | None:
     """Return the lens as `calibration.txt` has it, or by the folder's name."""
     size = read_header(first).stored_size
@@ -150,9 +159,7 @@ def _lens(folder: Path, first: Path, notes: list[Note]) -> Lens | None:
     named = _NAME.search(folder.resolve().name)
     try:
         if path.is_file():
-            with foreign_file(path):
-                given = numbers(read_bounded(path, _CALIBRATION_BYTES).decode('utf-8-sig').split())
-                return lens_of(given[:4], size, size, 'radtan', given[4:])
+            return _stated(path, size)
         if named is not None:
             given = list(_KINECTS[named.group(1)])
             return lens_of(given[:4], _SIZE, size, 'radtan', given[4:])
