@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import typer
@@ -114,7 +115,7 @@ def test_help_names_every_command() -> None:
 def test_the_list_says_what_a_command_says_of_itself(command: LazyCommand) -> None:
     module, function = command.target.split(':')
     found = getattr(import_module(f'da3_ros.cli.{module}'), function)
-    said = found.info.help if isinstance(found, typer.Typer) else found.__doc__
+    said: Any = found.info.help if isinstance(found, typer.Typer) else found.__doc__
     assert command.help == ' '.join(said.split('\n\n')[0].split())
 
 
