@@ -18,7 +18,7 @@ from da3_ros.errors import SourceError
 from da3_ros.foreign import expanded, foreign_file, open_regular, plain_line, plain_path
 from da3_ros.images.opening import load, opened
 from da3_ros.plain_data import read_json
-from da3_ros.sources.datasets import KINDS, open_dataset
+from da3_ros.sources.datasets.opening import KINDS, open_dataset
 from da3_ros.sources.images import natural_order
 from da3_ros.sources.npz_file import read_arrays
 from da3_ros.types import FloatImage

@@ -15,7 +15,8 @@ from da3_ros.foreign import expanded, plain_path
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.trajectory import StampedPose
 from da3_ros.metrics.association import associate
-from da3_ros.sources.datasets import Dataset, open_dataset
+from da3_ros.sources.datasets.dataset import Dataset
+from da3_ros.sources.datasets.opening import open_dataset
 from da3_ros.sources.trajectory_files import STEP_NS, read_trajectory
 
 IN_RESULTS = ('trajectory.tum', 'trajectory_*.tum', 'tum/base.txt', 'tum/camera_*.txt')

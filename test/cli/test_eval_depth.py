@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+import struct
 from typing import Any
 
 import cv2
@@ -15,6 +16,7 @@ from da3_ros.metrics.depth import depth_error
 from da3_ros.sinks.camera_bag import CameraBagWriter
 from helpers.cli import da3, da3_json, failure, invoke
 from helpers.eval_schema import assert_described
+from helpers.raw_messages import STORE, StampedMessage, write_bag
 
 SHAPE = (24, 32)
 NAMES = ('a_000000', 'a_000007', 'a_000014')
@@ -145,6 +147,51 @@ def test_frames_of_a_stream_and_a_bag_pair_by_stamps(tmp_path: Path) -> None:
         'eval', 'depth', f'{bag}#/truth/front/depth', stream, '--pair', 'stamp',
         '--max-difference', '0.001',
     )  # fmt: skip
+
+
+def image_message(seed: int, kind: str) -> StampedMessage:
+    """Return a depth image as drivers and image_transport send it."""
+    types, stamp = STORE.types, START_NS + seed * STEP_NS
+    time = types['builtin_interfaces/msg/Time'](sec=stamp // 10**9, nanosec=stamp % 10**9)
+    header = types['std_msgs/msg/Header'](stamp=time, frame_id='front')
+    steps = np.round(true_depth(seed) * 1000).astype(np.uint16)
+    if kind == 'raw':
+        # Big-endian, and rows with bytes behind their end.
+        rows = np.concatenate([steps, np.full((SHAPE[0], 3), 9, np.uint16)], axis=1)
+        message = types['sensor_msgs/msg/Image'](
+            header=header, height=SHAPE[0], width=SHAPE[1], encoding='16UC1', is_bigendian=1,
+            step=2 * rows.shape[1], data=np.frombuffer(rows.astype('>u2').tobytes(), np.uint8),
+        )  # fmt: skip
+    else:
+        a, b = 5000.0, 100.0
+        if kind == '32FC1':
+            # Quantised inverse depth: a / depth + b.
+            known = steps > 0
+            steps[known] = np.round(a / true_depth(seed)[known] + b).astype(np.uint16)
+        packed = cv2.imencode('.png', steps)[1].tobytes()
+        data = struct.pack('<iff', 0, a, b) + packed
+        message = types['sensor_msgs/msg/CompressedImage'](
+            header=header,
+            format=f'{kind}; compressedDepth png',
+            data=np.frombuffer(data, np.uint8),
+        )
+    name = message.__msgtype__
+    return StampedMessage('/depth', name, stamp, bytes(STORE.serialize_cdr(message, name)))
+
+
+@pytest.mark.parametrize(('kind', 'tolerance'), [('raw', 0), ('16UC1', 0), ('32FC1', 1e-3)])
+def test_depth_in_bags_is_read_as_it_was_sent(tmp_path: Path, kind: str, tolerance: float) -> None:
+    bag = write_bag(tmp_path / 'drive', [image_message(seed, kind) for seed in range(2)])
+    for seed in range(2):
+        np.save(tmp_path / f'x_{START_NS + seed * STEP_NS}.npy', true_depth(seed))
+    (tmp_path / 'files').mkdir()
+    for file in tmp_path.glob('*.npy'):
+        file.rename(tmp_path / 'files' / file.name)
+    content = da3_json('eval', 'depth', tmp_path / 'files', f'{bag}#/depth')
+    assert (content['pairs'], content['paired_by']) == (2, 'stamp')
+    assert content['pooled']['as_is']['abs_rel'] <= max(tolerance, 1e-6)
+    known = sum(np.count_nonzero(true_depth(seed)) for seed in range(2))
+    assert content['pooled']['as_is']['pixels'] == known
 
 
 def test_a_batch_of_single_images_pairs_by_their_names(tmp_path: Path, truth: Path) -> None:
