@@ -14,6 +14,7 @@ import pytest
 
 from da3_ros.errors import SourceError
 from da3_ros.sources.datasets import Dataset, open_dataset
+from helpers.dataset_checks import said
 from helpers.dataset_folders import SIZE, WRITERS, Shoot, seconds, shoot, write_lines, write_tum
 
 TEXTS = ('.txt', '.csv', '.yaml', '.json', '.freiburg')
@@ -28,10 +29,6 @@ def shots() -> Shoot:
 @pytest.fixture
 def tum(shots: Shoot, tmp_path: Path) -> Path:
     return write_tum(tmp_path / 'rgbd_dataset_freiburg3_mini', shots)
-
-
-def said(dataset: Dataset, code: str) -> str:
-    return '; '.join(note.text for note in dataset.notes if note.code == code)
 
 
 def cut(data: bytes) -> bytes:
