@@ -46,6 +46,8 @@ DEFAULT_EDGES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, np.inf)
 """Of the ranges of true depth, in the truth's unit."""
 _SUMS = 9
 _MAX_EDGES = 100
+# Depth of rows beyond has no cells of its own: there are as many as rows times cells.
+_ROW_LIMITS = (1e-4, 1e6)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -214,7 +216,8 @@ class _Survey:
         truth = known.truth.astype(np.float32)
         self._ratio.add(_in_float32(known.truth / known.estimate))
         self._truth.add(truth)
-        self._rows.add(truth, known.rows * self._row_count // len(pair.truth))
+        bounded = np.clip(truth, *_ROW_LIMITS)
+        self._rows.add(bounded, known.rows * self._row_count // len(pair.truth))
         for counts, stated in (
             (self._sigma, known.sigma(pair)),
             (self._confidence, known.confidence(pair)),

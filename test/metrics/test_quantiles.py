@@ -24,7 +24,7 @@ def test_quantiles_of_parts_are_those_of_the_whole(bits: int, tolerance: float) 
 
 @given(st.lists(st.sampled_from([0.5, 1.0, 3.0, 7e-20, 1e30]), min_size=1, max_size=9))
 def test_numbers_in_cells_of_their_own_are_exact(values: list[float]) -> None:
-    counts = StreamedQuantiles()
+    counts = StreamedQuantiles(bits=COARSE_BITS)
     counts.add(np.array(values, np.float32))
     wanted = np.median(np.array(values, np.float32).astype(np.float64))
     assert counts.quantile(0.5) == pytest.approx(wanted, rel=1e-12)
