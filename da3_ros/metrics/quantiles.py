@@ -88,7 +88,7 @@ class StreamedQuantiles:
 
     def _reach(self, low: int, high: int) -> None:
         """Make room for keys."""
-        rows, width = self._counts.shape
+        width = self._counts.shape[1]
         if not width:
             self._low = low
         before = max(0, self._low - low)
