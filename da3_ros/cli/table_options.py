@@ -20,6 +20,7 @@ import typer
 
 from da3_ros.cli.reporting import say
 from da3_ros.options import EstimatorOptions, PredictionOptions, StreamOptions
+from da3_ros.options.evaluation import EvaluationOptions
 from da3_ros.options.export import ContentOptions, GlbOptions, ResultOptions
 from da3_ros.options.scenes import BagOptions, InputOptions, PlaybackOptions
 from da3_ros.options.table import Entrance, OptionSpec, specs_of
@@ -30,6 +31,7 @@ _PANELS: dict[type, str] = {
     StreamOptions: 'Network',
     InputOptions: 'Input',
     BagOptions: 'Result',
+    EvaluationOptions: 'Result',
     PlaybackOptions: 'Output',
     ContentOptions: 'Result',
     GlbOptions: 'Result',
