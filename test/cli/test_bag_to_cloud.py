@@ -1,4 +1,4 @@
-"""The page "from a bag to a metric point cloud": its commands, in order, and where the points lie."""
+"""The page "from a bag to a metric point cloud": its commands, and where the points lie."""
 
 from pathlib import Path
 import re
@@ -48,7 +48,8 @@ def test_three_commands_make_a_cloud_in_metres_on_the_surfaces_of_the_room(
     assert all('metres' in output for output in outputs)
     points: Any = trimesh.load('cloud.ply')
     found = re.search(r'wrote (\d+) points', outputs[-1])
-    assert found and len(points.vertices) == int(found[1]) > 1000
+    assert found
+    assert len(points.vertices) == int(found[1]) > 1000
     _assert_on_surfaces(np.asarray(points.vertices))
 
 
