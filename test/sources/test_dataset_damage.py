@@ -156,6 +156,20 @@ def test_images_that_are_missing_or_come_twice_are_said(tum: Path) -> None:
     assert said(dataset, 'dataset_stamps').endswith('1 stamps come again; the first counts')
 
 
+def test_names_that_no_file_can_have_are_of_missing_files(tum: Path, shots: Shoot) -> None:
+    lines = (tum / 'rgb.txt').read_text() + f'1700000009.0 {"x" * 1000}\n'
+    (tum / 'rgb.txt').write_text(lines)
+    assert len(open_dataset(tum)) == 3
+    folder = WRITERS['cameras_json'](tum / 'json', shots)
+    text = (folder / 'cameras.json').read_text()
+    text = text.replace('images/0.png', 'images/\\u0000').replace('depth/1.png', 'd' * 1000)
+    (folder / 'cameras.json').write_text(text)
+    dataset = open_dataset(folder)
+    assert len(dataset) == 2
+    assert [frame.depth is None for frame in dataset.frames] == [True, False]
+    assert '1 files are missing' in said(dataset, 'dataset_files_missing')
+
+
 def test_names_with_blanks_backslashes_tabs_and_a_byte_order_mark(tum: Path, shots: Shoot) -> None:
     stamp = shots.stamps_ns[0]
     (tum / 'rgb' / f'{seconds(stamp)}.png').rename(tum / 'rgb' / 'a b.png')

@@ -27,7 +27,7 @@ from da3_ros.notes import Note
 from da3_ros.plain_data import read_json
 from da3_ros.sources.datasets.dataset import Dataset, DatasetFrame, in_order
 from da3_ros.sources.datasets.depth_files import DepthView
-from da3_ros.sources.datasets.file_lists import inside
+from da3_ros.sources.datasets.file_lists import inside, is_there
 from da3_ros.sources.datasets.kind import Kind
 from da3_ros.sources.images import read_header
 from da3_ros.sources.lenses import OpenCvLens
@@ -118,7 +118,7 @@ class _Frames:
         except (ValueError, KeyError, TypeError) as error:
             self._bad['entries'].append(f'{type(error).__name__}: {error}')
             return
-        if not (self._folder / name).is_file():
+        if not is_there(self._folder / name):
             self._missing.append(name)
             return
         lens = self._lens(entry, name)
@@ -197,7 +197,7 @@ class _Frames:
         name = entry.get('depth')
         try:
             path = self._folder / inside(str(name or ''))
-            if not path.is_file():
+            if not is_there(path):
                 raise ValueError(f'{name} is no file')
             if 'depth_from_color' not in said:
                 return path, None
