@@ -129,6 +129,9 @@ def test_errors_that_are_as_stated_are_calibrated() -> None:
     density = np.exp(-((error / sigma) ** 2) / 2) / (sigma * math.sqrt(2 * math.pi))
     assert honest.nll == pytest.approx(-np.mean(np.log(density)))
     assert len(honest.bins) == 10
+    least = sigma[sigma < edges[0]]
+    assert honest.bins[0].stated == pytest.approx(np.sqrt(np.mean(least**2)))
+    assert honest.bins[0].pixels == len(least)
     for one in honest.bins:
         assert one.found == pytest.approx(one.stated, rel=0.05)
     # Half as much stated: twice the error for what is said, and a worse likelihood.

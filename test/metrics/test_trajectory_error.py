@@ -150,7 +150,7 @@ def test_what_gives_no_figures_says_why() -> None:
 
 def test_a_delta_that_nothing_reaches_is_refused() -> None:
     poses_there = aligned(along_x([0, 1, 2]), along_x([0, 1, 2]), 'none')
-    stamps = np.arange(3) * 1_000_000_000
+    stamps = np.arange(3) * 1_000_000_000 + 10**18
     for delta, reason in (
         (Delta(3), 'no two poses are 3 frames apart, there are 3 poses;'),
         (Delta(9, 's'), '3 poses over 2 s'),
