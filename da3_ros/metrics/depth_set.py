@@ -42,8 +42,6 @@ Variant = Literal[
 images, of every row of the image, or of every row of all images."""
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
-DEFAULT_EDGES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, np.inf)
-"""Of the ranges of true depth, in the truth's unit."""
 _SUMS = 9
 _MAX_EDGES = 100
 # Depth of rows beyond has no cells of its own: there are as many as rows times cells.
@@ -112,7 +110,7 @@ class DepthSetFigures:
 
 
 def measure_depth(
-    pairs: Callable[[], Iterable[DepthPair]], edges: Sequence[float] = DEFAULT_EDGES
+    pairs: Callable[[], Iterable[DepthPair]], edges: Sequence[float]
 ) -> DepthSetFigures:
     """Compare estimates with the truth.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -242,6 +244,26 @@ def test_without_matplotlib_pictures_say_what_to_install(
     assert 'pip install matplotlib' in failure(*words, '--plots', tmp_path / 'plots')
     assert not (tmp_path / 'plots').exists()
     da3(*words)
+
+
+def test_trajectories_of_bags_and_files_need_no_network_and_no_ros(folder: Path) -> None:
+    """Nor matplotlib, where no picture is asked for; in a process of its own."""
+    code = (
+        'import sys\n'
+        'from da3_ros.cli import eval_depth_run, eval_depth_table\n'
+        'from da3_ros.cli.app import app\n'
+        'app(sys.argv[1:], standalone_mode=False)\n'
+        'print({"torch", "rclpy", "matplotlib"} & set(sys.modules))'
+    )
+    words = ['eval', 'traj', str(folder / 'truth.tum'), str(folder / 'good.tum')]
+    done = subprocess.run(
+        [sys.executable, '-c', code, *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == 'set()'
 
 
 def test_the_group_lists_its_commands() -> None:

@@ -90,6 +90,15 @@ def test_baselines_are_medians_of_the_truth(found: DepthSetFigures) -> None:
     assert found.pooled['rows_all'].abs_rel == pytest.approx(wanted.abs_rel, rel=5e-3)
 
 
+def test_rows_of_images_of_another_height_are_those_at_the_same_height() -> None:
+    truth = np.linspace(9, 1, 24, dtype=np.float32)[:, None] + np.zeros((24, 5), np.float32)
+    tall = np.repeat(truth, 2, axis=0)
+    pairs = [DepthPair('low', truth, truth), DepthPair('tall', tall, tall)]
+    found = measure_depth(lambda: iter(pairs), EDGES)
+    assert found.pooled['rows_all'].abs_rel < 5e-3
+    assert found.pooled['rows_all'].pixels == 3 * truth.size
+
+
 def test_ranges_divide_the_truth_and_add_up(found: DepthSetFigures) -> None:
     truth, estimate = pooled('truth'), pooled('estimate')
     for one, (near, far) in zip(found.ranges, ((0, 2), (2, 4), (4, 8)), strict=True):
@@ -120,6 +129,9 @@ def test_errors_that_are_as_stated_are_calibrated() -> None:
     density = np.exp(-((error / sigma) ** 2) / 2) / (sigma * math.sqrt(2 * math.pi))
     assert honest.nll == pytest.approx(-np.mean(np.log(density)))
     assert len(honest.bins) == 10
+    least = sigma[sigma < edges[0]]
+    assert honest.bins[0].stated == pytest.approx(np.sqrt(np.mean(least**2)))
+    assert honest.bins[0].pixels == len(least)
     for one in honest.bins:
         assert one.found == pytest.approx(one.stated, rel=0.05)
     # Half as much stated: twice the error for what is said, and a worse likelihood.
@@ -137,6 +149,7 @@ def test_errors_that_are_as_stated_are_calibrated() -> None:
 def test_the_scale_of_an_estimate_is_that_of_its_spread() -> None:
     steady = measure_depth(lambda: (pair(seed) for seed in range(6)), EDGES)
     as_is, scaled = (steady.calibration[variant] for variant in ('as_is', 'scale_all'))
+    assert as_is.pixels == scaled.pixels == steady.pooled['as_is'].pixels
     # In its own unit the estimate is off by half the truth, which it does not know.
     assert as_is.within[0] < 0.1
     assert scaled.within[0] == pytest.approx(NORMAL_SHARES[0], abs=0.05)
@@ -162,13 +175,16 @@ def test_confidence_is_divided_by_its_tenths(found: DepthSetFigures) -> None:
     pixels = [one.pixels for one in found.confidence]
     assert max(pixels) - min(pixels) < 0.02 * sum(pixels)
     assert found.confidence[-1].abs_rel < found.confidence[0].abs_rel
+    whole = found.pooled['scale_each']
+    assert sum(pixels) == whole.pixels
+    assert found.confidence[0].abs_rel_from_here == pytest.approx(whole.abs_rel)
 
 
 def test_images_that_share_no_pixel_count_for_nothing() -> None:
     blank = DepthPair('blank', np.full((4, 5), np.nan, np.float32), np.ones((4, 5), np.float32))
     dark = DepthPair('dark', np.ones((4, 5), np.float32), np.zeros((4, 5), np.float32))
     with pytest.raises(GeometryError, match='of any of 2 pairs'):
-        measure_depth(lambda: iter([blank, dark]))
+        measure_depth(lambda: iter([blank, dark]), EDGES)
     mixed = measure_depth(lambda: iter([blank, PAIRS[0], dark]), EDGES)
     alone = measure_depth(lambda: iter([PAIRS[0]]), EDGES)
     assert mixed.mean == alone.mean
@@ -186,7 +202,11 @@ def test_estimates_without_spread_and_confidence_have_no_figures_of_them() -> No
     assert set(found.mean) == set(VARIANTS)
 
 
-@pytest.mark.parametrize('edges', [(1.0,), (2.0, 1.0), (-1.0, 2.0), (0.0, 0.0), (math.nan, 1.0)])
+@pytest.mark.parametrize(
+    'edges',
+    [(1.0,), (2.0, 1.0), (-1.0, 2.0), (0.0, 0.0), (math.nan, 1.0), tuple(range(101))],
+    ids=str,
+)
 def test_edges_that_make_no_range_are_refused(edges: tuple[float, ...]) -> None:
     with pytest.raises(GeometryError, match='ranges'):
         measure_depth(lambda: iter(PAIRS), edges)
