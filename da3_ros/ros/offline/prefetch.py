@@ -83,9 +83,7 @@ class Prefetch:
         with self._changed:
             self._changed.wait_for(
                 lambda: (
-                    self._is_closed
-                    or not self._waiting
-                    or self._bytes + size <= self._most_bytes
+                    self._is_closed or not self._waiting or self._bytes + size <= self._most_bytes
                 )
             )
             if self._is_closed:

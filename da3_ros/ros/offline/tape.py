@@ -202,7 +202,9 @@ class Tape:
         take(message)
         return True
 
-    def _messages(self, topics: Collection[str], start_ns: int, stop_ns: int) -> Iterator[RawMessage]:
+    def _messages(
+        self, topics: Collection[str], start_ns: int, stop_ns: int
+    ) -> Iterator[RawMessage]:
         parts = []
         for bag in self._bags:
             here = {info.name for info in bag.topics if info.count} & set(topics)
