@@ -76,7 +76,7 @@ class StreamOptions:
     scene_sets: int = option(
         100,
         'Newest sets kept for export and for the path.',
-        entrances=_BOTH,
+        entrances=(Entrance.NODE,),
         details='0 for none; windows are then estimated only while a topic has a subscriber or '
         'TF is published.',
         minimum=0,

@@ -15,9 +15,11 @@ from types import TracebackType
 
 from da3_ros.errors import SourceError
 from da3_ros.notes import Note
-from da3_ros.ros.offline.prefetch import MOST_BYTES, Prefetch
+from da3_ros.ros.offline.prefetch import Prefetch
 from da3_ros.sources.bag import BagReader, RawMessage, TopicInfo
 from da3_ros.sources.bag_split import MAX_STAMP_NS, in_order
+
+_MOST_AHEAD_BYTES = 256 << 20
 
 Taker = Callable[[RawMessage], object]
 """Takes a message as soon as it is read."""
@@ -165,7 +167,7 @@ class Tape:
         while (message := self._upcoming()) is not None:
             if message.stamp_ns > until_ns:
                 return True
-            if self._ahead_bytes > MOST_BYTES:
+            if self._ahead_bytes > _MOST_AHEAD_BYTES:
                 return False
             self._seen = None
             if not self._taken(message):
