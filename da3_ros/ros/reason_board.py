@@ -85,6 +85,8 @@ class ReasonBoard:
     """
 
     def __init__(self, log: Log, clock: Callable[[], float] = time.monotonic) -> None:
+        self.log = log
+        """Takes what is no reason, too."""
         # Not the methods themselves: rclpy wants one severity for each place of a call.
         self._say: Mapping[Severity, Callable[[str], object]] = {
             Severity.INFO: lambda line: log.info(line),

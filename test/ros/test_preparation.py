@@ -15,8 +15,8 @@ from da3_ros.options.camera_values import Crop
 from da3_ros.ros import rectification
 from da3_ros.ros.calibration import ImageKind
 from da3_ros.ros.conversions import FieldError
-from da3_ros.ros.node import preparation
-from da3_ros.ros.node.preparation import Preparation
+from da3_ros.ros.reading import preparation
+from da3_ros.ros.reading.preparation import Preparation
 from da3_ros.ros.reason_board import ReasonBoard
 from da3_ros.types import CameraFrame, ViewId
 from helpers.log_lines import Lines

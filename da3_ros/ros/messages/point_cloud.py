@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import PointCloud2, PointField
-from std_msgs.msg import Header
 
 from da3_ros.errors import MessageError
 from da3_ros.geometry.camera import PinholeCamera
 from da3_ros.geometry.unproject import optical_planes, world_planes
 from da3_ros.geometry.voxel import first_per_voxel, voxel_borders
 from da3_ros.types import FloatImage, PosedView
+
+if TYPE_CHECKING:
+    from sensor_msgs.msg import PointCloud2
 
 _NAMES = ('x', 'y', 'z', 'rgb', 'confidence')
 _POINT_BYTES = 4 * len(_NAMES)
@@ -48,7 +50,10 @@ class CloudLayout:
         return _POINT_BYTES * self.height * self.width
 
     def message(self) -> PointCloud2:
-        """Return the message without points; its stamp is zero."""
+        """Return rclpy's message without points; its stamp is zero."""
+        from sensor_msgs.msg import PointCloud2, PointField
+        from std_msgs.msg import Header
+
         header = Header(frame_id=self.frame_id)
         message = PointCloud2(header=header, is_bigendian=False, is_dense=self.is_dense)
         message.height, message.width = self.height, self.width

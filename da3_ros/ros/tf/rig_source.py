@@ -9,7 +9,7 @@ from da3_ros.geometry.transform_buffer import Found
 from da3_ros.notes import Note
 from da3_ros.options import OutputOptions
 from da3_ros.ros.tf.camera_frames import shared
-from da3_ros.ros.tf.listener import MOVING_TOPIC, STATIC_TOPIC, TfInput
+from da3_ros.ros.tf.transforms import MOVING_TOPIC, STATIC_TOPIC, Transforms
 from da3_ros.types import FrameSet, PosePrior, RigCalibration
 
 # Camera, target frame, frame and stamp of a transform that is wanted.
@@ -29,7 +29,7 @@ class RigSource:
         tf: what others publish; takes what is wrong with the frames of cameras.
     """
 
-    def __init__(self, options: OutputOptions, given: RigCalibration, tf: TfInput) -> None:
+    def __init__(self, options: OutputOptions, given: RigCalibration, tf: Transforms) -> None:
         self._base_frame = options.base_frame
         self._prior_frame = options.prior_frame
         self._wait_s = options.tf_wait_s

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sensor_msgs.msg import CameraInfo
 
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.options.camera_values import Crop
 from da3_ros.reasons import Reason
 from da3_ros.ros.calibration import Calibration, ImageKind, judge_calibration
-from da3_ros.ros.conversions import FieldError
+from da3_ros.ros.field_error import FieldError
+from da3_ros.ros.message_fields import CameraInfoFields
 from da3_ros.ros.reason_board import ReasonBoard
 from da3_ros.ros.rectification import Rectifier, make_rectifier
 from da3_ros.types import CameraFrame, ColourImage, ViewId
@@ -52,12 +52,12 @@ class Preparation:
         self._rectify = rectify
         self._kind: ImageKind = kind
         self._reasons = reasons
-        self._info: CameraInfo | None = None
+        self._info: CameraInfoFields | None = None
         self._plans: dict[ImageSize, _Plan] = {}
         self._in_use: _Plan | None = None
 
     @property
-    def info(self) -> CameraInfo | None:
+    def info(self) -> CameraInfoFields | None:
         """The newest calibration, None before the first."""
         return self._info
 
@@ -68,7 +68,7 @@ class Preparation:
         problem = None if judged is None else judged.problem
         return problem is not None and problem.reason is Reason.CALIBRATION_SIZE
 
-    def take_info(self, info: CameraInfo) -> None:
+    def take_info(self, info: CameraInfoFields) -> None:
         """Take a calibration; nothing is made anew where it says nothing new."""
         last = self._info
         self._info = info
@@ -198,7 +198,7 @@ def _frame(view: ViewId, plan: _Plan, pixels: ColourImage) -> CameraFrame:
     return CameraFrame(view.camera, view.stamp_ns, view.frame_id, pixels, plan.calibration, valid)
 
 
-def _content(info: CameraInfo) -> tuple[object, ...]:
+def _content(info: CameraInfoFields) -> tuple[object, ...]:
     """Return what describes the camera, comparable also where there are NaN; no stamp."""
     roi = info.roi
     return (
