@@ -247,9 +247,10 @@ def _read_array(reader: _Reader) -> np.ndarray[Any, Any]:
     for length in shape:
         # In whole numbers: a product in 64 bits may wrap around.
         count *= length
-    values: np.ndarray[Any, Any] = np.frombuffer(reader.take(count * dtype.itemsize), dtype)
+    values = np.frombuffer(reader.take(count * dtype.itemsize), dtype)
     # A copy: its own memory, which may be written to.
-    return values.copy().reshape(shape, order='F' if order else 'C')
+    found: np.ndarray[Any, Any] = values.copy().reshape(shape, order='F' if order else 'C')
+    return found
 
 
 def _read_scalar(reader: _Reader) -> np.generic:
