@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -25,6 +26,7 @@ from da3_ros.options import OutputOptions
 from da3_ros.reasons import Reason
 from da3_ros.ros.messages.geometry_messages import rigid_from_transform, transform_message
 from da3_ros.ros.reason_board import ReasonBoard
+from da3_ros.ros.tf.claims import TransformClaim, TransformClaims
 from da3_ros.ros.tf.frame_tree import GONE_AFTER_S
 from da3_ros.ros.tf.listener import MOST_PATIENCE_S, TfInput
 from da3_ros.ros.tf.ownership import LISTENS_S
@@ -32,6 +34,7 @@ from da3_ros.ros.tf.publisher import TransformPublisher
 from da3_ros.synthetic.world import make_world
 from da3_ros.types import RigCalibration
 from helpers.posed_results import posed_set
+from helpers.recorded_tf import START_NS, Recording, fixed, recorded
 from helpers.ros_process import reserved_domain_id
 
 pytestmark = pytest.mark.ros
@@ -338,3 +341,59 @@ def test_no_frame_ever_gets_a_second_parent(
         while (top := parents.get(chain[-1], '')) and top not in chain:
             chain.append(top)
         assert top != child, f'a loop through {child}: {parents}'
+
+
+# Nobody knows to the second when a node takes over; a recording is exact there.
+PAUSES_S = st.one_of(st.floats(0.1, 4.9), st.floats(GONE_AFTER_S + MOST_PATIENCE_S + 0.1, 20.0))
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(st.tuples(PAUSES_S, JOINTS, st.booleans()), max_size=7),
+    st.sampled_from(['auto', True, False]),
+)
+def test_a_recording_has_sent_what_the_node_sends(
+    node: KeepingNode, events: list[tuple[float, tuple[str, str, bool], bool]], switch: Any
+) -> None:
+    """Whatever others published, and however long ago: one rule, on two clocks."""
+    options = replace(OutputOptions(), publish_tf=switch, publish_map_tf='auto')
+    bench = Bench(node, publish_tf=switch, publish_map_tf='auto')
+    bench.rig_sent.clear()
+    # Fixed joints are known from the start in a recording, so the node hears them then.
+    static = [fixed(START_NS, (a, b, UP)) for _, (a, b, is_fixed), _ in events if is_fixed]
+    for message in static:
+        bench.tf.take_static(message.data)
+    pauses_ns = [round(pause_s * 1e9) for pause_s, _, _ in events]
+    times_ns = [START_NS + 1_100_000_000 + log for log in accumulate(pauses_ns)]
+    moving = [
+        recorded(log_ns, log_ns, (a, b, np.eye(4)))
+        for log_ns, (_, (a, b, is_fixed), _) in zip(times_ns, events, strict=True)
+        if not is_fixed
+    ]
+    tape = Recording(options, moving, static, start_ns=START_NS)
+    tape.tf.read()
+    claims = TransformClaims(options, tape.tf)
+    begin_s = bench.now_s
+    latched: list[list[TransformClaim]] = []
+    for log_ns, (_, _, has_rig) in zip(times_ns, events, strict=True):
+        tape.play_to(log_ns)
+        bench.now_s = begin_s + (log_ns - START_NS) / 1e9
+        while moving and moving[0].stamp_ns <= log_ns:
+            bench.tf.take(moving.pop(0).data)
+        bench.publisher.publish_rig(RIG, FRAMES)
+        bench.publisher.tick()
+        anew = (claims.of_rig(RIG, FRAMES), claims.tick())
+        latched += [found for found in anew if found is not None]
+        rig = RIG if has_rig else NO_RIG
+        assert_same(claims.of_set(POSED, rig), bench.sent(rig))
+    assert len(latched) == len(bench.rig_sent)
+    for ours, theirs in zip(latched, bench.rig_sent, strict=True):
+        assert_same(ours, theirs)
+
+
+def assert_same(claims: list[TransformClaim], sent: Sent) -> None:
+    assert {(c.parent, c.child) for c in claims} == set(sent)
+    for claim in claims:
+        np.testing.assert_allclose(claim.pose, sent[claim.parent, claim.child], atol=1e-9)
