@@ -19,7 +19,7 @@ from da3_ros.errors import MessageError
 from da3_ros.geometry.camera import PinholeCamera
 from da3_ros.geometry.unproject import optical_planes, world_planes
 from da3_ros.geometry.voxel import first_per_voxel, voxel_borders
-from da3_ros.types import ColourImage, FloatImage, PosedView
+from da3_ros.types import FloatImage, PosedView
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import PointCloud2
@@ -109,14 +109,6 @@ def _merge(planes: Sequence[NDArray[np.float32]], target: PackedPoints) -> None:
     if not np.may_share_memory(merged, target):
         # It writes elsewhere where the target is not in one piece.
         target[...] = merged
-
-
-def rgb_bits(colours: ColourImage) -> NDArray[np.float32]:
-    """Return colours (H, W, 3) as floats (H, W) whose bits are 0x00RRGGBB."""
-    bgra = cv2.cvtColor(np.ascontiguousarray(colours), cv2.COLOR_RGB2BGRA)
-    bits = np.asarray(bgra).view(np.uint32)[..., 0]
-    bits &= 0x00FFFFFF
-    return bits.view(np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
