@@ -78,6 +78,7 @@ class Pipeline:
         keeps_all: every frame once: however many sets wait, none is dropped, and a new world begins
             when those before it are estimated. What was given out is not kept: the scene of
             `snapshot` stays empty.
+        every: use only each set of this number.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Pipeline:
         stats: StreamStats | None = None,
         clock: Callable[[], float] = time.monotonic,
         keeps_all: bool = False,
+        every: int = 1,
     ) -> None:
         stream = options.stream
         self._options = options
@@ -112,7 +114,7 @@ class Pipeline:
         self._synchronizer = _synchronizer(stream, self._drops)
         self._keeps_all = keeps_all
         # The newest sets, as many as a window waits for; or all of them.
-        self._waiting = WaitingSets(None if keeps_all else stream.stride)
+        self._waiting = WaitingSets(None if keeps_all else stream.stride, every)
         self._unusable_sets = 0
         self._is_finished = False
         self._windows = 0
@@ -224,6 +226,12 @@ class Pipeline:
         """Sets never given to the estimator since the start."""
         with self._lock:
             return self._waiting.dropped + self._unusable_sets
+
+    @property
+    def passed_over_sets(self) -> int:
+        """Sets between those that `every` asks for."""
+        with self._lock:
+            return self._waiting.passed_over
 
     def sync_report(self) -> SyncReport:
         """Return the synchroniser's counters."""

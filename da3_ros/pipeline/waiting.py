@@ -22,13 +22,18 @@ class WaitingSets:
 
     Args:
         most: sets that may wait, of which the oldest go first; None for all that come.
+        every: only each set of this number waits, the first one of a world among them.
     """
 
-    def __init__(self, most: int | None) -> None:
+    def __init__(self, most: int | None, every: int = 1) -> None:
         self._most = most
+        self._every = every
+        self._came = 0
         self._sets: deque[WaitingSet] = deque()
         self.dropped = 0
         """Sets that had to go since the start."""
+        self.passed_over = 0
+        """Sets between those that were asked for."""
 
     def __len__(self) -> int:
         """Return how many wait."""
@@ -40,7 +45,11 @@ class WaitingSets:
         return bool(self._sets) and self._sets[0].begins
 
     def add(self, frame_set: FrameSet, *, begins: bool = False) -> None:
-        """Let a set wait behind the others."""
+        """Let a set wait behind the others, unless it is one between those that are asked for."""
+        number, self._came = (0, 1) if begins else (self._came, self._came + 1)
+        if number % self._every:
+            self.passed_over += 1
+            return
         if len(self._sets) == self._most:
             self._sets.popleft()
             self.dropped += 1

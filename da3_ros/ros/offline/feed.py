@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+import logging
 
 from da3_ros.ros.field_error import FieldError
 from da3_ros.ros.message_fields import CompressedImageFields, ImageFields
@@ -18,6 +19,7 @@ from da3_ros.sources.bag import RawMessage
 from da3_ros.types import CameraFrame
 
 _LOOK_NS = 1_000_000_000
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,10 +56,9 @@ class CameraFeed:
     ) -> None:
         self._tape = tape
         self._reasons = reasons
-        self._inputs = tuple(
-            self._opened(topics, cameras, clock)
-            for topics in cameras.topics
-        )
+        self._inputs = tuple(self._opened(topics, cameras, clock) for topics in cameras.topics)
+        # Cameras of which this was said.
+        self._bad_infos: set[str] = set()
         self._by_image = {one.topics.image: one for one in self._inputs}
         self._by_info: dict[str, list[_Input]] = {}
         for one in self._inputs:
@@ -112,7 +113,7 @@ class CameraFeed:
             cameras.options.output,
             self._reasons,
             topics.image,
-            topics.info or topics.expected_info,
+            topics.expected_info,
             clock=clock,
             crop=cameras.views[topics.camera].crop,
         )
@@ -134,7 +135,9 @@ class CameraFeed:
             try:
                 info = info_from_cdr(message.data, one.reader.info_source)
             except FieldError as error:
-                self._reasons.happened_bad_info(one.topics.camera, error)
+                if one.topics.camera not in self._bad_infos:
+                    self._bad_infos.add(one.topics.camera)
+                    _log.warning('a calibration cannot be read: %s', error)
                 continue
             yield from one.held.push_info(info)
 
