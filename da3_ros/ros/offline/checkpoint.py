@@ -11,6 +11,7 @@ from da3_ros.options import NodeOptions, to_flat
 from da3_ros.options.outputs import OutputChoice
 from da3_ros.options.scenes import RunOptions
 from da3_ros.ros.offline.cameras import Cameras
+from da3_ros.ros.offline.network_identity import NetworkIdentity
 from da3_ros.ros.offline.tally import Tally
 from da3_ros.ros.offline.tape import Tape
 from da3_ros.stream.state import StateCodec
@@ -50,18 +51,6 @@ def state_of(data: bytes) -> RunState:
         StreamError: it is none.
     """
     return _CODEC.decode(data, RunState)
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkIdentity:
-    """What computes, as far as it decides what comes out."""
-
-    model: str
-    """Its name."""
-    weights: str
-    """Hash of its file; empty where it has none."""
-    computed_by: str
-    """Runtime, number format and device; empty for no network."""
 
 
 def settings_of(

@@ -142,7 +142,6 @@ class CameraFeed:
             yield from one.held.push_info(info)
 
     def _look(self) -> None:
-        self._reasons.tick()
         for one in self._inputs:
             why = one.why_no_info
             one.reader.look(lambda why=why: why)  # type: ignore[misc]

@@ -24,7 +24,7 @@ from da3_ros.ros.offline.tally import Tally
 from da3_ros.ros.offline.tape import Tape
 from da3_ros.ros.offline.tape_transforms import TapeTransforms
 from da3_ros.ros.reading.camera_reader import ReadCounts
-from da3_ros.ros.reason_board import ReasonBoard
+from da3_ros.ros.reason_board import Active, ReasonBoard
 from da3_ros.ros.tf.claims import TransformClaims
 from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.ros.tf.transforms import MOVING_TOPIC, STATIC_TOPIC
@@ -99,6 +99,8 @@ class RunResult:
     """Time inside the estimator, of this process alone."""
     other_threads: int
     """Number of threads before the interruption where it was another one; 0 else."""
+    reasons: tuple[str, ...]
+    """What there was to say, each once, the worst first."""
 
 
 class BagRun:
@@ -131,6 +133,7 @@ class BagRun:
     ) -> None:
         options = cameras.options
         self._tape, self._bag, self._on_progress = tape, bag, on_progress
+        # Never ticked: each reason is said once, and holds to the end.
         self._reasons = ReasonBoard(log, self._clock)
         self._windows = WindowReasons(self._reasons)
         self._estimator = TimedEstimator(estimator)
@@ -220,7 +223,7 @@ class BagRun:
         self._windows.failed(error)
 
     def _checkpoint(self, behind: Behind[tuple[int, Iterator[Message]]]) -> None:
-        """Keep what there is, in such a way that a run that goes on from here computes the same."""
+        """Keep what there is: a run that goes on from here computes the same as this one."""
         behind.drain()
         if self._forgets is not None:
             # Who goes on has nothing of earlier windows either.
@@ -274,6 +277,7 @@ class BagRun:
             unplaced=self._pipeline.unplaced_cameras,
             estimator_s=self._estimator.seconds,
             other_threads=before if before and before != threads else 0,
+            reasons=tuple(_counted(active) for active in self._reasons.active()),
         )
 
     def _why_nothing(self) -> str:
@@ -303,6 +307,10 @@ class TimedEstimator:
             return self._estimator.estimate(window)
         finally:
             self.seconds += time.perf_counter() - began
+
+
+def _counted(active: Active) -> str:
+    return active.text if active.count == 1 else f'{active.text} ({active.count} times)'
 
 
 def _notes(estimator: Estimator) -> tuple[Note, ...]:
