@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
 from da3_ros.geometry.transform_buffer import TransformBuffer
+from da3_ros.notes import Note
 from da3_ros.options import OutputOptions
+from da3_ros.reasons import Reason
+from da3_ros.ros.offline.earlier_output import WINDOW_REPORT, EarlierOutput
 from da3_ros.ros.reason_board import ReasonBoard
 from da3_ros.ros.tf.joints import Joint
 from da3_ros.ros.tf.ownership import LISTENS_S
@@ -30,6 +33,12 @@ class TapeTransforms(Transforms):
     from the beginning, another place of a frame from the time it was recorded. Who publishes on
     /tf in the first second is known, too, so that nothing goes out beside it.
 
+    What a node of this package published on /tf when the recording was made is left out where
+    its window reports were recorded, too: see `EarlierOutput`. To follow it would be to follow
+    one's own output, and to give way to it would leave new results without their poses. Without
+    reports nothing tells it from an odometry. A rig on /tf_static is followed, whoever sent it:
+    it is no estimate.
+
     Args:
         options: frames and switches.
         reasons: takes transforms that are none, loops, and frames with two parents.
@@ -37,7 +46,10 @@ class TapeTransforms(Transforms):
         read_ahead: gives all messages of /tf up to a log time (ns) to `take_message`; returns
             False when there are none behind it, or none can be had yet.
         has_moving: whether the recording has /tf at all.
+        reports: window reports of earlier runs, all of them; see `EarlierOutput`.
     """
+
+    is_waiting_free = True
 
     def __init__(
         self,
@@ -47,6 +59,7 @@ class TapeTransforms(Transforms):
         read_ahead: Callable[[int], bool],
         *,
         has_moving: bool = True,
+        reports: Iterable[RawMessage] = (),
     ) -> None:
         self._tape_clock = tape_clock
         self._read_ahead = read_ahead
@@ -62,6 +75,9 @@ class TapeTransforms(Transforms):
         self._fixed: dict[str, Joint] = {}
         self._later: deque[tuple[int, Joint]] = deque()
         self._tidied_ns = self._newest_ns
+        self._earlier = EarlierOutput(reports, self._say_bad_report)
+        # How many transforms of earlier runs were left out, by parent and child.
+        self._left_out: Counter[tuple[str, str]] = Counter()
         if options.prior_frame:
             self.keep_moving()
 
@@ -89,6 +105,31 @@ class TapeTransforms(Transforms):
         self._newest_ns = max(self._newest_ns, message.stamp_ns)
         self._taken += 1
         self.take(message.data)
+
+    def is_own(self, joint: Joint) -> bool:
+        """Return whether an earlier run of this package published a transform."""
+        if not self._earlier.has(joint, self._newest_ns, self.buffer, self.tree):
+            return False
+        key = joint.parent, joint.child
+        self._left_out[key] += 1
+        if self._left_out[key] == 1:
+            self.reasons.log.info(f'{_earlier(*key)}; all of these are left out')
+        return True
+
+    def _say_bad_report(self, problem: str) -> None:
+        self.reasons.happened(Reason.TF_BAD, 'tf', WINDOW_REPORT, problem=problem)
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What was left out so far."""
+        return tuple(
+            Note(
+                'transforms_of_earlier_run',
+                f'{_earlier(*key)}; {count} of them were left out',
+                {'transforms': count},
+            )
+            for key, count in self._left_out.items()
+        )
 
     def read(self) -> None:
         """Bring what is known to the present log time."""
@@ -134,3 +175,9 @@ class TapeTransforms(Transforms):
     def count_publishers(self, topic: str) -> int:
         """Return this program and, where something may yet come, the recording."""
         return 1 + (topic == MOVING_TOPIC and self._has_moving)
+
+
+def _earlier(parent: str, child: str) -> str:
+    return (
+        f'/tf has {parent} to {child} of an earlier run of this package, as its window reports say'
+    )

@@ -96,8 +96,9 @@ class RigSource:
     def prior(self, frame_set: FrameSet) -> PosePrior | None:
         """Return what is known of the poses of a set's cameras, None when nothing ever is.
 
-        Waits for transforms that are older than the images yet, but for no joint twice: one that
-        stays behind is not waited for again before something new came from it.
+        Waits for transforms that are older than the images yet. Where that takes time, it waits
+        for no joint twice: one that stays behind is not waited for again before something new
+        came from it.
         """
         self._tf.read()
         self._tf.frames.take({frame.camera: frame.frame_id for frame in frame_set.frames})
@@ -161,7 +162,7 @@ class RigSource:
         self._stalled = {
             (target, frame): self._tf.buffer.newest_ns(target, frame)
             for (_, target, frame, _), found in zip(questions, answers, strict=True)
-            if found.is_early
+            if found.is_early and not self._tf.is_waiting_free
         }
         return answers
 

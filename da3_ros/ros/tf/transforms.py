@@ -71,6 +71,9 @@ class Transforms(ABC):
         listens_s: how long others are listened to before the first transform goes out.
     """
 
+    is_waiting_free = False
+    """Whether nothing is lost by waiting for the same in vain again and again."""
+
     def __init__(
         self,
         options: OutputOptions,
