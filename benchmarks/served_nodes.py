@@ -151,13 +151,14 @@ def _counted() -> Costs:
     from da3_ros.ros import compressed
     from da3_ros.ros.messages import data_publisher, point_cloud
     from da3_ros.ros.node import camera_outputs, inputs, odometry, outputs
+    from da3_ros.ros.reading import camera_reader
     from da3_ros.ros.tf import publisher
     from da3_ros.stream import reconstructor
 
     costs = Costs()
     for owner, names in (
         (inputs.CameraInput, ['take_image']),
-        (inputs, ['read_image', 'open_compressed']),
+        (camera_reader, ['read_image', 'open_compressed']),
         (compressed.UndecodedImage, ['read']),
         (pipeline.Pipeline, ['push', 'step', '_take', '_window', '_settled']),
         (rig.RigTracker, ['update', 'with_prior']),

@@ -124,6 +124,17 @@ class CameraReader:
             self._reasons.end(Reason.CALIBRATION_MISSING, self._camera)
         self._preparation.take_info(info)
 
+    def info_refused(self, error: FieldError) -> None:
+        """Say of a calibration that it could not be read; the one before it stays."""
+        self._reasons.happened(
+            Reason.CALIBRATION_IMPLAUSIBLE,
+            self._camera,
+            error.field,
+            source=error.source,
+            problem=f'field {error.field}: {error.problem}',
+            used='the one before it stays',
+        )
+
     def arrived(self) -> None:
         """Take note of an image, good or bad, before anything else is done with it."""
         self._last_s = self._clock()

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
+from da3_ros.errors import MessageError
+from da3_ros.ros.field_error import FieldError
 from da3_ros.ros.message_fields import CameraInfoFields
 from da3_ros.ros.reading.camera_reader import WAIT_FOR_INFO_IMAGES, AnyImage, CameraReader
+from da3_ros.ros.reading.raw import compressed_from_cdr, image_from_cdr, info_from_cdr
 from da3_ros.types import CameraFrame
+
+_INFO = 'sensor_msgs/msg/CameraInfo'
+_IMAGES: Mapping[str, Callable[[bytes | memoryview, str], AnyImage]] = MappingProxyType(
+    {
+        'sensor_msgs/msg/Image': image_from_cdr,
+        'sensor_msgs/msg/CompressedImage': compressed_from_cdr,
+    }
+)
 
 
 class Held:
@@ -15,6 +28,8 @@ class Held:
     Drivers publish an image before the CameraInfo of the same instant. The node passes over the
     first images of a camera, and of a new size, until it has come; here they wait for it. As many
     wait at most as the node passes over, then all go without.
+
+    Its frames may so come up to three images behind those of other cameras.
 
     Args:
         reader: of the camera; takes note of every image that is used or refused.
@@ -31,6 +46,35 @@ class Held:
     def __len__(self) -> int:
         """Return how many images are kept back."""
         return len(self._waiting)
+
+    def push_bytes(self, msgtype: str, data: bytes | memoryview) -> list[CameraFrame]:
+        """Take a message as a bag has it; see `push_image` and `push_info`.
+
+        Args:
+            msgtype: of sensor_msgs/msg/Image, CompressedImage and CameraInfo.
+            data: CDR with its encapsulation.
+
+        Raises:
+            MessageError: another type. Bytes that are not what it says are refused and said.
+        """
+        reader = self._reader
+        if msgtype == _INFO:
+            try:
+                info = info_from_cdr(data, reader.info_source)
+            except FieldError as error:
+                reader.info_refused(error)
+                return []
+            return self.push_info(info)
+        if msgtype not in _IMAGES:
+            known = ', '.join((*_IMAGES, _INFO))
+            raise MessageError(f'{reader.source}: expected one of {known}, got {msgtype}')
+        try:
+            message = _IMAGES[msgtype](data, reader.source)
+        except FieldError as error:
+            reader.arrived()
+            reader.refused(error)
+            return []
+        return self.push_image(message)
 
     def push_image(self, message: AnyImage) -> list[CameraFrame]:
         """Take an image and return the frames that are ready; one that is refused is said."""

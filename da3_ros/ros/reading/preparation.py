@@ -173,7 +173,8 @@ class Preparation:
             if problem is not None and problem.reason is reason:
                 self._hold(reason, source=source, problem=problem.text, used=problem.used)
             else:
-                self._reasons.end(reason, self._camera)
+                # Not what is said of calibrations that could not be read.
+                self._reasons.end(reason, self._camera, '')
         if judged is not None and judged.distortion and plan.rectifier is None:
             advice = 'Set rectify' if not self._rectify else 'rectify needs a K that is plausible'
             self._hold(

@@ -167,8 +167,7 @@ class _Reader:
 
     def reals(self, field: str, count: int) -> FloatArray:
         """Return numbers (count,) of eight bytes."""
-        if count:
-            self._at = -(-self._at // 8) * 8
+        self._at = -(-self._at // 8) * 8
         content = self._taken(field, 8 * count)
         return np.frombuffer(content, self._order.real).astype(np.float64)
 
