@@ -157,13 +157,10 @@ def _say_cameras(cameras: Cameras) -> None:
 
 def _estimator(cameras: Cameras) -> Estimator:
     """Return the network, loaded; never one of two that are ready at different times."""
-    from da3_ros.cli.engine_progress import EngineBar
     from da3_ros.pipeline.estimators import build_estimator
     from da3_ros.types import NetworkEstimator
 
-    options = cameras.options
-    bar = EngineBar(f'building {options.estimator.model}')
-    estimator = build_estimator(options, beside=False, progress=bar)
+    estimator = build_estimator(cameras.options, beside=False)
     caution = estimator.caution if isinstance(estimator, NetworkEstimator) else None
     if caution is not None:
         _LOG.warning('%s', caution.text)

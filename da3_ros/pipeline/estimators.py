@@ -19,8 +19,6 @@ from da3_ros.types import Caution, Estimator
 
 if TYPE_CHECKING:
     from da3_ros.inference.default_model import ChosenModel
-    from da3_ros.inference.runtimes.engine_build import Progress
-    from da3_ros.inference.window_network import WindowNetwork
 
 TRUTH_MODEL = 'truth'
 
@@ -36,16 +34,13 @@ def chosen_model(model: str) -> ChosenModel:
     return model_or_default(model)
 
 
-def build_estimator(
-    options: NodeOptions, *, beside: bool = True, progress: Progress | None = None
-) -> Estimator:
+def build_estimator(options: NodeOptions, *, beside: bool = True) -> Estimator:
     """Return the estimator that `options.estimator.model` names, the default where it is empty.
 
     Args:
         options: of the node.
-        beside: whether torch computes while an engine is built: no window waits, but which of the
-            two computes one depends on the speed of the machine.
-        progress: hears how far the building of an engine is.
+        beside: while graphs are built for the first time, let another runtime compute. Which
+            window is the first of theirs depends on the speed of the machine then.
 
     Raises:
         CheckpointError: the weights cannot be found or do not fit; says what to do.
@@ -59,17 +54,17 @@ def build_estimator(
 
         return TruthEstimator(make_family_world(), conditioning=_is_conditioned(options.estimator))
     has_odometry = bool(options.output.prior_frame) and _is_conditioned(options.estimator)
-    network = open_network(
-        options.estimator.model, options.estimator, beside=beside, progress=progress
+    return _build_network(
+        options.estimator, options.stream, has_odometry=has_odometry, beside=beside
     )
-    return _over(network, options.estimator, options.stream, has_odometry=has_odometry)
 
 
-def _over(
-    network: WindowNetwork, options: EstimatorOptions, stream: StreamOptions, *, has_odometry: bool
+def _build_network(
+    options: EstimatorOptions, stream: StreamOptions, *, has_odometry: bool, beside: bool
 ) -> Estimator:
     from da3_ros.inference.engine import Da3Estimator
 
+    network = open_network(options.model, options, beside=beside)
     views = stream.window * len(stream.cameras)
     can = network.capabilities
     if views > 1 and not (can.poses or (can.metric and has_odometry)):
