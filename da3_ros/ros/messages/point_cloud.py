@@ -24,8 +24,8 @@ from da3_ros.types import FloatImage, PosedView
 if TYPE_CHECKING:
     from sensor_msgs.msg import PointCloud2
 
-_NAMES = ('x', 'y', 'z', 'rgb', 'confidence')
-_POINT_BYTES = 4 * len(_NAMES)
+FIELD_NAMES = ('x', 'y', 'z', 'rgb', 'confidence')
+_POINT_BYTES = 4 * len(FIELD_NAMES)
 
 BYTES_BEHIND_DATA = 1
 """Of the fields of a PointCloud2 behind `data`: is_dense."""
@@ -59,7 +59,7 @@ class CloudLayout:
         message.height, message.width = self.height, self.width
         message.fields = [
             PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
-            for i, name in enumerate(_NAMES)
+            for i, name in enumerate(FIELD_NAMES)
         ]
         message.point_step = _POINT_BYTES
         message.row_step = _POINT_BYTES * self.width
@@ -67,7 +67,7 @@ class CloudLayout:
 
     def points(self, data: NDArray[np.uint8]) -> PackedPoints:
         """Return the bytes of a message of this layout as points (height, width, 5), a view."""
-        return data.view(np.float32).reshape(self.height, self.width, len(_NAMES))
+        return data.view(np.float32).reshape(self.height, self.width, len(FIELD_NAMES))
 
 
 def pack_into(

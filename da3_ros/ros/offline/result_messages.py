@@ -17,7 +17,14 @@ from da3_ros.pipeline.odometry_track import OdometryTrack
 from da3_ros.pipeline.pipeline import Losses
 from da3_ros.pipeline.report_fields import report_fields
 from da3_ros.pipeline.shown_view import ImageTopic, ShownView, at_published_size, image_of
-from da3_ros.ros.messages.point_cloud import CloudView, MergedPoints, pack_into
+from da3_ros.ros.conversions import ImageLayout
+from da3_ros.ros.messages.point_cloud import (
+    BYTES_BEHIND_DATA,
+    FIELD_NAMES,
+    CloudView,
+    MergedPoints,
+    pack_into,
+)
 from da3_ros.sinks.data_bytes import DataTemplate
 from da3_ros.sinks.messages import RecordedMessages
 from da3_ros.types import AlignmentReport, PosedSet, PosedView, RigCalibration, WindowResult
@@ -31,8 +38,6 @@ _IMAGE = 'sensor_msgs/msg/Image'
 _INFO = 'sensor_msgs/msg/CameraInfo'
 _CLOUD = 'sensor_msgs/msg/PointCloud2'
 _TF = 'tf2_msgs/msg/TFMessage'
-_CLOUD_FIELDS = ('x', 'y', 'z', 'rgb', 'confidence')
-_BYTES_BEHIND_POINTS = 1
 
 _OF_IMAGES: Mapping[ImageTopic, str] = {
     'depth/image': 'depth',
@@ -91,7 +96,7 @@ class ResultMessages:
         self._messages = RecordedMessages()
         self._track = OdometryTrack()
         self._generation = 0
-        self._templates: dict[tuple[object, ...], DataTemplate] = {}
+        self._templates: dict[ImageLayout, DataTemplate] = {}
 
     def of_window(
         self, result: WindowResult, losses: Losses, rig: RigCalibration
@@ -181,20 +186,18 @@ class ResultMessages:
             yield _topic(key.camera, 'points'), _CLOUD, self._camera_points(shown)
 
     def _image(self, view: PosedView, pixels: NDArray[np.generic], encoding: str) -> bytes:
-        height, width = pixels.shape[:2]
-        layout = ('image', view.id.frame_id, height, width, encoding)
+        layout = ImageLayout.of(pixels, encoding, view.id.frame_id)
         template = self._templates.get(layout)
         if template is None:
-            make = self._messages
-            step = pixels.size // height * pixels.itemsize
-            head = make.header(0, view.id.frame_id)
-            message = make.image_of_bytes(head, (height, width), encoding, step)
+            make, size = self._messages, (layout.height, layout.width)
+            head, step = make.header(0, layout.frame_id), layout.data_bytes // layout.height
+            message = make.image_of_bytes(head, size, encoding, step)
             template = self._templates[layout] = DataTemplate.of(make.serialize(message))
         return template.filled(view.id.stamp_ns, pixels)
 
     def _camera_points(self, shown: ShownView) -> bytes:
         view, depth = shown.view, shown.points_depth
-        points = np.empty((*depth.shape, len(_CLOUD_FIELDS)), np.float32)
+        points = np.empty((*depth.shape, len(FIELD_NAMES)), np.float32)
         pack_into(points, depth, view.camera, shown.bits, view.confidence)
         return self._cloud(view.id.frame_id, view.id.stamp_ns, points, is_dense=False)
 
@@ -203,7 +206,7 @@ class ResultMessages:
     def _points(self, shown: Sequence[ShownView], stamp_ns: int) -> Message:
         views = [CloudView(item.view, item.points_depth, item.bits) for item in shown]
         merged = MergedPoints.of(views, self._output.voxel_size_m)
-        points = np.empty((1, len(merged), len(_CLOUD_FIELDS)), np.float32)
+        points = np.empty((1, len(merged), len(FIELD_NAMES)), np.float32)
         merged.pack_into(points)
         frame = self._output.odom_frame
         return '/points', _CLOUD, self._cloud(frame, stamp_ns, points, is_dense=True)
@@ -213,9 +216,9 @@ class ResultMessages:
     ) -> bytes:
         make = self._messages
         message = make.cloud(
-            make.header(0, frame_id), _CLOUD_FIELDS, points.shape[:2], is_dense=is_dense
+            make.header(0, frame_id), FIELD_NAMES, points.shape[:2], is_dense=is_dense
         )
-        template = DataTemplate.of(make.serialize(message), _BYTES_BEHIND_POINTS)
+        template = DataTemplate.of(make.serialize(message), BYTES_BEHIND_DATA)
         return template.filled(stamp_ns, points)
 
     def _report(self, result: WindowResult, losses: Losses) -> Message:
