@@ -22,6 +22,7 @@ from da3_ros.cli.reporting import say
 from da3_ros.options import EstimatorOptions, PredictionOptions, StreamOptions
 from da3_ros.options.export import ContentOptions, GlbOptions, ResultOptions
 from da3_ros.options.output import OutputOptions
+from da3_ros.options.outputs import OutputChoice
 from da3_ros.options.scenes import BagOptions, InputOptions, PlaybackOptions, RunOptions
 from da3_ros.options.table import Entrance, OptionSpec, specs_of, with_truth
 
@@ -31,6 +32,7 @@ _PANELS: dict[type, str] = {
     RunOptions: 'Input',
     StreamOptions: 'Network',
     OutputOptions: 'Output',
+    OutputChoice: 'Result',
     InputOptions: 'Input',
     BagOptions: 'Result',
     PlaybackOptions: 'Output',

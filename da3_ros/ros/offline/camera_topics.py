@@ -18,8 +18,21 @@ _VIDEO = re.compile(r'(theora_image_transport|ffmpeg_image_transport\w*|foxglove
 _COMPRESSED_PART = '/compressed'
 # Parts of names of topics that show something else than what a camera sees.
 _OTHER_PARTS = frozenset(
-    'depth disparity confidence mask masks sky_mask segmentation semantic labels flow normals '
-    'debug heatmap'.split()
+    [
+        'depth',
+        'disparity',
+        'confidence',
+        'mask',
+        'masks',
+        'sky_mask',
+        'segmentation',
+        'semantic',
+        'labels',
+        'flow',
+        'normals',
+        'debug',
+        'heatmap',
+    ]
 )
 # Of one camera: what has no distortion left before what may have, colours before grey.
 _FORMS = ('image_rect_color', 'image_rect', 'image_color', 'image_raw', 'image')
@@ -54,6 +67,11 @@ class CameraTopics:
     is_compressed: bool
     info: str | None
     """None where the recording has no calibration of it."""
+
+    @property
+    def expected_info(self) -> str:
+        """Where its calibration would be."""
+        return self.info or info_topic(self.image)
 
     @property
     def line(self) -> str:

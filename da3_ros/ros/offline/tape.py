@@ -70,6 +70,7 @@ class Tape:
         # Read ahead of the present message, for its turn.
         self._ahead: deque[RawMessage] = deque()
         self._ahead_bytes = 0
+        self._newest_ns = 0
 
     def __enter__(self) -> Tape:
         try:
@@ -155,6 +156,7 @@ class Tape:
             while (message := self._next()) is not None:
                 self.now_ns = max(self.now_ns, message.stamp_ns)
                 yield message
+            self.now_ns = max(self.now_ns, self._newest_ns)
 
     def read_ahead(self, until_ns: int) -> bool:
         """Let takers have their messages up to a log time already.
@@ -201,6 +203,7 @@ class Tape:
         if take is None:
             return False
         self.read_messages += 1
+        self._newest_ns = max(self._newest_ns, message.stamp_ns)
         take(message)
         return True
 
