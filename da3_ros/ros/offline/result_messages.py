@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 import math
 from typing import Protocol
 
@@ -10,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.trajectory import StampedPose
 from da3_ros.notes import Note
 from da3_ros.options import NodeOptions
 from da3_ros.options.outputs import OutputChoice
-from da3_ros.pipeline.odometry_track import OdometryTrack
+from da3_ros.pipeline.odometry_track import OdometryTrack, TrackState
 from da3_ros.pipeline.pipeline import Losses
+from da3_ros.pipeline.pose_uncertainty import UncertaintyState, Variances
 from da3_ros.pipeline.report_fields import report_fields
 from da3_ros.pipeline.shown_view import ImageTopic, ShownView, at_published_size, image_of
 from da3_ros.ros.conversions import ImageLayout
@@ -27,6 +30,7 @@ from da3_ros.ros.messages.point_cloud import (
 )
 from da3_ros.sinks.data_bytes import DataTemplate
 from da3_ros.sinks.messages import RecordedMessages
+from da3_ros.stream.state import StateCodec
 from da3_ros.types import AlignmentReport, PosedSet, PosedView, RigCalibration, WindowResult
 
 Message = tuple[str, str, bytes]
@@ -69,6 +73,22 @@ class Claims(Protocol):
     def of_rig(self, rig: RigCalibration, frame_ids: Mapping[str, str]) -> Sequence[Claim] | None:
         """Return those of the rig; None where nothing new goes out."""
         ...
+
+    def tick(self) -> Sequence[Claim] | None:
+        """Return those of the rig as others let them be now; None where nothing new goes out."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResultState:
+    """What `ResultMessages` remembers."""
+
+    generation: int
+    """Of the newest window."""
+    track: TrackState
+
+
+_CODEC = StateCodec(ResultState, TrackState, UncertaintyState, Variances, StampedPose)
 
 
 class ResultMessages:
@@ -117,8 +137,29 @@ class ResultMessages:
 
         What goes out is asked at once.
         """
-        claims = self._tf.of_rig(rig, frame_ids) if 'tf' in self._wanted else None
-        return iter(() if claims is None else [self._transforms(TF_STATIC_TOPIC, claims)])
+        return self._latched(self._tf.of_rig(rig, frame_ids))
+
+    def of_tick(self) -> Iterator[Message]:
+        """Return the same where others have begun or ended to publish; about once per second."""
+        return self._latched(self._tf.tick())
+
+    def state(self) -> bytes:
+        """Return what is remembered from one window to the next; when no message is under way."""
+        return _CODEC.encode(ResultState(self._generation, self._track.state()))
+
+    def restore(self, state: bytes) -> None:
+        """Go on as those would whose `state` this is.
+
+        Raises:
+            StreamError: it is no state.
+        """
+        found = _CODEC.decode(state, ResultState)
+        self._generation = found.generation
+        self._track.restore(found.track)
+
+    def _latched(self, claims: Sequence[Claim] | None) -> Iterator[Message]:
+        is_wanted = claims is not None and 'tf' in self._wanted
+        return iter([self._transforms(TF_STATIC_TOPIC, claims or ())] if is_wanted else ())
 
     def _of_window(
         self, result: WindowResult, losses: Losses, claims: Sequence[Sequence[Claim]]
