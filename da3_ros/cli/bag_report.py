@@ -135,12 +135,10 @@ def bag_report(
 
 def _about(cameras: Cameras, estimator: Estimator) -> dict[str, Any]:
     options = cameras.options
-    computed_by = (
-        estimator.computed_by if isinstance(estimator, SaysWhatComputes) else 'no network'
-    )
+    by = estimator.computed_by if isinstance(estimator, SaysWhatComputes) else 'no network'
     return {
         'model': options.estimator.model,
-        'computed_by': estimator.computed_by if says else 'no network',
+        'computed_by': by,
         'window': options.stream.window,
         'stride': options.stream.stride,
     }

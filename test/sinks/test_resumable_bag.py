@@ -279,7 +279,9 @@ def test_killed_at_any_change_of_the_disk_it_goes_on_to_the_same_bytes(
         moments = Moments(folder, tmp_path / 'killed', patch)
         make(folder / name, overwrite=is_over)
     assert len(moments.copies) > 40
-    for copy in moments.copies:
+    # What comes before the end is the same for all.
+    is_first = name == 'bag.mcap' and not is_over
+    for copy in moments.copies[0 if is_first else -16 :]:
         check_goes_on(copy / name, whole, is_over=is_over)
 
 

@@ -41,6 +41,7 @@ from da3_ros.types import (
 
 _log = logging.getLogger(__name__)
 _NS_PER_S = 1e9
+_FIRST_LOOK_NS = 1_000_000_000
 
 
 class ResultBag(Protocol):
@@ -169,6 +170,7 @@ class BagRun:
         self._tally = Tally() if self._resumed is None else self._resumed.tally
         self._committed = 0 if self._resumed is None else windows_of(self._resumed.pipeline)
         self._left_out = self._committed
+        self._has_begun = False
 
     def run(self) -> RunResult:
         """Read the recording to its end and write all that comes of it.
@@ -240,6 +242,10 @@ class BagRun:
 
     def _tick(self) -> None:
         """Bring up to date what others publish; about once per second of the recording."""
+        if not self._has_begun:
+            # What moves is known before the first image that asks for it.
+            self._has_begun = True
+            self._tape.read_ahead(self._tape.now_ns + _FIRST_LOOK_NS)
         self._put(self._messages.of_tick())
         self._say_progress()
 
