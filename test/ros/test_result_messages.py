@@ -1,12 +1,9 @@
-"""Messages of results made without ROS are those that the node sends."""
+"""Messages of results made without ROS: their bytes, which there are, and how they go on."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
-import math
-import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,211 +11,23 @@ import pytest
 
 pytest.importorskip('rclpy')
 pytest.importorskip('da3_ros.msg')
-import rclpy
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
-from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 
 from da3_ros.errors import ConfigError, StreamError
 from da3_ros.geometry.camera import ImageSize
-from da3_ros.geometry.resample import PixelMap
-from da3_ros.notes import Note
-from da3_ros.options import NodeOptions, OutputOptions
+from da3_ros.options import NodeOptions
 from da3_ros.options.outputs import OUTPUTS, OutputChoice
-from da3_ros.pipeline.pipeline import Losses
 from da3_ros.ros.messages.message_types import message_class
-from da3_ros.ros.node.outputs import Outputs
-from da3_ros.ros.node.params import OptionsHolder
-from da3_ros.ros.offline.result_messages import TF_STATIC_TOPIC, Message, ResultMessages
-from da3_ros.ros.offline.tape_transforms import TapeTransforms
-from da3_ros.ros.reason_board import ReasonBoard
-from da3_ros.ros.tf.claims import TransformClaim, TransformClaims
-from da3_ros.ros.tf.listener import TfInput
+from da3_ros.ros.offline.result_messages import TF_STATIC_TOPIC, ResultMessages
+from da3_ros.ros.tf.claims import TransformClaim
 from da3_ros.sinks.data_bytes import DataTemplate
 from da3_ros.sinks.messages import RecordedMessages
-from da3_ros.synthetic.family_world import make_family_world
-from da3_ros.types import InputGeometry, PosedView, RigCalibration, WindowResult
+from da3_ros.types import RigCalibration, WindowResult
 from helpers.allocations import most_memory
-from helpers.log_lines import Lines
 from helpers.posed_results import drive
-from helpers.ros_process import reserved_domain_id
+from helpers.recorded_results import CAMERAS, FRAME_IDS, LOSSES, RESULTS, WORLD, maker, messages_of
 
 pytestmark = pytest.mark.ros
-WORLD = make_family_world()
-CAMERAS = tuple(WORLD.rig.cameras)
-SIZE = ImageSize(24, 32)
-LOSSES = Losses(3, 4, ('left',))
-NOTES = (Note('caution', 'not for robots'),)
-FRAME_IDS = {camera: WORLD.rig.frame_id(camera) for camera in CAMERAS}
-OPTIONS: Mapping[str, OutputOptions] = {
-    'metres': OutputOptions(publish_tf=True),
-    'millimetres': OutputOptions(
-        publish_tf=True,
-        publish_map_tf=True,
-        depth_encoding='16UC1',
-        depth_size='input',
-        min_depth_m=1.0,
-        max_depth_m=4.0,
-        min_confidence=1.5,
-        edge_filter=0.0,
-        voxel_size_m=0.0,
-        odom_frame='world',
-        base_frame='body',
-    ),
-}
-
-
-def with_input(view: PosedView) -> PosedView:
-    """Return a view made from an image of twice the size, with sky and varied confidence."""
-    twice = ImageSize(2 * SIZE.height, 2 * SIZE.width)
-    sky = np.zeros(view.depth.shape, bool)
-    sky[:3] = True
-    return replace(
-        view,
-        sky=sky,
-        confidence=np.linspace(1, 3, sky.size, dtype=np.float32).reshape(sky.shape),
-        input=InputGeometry(twice, None, PixelMap.whole(twice, SIZE)),
-    )
-
-
-def made_results() -> list[WindowResult]:
-    """Return three windows: the last one begins another world."""
-    found = []
-    for index, result in enumerate(drive(WORLD, 4, SIZE)):
-        sets = tuple(
-            replace(posed, views=tuple(with_input(view) for view in posed.views))
-            for posed in result.new_sets
-        )
-        images = {v.id: v.image.repeat(2, 0).repeat(2, 1) for s in sets for v in s.views}
-        generation = int(index == 3)
-        found.append(replace(result, new_sets=sets, images=images, generation=generation))
-    return found
-
-
-RESULTS = made_results()
-
-
-def transforms(output: OutputOptions) -> TransformClaims:
-    tf = TapeTransforms(
-        output, ReasonBoard(Lines()), lambda: 0, lambda until_ns: False, has_moving=False
-    )
-    return TransformClaims(output, tf)
-
-
-def maker(
-    output: OutputOptions = OPTIONS['metres'], outputs: str = 'all', **changes: Any
-) -> ResultMessages:
-    options = NodeOptions(output=output)
-    return ResultMessages(options, OutputChoice(outputs), transforms(output), **changes)
-
-
-def messages_of(made: ResultMessages, results: Sequence[WindowResult]) -> list[Message]:
-    return [
-        message
-        for result in results
-        for message in made.of_window(result, LOSSES, RigCalibration())
-    ]
-
-
-# ---- beside the node
-
-
-class Readers:
-    """Takes everything that a node publishes of results."""
-
-    def __init__(self, context: Context, kinds: Mapping[str, str]) -> None:
-        self.node = Node('readers', context=context)
-        self.came: dict[str, list[Any]] = defaultdict(list)
-        self.executor = SingleThreadedExecutor(context=context)
-        self.executor.add_node(self.node)
-        for topic, msgtype in kinds.items():
-            take = self.came[topic].append
-            self.node.create_subscription(
-                message_class(msgtype), topic, take, QoSProfile(depth=100)
-            )
-
-    def wait_for(self, counts: Mapping[str, int]) -> None:
-        deadline = time.monotonic() + 60.0
-        while any(len(self.came[topic]) < count for topic, count in counts.items()):
-            assert time.monotonic() < deadline, {k: len(v) for k, v in self.came.items()}
-            self.executor.spin_once(0.1)
-
-    def close(self) -> None:
-        self.executor.shutdown()
-        self.node.destroy_node()
-
-
-@pytest.fixture(name='context')
-def context_fixture() -> Iterator[Context]:
-    with reserved_domain_id() as domain_id:
-        context = Context()
-        rclpy.init(context=context, domain_id=domain_id)
-        yield context
-        rclpy.shutdown(context=context)
-
-
-def published(context: Context, output: OutputOptions, made: Sequence[Message]) -> Any:
-    """Return what readers get of the node's outputs, by topic."""
-    given = {f.name: getattr(output, f.name) for f in fields(output)} | {'cameras': list(CAMERAS)}
-    overrides = [
-        Parameter(name, value=value)
-        for name, value in given.items()
-        if name == 'cameras' or value != getattr(OutputOptions(), name)
-    ]
-    node = Node('outputs', context=context, parameter_overrides=overrides)
-    holder = OptionsHolder(node)
-    tf = TfInput(node, holder.current.output, ReasonBoard(Lines()))
-    outputs = Outputs(node, holder, tf, notes=NOTES)
-    counts: dict[str, int] = defaultdict(int)
-    for topic, _, _ in made:
-        counts[topic] += 1
-    readers = Readers(context, {topic: msgtype for topic, msgtype, _ in made})
-    try:
-        deadline = time.monotonic() + 60.0
-        while any(node.count_subscribers(topic) < 1 for topic in counts) or any(
-            p.get_subscription_count() < 1 for p in node.publishers if p.topic_name in counts
-        ):
-            assert time.monotonic() < deadline
-            readers.executor.spin_once(0.05)
-        for result in RESULTS:
-            outputs.publish(result, LOSSES, RigCalibration())
-        readers.wait_for(counts)
-    finally:
-        readers.close()
-        node.destroy_node()
-    return readers.came
-
-
-@pytest.mark.parametrize('kind', OPTIONS)
-def test_readers_of_a_node_get_the_messages_that_are_recorded(context: Context, kind: str) -> None:
-    """All of them, equal in every field; times that a clock gives are left out."""
-    output = OPTIONS[kind]
-    made = messages_of(maker(output, notes=NOTES), RESULTS)
-    expected: dict[str, list[Any]] = defaultdict(list)
-    for topic, msgtype, data in made:
-        expected[topic].append(deserialize_message(data, message_class(msgtype)))
-    came = published(context, output, made)
-    for message in (*came['/window'], *expected['/window']):
-        message.estimate_s = message.stamp_to_publish_s = 0.0
-        for name in message.get_fields_and_field_types():
-            if isinstance(getattr(message, name), float) and math.isnan(getattr(message, name)):
-                setattr(message, name, -1.0)
-    assert set(expected) == {
-        *(f'/{c}/{name}' for c in CAMERAS for name in (
-            'depth/image', 'depth/camera_info', 'depth/confidence', 'depth/sky_mask',
-            'depth/debug', 'color/image', 'color/camera_info', 'points',
-        )),
-        '/tf', '/odometry', '/points', '/window',
-    }  # fmt: skip
-    for topic, messages in expected.items():
-        assert len(messages) == len(RESULTS), topic
-        assert came[topic] == messages, topic
-
-
-# ---- bytes
 
 
 @pytest.mark.parametrize('frame_id', ['', 'o', 'odo', 'map_1', 'robot/front_optical', 'örtlich'])
