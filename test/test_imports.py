@@ -173,6 +173,30 @@ def test_what_reads_bags_too_loads_no_package_of_ros() -> None:
     assert not found | (loaded & {'rclpy', 'torch', 'tf2_ros', 'cv_bridge', 'tf_transformations'})
 
 
+def test_what_needs_no_graph_loads_no_package_of_ros() -> None:
+    """A recording is worked through where ROS is not installed; so are rig files read."""
+    names = [
+        'reason_board',
+        'messages.rotations',
+        'launch.rig_file',
+        'tf.joints',
+        'tf.rig_source',
+        'tf.claims',
+        *(f'offline.{p.stem}' for p in modules() if p.parent.name == 'offline'),
+    ]
+    code = (
+        'import importlib, sys\n'
+        f'for name in {names!r}: importlib.import_module(f"da3_ros.ros.{{name}}")\n'
+        'roots = {name.partition(".")[0] for name in sys.modules}\n'
+        'heavy = {"torch", "rclpy", "builtin_interfaces", "rosidl_parser"}\n'
+        'print(sorted(n for n in roots if n in heavy or n.endswith("_msgs")))'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == '[]'
+
+
 def test_importing_the_package_loads_nothing_heavy() -> None:
     code = (
         'import sys, da3_ros\nprint(sorted({"torch", "rclpy", "numpy", "cv2"} & set(sys.modules)))'

@@ -25,7 +25,7 @@ Placed = tuple[str, str, Array]
 """Parent, child and (4, 4) parent_from_child."""
 
 
-def make(name: str, **fields: object) -> Any:
+def make(name: str, **fields: Any) -> Any:
     """Return a message by the rosbags library."""
     shared_definitions().require(name)
     return shared_definitions().typestore.types[name](**fields)

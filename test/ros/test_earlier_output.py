@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from scipy.spatial.transform import Rotation
 from da3_ros.geometry.se3 import invert, rigid
 from da3_ros.options import OutputOptions
 from da3_ros.reasons import Reason
-from da3_ros.ros.offline.earlier_output import WINDOW_REPORT
+from da3_ros.ros.offline.earlier_output import WINDOW_REPORT, window_reports
 from da3_ros.ros.tf.rig_source import RigSource
+from da3_ros.sinks.bag import BagWriter
 from da3_ros.sinks.definitions import shared_definitions
 from da3_ros.sources.bag import RawMessage
 from da3_ros.types import FrameSet, RigCalibration
@@ -51,7 +53,7 @@ def any_pose(random: np.random.Generator) -> Array:
 def report(log_ns: int, set_ns: int, views: Sequence[View], world: str = 'odom') -> RawMessage:
     """Return a window report with these views and zeros for all else."""
     shared_definitions().require(WINDOW_REPORT)
-    definition = shared_definitions().typestore.fielddefs[WINDOW_REPORT][1]
+    definition: Any = shared_definitions().typestore.fielddefs[WINDOW_REPORT][1]
     empty: dict[str, Any] = {'string': '', 'bool': False, 'float64': 0.0}
     fields: dict[str, Any] = {
         name: empty.get(kind[1][0], 0) if kind[0].name == 'BASE' else []
@@ -243,3 +245,16 @@ def test_reports_are_read_only_as_far_as_the_tape_has_come() -> None:
         tape.play_to(stamp_ns)
         assert taken[-1] <= stamp_ns + 12_000 * MS
     assert len(taken) == len(stamps)
+
+
+def test_reports_of_several_bags_come_in_order_and_others_need_none(tmp_path: Path) -> None:
+    reports = Robot(RIG).reports()
+    other = recorded(START_NS, START_NS, ('odom', 'base_link', np.eye(4)))
+    paths = [tmp_path / name for name in ('even.mcap', 'odd.db3', 'none.mcap')]
+    for path, messages in zip(paths, (reports[::2], reports[1::2], [other]), strict=True):
+        with BagWriter(path) as bag:
+            for message in messages:
+                bag.add_topic(message.topic, message.msgtype)
+                bag.write(message.topic, message.stamp_ns, message.data)
+    assert list(window_reports(paths)) == reports
+    assert list(window_reports(paths[2:])) == []

@@ -303,7 +303,8 @@ def test_a_recording_gives_what_a_node_knows_that_has_waited(
     waits = replace(options, tf_wait_s=0.1)
     tape = Recording(waits, moving, static, start_ns=START_NS)
     recording = RigSource(waits, RigCalibration(), tape.tf)
-    for stamp_ns in sorted(random.integers(START_NS + 600 * MS, START_NS + 1400 * MS, 10)):
+    tape.tf.read()
+    for stamp_ns in sorted(random.integers(START_NS + 900 * MS, START_NS + 1700 * MS, 10)):
         log_ns = max(tape.now_ns, int(stamp_ns) + int(random.integers(0, 400)) * MS)
         tape.play_to(log_ns)
         while moving and moving[0].stamp_ns <= log_ns + 100 * MS:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from heapq import merge
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +20,7 @@ from da3_ros.ros.tf.frame_tree import FrameTree
 from da3_ros.ros.tf.joints import Joint
 from da3_ros.ros.tf.transforms import TransformReader
 from da3_ros.sinks.definitions import shared_definitions
-from da3_ros.sources.bag import RawMessage
+from da3_ros.sources.bag import BagReader, RawMessage
 
 WINDOW_REPORT = 'da3_ros/msg/WindowReport'
 _NS_PER_S = 1_000_000_000
@@ -48,8 +51,8 @@ class EarlierOutput:
     Only some seconds of reports are kept, so that the length of a recording does not matter.
 
     Args:
-        reports: messages of type `WINDOW_REPORT`, in order of log time; read as needed, by a
-            reader that nobody else uses.
+        reports: messages of type `WINDOW_REPORT`, in order of log time, read as needed; see
+            `window_reports`.
         on_bad: takes a sentence about a report that cannot be read.
     """
 
@@ -98,6 +101,22 @@ class EarlierOutput:
         except SourceError as error:
             self._on_bad(f'{error}; transforms that it is about count as those of others')
         self._kept.append((message.stamp_ns, tuple(sorted(stamps))))
+
+
+def window_reports(paths: Sequence[Path]) -> Iterator[RawMessage]:
+    """Yield the window reports of bags in order of log time, by readers of their own.
+
+    Raises:
+        SourceError: a bag cannot be read.
+    """
+    with ExitStack() as stack:
+        parts = []
+        for path in paths:
+            bag = stack.enter_context(BagReader(path))
+            topics = [info.name for info in bag.topics if info.msgtype == WINDOW_REPORT]
+            if topics:
+                parts.append(bag.messages(topics))
+        yield from merge(*parts, key=lambda message: message.stamp_ns)
 
 
 def _poses(data: bytes) -> Iterator[tuple[int, _Said]]:

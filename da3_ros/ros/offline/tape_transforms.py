@@ -30,8 +30,9 @@ class TapeTransforms(Transforms):
     would have waited at most. Every clock in here is log time.
 
     /tf_static is known from the start (`know_static`): a late first transform of a frame counts
-    from the beginning, another place of a frame from the time it was recorded. Who publishes on
-    /tf in the first second is known, too, so that nothing goes out beside it.
+    from the beginning, another place of a frame from the time it was recorded. The first second
+    of /tf is read before anything is answered: a node has listened for as long before it publishes
+    beside others, and the first images have a place though /tf was recorded a little later.
 
     What a node of this package published on /tf when the recording was made is left out where
     its window reports were recorded, too: see `EarlierOutput`. To follow it would be to follow
@@ -70,7 +71,7 @@ class TapeTransforms(Transforms):
         # Nobody gives way to this program in a recording, so that it need not wait longer.
         super().__init__(options, reasons, buffer, self._now_s, patience_s=0.0, listens_s=0.0)
         self.ownership.activate()
-        self._listens = 'auto' in (options.publish_tf, options.publish_map_tf)
+        self._has_begun = False
         # The newest place of every fixed frame, and places that frames get later.
         self._fixed: dict[str, Joint] = {}
         self._later: deque[tuple[int, Joint]] = deque()
@@ -136,10 +137,9 @@ class TapeTransforms(Transforms):
         now_ns = self._tape_clock()
         while self._later and self._later[0][0] <= now_ns:
             self.fix(self._later.popleft()[1])
-        if self._listens:
-            self._listens = False
-            if self._has_moving:
-                self._read_ahead(now_ns + round(LISTENS_S * _NS_PER_S))
+        if self._has_moving and not self._has_begun:
+            self._has_begun = True
+            self._read_ahead(now_ns + round(LISTENS_S * _NS_PER_S))
         if now_ns - self._tidied_ns >= _TIDIED_NS:
             self._tidied_ns = now_ns
             self.end_what_is_over()
@@ -154,7 +154,7 @@ class TapeTransforms(Transforms):
         self.read()
         until_ns = self._tape_clock()
         end_ns = until_ns + round(timeout_s * _NS_PER_S)
-        is_more = self._has_moving
+        is_more = True
         while not condition():
             taken = self._taken
             while is_more and until_ns < end_ns and taken == self._taken:
