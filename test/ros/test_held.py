@@ -94,6 +94,8 @@ def test_images_of_a_new_size_wait_for_their_calibration() -> None:
     given.images(4, size=LARGE)
     assert given.stamps_ns == [1, 2, 3, 4]
     assert given.focal_px == [6.0, 12.0, 12.0, 12.0]
+    # Nothing was wrong.
+    assert given.log.lines == []
 
 
 def test_an_image_of_the_old_size_keeps_its_calibration_and_its_place() -> None:

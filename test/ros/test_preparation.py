@@ -52,7 +52,9 @@ class Given:
 
     def frame(self, image: np.ndarray[Any, Any] = IMAGE) -> CameraFrame:
         view = ViewId('front', 5, 'optical')
-        return self.preparation.frame(view, image, 'the image', 'the info')
+        frame = self.preparation.frame(view, image, 'the image', 'the info')
+        self.preparation.say('the info')
+        return frame
 
     def prepare(
         self, image: np.ndarray[Any, Any] = IMAGE

@@ -221,7 +221,8 @@ class CameraReader:
     # ---- what became of images
 
     def used(self, frame: CameraFrame) -> None:
-        """Take note of a frame that could be used."""
+        """Take note of the newest frame, which could be used."""
+        self._preparation.say(self.info_source)
         self._newest_stamp_ns = frame.stamp_ns
         self._last_used_s = self._last_s
         with self._judging:

@@ -33,8 +33,8 @@ class _Plan:
 class Preparation:
     """Crops and rectifies the images of one camera.
 
-    Maps and intrinsics are made once for every calibration and image size. A crop keeps the
-    optical frame, and so does rectification: only K changes.
+    Maps and intrinsics are made once for every calibration and image size; `say` says what is
+    wrong with them. A crop keeps the optical frame, and so does rectification: only K changes.
 
     Args:
         camera: its name.
@@ -55,6 +55,7 @@ class Preparation:
         self._info: CameraInfoFields | None = None
         self._plans: dict[ImageSize, _Plan] = {}
         self._in_use: _Plan | None = None
+        self._said: _Plan | None = None
 
     @property
     def info(self) -> CameraInfoFields | None:
@@ -141,9 +142,7 @@ class Preparation:
         plan = self._plans.get(size)
         if plan is None:
             plan = self._plans[size] = self._plan(size, info_source)
-        if plan is not self._in_use:
-            self._in_use = plan
-            self._say(plan, info_source)
+        self._in_use = plan
         return plan
 
     def _prepared(self, plan: _Plan, pixels: ColourImage) -> ColourImage:
@@ -166,7 +165,16 @@ class Preparation:
         target = self._cropped(ideal)
         return _Plan(target, make_rectifier(info, raw, target, source), judged)
 
-    def _say(self, plan: _Plan, source: str) -> None:
+    def say(self, source: str) -> None:
+        """Say what is wrong with the calibration of the newest image, once.
+
+        Args:
+            source: who sent the calibration.
+        """
+        plan = self._in_use
+        if plan is None or plan is self._said:
+            return
+        self._said = plan
         judged = plan.judged
         problem = None if judged is None else judged.problem
         for reason in (Reason.CALIBRATION_IMPLAUSIBLE, Reason.CALIBRATION_SIZE):
