@@ -77,6 +77,11 @@ class Intake:
         return dict(self._frame_ids)
 
     @property
+    def dropped_frames(self) -> int:
+        """Frames that reached no set since the start, without the report that has their causes."""
+        return self._drops.total
+
+    @property
     def has_sets(self) -> bool:
         """Whether a set waits."""
         return bool(self._waiting)

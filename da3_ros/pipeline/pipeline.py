@@ -217,8 +217,8 @@ class Pipeline:
         cameras = self._options.stream.cameras
         came = [{view.id.camera for view in posed.views} for posed in result.new_sets]
         missing = tuple(c for c in cameras if any(c not in names for names in came))
-        frames = sum(drop.count for drop in self.sync_report().dropped)
-        return Losses(self.dropped_sets, frames, missing)
+        with self._lock:
+            return Losses(self._intake.dropped_sets, self._intake.dropped_frames, missing)
 
     def _tell(self, new: NewSets) -> None:
         for event in new.events:

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 
 from da3_ros.errors import StreamError
+from da3_ros.geometry.sim3 import Sim3
 from da3_ros.pipeline.every_frame import every_result
 from da3_ros.pipeline.pipeline import Pipeline
 from da3_ros.pipeline.rig import FrameIds, GivenRig, RigSource
+from da3_ros.pipeline.saved_state import state_bytes, state_of
+from da3_ros.stream.alignment import Anchor
+from da3_ros.stream.scale.odometry import Ratio
+from da3_ros.stream.scale.samples import DepthSample
+from da3_ros.stream.scale.world import WorldScale
+from da3_ros.stream.world import World
 from da3_ros.types import (
     CameraFrame,
     FrameSet,
@@ -89,10 +97,12 @@ def odometry_with_holes(frame_set: FrameSet) -> PosePrior:
     return with_odometry([frame_set], WORLD, missing=numbers)[0].prior or PosePrior()
 
 
-def odometry_that_slips(frame_set: FrameSet) -> PosePrior:
-    """Return odometry by which everything is a half larger from the fifth set on."""
-    scale = 1.0 if frame_set.stamp_ns < 5 * PERIOD_NS else 1.5
-    return with_odometry([frame_set], WORLD, scale=scale)[0].prior or PosePrior()
+def rig_that_grows(frame_set: FrameSet) -> PosePrior:
+    """Return a rig whose cameras are a half further apart from the fourth set on."""
+    scale = 1.0 if frame_set.stamp_ns < 4 * PERIOD_NS else 1.5
+    stretch = Sim3(scale, np.eye(3), np.zeros(3))
+    rig = THREE_CAMERAS.base_from_camera
+    return PosePrior({camera: stretch.apply_to_pose(pose) for camera, pose in rig.items()})
 
 
 class RigOfTf:
@@ -193,11 +203,11 @@ def test_a_world_in_the_frame_of_its_odometry() -> None:
 
 
 def test_a_scale_that_is_disputed_until_it_is_followed() -> None:
-    frames = [frame('front', i * PERIOD_NS) for i in range(14)]
-    source = GivenRig(RigCalibration(), odometry_that_slips)
+    frames = [frame(c, i * PERIOD_NS) for i in range(12) for c in CAMERAS]
+    source = GivenRig(THREE_CAMERAS, rig_that_grows)
 
     def make() -> Pipeline:
-        return offline(BoxEstimator(WORLD, 1, depth_noise=0.01), ['front'], source, window=3)
+        return offline(BoxEstimator(WORLD, 1), CAMERAS, source, window=2)
 
     notes = [n.code for r in run_of(make(), frames).results for n in r.alignment.notes]
     assert {'scale_off', 'scale_followed'} <= set(notes)
@@ -236,3 +246,29 @@ def test_a_state_of_another_input_or_none_is_refused() -> None:
     pipeline.close()
     with pytest.raises(StreamError, match=r'closed'):
         pipeline.state()
+
+
+ONES = np.ones((4, 4), np.float32)
+NO_SCALE = WorldScale(math.nan, 0.0, is_metric=True, source='rig')
+SPOILED: dict[str, Callable[[World], World]] = {
+    'a pose': lambda w: replace(w, world_from_base=np.eye(3)),
+    'a pose that is none': lambda w: replace(w, given_from_world=np.full((4, 4), np.nan)),
+    'a place in the rig': lambda w: replace(w, layout=replace(w.layout, rig={'a': np.zeros(3)})),
+    'a place to start from': lambda w: replace(w, start=np.zeros(2)),
+    'a scale': lambda w: replace(w, scale=NO_SCALE),
+    'a ratio': lambda w: replace(w, gathered=Ratio(1.0, 0.0)),
+    'an anchor': lambda w: replace(w, anchors={('a', 1): Anchor(np.ones((4, 4)), None)}),
+    'a sample': lambda w: replace(
+        w, anchors={('a', 1): Anchor(np.eye(4), DepthSample((4, 4), ONES, ONES[:1] > 0, None))}
+    ),
+}
+
+
+@pytest.mark.parametrize('what', SPOILED)
+def test_a_state_that_no_window_can_go_on_from_is_refused(what: str) -> None:
+    pipeline = offline(Wall(), ['a'])
+    _, state = watched(pipeline, [frame('a', i * PERIOD_NS) for i in range(6)]).states[3]
+    sound = state_of(state)
+    spoiled = state_bytes(replace(sound, world=SPOILED[what](sound.world)))
+    with pytest.raises(StreamError, match=r'^state: '):
+        state_of(spoiled)
