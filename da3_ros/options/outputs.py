@@ -64,3 +64,7 @@ class OutputChoice:
         """Those of `OUTPUTS` that are asked for."""
         found = frozenset(name for part in self.outputs.split(',') if (name := part.strip()))
         return frozenset(OUTPUTS) if found == {_EVERY} else found
+
+
+CHOICE = OutputChoice()
+"""The defaults, for signatures that need one."""

@@ -225,6 +225,8 @@ class PartFolder:
 
     def remove(self) -> None:
         """Remove the folder with what is ours in it, as far as that is possible; release it."""
+        if self._lock < 0:
+            return  # by now it may be another process's
         with suppress(OSError):
             self.clear()
             with suppress(OSError):

@@ -18,6 +18,7 @@ from types import TracebackType
 import da3_ros
 from da3_ros.errors import ExportError, SinkError
 from da3_ros.options.choices import BAG_COMPRESSIONS, BagCompression
+from da3_ros.options.outputs import CHOICE
 from da3_ros.sinks import mcap_records as records
 from da3_ros.sinks.bag_metadata import metadata_text
 from da3_ros.sinks.bag_place import BagPlace
@@ -71,7 +72,7 @@ class ResumableBag:
         *,
         restart: bool,
         overwrite: bool,
-        compression: BagCompression = 'zstd',
+        compression: BagCompression = CHOICE.compression,
         chunk_bytes: int = CHUNK_BYTES,
         inputs: Sequence[Path] = (),
         definitions: MessageDefinitions | None = None,

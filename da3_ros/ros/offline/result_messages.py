@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 import math
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.trajectory import StampedPose
 from da3_ros.notes import Note
 from da3_ros.options import NodeOptions
@@ -28,6 +26,8 @@ from da3_ros.ros.messages.point_cloud import (
     MergedPoints,
     pack_into,
 )
+from da3_ros.ros.tf.claims import TransformClaim, TransformClaims
+from da3_ros.ros.tf.transforms import MOVING_TOPIC, STATIC_TOPIC
 from da3_ros.sinks.data_bytes import DataTemplate
 from da3_ros.sinks.messages import RecordedMessages
 from da3_ros.stream.state import StateCodec
@@ -36,7 +36,7 @@ from da3_ros.types import AlignmentReport, PosedSet, PosedView, RigCalibration, 
 Message = tuple[str, str, bytes]
 """Topic, type and CDR."""
 
-TF_STATIC_TOPIC = '/tf_static'
+TF_STATIC_TOPIC = STATIC_TOPIC
 
 _IMAGE = 'sensor_msgs/msg/Image'
 _INFO = 'sensor_msgs/msg/CameraInfo'
@@ -54,41 +54,16 @@ _OF_INFOS = {'depth/camera_info': 'camera_info', 'color/camera_info': 'color'}
 _OF_MAPS = frozenset({'depth', 'debug', 'confidence', 'sky_mask', 'camera_points'})
 
 
-class Claim(Protocol):
-    """A transform that goes out."""
-
-    parent: str
-    child: str
-    pose: FloatArray
-    stamp_ns: int
-
-
-class Claims(Protocol):
-    """Decides which transforms go out."""
-
-    def of_set(self, posed: PosedSet, rig: RigCalibration) -> Sequence[Claim]:
-        """Return those of a set."""
-        ...
-
-    def of_rig(self, rig: RigCalibration, frame_ids: Mapping[str, str]) -> Sequence[Claim] | None:
-        """Return those of the rig; None where nothing new goes out."""
-        ...
-
-    def tick(self) -> Sequence[Claim] | None:
-        """Return those of the rig as others let them be now; None where nothing new goes out."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class ResultState:
-    """What `ResultMessages` remembers."""
+class MessageState:
+    """What a `ResultMessages` remembers."""
 
     generation: int
-    """Of the newest window."""
+    """Of the world that the newest window stands in."""
     track: TrackState
 
 
-_CODEC = StateCodec(ResultState, TrackState, UncertaintyState, Variances, StampedPose)
+_CODEC = StateCodec(MessageState, TrackState, UncertaintyState, Variances, StampedPose)
 
 
 class ResultMessages:
@@ -105,7 +80,7 @@ class ResultMessages:
         self,
         options: NodeOptions,
         wanted: OutputChoice,
-        tf: Claims,
+        tf: TransformClaims,
         *,
         notes: tuple[Note, ...] = (),
     ) -> None:
@@ -116,7 +91,8 @@ class ResultMessages:
         self._messages = RecordedMessages()
         self._track = OdometryTrack()
         self._generation = 0
-        self._templates: dict[ImageLayout, DataTemplate] = {}
+        # The newest of each topic: cameras seldom change their size.
+        self._templates: dict[str, tuple[ImageLayout, DataTemplate]] = {}
 
     def of_window(
         self, result: WindowResult, losses: Losses, rig: RigCalibration
@@ -126,7 +102,7 @@ class ResultMessages:
         Which transforms go out is asked at once; all else is made as the messages are taken,
         which another thread may do.
         """
-        claims: list[Sequence[Claim]] = [
+        claims: list[Sequence[TransformClaim]] = [
             self._tf.of_set(posed, rig) if 'tf' in self._wanted else ()
             for posed in result.new_sets
         ]
@@ -137,32 +113,35 @@ class ResultMessages:
 
         What goes out is asked at once.
         """
-        return self._latched(self._tf.of_rig(rig, frame_ids))
+        return self._latched(self._tf.of_rig(rig, frame_ids) if 'tf' in self._wanted else None)
 
     def of_tick(self) -> Iterator[Message]:
-        """Return the same where others have begun or ended to publish; about once per second."""
-        return self._latched(self._tf.tick())
+        """Return what changes where others begin or cease to publish a frame.
+
+        Once in a while; what goes out is asked at once.
+        """
+        return self._latched(self._tf.tick() if 'tf' in self._wanted else None)
 
     def state(self) -> bytes:
-        """Return what is remembered from one window to the next; when no message is under way."""
-        return _CODEC.encode(ResultState(self._generation, self._track.state()))
+        """Return all that there is to remember; no window may be under way."""
+        return _CODEC.encode(MessageState(self._generation, self._track.state()))
 
     def restore(self, state: bytes) -> None:
-        """Go on as those would whose `state` this is.
+        """Go on from a state.
 
         Raises:
-            StreamError: it is no state.
+            StreamError: it is none.
         """
-        found = _CODEC.decode(state, ResultState)
+        found = _CODEC.decode(state, MessageState)
         self._generation = found.generation
         self._track.restore(found.track)
 
-    def _latched(self, claims: Sequence[Claim] | None) -> Iterator[Message]:
-        is_wanted = claims is not None and 'tf' in self._wanted
-        return iter([self._transforms(TF_STATIC_TOPIC, claims or ())] if is_wanted else ())
+    def _latched(self, claims: Sequence[TransformClaim] | None) -> Iterator[Message]:
+        if claims is not None:
+            yield self._transforms(TF_STATIC_TOPIC, claims)
 
     def _of_window(
-        self, result: WindowResult, losses: Losses, claims: Sequence[Sequence[Claim]]
+        self, result: WindowResult, losses: Losses, claims: Sequence[Sequence[TransformClaim]]
     ) -> Iterator[Message]:
         if result.generation != self._generation:
             self._generation = result.generation
@@ -171,7 +150,7 @@ class ResultMessages:
         shown: list[ShownView] = []
         for posed, of_set in zip(result.new_sets, claims, strict=True):
             if of_set:
-                yield self._transforms('/tf', of_set)
+                yield self._transforms(MOVING_TOPIC, of_set)
             yield from self._odometry(posed, result.alignment)
             for view in posed.views:
                 shown.append(ShownView(view, self._output))
@@ -181,7 +160,7 @@ class ResultMessages:
         if 'window' in self._wanted:
             yield self._report(result, losses)
 
-    def _transforms(self, topic: str, claims: Sequence[Claim]) -> Message:
+    def _transforms(self, topic: str, claims: Sequence[TransformClaim]) -> Message:
         make = self._messages
         transforms = [
             make.transform(claim.stamp_ns, claim.parent, claim.child, claim.pose)
@@ -222,19 +201,22 @@ class ResultMessages:
         for name, output in _OF_IMAGES.items():
             found = image_of(shown, name) if output in wanted else None
             if found is not None:
-                yield _topic(key.camera, name), _IMAGE, self._image(view, *found)
+                topic = _topic(key.camera, name)
+                yield topic, _IMAGE, self._image(topic, view, *found)
         if 'camera_points' in wanted:
             yield _topic(key.camera, 'points'), _CLOUD, self._camera_points(shown)
 
-    def _image(self, view: PosedView, pixels: NDArray[np.generic], encoding: str) -> bytes:
+    def _image(
+        self, topic: str, view: PosedView, pixels: NDArray[np.generic], encoding: str
+    ) -> bytes:
         layout = ImageLayout.of(pixels, encoding, view.id.frame_id)
-        template = self._templates.get(layout)
-        if template is None:
+        known = self._templates.get(topic)
+        if known is None or known[0] != layout:
             make, size = self._messages, (layout.height, layout.width)
             head, step = make.header(0, layout.frame_id), layout.data_bytes // layout.height
             message = make.image_of_bytes(head, size, encoding, step)
-            template = self._templates[layout] = DataTemplate.of(make.serialize(message))
-        return template.filled(view.id.stamp_ns, pixels)
+            known = self._templates[topic] = layout, DataTemplate.of(make.serialize(message))
+        return known[1].filled(view.id.stamp_ns, pixels)
 
     def _camera_points(self, shown: ShownView) -> bytes:
         view, depth = shown.view, shown.points_depth
