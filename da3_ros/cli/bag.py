@@ -97,6 +97,7 @@ def _run(
     overwrite: bool,
     line: Any,
 ) -> RunResult:
+    from da3_ros.cli.reporting import complain
     from da3_ros.pipeline.estimators import TRUTH_MODEL
     from da3_ros.ros.offline.checkpoint import settings_of
     from da3_ros.ros.offline.network_identity import identity_of
@@ -113,7 +114,7 @@ def _run(
         compression=choice.compression,
         inputs=[reader.path for reader in tape.bags],
     ) as bag:
-        return BagRun(
+        whole = BagRun(
             tape,
             cameras,
             choice,
@@ -123,7 +124,13 @@ def _run(
             # The truth comes from camera and stamp, not from images: it needs none upright.
             turns_images=model.model != TRUTH_MODEL,
             on_progress=line,
-        ).run()
+        )
+        try:
+            return whole.run()
+        except (KeyboardInterrupt, SystemExit):
+            if bag.committed is not None:
+                complain(f'the same command goes on; what there is lies in {bag.unfinished}')
+            raise
 
 
 def _given(context: typer.Context, groups: tuple[Any, ...]) -> dict[str, OptionValue]:
