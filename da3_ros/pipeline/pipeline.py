@@ -40,7 +40,7 @@ class Losses:
     dropped_sets: int
     """Sets never given to the estimator."""
     dropped_frames: int
-    """Images that reached no set."""
+    """Images that reached no set, or were lost with theirs before a window had it."""
     late_cameras: tuple[str, ...]
     """Cameras that a new set of this window misses."""
 
