@@ -22,6 +22,7 @@ from da3_ros.cli.reporting import say
 from da3_ros.options import EstimatorOptions, PredictionOptions, StreamOptions
 from da3_ros.options.export import ContentOptions, GlbOptions, ResultOptions
 from da3_ros.options.scenes import BagOptions, InputOptions, PlaybackOptions
+from da3_ros.options.streaming import StreamFileOptions, StreamInputOptions
 from da3_ros.options.table import Entrance, OptionSpec, specs_of
 
 _PANELS: dict[type, str] = {
@@ -29,11 +30,13 @@ _PANELS: dict[type, str] = {
     PredictionOptions: 'Network',
     StreamOptions: 'Network',
     InputOptions: 'Input',
+    StreamInputOptions: 'Input',
     BagOptions: 'Result',
     PlaybackOptions: 'Output',
     ContentOptions: 'Result',
     GlbOptions: 'Result',
     ResultOptions: 'Result',
+    StreamFileOptions: 'Result',
 }
 """Group of the table to the panel of `--help` that shows its options, in the order of both."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from da3_ros.options.choices import BAG_STORAGES, RELIABILITIES, BagStorage, Reliability
-from da3_ros.options.table import Entrance, option
+from da3_ros.options.table import Entrance, Variant, option
 
 _SCENES = (Entrance.SCENES,)
 
@@ -14,7 +14,18 @@ _SCENES = (Entrance.SCENES,)
 class InputOptions:
     """How images of a scene are read."""
 
-    fps: float = option(1.0, 'Frames per second to take of a video.', entrances=_SCENES)
+    fps: float = option(
+        1.0,
+        'Frames per second to take of a video.',
+        entrances=(*_SCENES, Entrance.STREAM),
+        variants={
+            Entrance.STREAM: Variant(
+                0.0,
+                'Of a video: frames per second to take, 0 for all. Of images: how many there are '
+                'per second where their names are no times, 0 for 30.',
+            )
+        },
+    )
     keep_frames: bool = option(True, 'Keep frames of videos in input_images/.', entrances=_SCENES)
     sparse_subdir: str = option(
         '', 'Folder of the model inside sparse/; default: itself, else 0.', entrances=_SCENES
@@ -27,7 +38,7 @@ class InputOptions:
     image_extensions: str = option(
         'png,jpg,jpeg,webp,bmp,tiff,tif,avif,heic,heif,hif',
         'Files that count as images.',
-        entrances=_SCENES,
+        entrances=(*_SCENES, Entrance.STREAM),
         # The key of --resume names the files.
         changes_files=False,
     )
