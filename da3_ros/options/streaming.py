@@ -1,4 +1,4 @@
-"""Options of `da3 stream` alone: which frames are taken, what is known of them, what is written."""
+"""Options of `da3 stream` alone: which frames are taken, and what is written of them."""
 
 from __future__ import annotations
 
