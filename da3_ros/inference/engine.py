@@ -181,6 +181,11 @@ class Da3Estimator:
             note = Note('known_poses_unusable', text)
             return replace(prediction, notes=(note, *prediction.notes))
 
+    def forget(self) -> None:
+        """Keep nothing of earlier windows: the next one is computed as if it were the first."""
+        self._resized.forget()
+        self.network.forget()
+
     @property
     def model(self) -> DepthAnything3:
         """The model of torch that computes.

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from da3_ros.types import CameraFrame, FrameSet
 
 _THREADS = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """What became of a set whose images were decoded."""
+
+    frame_set: FrameSet | None
+    """With pixels, without the cameras that are lost; None when too few are left."""
+    undecodable: tuple[str, ...] = ()
+    """Cameras whose images could not be decoded. Whoever made such a frame has said so."""
+    incomplete: tuple[str, ...] = ()
+    """Cameras whose images are lost with them, because too few are left."""
 
 
 class FrameDecoder:
@@ -23,7 +35,7 @@ class FrameDecoder:
         self._pool = ThreadPoolExecutor(_THREADS, 'da3_decoder')
         self._is_closed = False
 
-    def decoded(self, frame_set: FrameSet, least: int) -> FrameSet | None:
+    def decoded(self, frame_set: FrameSet, least: int) -> Decoded:
         """Return a set whose frames have their pixels.
 
         Args:
@@ -31,27 +43,23 @@ class FrameDecoder:
             least: frames that a set needs.
 
         Returns:
-            The set without the cameras whose images could not be decoded; None when too few are
-            left. Whoever made such a frame has said so. None, too, when `close` came first.
+            None of the set when `close` came first.
         """
         if all(frame.pending is None for frame in frame_set.frames):
-            return frame_set
+            return Decoded(frame_set)
         try:
             frames = [frame for frame in self._all(frame_set.frames) if frame is not None]
         except (CancelledError, RuntimeError):  # of a pool that is shut down
             if self._is_closed:
-                return None
+                return Decoded(None)
             raise
+        left = tuple(frame.camera for frame in frames)
+        lost = tuple(f.camera for f in frame_set.frames if f.camera not in left)
         if len(frames) < max(least, 1):
-            return None
-        cameras = {frame.camera for frame in frames}
-        lost = tuple(f.camera for f in frame_set.frames if f.camera not in cameras)
-        return replace(
-            frame_set,
-            # The stamp of a set is its name, whichever of its frames are left.
-            frames=tuple(frames),
-            missing=frame_set.missing + lost,
-        )
+            return Decoded(None, lost, left)
+        # The stamp of a set is its name, whichever of its frames are left.
+        whole = replace(frame_set, frames=tuple(frames), missing=frame_set.missing + lost)
+        return Decoded(whole, lost)
 
     def close(self) -> None:
         """End the threads; from any thread, also while a set is decoded."""

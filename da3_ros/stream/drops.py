@@ -17,6 +17,8 @@ DropCause = Literal[
     'outlier',
     'apart',
     'unknown_camera',
+    'undecodable',
+    'incomplete',
 ]
 
 _UNKNOWN_NAMES = 32
@@ -33,7 +35,8 @@ class DropCount:
     its set had gone out already; unmatched: proved to fit no set; overflow: the queue was full;
     clock_reset: pending when the clock jumped back; outlier: its stamp did not fit those of its
     camera; apart: of a camera that never meets the others; unknown_camera: not one of the
-    cameras."""
+    cameras; undecodable: its compressed image could not be decoded; incomplete: too little was
+    left of its set to be used."""
     count: int
 
 

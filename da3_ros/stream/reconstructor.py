@@ -144,6 +144,15 @@ class Reconstructor:
         """Forget the world; the next window defines a new one."""
         self._world = World(Layout(self._rig, {}))
 
+    @property
+    def world(self) -> World:
+        """All that outlives a window."""
+        return self._world
+
+    def resume(self, world: World) -> None:
+        """Go on from the world that another instance has come to with the same windows."""
+        self._world = world
+
     def extend_rig(self, rig: RigCalibration) -> None:
         """Let cameras join that no window has had; the world goes on.
 

@@ -59,6 +59,7 @@ class Synchronizer:
         wait_ns: how much newer, in stamps, an image must be before late cameras are given up.
         queue_size: frames kept per camera; the oldest goes first.
         first_wait_ns: how long, in stamps, the first sets wait for cameras that have never come.
+        drops: counts frames that reach no set; one of its own where nobody else counts.
 
     Raises:
         StreamError: no camera, a name twice, or a number out of range.
@@ -73,6 +74,7 @@ class Synchronizer:
         *,
         queue_size: int = 16,
         first_wait_ns: int = FIRST_WAIT_NS,
+        drops: Drops | None = None,
     ) -> None:
         if not cameras or len(set(cameras)) != len(cameras):
             raise StreamError(f'sync: expected distinct camera names, got {list(cameras)}')
@@ -96,7 +98,7 @@ class Synchronizer:
         self._sets = 0
         self._partial_sets = 0
         self._clock_resets = 0
-        self._drops = Drops(self._cameras)
+        self._drops = drops or Drops(self._cameras)
         self._events: list[StampEvent] = []
         self._open()
         self._start()

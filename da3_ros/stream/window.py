@@ -41,6 +41,11 @@ class SlidingWindow:
         self._generation = next(_GENERATIONS)
         self._newest_ns: dict[str, int] = {}
 
+    @property
+    def waiting(self) -> int:
+        """New sets that no window has yet."""
+        return self._new
+
     def push(self, frame_set: FrameSet) -> Window | None:
         """Take the next set; return the window it completes, or None.
 

@@ -93,6 +93,15 @@ class SaysWhatComputes(Protocol):
 
 
 @runtime_checkable
+class ForgetsViews(Protocol):
+    """An estimator that keeps what it computed of views for the windows that follow."""
+
+    def forget(self) -> None:
+        """Keep nothing of earlier windows: the next one is computed as if it were the first."""
+        ...
+
+
+@runtime_checkable
 class NetworkEstimator(Estimator, Protocol):
     """An estimator that is a network: it computes on a device, and is good for some images."""
 

@@ -233,7 +233,7 @@ def test_nothing_is_raised_when_the_pipeline_closes_in_the_middle_of_a_set() -> 
         decoder.close()
         let_go.set()
         assert decoded.result() is None
-    assert decoder.decoded(frame_set, 1) is None
+    assert decoder.decoded(frame_set, 1).frame_set is None
 
 
 def test_frames_have_their_pixels_or_a_way_to_them() -> None:
