@@ -53,6 +53,21 @@ NoteCode = Literal[
     'rig_contradicts',
     'views_contradict',
     'window_refused',
+    # of a dataset that is read
+    'dataset_calibration',
+    'dataset_depth_missing',
+    'dataset_files_missing',
+    'dataset_lines_left_out',
+    'dataset_poses_left_out',
+    'dataset_stamps',
+    'dataset_truth_missing',
+    # of a trajectory that is read
+    'trajectory_doubled',
+    'trajectory_lines_left_out',
+    'trajectory_nanoseconds',
+    'trajectory_quaternions',
+    'trajectory_unordered',
+    'trajectory_unstamped',
     # of a bag that is read
     'bag_damaged',
     'bag_index_rebuilt',

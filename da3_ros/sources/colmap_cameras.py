@@ -201,6 +201,11 @@ class ColmapCamera:
             )
 
     @property
+    def described(self) -> str:
+        """Number and model, for messages."""
+        return f'camera {self.camera_id} ({self.model})'
+
+    @property
     def pinhole(self) -> PinholeCamera:
         """The ideal camera with the same focal lengths and centre."""
         focals = MODELS[self.model].focals

@@ -1,8 +1,9 @@
-"""Images of a COLMAP camera with a real lens as images of an ideal one."""
+"""Images of a camera with a real lens as images of an ideal one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -11,14 +12,16 @@ from numpy.typing import NDArray
 from da3_ros.errors import SourceError
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
-from da3_ros.sources.colmap_cameras import ColmapCamera
-from da3_ros.types import ColourImage
+from da3_ros.sources.lenses import Lens
+from da3_ros.types import ColourImage, FloatImage
 
 # Beyond this the rectified image would show less than a sixty-fourth of the view.
 _MAX_ZOOM = 8.0
 _ZOOM_STEPS = 24
 # Places in the image at which the lens is looked at to find the zoom.
 _GRID = 64
+# Maps of VGA images take 2.5 MB each; a rig has few lenses.
+_KEPT = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,8 +52,31 @@ class Rectification:
             done[..., 3][done[..., 3] < 255] = 0
         return np.asarray(done, dtype=np.uint8)
 
+    def pick(self, values: FloatImage) -> FloatImage:
+        """Return a rectified image of values (H, W), each that of the nearest pixel, never mixed.
 
-def rectify(camera: ColmapCamera) -> Rectification:
+        Depth along the axis stays what it is: the ideal camera looks the same way.
+
+        Raises:
+            SourceError: the image is not of the camera's size.
+        """
+        if values.shape != self._rows.shape:
+            raise SourceError(
+                f'expected values of {self._rows.shape}, got {values.shape} (height, width)'
+            )
+        done = cv2.remap(
+            values, self._columns, self._rows, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE
+        )
+        return np.asarray(done, dtype=np.float32)
+
+
+@lru_cache(maxsize=_KEPT)
+def rectification_of(camera: Lens) -> Rectification:
+    """Return `rectify` of a lens; those used last are kept."""
+    return rectify(camera)
+
+
+def rectify(camera: Lens) -> Rectification:
     """Return what makes pinhole images of a camera's images.
 
     The ideal camera keeps the centre and, where the lens shows enough, the focal lengths; they
@@ -62,8 +88,8 @@ def rectify(camera: ColmapCamera) -> Rectification:
     ideal = camera.pinhole
     if not _is_covered(camera, _zoomed(ideal, _MAX_ZOOM)):
         raise SourceError(
-            f'camera {camera.camera_id} ({camera.model}): its distortion cannot be undone, the '
-            'coefficients describe no image'
+            f'{camera.described}: its distortion cannot be undone, the coefficients describe no '
+            'image'
         )
     zoom = 1.0
     if not _is_covered(camera, ideal):
@@ -84,7 +110,7 @@ def _zoomed(camera: PinholeCamera, zoom: float) -> PinholeCamera:
     return PinholeCamera(camera.K @ np.diag([zoom, zoom, 1.0]), camera.size)
 
 
-def _is_covered(camera: ColmapCamera, target: PinholeCamera) -> bool:
+def _is_covered(camera: Lens, target: PinholeCamera) -> bool:
     """Return whether every pixel of the target is in the source image, and only once.
 
     Far outside the calibrated part a polynomial turns back and would show a second, folded copy
