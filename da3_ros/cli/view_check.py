@@ -145,12 +145,12 @@ class ViewCheck:
             config,
             device,
             size,
-            dtype=_number_format(network.precision, device),
+            dtype=number_format(network.precision, device),
             infer_gs=self._infer_gs,
         )
 
 
-def _number_format(precision: Precision, device: str) -> NumberFormat:
+def number_format(precision: Precision, device: str) -> NumberFormat:
     """Return the format of the backbone's matrices; torch is asked for those of its devices.
 
     Raises:

@@ -34,8 +34,13 @@ def chosen_model(model: str) -> ChosenModel:
     return model_or_default(model)
 
 
-def build_estimator(options: NodeOptions) -> Estimator:
+def build_estimator(options: NodeOptions, *, beside: bool = True) -> Estimator:
     """Return the estimator that `options.estimator.model` names, the default where it is empty.
+
+    Args:
+        options: of the node.
+        beside: build engines in another process while torch computes, for somebody who cannot
+            wait; else the first window waits for them, and one runtime computes all windows.
 
     Raises:
         CheckpointError: the weights cannot be found or do not fit; says what to do.
@@ -49,15 +54,17 @@ def build_estimator(options: NodeOptions) -> Estimator:
 
         return TruthEstimator(make_family_world(), conditioning=_is_conditioned(options.estimator))
     has_odometry = bool(options.output.prior_frame) and _is_conditioned(options.estimator)
-    return _build_network(options.estimator, options.stream, has_odometry=has_odometry)
+    return _build_network(
+        options.estimator, options.stream, has_odometry=has_odometry, beside=beside
+    )
 
 
 def _build_network(
-    options: EstimatorOptions, stream: StreamOptions, *, has_odometry: bool
+    options: EstimatorOptions, stream: StreamOptions, *, has_odometry: bool, beside: bool
 ) -> Estimator:
     from da3_ros.inference.engine import Da3Estimator
 
-    network = open_network(options.model, options, beside=True)
+    network = open_network(options.model, options, beside=beside)
     views = stream.window * len(stream.cameras)
     can = network.capabilities
     if views > 1 and not (can.poses or (can.metric and has_odometry)):
