@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import numpy as np
 
 from da3_ros.errors import GeometryError
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.metrics import DepthError, TrajectoryError, depth_error, trajectory_error
 from da3_ros.geometry.se3 import invert, rigid_from_xyz_xyzw
+from da3_ros.metrics.depth import DepthFigures, depth_error
+from da3_ros.metrics.trajectory import TrajectoryError, trajectory_error
 from da3_ros.sources.bag import BagReader
 from da3_ros.types import ColourImage, FloatImage
 
@@ -92,7 +94,7 @@ def read_truth(path: Path, cameras: tuple[str, ...]) -> DemoTruth:
     return truth
 
 
-def compare_depth(results: DemoResults, truth: DemoTruth, *, align: bool) -> DepthError | None:
+def compare_depth(results: DemoResults, truth: DemoTruth, *, align: bool) -> DepthFigures | None:
     """Compare all depth images with the truth of the same stamp; None when there is none.
 
     Args:
@@ -108,7 +110,8 @@ def compare_depth(results: DemoResults, truth: DemoTruth, *, align: bool) -> Dep
                 estimates.append(_sampled(depth, true_depth.shape))
                 expected.append(true_depth.ravel())
     try:
-        return depth_error(np.concatenate(estimates), np.concatenate(expected), align_scale=align)
+        depth, true_depth = np.concatenate(estimates), np.concatenate(expected)
+        return depth_error(depth, true_depth, align_scale=align).figures
     except (ValueError, GeometryError):
         return None
 
@@ -116,12 +119,19 @@ def compare_depth(results: DemoResults, truth: DemoTruth, *, align: bool) -> Dep
 def compare_trajectory(
     results: DemoResults, truth: DemoTruth, *, align: bool
 ) -> TrajectoryError | None:
-    """Compare the poses both know, from the first common one; None with fewer than two."""
+    """Compare the poses both know, from the first common one; None with fewer than two.
+
+    A path that determines no similarity (on one line, or standing) is compared as it is.
+    """
     stamps = sorted(set(results.poses) & set(truth.poses))
     if len(stamps) < 2:
         return None
     estimate = np.stack([results.poses[s] for s in stamps])
-    return trajectory_error(estimate, true_poses(results, truth, stamps), align=align)
+    expected = true_poses(results, truth, stamps)
+    if align:
+        with suppress(GeometryError):
+            return trajectory_error(estimate, expected, 'sim3')
+    return trajectory_error(estimate, expected, 'none')
 
 
 def true_poses(results: DemoResults, truth: DemoTruth, stamps: list[int]) -> FloatArray:

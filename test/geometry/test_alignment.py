@@ -1,4 +1,4 @@
-"""Closed-form and robust similarity, voxel thinning and error measures."""
+"""Closed-form and robust similarity, and voxel thinning."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from da3_ros.errors import GeometryError
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.metrics import depth_error, trajectory_error
 from da3_ros.geometry.robust import median_and_sigma, ransac_similarity
-from da3_ros.geometry.se3 import rigid
 from da3_ros.geometry.sim3 import Sim3
 from da3_ros.geometry.umeyama import similarity_from_points
 from da3_ros.geometry.voxel import first_per_voxel
@@ -118,32 +116,3 @@ def test_voxels_of_a_huge_extent_do_not_collide() -> None:
     assert first_per_voxel(points, 0.0).tolist() == [0, 1, 2, 3]
     with pytest.raises(GeometryError, match='voxel size'):
         first_per_voxel(points, -1.0)
-
-
-def test_depth_error_is_zero_for_a_scaled_truth_and_counts_known_pixels() -> None:
-    truth = np.array([[1, 2], [4, np.nan]], np.float32)
-    error = depth_error(truth / 3, truth, align_scale=True)
-    assert error.abs_rel == pytest.approx(0, abs=1e-6)
-    assert error.scale == pytest.approx(3, rel=1e-6)
-    assert error.pixels == 3
-    raw = depth_error(np.array([[1.1, 2.2], [6, 1]], np.float32), truth, align_scale=False)
-    assert raw.abs_rel == pytest.approx((0.1 + 0.1 + 0.5) / 3, rel=1e-6)
-    assert raw.delta1 == pytest.approx(2 / 3)
-    with pytest.raises(GeometryError, match='no pixel'):
-        depth_error(truth * np.nan, truth, align_scale=True)
-
-
-def test_trajectory_error_measures_a_known_offset_and_ignores_a_similarity() -> None:
-    rng = np.random.default_rng(0)
-    rotations = Rotation.random(20, random_state=1).as_matrix()
-    truth = rigid(rotations, rng.normal(size=(20, 3)))
-    offset = truth.copy()
-    offset[:, :3, 3] += (0.3, 0, 0.4)
-    assert trajectory_error(offset, truth, align=False).rmse == pytest.approx(0.5)
-    moved = TRUE.apply_to_pose(truth)
-    error = trajectory_error(moved, truth, align=True)
-    assert error.rmse == pytest.approx(0, abs=1e-9)
-    assert error.rotation_rmse_rad == pytest.approx(0, abs=1e-6)
-    assert error.scale == pytest.approx(1 / TRUE.scale)
-    standing = np.tile(np.eye(4), (5, 1, 1))
-    assert not trajectory_error(standing, standing, align=True).aligned

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from da3_ros.geometry.metrics import depth_error, trajectory_error
 from da3_ros.geometry.se3 import invert
 from da3_ros.geometry.umeyama import spread
+from da3_ros.metrics.depth import depth_error
+from da3_ros.metrics.trajectory import trajectory_error
 from da3_ros.options import from_flat
 from da3_ros.pipeline.pipeline import Pipeline
 from da3_ros.pipeline.rig import GivenRig
@@ -95,13 +96,13 @@ def _compared(world: SyntheticWorld, placed: list[PosedSet], *, is_metric: bool)
             truth = world.depth(view.id.camera, posed.stamp_ns, view.camera.size)
             truths.append(truth.ravel())
     depth, true_depth = np.concatenate(guesses), np.concatenate(truths)
-    said = depth_error(depth, true_depth, align_scale=False)
-    scaled = depth_error(depth, true_depth, align_scale=True)
+    said = depth_error(depth, true_depth, align_scale=False).figures
+    scaled = depth_error(depth, true_depth, align_scale=True).figures
     poses = np.stack([posed.world_from_base for posed in placed])
     true_poses = np.stack([world.world_from_base(posed.stamp_ns) for posed in placed])
-    path = trajectory_error(poses, true_poses, align=True)
+    path = trajectory_error(poses, true_poses, 'sim3')
     # Two ways that bend to different sides can be laid over one another, upside down.
-    started = trajectory_error(poses, poses[0] @ invert(true_poses[0]) @ true_poses, align=False)
+    started = trajectory_error(poses, poses[0] @ invert(true_poses[0]) @ true_poses, 'none')
     return DriveFigures(
         sets=len(placed),
         is_metric=is_metric,

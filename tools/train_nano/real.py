@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 
 from da3_ros.errors import ModelError, SourceError
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.metrics import depth_error
 from da3_ros.geometry.rotation import rotation_angle_rad
 from da3_ros.geometry.se3 import invert
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.placement import Placement
+from da3_ros.metrics.baselines import row_medians
+from da3_ros.metrics.depth import depth_error
 from da3_ros.types import FloatImage
 
 CAMERAS = 'cameras.json'
@@ -173,8 +174,8 @@ def _row(name: str, views: int, figures: list[list[float]]) -> RealRow:
 
 
 def _depth(estimate: FloatImage, truth: FloatImage) -> tuple[float, float]:
-    error = depth_error(estimate, truth, align_scale=True)
-    return error.abs_rel, error.delta1
+    figures = depth_error(estimate, truth, align_scale=True).figures
+    return figures.abs_rel, figures.delta1
 
 
 def _true_depth(frame: RealFrame, placement: Placement) -> FloatImage:
@@ -196,9 +197,8 @@ def _true_depth(frame: RealFrame, placement: Placement) -> FloatImage:
 
 def median_by_row(truth: FloatImage) -> FloatImage:
     """Return depth (N, h, w) that is, in every row, the median of the truth in that row."""
-    known = np.where(np.isfinite(truth).any(axis=(0, 2), keepdims=True), truth, np.float32(1.0))
-    medians = np.nanmedian(known, axis=(0, 2), keepdims=True)
-    return np.broadcast_to(medians, truth.shape).astype(np.float32)
+    medians = np.nan_to_num(row_medians(truth), nan=1.0)
+    return np.broadcast_to(medians[:, None], truth.shape).astype(np.float32)
 
 
 def turns(camera_from_world: NDArray[np.floating[Any]]) -> FloatArray:
