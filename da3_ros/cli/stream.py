@@ -37,4 +37,4 @@ def stream(
         for name in context.params
         if getattr(context.get_parameter_source(name), 'name', '') == 'COMMANDLINE'
     }
-    run_stream('stream', inputs, request, given)
+    run_stream(inputs, request, given)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 import time
@@ -17,13 +17,24 @@ from da3_ros.cli.export_folder import (
     remove_earlier,
 )
 from da3_ros.cli.process import unwind_on_terminate
-from da3_ros.cli.reporting import MAX_LINE, Report, in_words, reporting, say, show_files
+from da3_ros.cli.reporting import (
+    MAX_LINE,
+    Report,
+    complain,
+    in_words,
+    reporting,
+    say,
+    show_files,
+)
 from da3_ros.cli.stream_options import StreamRequest, with_config
 from da3_ros.cli.stream_plan import StreamPlan, WindowWish, make_plan
 from da3_ros.cli.stream_source import Reading, StreamSource, files_text, stream_source
 from da3_ros.cli.wanted_network import choose_device
 from da3_ros.export.files import move_into
+from da3_ros.export.ledger import read_ledger
+from da3_ros.export.staging import remove_empty
 from da3_ros.foreign import plain_line
+from da3_ros.sinks.stream_part import StreamPart
 
 if TYPE_CHECKING:
     from da3_ros.cli.stream_source import Shrink
@@ -58,24 +69,22 @@ class StreamJob:
         }
 
 
-def run_stream(
-    command: str,
-    inputs: Sequence[Path],
-    request: StreamRequest,
-    given: Collection[str],
-    notes: Sequence[str] = (),
-) -> None:
-    """Run a stream and tell what came of it.
+def run_stream(inputs: Sequence[Path], request: StreamRequest, given: Collection[str]) -> None:
+    """Run `da3 stream` and tell what came of it.
 
     Args:
-        command: for the JSON object.
         inputs: what the user named.
         request: all options.
         given: names of those that the user named.
-        notes: what a user should know beforehand.
     """
-    with reporting(command, as_json=request.results.as_json) as report, unwind_on_terminate():
-        job = make_job(inputs, request, given, notes)
+    as_json = request.results.as_json
+    with reporting('stream', as_json=as_json) as report, unwind_on_terminate():
+        from da3_ros.sources.images import parse_suffixes
+
+        request, notes = with_config(request, given)
+        suffixes = parse_suffixes(request.reading.image_extensions)
+        reading = Reading(request.reading.fps, request.input.every, suffixes)
+        job = make_job(stream_source(inputs, reading), request, notes)
         if job.request.files.dry_run:
             report.content = {'plan': job.plan.content(), 'notes': list(job.notes)}
             report.print_summary = lambda: _show_plan(job)
@@ -91,31 +100,21 @@ def run_stream(
         run_job(job, report)
 
 
-def make_job(
-    inputs: Sequence[Path],
-    request: StreamRequest,
-    given: Collection[str],
-    notes: Sequence[str] = (),
-) -> StreamJob:
+def make_job(source: StreamSource, request: StreamRequest, notes: Sequence[str]) -> StreamJob:
     """Check everything that can be wrong before a network is loaded.
 
-    Args: as of `run_stream`.
+    Args:
+        source: of the frames.
+        request: all options, a configuration among them.
+        notes: what a user should know already.
 
     Raises:
         BadParameter: an option makes no sense.
-        Da3Error: input, network, poses, configuration or formats cannot be used.
+        Da3Error: network, poses or formats cannot be used.
     """
     from da3_ros.inference.default_model import model_or_default
-    from da3_ros.sources.images import parse_suffixes
 
-    request, of_config = with_config(request, given)
     formats = request.formats
-    reading = Reading(
-        request.reading.fps,
-        request.input.every,
-        parse_suffixes(request.reading.image_extensions),
-    )
-    source = stream_source(inputs, reading)
     network = replace(
         request.network,
         model=model_or_default(request.network.model).name,
@@ -137,7 +136,7 @@ def make_job(
         save_frames=request.files.save_frames,
         sample_ratio=request.files.sample_ratio,
     )
-    return StreamJob(request, source, plan, formats, known, (*notes, *of_config, *of_poses))
+    return StreamJob(request, source, plan, formats, known, (*notes, *of_poses))
 
 
 def run_job(job: StreamJob, report: Report, estimator: Estimator | None = None) -> None:
@@ -148,19 +147,26 @@ def run_job(job: StreamJob, report: Report, estimator: Estimator | None = None) 
         report: of the command.
         estimator: in place of that of the job's model.
     """
-    from da3_ros.sinks.stream_part import StreamPart
     from da3_ros.sinks.stream_results import OWNED
 
     results = job.request.results
     out = results.export_dir
     began = time.perf_counter()
     restart = job.request.files.restart
-    with StreamPart(out, job.settings(), restart=restart) as part, ExitStack() as stack:
+    with (
+        StreamPart(out, job.settings(), restart=restart) as part,
+        _what_is_kept(part),
+        ExitStack() as stack,
+    ):
         finished, content = _computed(job, part, estimator, stack)
         earlier = earlier_results(out) if results.auto_cleanup else ()
         overwrite = results.overwrite or results.auto_cleanup
         with recorded_results(out):
+            folders = {Path(name).parent for name in read_ledger(out).own()} - {Path()}
             move_into(finished.folder, out, finished.names, overwrite=overwrite, owned=OWNED)
+            for folder in folders:
+                # Nothing of an earlier and longer stream may be left in it.
+                remove_empty(out / folder)
         part.remove()
     if results.auto_cleanup:
         remove_earlier(out, earlier)
@@ -168,8 +174,20 @@ def run_job(job: StreamJob, report: Report, estimator: Estimator | None = None) 
     _tell(report, job, finished, content, took_s)
 
 
+@contextmanager
+def _what_is_kept(part: StreamPart) -> Iterator[None]:
+    """Say, where the body does not come to its end, what is left of it."""
+    try:
+        yield
+    except BaseException:
+        if part.committed is not None:
+            frames = part.committed['folder']['frames']
+            complain(f'{frames} frames are done: the same command goes on behind them')
+        raise
+
+
 def _computed(
-    job: StreamJob, part: Any, estimator: Estimator | None, stack: ExitStack
+    job: StreamJob, part: StreamPart, estimator: Estimator | None, stack: ExitStack
 ) -> tuple[Finished, dict[str, Any]]:
     """Return the finished files of a job, and what is said of them."""
     from tqdm import tqdm

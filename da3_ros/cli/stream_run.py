@@ -31,7 +31,7 @@ PRIOR_FRAME = 'known_poses'
 
 _NS_PER_S = 1e9
 _MOST_WINDOWS = 50
-_FRAMES_OF_CHECKPOINT = 200
+FRAMES_OF_CHECKPOINT = 200
 """After so many new frames a run is committed: what is computed since then is lost by a kill."""
 _FRAMES_AHEAD = 4
 _HOPELESS = 3
@@ -175,7 +175,7 @@ class StreamRun:
     @property
     def _checkpoint_windows(self) -> int:
         new = self.plan.stride * len(self.source.cameras)
-        return max(1, min(_MOST_WINDOWS, _FRAMES_OF_CHECKPOINT // new))
+        return max(1, min(_MOST_WINDOWS, FRAMES_OF_CHECKPOINT // new))
 
     def _taken(
         self, frames: Iterator[tuple[int, CameraFrame]], clock: FrameClock

@@ -33,6 +33,7 @@ OF_COMMAND: dict[str, Entrance] = {
     **dict.fromkeys(('record', 'bag-from-video', 'synthesize'), Entrance.BAGS),
     **dict.fromkeys(('info', 'models', 'doctor'), Entrance.ABOUT),
     **dict.fromkeys(('compile', 'export-onnx'), Entrance.ENGINES),
+    'stream': Entrance.STREAM,
     'export': Entrance.EXPORT,
     'play': Entrance.PLAY,
     'demo': Entrance.DEMO,
