@@ -29,10 +29,10 @@ SIZE = WORLD.camera.size
 START_NS = 1_000_000_000
 
 
-def true_pose(number: int) -> FloatArray:
-    """Return where the camera is at a frame, in the world of frame 0, metres."""
-    first, pose = (WORLD.world_from_camera(CAMERA, stamp_ns(n)) for n in (0, number))
-    return np.asarray(np.linalg.inv(first) @ pose)
+def true_pose(number: int, camera: str = CAMERA) -> FloatArray:
+    """Return where a camera is at a frame, in the world of frame 0, metres."""
+    first = WORLD.world_from_camera(CAMERA, stamp_ns(0))
+    return np.asarray(np.linalg.inv(first) @ WORLD.world_from_camera(camera, stamp_ns(number)))
 
 
 def stamp_ns(number: int) -> int:
@@ -41,7 +41,7 @@ def stamp_ns(number: int) -> int:
 
 @dataclass(eq=False)
 class BoxStream:
-    """Frames of one camera that drives through the box; every image has a colour of its own."""
+    """Frames of cameras that drive through the box; every instant has a colour of its own."""
 
     count: int
     cameras: tuple[str, ...] = (CAMERA,)
@@ -53,7 +53,7 @@ class BoxStream:
 
     @property
     def frames_expected(self) -> int:
-        return self.count
+        return self.count * len(self.cameras)
 
     @property
     def span_ns(self) -> tuple[int, int]:
@@ -71,7 +71,9 @@ class BoxStream:
         del shrink
         for number in range(self.count):
             image = np.full((SIZE.height, SIZE.width, 3), number % 256, np.uint8)
-            yield number, CameraFrame(CAMERA, stamp_ns(number), 'front_optical_frame', image)
+            for camera in self.cameras:
+                frame_id = f'{camera}_optical_frame'
+                yield number, CameraFrame(camera, stamp_ns(number), frame_id, image)
 
 
 def request(out: Path, **values: Any) -> StreamRequest:
@@ -96,9 +98,13 @@ def request(out: Path, **values: Any) -> StreamRequest:
     return StreamRequest(**made).with_values(wanted, 'test')
 
 
-def run(out: Path, count: int, estimator: Any = None, **values: Any) -> Report:
-    """Run a stream through the box and return its report."""
-    job = make_job(BoxStream(count), request(out, **values), ())
+def run(
+    out: Path, count: int, estimator: Any = None, cameras: tuple[str, ...] = (), **values: Any
+) -> Report:
+    """Run a stream through the box and return its report; several cameras have their rig."""
+    rig = RigCalibration({name: THREE_CAMERAS.base_from_camera[name] for name in cameras})
+    source = BoxStream(count, cameras or (CAMERA,), rig=rig)
+    job = make_job(source, request(out, **values), ())
     report = Report()
     run_job(job, report, estimator or BoxEstimator(WORLD))
     return report
@@ -119,7 +125,7 @@ def unit_of(poses: FloatArray) -> float:
 
 def in_metres(poses: FloatArray) -> FloatArray:
     """Return poses with their unit made that of the truth."""
-    scaled = poses.copy()
+    scaled: FloatArray = poses.copy()
     scaled[:, :3, 3] /= unit_of(poses)
     return scaled
 
