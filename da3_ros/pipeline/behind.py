@@ -81,7 +81,7 @@ class Behind(Generic[T]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close; after an error of the caller's own, what waits is left out, and that error goes on."""
+        """Close; what waits is left out where an error is on its way, which goes on."""
         if error is None:
             self.close()
             return

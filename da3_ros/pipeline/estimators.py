@@ -39,8 +39,8 @@ def build_estimator(options: NodeOptions, *, beside: bool = True) -> Estimator:
 
     Args:
         options: of the node.
-        beside: build engines in another process while torch computes, for somebody who cannot
-            wait; else the first window waits for them, and one runtime computes all windows.
+        beside: while graphs are built for the first time, let another runtime compute. Which
+            window is the first of theirs depends on the speed of the machine then.
 
     Raises:
         CheckpointError: the weights cannot be found or do not fit; says what to do.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 
 from da3_ros.errors import PipelineError, StreamError
 from da3_ros.pipeline.pipeline import Pipeline
@@ -31,22 +32,53 @@ def every_result(
     Raises:
         StreamError: `resumed` is no state, or the input is not the one that it was of.
     """
-    left_out = 0 if resumed is None else windows_of(resumed)
+    replay = None if resumed is None else _Replay(pipeline, resumed)
     for has_work in _fed(pipeline, frames):
         while has_work:
-            if resumed is not None:
-                pipeline.step(is_wanted=_nobody)
-                if pipeline.windows == left_out:
-                    pipeline.restore(resumed)
-                    resumed = None
+            if replay is not None and replay.step():
+                pass
             elif (result := _estimated(pipeline, on_failed)) is not None:
                 yield result
             has_work = pipeline.has_work
-    if resumed is not None:
-        raise StreamError(
-            f'resume: expected an input of more than {left_out} windows, as that of the '
-            f'interrupted run, got {pipeline.windows}: it is another one; begin anew'
-        )
+    if replay is not None:
+        replay.require_end()
+
+
+class _Replay:
+    """What led to a state, without its estimates.
+
+    Args:
+        pipeline: that nothing was pushed into yet.
+        state: to come to.
+    """
+
+    def __init__(self, pipeline: Pipeline, state: bytes) -> None:
+        self._pipeline = pipeline
+        self._state: bytes | None = state
+        self._windows = windows_of(state)
+        self._restore()
+
+    def step(self) -> bool:
+        """Do a step without an estimate; return False when the state is there."""
+        if self._state is None:
+            return False
+        with suppress(PipelineError):  # the interrupted run has told of it
+            self._pipeline.step(is_wanted=_nobody)
+        self._restore()
+        return True
+
+    def require_end(self) -> None:
+        """Say so when the input was too short for the state."""
+        if self._state is not None:
+            raise StreamError(
+                f'resume: expected an input of at least {self._windows} windows, as that of the '
+                f'interrupted run, got {self._pipeline.windows}: it is another one; begin anew'
+            )
+
+    def _restore(self) -> None:
+        if self._state is not None and self._pipeline.windows == self._windows:
+            self._pipeline.restore(self._state)
+            self._state = None
 
 
 def _fed(pipeline: Pipeline, frames: Iterable[CameraFrame]) -> Iterator[bool]:

@@ -96,18 +96,8 @@ class StateCodec:
 
     def _write(self, out: bytearray, value: Any) -> None:
         kind = type(value)
-        if value is None or kind is bool:
-            out += b'N' if value is None else b'T' if value else b'F'
-        elif kind is int:
-            _write_counted(
-                out, b'I', value.to_bytes(value.bit_length() // 8 + 1, 'little', signed=True)
-            )
-        elif kind is float:
-            out += b'D' + struct.pack('<d', value)
-        elif kind is str:
-            _write_counted(out, b'S', value.encode('utf-8', 'surrogatepass'))
-        elif kind is bytes:
-            _write_counted(out, b'B', value)
+        if kind in _WRITERS:
+            _WRITERS[kind](out, value)
         elif kind is tuple:
             out += b'(' + struct.pack('<I', len(value))
             for one in value:
@@ -117,8 +107,6 @@ class StateCodec:
             for key, one in value.items():
                 self._write(out, key)
                 self._write(out, one)
-        elif isinstance(value, np.ndarray):
-            _write_array(out, value)
         elif isinstance(value, np.generic):
             out += b'G' + bytes([_code_of(value.dtype)]) + value.tobytes()
         elif self._classes.get(kind.__name__) is kind:
@@ -211,6 +199,23 @@ def _write_counted(out: bytearray, tag: bytes, data: bytes) -> None:
     out += tag + struct.pack('<I', len(data)) + data
 
 
+def _write_int(out: bytearray, value: int) -> None:
+    length = value.bit_length() // 8 + 1
+    _write_counted(out, b'I', value.to_bytes(length, 'little', signed=True))
+
+
+def _write_float(out: bytearray, value: float) -> None:
+    out += b'D' + struct.pack('<d', value)
+
+
+def _write_text(out: bytearray, value: str) -> None:
+    _write_counted(out, b'S', value.encode('utf-8', 'surrogatepass'))
+
+
+def _write_constant(out: bytearray, value: bool | None) -> None:
+    out += b'N' if value is None else b'T' if value else b'F'
+
+
 def _code_of(dtype: np.dtype[Any]) -> int:
     if dtype not in _DTYPES:
         raise StreamError(f'state: numbers of type {dtype} cannot be written')
@@ -242,8 +247,10 @@ def _read_array(reader: _Reader) -> np.ndarray[Any, Any]:
     for length in shape:
         # In whole numbers: a product in 64 bits may wrap around.
         count *= length
-    values = np.frombuffer(reader.take(count * dtype.itemsize), dtype).copy()
-    return values.reshape(shape, order='F' if order else 'C')
+    values = np.frombuffer(reader.take(count * dtype.itemsize), dtype)
+    # A copy: its own memory, which may be written to.
+    found: np.ndarray[Any, Any] = values.copy().reshape(shape, order='F' if order else 'C')
+    return found
 
 
 def _read_scalar(reader: _Reader) -> np.generic:
@@ -252,6 +259,15 @@ def _read_scalar(reader: _Reader) -> np.generic:
     return scalar
 
 
+_WRITERS: Mapping[type, Callable[[bytearray, Any], None]] = {
+    type(None): _write_constant,
+    bool: _write_constant,
+    int: _write_int,
+    float: _write_float,
+    str: _write_text,
+    bytes: lambda out, value: _write_counted(out, b'B', value),
+    np.ndarray: _write_array,
+}
 _PLAIN: Mapping[bytes, Callable[[_Reader], Any]] = {
     b'N': lambda reader: None,
     b'T': lambda reader: True,

@@ -232,7 +232,7 @@ def test_nothing_is_raised_when_the_pipeline_closes_in_the_middle_of_a_set() -> 
         begun.acquire()
         decoder.close()
         let_go.set()
-        assert decoded.result() is None
+        assert decoded.result().frame_set is None
     assert decoder.decoded(frame_set, 1).frame_set is None
 
 
