@@ -16,6 +16,7 @@ from da3_ros.cli.reporting import KNOWN_ERRORS, one_line
 _CONTEXT = {'help_option_names': ['-h', '--help']}
 _IMAGES, _ROS = 'Images to scenes', 'Recordings and ROS 2'
 _NETWORKS, _ABOUT = 'Networks without torch', 'What is here'
+_RESULTS = 'Results'
 
 COMMANDS: dict[str, LazyCommand] = {
     'auto': LazyCommand(
@@ -71,6 +72,9 @@ COMMANDS: dict[str, LazyCommand] = {
         'demo:demo',
         _ROS,
         'Play a recording into the node, export the scene, and draw what came out.',
+    ),
+    'eval': LazyCommand(
+        'eval:app', _RESULTS, 'How far trajectories and depth are from the truth.'
     ),
     'compile': LazyCommand(
         'compile:compile_engines',

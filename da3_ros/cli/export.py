@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _PLACES = (
     'results.npz', 'exports/npz/results.npz', 'exports/mini_npz/results.npz', 'predictions.npz',
 )  # fmt: skip
-_WITHOUT_IMAGES = ('glb', 'ply', 'mini_npz', 'depth_png', 'depth_image', 'tum')
+_WITHOUT_IMAGES = ('glb', 'ply', 'mini_npz', 'depth_png', 'depth_image', 'tum', 'kitti')
 """Formats that say something without the colours of the images."""
 
 

@@ -34,8 +34,8 @@ _RESULTS = (
     RECORD, 'scene.glb', 'scene.jpg', 'points.ply',
     *(f'{part}.{suffix}' for part in _COLMAP for suffix in ('bin', 'txt')),
     'exports', 'depth_vis', 'depth_png', 'depth_image', 'feat_vis', 'gs_ply', 'gs_video', 'tum',
-    'images', 'input_images', 'conf', 'camera_poses.txt', 'intrinsic.txt', 'camera_poses.ply',
-    'stream.json', 'trajectory.tum', 'pcd', 'results_output',
+    'kitti', 'images', 'input_images', 'conf', 'camera_poses.txt', 'intrinsic.txt',
+    'camera_poses.ply', 'stream.json', 'trajectory.tum', 'pcd', 'results_output',
 )  # fmt: skip
 """Files and folders directly in a folder of results that an export may write to."""
 _FOLDERS = {

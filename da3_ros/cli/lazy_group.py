@@ -19,7 +19,7 @@ class LazyCommand:
     """Where a command is, and what the list of commands says of it."""
 
     target: str
-    """module:function inside `da3_ros.cli`."""
+    """module:function inside `da3_ros.cli`; for a group of commands its `typer.Typer`."""
     panel: str
     """Heading in the list."""
     help: str
@@ -32,7 +32,7 @@ class LazyGroup(TyperGroup):
     """Knows its commands by name; a subclass says which ones in `commands_by_name`."""
 
     commands_by_name: ClassVar[dict[str, LazyCommand]] = {}
-    context_settings_of_commands: ClassVar[dict[str, Any]] = {}
+    context_settings_of_commands: dict[str, Any] = {}  # noqa: RUF012 - a group has its own
     _is_listing = False
     _arguments: tuple[str, ...] = ()
 
@@ -74,7 +74,9 @@ class LazyGroup(TyperGroup):
             raise typer.Exit(EXIT_INTERRUPTED) from error
         except USAGE_ERROR as error:
             if '--json' in self._arguments:
-                print_error(ctx.invoked_subcommand or '', error)
+                # Without the name of the program.
+                groups = ctx.command_path.split()[1:]
+                print_error(' '.join([*groups, ctx.invoked_subcommand or '']), error)
             raise
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -87,11 +89,15 @@ class LazyGroup(TyperGroup):
 
     def _imported(self, name: str, command: LazyCommand) -> Any:
         module, function = command.target.split(':')
+        found = getattr(import_module(f'da3_ros.cli.{module}'), function)
+        if isinstance(found, typer.Typer):
+            group: Any = typer.main.get_group(found)
+            group.context_settings_of_commands = self.context_settings_of_commands
+            group.context_settings = self.context_settings_of_commands
+            return group
         app = typer.Typer(add_completion=False)
         settings = self.context_settings_of_commands
-        app.command(name, context_settings=settings)(
-            getattr(import_module(f'da3_ros.cli.{module}'), function)
-        )
+        app.command(name, context_settings=settings)(found)
         made = typer.main.get_command(app)
         verbosity.add_to(name, made)
         if command.knows_backend:

@@ -19,7 +19,7 @@ Verbose = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option('--quiet', '-q', help='Print warnings and errors only.')]
 
-_ANSWERS = ('info', 'models', 'doctor')
+_ANSWERS = ('info', 'models', 'doctor', 'traj', 'depth')
 """Commands whose output is what they are called for: it stays."""
 _VERBOSE, _QUIET = 'verbose', 'quiet'
 _before_command = {_VERBOSE: False, _QUIET: False}

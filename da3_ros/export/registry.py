@@ -16,7 +16,7 @@ from da3_ros.options.export import RESULTS
 
 FORMATS: tuple[str, ...] = (
     'npz', 'mini_npz', 'glb', 'ply', 'depth_png', 'depth_image', 'depth_vis', 'colmap', 'tum',
-    'feat_vis', 'gs_ply', 'gs_video',
+    'kitti', 'feat_vis', 'gs_ply', 'gs_video',
 )  # fmt: skip
 """Names that may be joined by '-'; each is the module of the same name."""
 

@@ -22,7 +22,7 @@ from da3_ros.types import Mask, PosedSet, PosedView
 # A thinned scene is the same every time.
 _SAMPLE_SEED = 0
 
-WORLD_FORMATS: tuple[str, ...] = ('glb', 'ply', 'colmap', 'tum')
+WORLD_FORMATS: tuple[str, ...] = ('glb', 'ply', 'colmap', 'tum', 'kitti')
 """Formats in which all views stand in one world, see `require_world`."""
 _LONGEST_NAME = 100
 _LONGEST_COMMENT = 400

@@ -78,13 +78,17 @@ def stamp_text(stamp_ns: int) -> str:
     return f'{"-" if stamp_ns < 0 else ""}{seconds}.{rest:09d}'
 
 
-def _paths(scene: ExportScene) -> dict[str, list[StampedPose]]:
-    """Return the poses by the name of their file."""
+def trajectories(scene: ExportScene) -> dict[str, list[StampedPose]]:
+    """Return the poses of the base, where it is known, and of the cameras, by names for files."""
     by_camera: dict[str, list[StampedPose]] = {}
     for view in scene.views:
         pose = StampedPose(view.id.stamp_ns, view.world_from_camera)
         by_camera.setdefault(view.id.camera, []).append(pose)
-    names = distinct(f'tum/camera_{safe_name(camera)}' for camera in by_camera)
-    paths = {'tum/base.txt': list(scene.base_path)} if scene.base_path else {}
-    paths.update({f'{n}.txt': p for n, p in zip(names, by_camera.values(), strict=True)})
+    names = distinct(f'camera_{safe_name(camera)}' for camera in by_camera)
+    paths = {'base': list(scene.base_path)} if scene.base_path else {}
+    paths.update(zip(names, by_camera.values(), strict=True))
     return paths
+
+
+def _paths(scene: ExportScene) -> dict[str, list[StampedPose]]:
+    return {f'tum/{name}.txt': poses for name, poses in trajectories(scene).items()}

@@ -59,7 +59,7 @@ class DepthPair:
     sigma: FloatImage | None = None
     """(H, W) stated standard deviation of the estimate, in its unit."""
     confidence: FloatImage | None = None
-    """(H, W), larger is better; positive."""
+    """(H, W), larger is better; not negative."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def measure_depth(
         GeometryError: no pixel of any pair is known in both images, sizes differ, or the edges do
             not ascend.
     """
-    _check_edges(edges)
+    check_edges(edges)
     survey = _Survey()
     for pair in pairs():
         survey.add(pair)
@@ -131,7 +131,12 @@ def measure_depth(
     return sums.result()
 
 
-def _check_edges(edges: Sequence[float]) -> None:
+def check_edges(edges: Sequence[float]) -> None:
+    """Refuse edges that make no ranges.
+
+    Raises:
+        GeometryError: there are fewer than two or too many, or they do not ascend from 0 up.
+    """
     ascends = all(a < b for a, b in zip(edges, edges[1:], strict=False))
     if not 2 <= len(edges) <= _MAX_EDGES or not ascends or not edges[0] >= 0:
         raise GeometryError(
@@ -159,12 +164,19 @@ class _Known:
         truth, estimate = (image[mask].astype(np.float64) for image in (pair.truth, pair.estimate))
         return _Known(mask, truth, estimate, rows)
 
-    def stated(self, values: FloatImage | None) -> tuple[FloatArray, NDArray[np.bool_]] | None:
-        """Return what an image says of these pixels (N,), and where it says a positive number."""
-        if values is None:
+    def sigma(self, pair: DepthPair) -> tuple[FloatArray, NDArray[np.bool_]] | None:
+        """Return the stated spreads of these pixels (N,), and where there is one."""
+        if pair.sigma is None:
             return None
-        said = values[self.mask].astype(np.float64)
+        said = pair.sigma[self.mask].astype(np.float64)
         return said, np.asarray(np.isfinite(said) & (said > 0))
+
+    def confidence(self, pair: DepthPair) -> tuple[FloatArray, NDArray[np.bool_]] | None:
+        """Return the confidence of these pixels (N,), and where there is one."""
+        if pair.confidence is None:
+            return None
+        said = pair.confidence[self.mask].astype(np.float64)
+        return said, np.asarray(np.isfinite(said) & (said >= 0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -202,10 +214,13 @@ class _Survey:
         self._ratio.add(_in_float32(known.truth / known.estimate))
         self._truth.add(truth)
         self._rows.add(truth, known.rows * self._row_count // len(pair.truth))
-        for counts, image in ((self._sigma, pair.sigma), (self._confidence, pair.confidence)):
-            said = known.stated(image)
-            if said is not None:
-                counts.add(_in_float32(said[0][said[1]]))
+        for counts, stated in (
+            (self._sigma, known.sigma(pair)),
+            (self._confidence, known.confidence(pair)),
+        ):
+            if stated is not None:
+                values, is_said = stated
+                counts.add(_in_float32(values[is_said]))
 
     def found(self) -> _Overall:
         if self._rows is None:
@@ -296,13 +311,13 @@ class _Comparison:
 
     def _add_stated(self, pair: DepthPair, known: _Known, scale: float) -> None:
         """Take what the estimate states of its errors."""
-        stated = known.stated(pair.sigma)
+        stated = known.sigma(pair)
         if stated is not None:
             sigma, said = stated
             for variant, factor in (('as_is', 1.0), ('scale_all', self._overall.scale)):
                 error = known.estimate * factor - known.truth
                 self._spreads[variant].add(error[said], sigma[said], factor)
-        stated = known.stated(pair.confidence)
+        stated = known.confidence(pair)
         if stated is not None:
             confidence, said = stated
             relative = np.abs(known.estimate * scale / known.truth - 1)

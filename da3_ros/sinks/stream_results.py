@@ -49,7 +49,9 @@ PER_VIEW_FORMATS = ('depth_png', 'depth_image', 'depth_vis')
 """Formats with a file for every frame."""
 FUSED_FORMATS = ('glb', 'ply', 'colmap')
 """Formats that join frames: they get some of a long stream, evenly chosen."""
-STREAM_FORMATS = (*FUSED_FORMATS, *PER_VIEW_FORMATS, 'tum')
+POSE_FORMATS = ('tum', 'kitti')
+"""Formats of poses alone, of every frame."""
+STREAM_FORMATS = (*FUSED_FORMATS, *PER_VIEW_FORMATS, *POSE_FORMATS)
 """Formats of which a stream of any length can be written."""
 MOST_FUSED = 300
 """Frames that are joined at most."""
@@ -133,7 +135,7 @@ def finish(
     notes = [*wanted.notes, *_notes(counts)]
     exported: list[str] = []
     for formats, places in _shares(wanted.formats, stored, counts.frames):
-        if formats != ('tum',) and len(places) < counts.frames:
+        if len(places) < counts.frames:
             notes.append(
                 f'{", ".join(formats)}: {len(places)} of {counts.frames} frames, evenly chosen'
             )
@@ -278,8 +280,9 @@ def _shares(
     per_view = tuple(name for name in formats if name in PER_VIEW_FORMATS)
     if per_view:
         yield per_view, stored
-    if 'tum' in formats:
-        yield ('tum',), range(frames)
+    poses = tuple(name for name in formats if name in POSE_FORMATS)
+    if poses:
+        yield poses, range(frames)
 
 
 def _scene(
@@ -296,7 +299,7 @@ def _scene(
     factors = _factors(counts.changes, counts.frames)[list(places), None]
     start = records[0]['pose'][:, 3]
     chosen['pose'][:, :, 3] = start + factors * (chosen['pose'][:, :, 3] - start)
-    views = StoredViews(final, chosen, places, cameras, has_pixels=formats != ('tum',))
+    views = StoredViews(final, chosen, places, cameras, has_pixels=formats[0] not in POSE_FORMATS)
     return ExportScene(views, counts.is_metric, caution=caution)
 
 

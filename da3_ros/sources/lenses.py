@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -21,7 +22,7 @@ _MODEL = {'radtan': 'FULL_OPENCV', 'equidistant': 'OPENCV_FISHEYE'}
 _COUNTS = {'none': (0,), 'radtan': (4, 5, 8), 'equidistant': (4,)}
 
 
-class Lens(Protocol):
+class Lens(Hashable, Protocol):
     """What a lens does to rays; equal ones are equal as keys."""
 
     @property

@@ -82,7 +82,9 @@ def numbers(fields: list[str]) -> list[float]:
     try:
         return [float(field) for field in fields]
     except ValueError as error:
-        raise ValueError(f'expected numbers, got {plain_line(" ".join(fields), _SHOWN)!r}') from error
+        raise ValueError(
+            f'expected numbers, got {plain_line(" ".join(fields), _SHOWN)!r}'
+        ) from error
 
 
 def stamp_of_seconds(text: str) -> int:
@@ -115,7 +117,8 @@ def _whole(text: str, shift: int) -> int:
         try:
             value = Decimal(text)
             # A small text may name a number of a billion digits.
-            if not value.is_finite() or value.adjusted() > len(str(_LARGEST_NS)):
+            is_plain = text.isascii() and '_' not in text
+            if not is_plain or not value.is_finite() or value.adjusted() > len(str(_LARGEST_NS)):
                 raise ValueError(f'expected a stamp, got {plain_line(text, _SHOWN)!r}')
             if value.adjusted() < -_PRECISION:
                 return 0

@@ -26,10 +26,11 @@ from numpy.typing import NDArray
 from da3_ros.errors import SourceError
 from da3_ros.foreign import plain_path
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw, nearest_rotation
+from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw
 from da3_ros.geometry.se3 import rigid
 from da3_ros.geometry.trajectory import StampedPose
 from da3_ros.notes import Note
+from da3_ros.sources.text_poses import DEVIATION, exact_poses
 from da3_ros.sources.text_rows import (
     LeftOut,
     numbers,
@@ -50,8 +51,6 @@ _EUROC_FIELDS = 8
 _LOOKED_AT = 200
 # Seconds beyond the year 5000: SLAM systems write nanoseconds in the layout of TUM, too.
 _NOT_SECONDS = 1e11
-# Text of a few digits is no exact rotation; further off it is none at all.
-_DEVIATION = 0.02
 _SMALLEST_LENGTH = 1e-9
 
 
@@ -149,31 +148,38 @@ def read_kitti(path: Path, stamps_ns: Sequence[int] | None = None) -> Trajectory
             stamps as lines.
     """
     left_out = LeftOut(path)
-    index, indices, matrices = 0, list[int](), list[list[float]]()
-    # A line that is none of text is a pose that is missing, so that the next keep their stamps.
+    lines, matrices = list[int](), list[list[float]]()
+    places, count, refused = list[int](), 0, 0
     for number, text in rows(path, left_out):
         if text.startswith('#'):
             continue
+        # A line that is no text at all is a pose that is missing: the next keep their stamps.
+        place = count + left_out.count - refused
+        count += 1
         try:
             matrices.append(_upper_rows(_fields(text)))
-            indices.append(index)
+            lines.append(number)
+            places.append(place)
         except ValueError as error:
             left_out.add(number, str(error))
-        index += 1
-    if stamps_ns is not None and len(stamps_ns) != index:
+            refused += 1
+    count += left_out.count - refused
+    if stamps_ns is not None and len(stamps_ns) != count:
         raise SourceError(
             f'trajectory {plain_path(path)}: expected as many stamps as poses, got '
-            f'{len(stamps_ns)} stamps for {index} poses'
+            f'{len(stamps_ns)} stamps for {count} poses'
         )
-    _check_enough(path, len(indices), left_out)
-    stamps = [i * STEP_NS if stamps_ns is None else stamps_ns[i] for i in indices]
-    upper = np.array(matrices).reshape(-1, 3, 4)
-    poses = rigid(nearest_rotation(upper[:, :, :3]), upper[:, :, 3])
+    poses, usable = exact_poses(np.array(matrices).reshape(-1, 3, 4))
+    for index in np.flatnonzero(~usable).tolist():
+        left_out.add(lines[index], 'expected a pose, got numbers that are none')
+    _check_enough(path, int(usable.sum()), left_out)
+    kept = [place for place, is_pose in zip(places, usable.tolist(), strict=True) if is_pose]
+    stamps = [place * STEP_NS if stamps_ns is None else stamps_ns[place] for place in kept]
     notes = []
     if stamps_ns is None:
         text = f'{plain_path(path)} has no stamps: pose i is put at i seconds'
         notes.append(Note('trajectory_unstamped', text))
-    return _file(path, 'kitti', stamps, poses, left_out, notes)
+    return _file(path, 'kitti', stamps, poses[usable], left_out, notes)
 
 
 def read_times(path: Path) -> list[int]:
@@ -217,7 +223,7 @@ def _of_quaternions(path: Path, kind: Literal['tum', 'euroc']) -> TrajectoryFile
         except ValueError as error:
             left_out.add(number, str(error))
             continue
-        odd_lengths += abs(math.hypot(*pose[3:]) - 1) > _DEVIATION
+        odd_lengths += abs(math.hypot(*pose[3:]) - 1) > DEVIATION
         values.append(pose)
     _check_enough(path, len(stamps), left_out)
     notes = []
@@ -254,26 +260,9 @@ def _upper_rows(fields: list[str]) -> list[float]:
     if len(fields) not in _KITTI_FIELDS:
         raise ValueError(f'expected 12 numbers, or 16, got {len(fields)}')
     values = numbers(fields)
-    matrix = np.array(values).reshape(-1, 4)
-    check_pose(matrix)
+    if values[12:] and values[12:] != [0, 0, 0, 1]:
+        raise ValueError(f'expected the last row 0 0 0 1, got {values[12:]}')
     return values[:12]
-
-
-def check_pose(matrix: FloatArray) -> None:
-    """Refuse a matrix (3, 4) or (4, 4) that is no pose to the digits that text files have.
-
-    Raises:
-        ValueError: it is not finite, its rotation is none, or its last row is not 0 0 0 1.
-    """
-    if not np.isfinite(matrix).all():
-        raise ValueError('expected a pose, a number is not finite')
-    if len(matrix) == 4 and np.abs(matrix[3] - (0, 0, 0, 1)).max() > _SMALLEST_LENGTH:
-        raise ValueError(f'expected the last row 0 0 0 1, got {matrix[3].tolist()}')
-    rotation = matrix[:3, :3]
-    largest = np.abs(rotation).max()
-    is_near = largest < 2 and np.abs(rotation @ rotation.T - np.eye(3)).max() <= _DEVIATION
-    if not is_near or np.linalg.det(rotation) < 0:
-        raise ValueError('expected a rotation, the matrix is none')
 
 
 def _file(
@@ -318,7 +307,10 @@ def _check_enough(path: Path, good: int, left_out: LeftOut) -> None:
 
 def _times_beside(path: Path) -> Path | None:
     """Return where the official layout has the stamps of a KITTI file; None without one."""
-    places = (path.parent / 'times.txt', path.parent.parent / 'sequences' / path.stem / 'times.txt')
+    places = (
+        path.parent / 'times.txt',
+        path.parent.parent / 'sequences' / path.stem / 'times.txt',
+    )
     return next((place for place in places if place.is_file()), None)
 
 

@@ -63,8 +63,14 @@ def files_of(scene: ExportScene, folder: Path, encoding: str = 'binary') -> list
 def test_every_file_says_it_and_without_one_none_does(scene: ExportScene, tmp_path: Path) -> None:
     with_one = files_of(replace(scene, caution=CAUTION), tmp_path / 'with')
     silent = {path.name for path in with_one if CAUTION not in spoken(path)}
-    # COLMAP's binary files have no room for it; a text lies beside them.
-    assert silent == {f'{p}.bin' for p in ('rigs', 'cameras', 'frames', 'images', 'points3D')}
+    # COLMAP's binary files and KITTI's have no room for it; a text lies beside them.
+    kitti = {'camera_front.txt', 'camera_front_times.txt'}
+    assert silent - kitti == {
+        f'{p}.bin' for p in ('rigs', 'cameras', 'frames', 'images', 'points3D')
+    }
+    assert {
+        p.parent.name for p in with_one if CAUTION not in spoken(p) and p.suffix == '.txt'
+    } == {'kitti'}
     assert 'caution.txt' in {path.name for path in with_one}
     without = files_of(scene, tmp_path / 'without')
     assert not [path for path in without if CAUTION in spoken(path)]

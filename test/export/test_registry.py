@@ -97,12 +97,12 @@ def test_every_format_can_be_cancelled_at_each_of_its_steps(tmp_path: Path, name
 def test_a_disk_that_takes_no_more_is_an_error_and_leaves_the_files_of_before(
     tmp_path: Path, name: str
 ) -> None:
-    """The kernel refuses every file beyond 64 bytes, as it refuses them on a full disk."""
+    """The kernel refuses every file beyond 16 bytes, as it refuses them on a full disk."""
     export_scene(complete(two_walls()), EVERY, tmp_path, options=SHORT)
     before = content(tmp_path)
     scene = complete(ExportScene((make_view(),), True))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, limits[1]))
     try:
         with pytest.raises(ExportError, match=r'cannot be written.*File too large'):
             export_scene(scene, name, tmp_path, options=SHORT, overwrite=True)

@@ -6,7 +6,7 @@ Opening reads lists, poses and at most one image header a camera; pixels only co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import PinholeCamera
 from da3_ros.geometry.trajectory import StampedPose
 from da3_ros.notes import Note
-from da3_ros.sources.datasets.depth_files import METRES_FROM_MM, DepthFiles, DepthView
+from da3_ros.sources.datasets.depth_files import IN_MM, DepthFiles, DepthView
 from da3_ros.sources.images import read_stored
 from da3_ros.sources.lenses import Lens
 from da3_ros.sources.rectification import rectification_of
@@ -37,8 +37,7 @@ class DatasetFrame:
     lens: Lens | None
     """Of the image as it is stored; None where the dataset does not say."""
     world_from_camera: FloatArray | None
-    """(4, 4) true pose of the optical frame, metres unless a note says otherwise; None where
-    there is no truth."""
+    """(4, 4) true pose of the optical frame; None where there is no truth."""
     depth: Path | None
     """Measured or rendered; None where there is none."""
     depth_view: DepthView | None = None
@@ -72,12 +71,17 @@ class Dataset:
     """True trajectory in the order of its own stamps, of what `truth_of` names; empty where the
     dataset has none."""
     truth_of: str = ''
-    """A camera, for its optical frame, or `body` for the base of `rig`; empty without truth."""
+    """A camera, for its optical frame, or `body` for the base of `rig`; empty without truth. That
+    camera need not be one of `cameras`."""
     rig: RigCalibration = field(default_factory=RigCalibration)
     """Where the cameras sit on the body; empty for one camera that is all there is."""
     notes: tuple[Note, ...] = ()
     """What is missing, and what was left out."""
-    depth_files: DepthFiles = DepthFiles(METRES_FROM_MM)
+    is_stamped: bool = True
+    """False where the dataset has no stamps, and numbers of images stand for them."""
+    is_metric: bool = True
+    """Whether positions are metres; else they have a unit of the dataset's own."""
+    depth_files: DepthFiles = IN_MM
     """How the values of depth images are read."""
 
     def __len__(self) -> int:
@@ -152,3 +156,25 @@ class Dataset:
         if stored.shape[2] == 3:
             return stored, None
         return np.ascontiguousarray(stored[..., :3]), stored[..., 3] > 0
+
+
+def in_order(
+    frames: Iterable[DatasetFrame], cameras: tuple[str, ...], notes: list[Note]
+) -> tuple[DatasetFrame, ...]:
+    """Return frames in the order that `Dataset` has, no camera twice at a stamp.
+
+    Args:
+        frames: in any order.
+        cameras: of the dataset.
+        notes: where frames that had to go are said.
+    """
+    places = {camera: place for place, camera in enumerate(cameras)}
+    ordered = sorted(frames, key=lambda frame: (frame.stamp_ns, places[frame.camera]))
+    kept: dict[tuple[int, str], DatasetFrame] = {}
+    for frame in ordered:
+        kept.setdefault((frame.stamp_ns, frame.camera), frame)
+    doubled = len(ordered) - len(kept)
+    if doubled:
+        text = f'{doubled} images have the stamp of one before, of the same camera; left out'
+        notes.append(Note('dataset_stamps', text, {'images': doubled}))
+    return tuple(kept.values())

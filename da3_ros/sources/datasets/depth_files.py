@@ -1,4 +1,4 @@
-"""Depth images of 16 bits: values along the optical axis in a unit that the dataset's kind says."""
+"""Depth images of 16 bits: values along the optical axis in a unit that the kind says."""
 
 from __future__ import annotations
 
@@ -14,15 +14,13 @@ from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.se3 import transform_points
 from da3_ros.images.opening import load, opened
+from da3_ros.sources.datasets.intrinsics import has_aspect
 from da3_ros.sources.images import read_header
 from da3_ros.sources.lenses import Lens
 from da3_ros.sources.rectification import rectification_of
 from da3_ros.types import FloatImage
 
 METRES_FROM_MM = 0.001
-
-# Sides of a resized image are whole pixels: the aspect ratio changes by that much.
-_ASPECT_PX = 1.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,12 +75,16 @@ class DepthFiles:
         return np.where(known, steps * self.unit_m, np.nan).astype(np.float32)
 
 
+IN_MM = DepthFiles(METRES_FROM_MM)
+"""Millimetres, 0 unknown."""
+
+
 def _picked(depth: FloatImage, size: ImageSize, path: Path) -> FloatImage:
     """Return depth at the size of its image, each pixel the nearest one's."""
     height, width = depth.shape
     if (height, width) == (size.height, size.width):
         return depth
-    if abs(width * size.height / height - size.width) > _ASPECT_PX:
+    if not has_aspect(size, ImageSize(height, width)):
         raise SourceError(
             f'depth image {plain_path(path)}: expected the aspect ratio of its image '
             f'{size.width}x{size.height}, got {width}x{height}'
@@ -100,7 +102,9 @@ def _seen_from_color(depth: FloatImage, view: DepthView, color: PinholeCamera) -
     seen = transform_points(np.linalg.inv(view.depth_from_color), points)
     seen = seen[seen[:, 2] > 0]
     pixels = np.rint(color.project(seen)).astype(int)
-    inside = (pixels >= 0).all(axis=1) & (pixels < (color.size.width, color.size.height)).all(axis=1)
+    inside = (pixels >= 0).all(axis=1) & (pixels < (color.size.width, color.size.height)).all(
+        axis=1
+    )
     found = np.full((color.size.height, color.size.width), np.inf)
     np.minimum.at(found, (pixels[inside, 1], pixels[inside, 0]), seen[inside, 2])
     return np.where(np.isfinite(found), found, np.nan).astype(np.float32)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from da3_ros.foreign import plain_line, plain_path
+from da3_ros.foreign import foreign_file, plain_line, plain_path
 from da3_ros.notes import Note
 from da3_ros.sources.text_rows import LeftOut
 
@@ -36,6 +36,16 @@ def inside(name: str) -> str:
     return name.replace('\\', '/')
 
 
+def names_in(folder: Path) -> list[str]:
+    """Return the names of all that is in a folder, sorted.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    with foreign_file(folder), os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries)
+
+
 def listed(folder: Path, entries: Iterable[tuple[int, str]]) -> Listed:
     """Return those files of a list that are there.
 
@@ -51,7 +61,7 @@ def listed(folder: Path, entries: Iterable[tuple[int, str]]) -> Listed:
             continue
         taken.add(stamp_ns)
         path = folder / name
-        if os.path.isfile(path):
+        if path.is_file():
             found.files.append((stamp_ns, path))
         else:
             found.missing.append(name)

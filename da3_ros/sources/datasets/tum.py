@@ -1,8 +1,9 @@
 """TUM RGB-D sequences, and what others have in the same layout.
 
-`rgb.txt` and `depth.txt` list `timestamp filename`, seconds; `groundtruth.txt` is the optical frame
-of the colour camera in the world of the motion capture system. Depth PNGs have 16 bits, 5000 to the
-metre, 0 unknown, registered to the colour image and scaled already (no factor 1.035 any more).
+`rgb.txt` and `depth.txt` list `timestamp filename`, seconds; `groundtruth.txt` is the optical
+frame of the colour camera in the world of the motion capture system. Depth PNGs have 16 bits, 5000
+to the metre, 0 unknown, registered to the colour image and scaled already (no factor 1.035 any
+more).
 
 Intrinsics: by the folder's name the table "Intrinsic Camera Calibration of the Kinect", which
 OpenCV made, whose first pixel has its centre at (0, 0); that of freiburg3 is of images whose
@@ -22,19 +23,20 @@ import re
 
 from da3_ros.errors import Da3Error, SourceError
 from da3_ros.foreign import foreign_file, plain_path, read_bounded
-from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.geometry.camera import ImageSize
 from da3_ros.geometry.trajectory import StampedPose
 from da3_ros.notes import Note
 from da3_ros.sources.datasets.dataset import Dataset, DatasetFrame
 from da3_ros.sources.datasets.depth_files import DepthFiles
 from da3_ros.sources.datasets.file_lists import Listed, inside, listed, notes_of
+from da3_ros.sources.datasets.intrinsics import lens_of
 from da3_ros.sources.datasets.times import nearest_of, poses_at
 from da3_ros.sources.images import read_header
-from da3_ros.sources.lenses import Lens, OpenCvLens
+from da3_ros.sources.lenses import Lens
 from da3_ros.sources.text_rows import LeftOut, numbers, rows, stamp_of_seconds
 from da3_ros.sources.trajectory_files import read_tum
 
-LAYOUT = 'rgb.txt and the images that it lists'
+LAYOUT = 'rgb.txt, and not the *.gt.freiburg of ICL-NUIM'
 CAMERA = 'rgb'
 DEPTH = DepthFiles(1 / 5000)
 
@@ -47,13 +49,12 @@ _KINECTS = {
     '3': (535.4, 539.2, 320.1, 247.6),
 }
 _CALIBRATION_BYTES = 4096
-# Sides of a resized image are whole pixels.
-_ASPECT_PX = 1.5
 
 
 def is_it(path: Path) -> bool:
     """Return whether a folder has the layout."""
-    return (path / _LIST).is_file()
+    is_icl_nuim = (path / 'associations.txt').is_file() and any(path.glob('*.gt.freiburg'))
+    return (path / _LIST).is_file() and not is_icl_nuim
 
 
 def read(path: Path) -> Dataset:
@@ -142,36 +143,28 @@ def _truth(folder: Path, notes: list[Note]) -> tuple[StampedPose, ...]:
     return found.poses
 
 
+def _stated(path: Path, size: ImageSize) -> Lens:
+    """Return the lens of a `calibration.txt`."""
+    with foreign_file(path):
+        given = numbers(read_bounded(path, _CALIBRATION_BYTES).decode('utf-8-sig').split())
+        if len(given) not in (4, 9):
+            raise ValueError(f'expected fx fy cx cy, or nine numbers, got {len(given)}')
+    return lens_of(given[:4], size, size, 'radtan', given[4:])
+
+
 def _lens(folder: Path, first: Path, notes: list[Note]) -> Lens | None:
-    """Return the lens by the folder's name, or as `calibration.txt` has it."""
+    """Return the lens as `calibration.txt` has it, or by the folder's name."""
     size = read_header(first).stored_size
-    named = _NAME.search(folder.resolve().name)
     path = folder / _CALIBRATION
-    if path.is_file():
-        try:
-            with foreign_file(path):
-                given = numbers(read_bounded(path, _CALIBRATION_BYTES).decode('utf-8-sig').split())
-                if len(given) not in (4, 9):
-                    raise ValueError(f'expected fx fy cx cy, or nine numbers, got {len(given)}')
-                return _lens_of(tuple(given), size)
-        except Da3Error as error:
-            notes.append(Note('dataset_calibration', str(error)))
-            return None
-    if named is None:
-        text = f'intrinsics are not known: the name says no freiburg, and there is no {path.name}'
-        notes.append(Note('dataset_calibration', text))
-        return None
-    if abs(size.width * _SIZE.height / _SIZE.width - size.height) > _ASPECT_PX:
-        text = f'intrinsics are of 640x480, the images of {size.width}x{size.height} are no resized'
-        notes.append(Note('dataset_calibration', f'{text} ones; they have none'))
-        return None
-    return _lens_of(_KINECTS[named.group(1)], _SIZE, size)
-
-
-def _lens_of(given: tuple[float, ...], size: ImageSize, seen: ImageSize | None = None) -> Lens:
-    camera = PinholeCamera.from_focal(*given[:4], size)
-    if seen is not None:
-        camera = camera.resized(seen)
-    if not any(given[4:]):
-        return OpenCvLens(camera)
-    return OpenCvLens(camera, 'radtan', tuple(given[4:]))
+    named = _NAME.search(folder.resolve().name)
+    try:
+        if path.is_file():
+            return _stated(path, size)
+        if named is not None:
+            given = list(_KINECTS[named.group(1)])
+            return lens_of(given[:4], _SIZE, size, 'radtan', given[4:])
+        text = f'intrinsics are not known: the name has no freiburg in it, there is no {path.name}'
+    except Da3Error as error:
+        text = str(error)
+    notes.append(Note('dataset_calibration', text))
+    return None

@@ -1,0 +1,180 @@
+"""Trajectories from whatever a user names: files, bags, datasets, results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from da3_ros.cli.eval_bags import bag_part, bag_poses
+from da3_ros.errors import GeometryError, SourceError
+from da3_ros.foreign import expanded, plain_path
+from da3_ros.geometry.arrays import FloatArray
+from da3_ros.geometry.trajectory import StampedPose
+from da3_ros.metrics.association import associate
+from da3_ros.sources.datasets import open_dataset
+from da3_ros.sources.trajectory_files import STEP_NS, read_trajectory
+
+IN_RESULTS = ('trajectory.tum', 'trajectory_*.tum', 'tum/base.txt', 'tum/camera_*.txt')
+"""Trajectories with stamps in folders of results, the first of which is taken."""
+OFFICIAL_POSES = 'camera_poses.txt'
+"""Of DA3-Streaming: 16 numbers a line, no stamps."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadTrajectory:
+    """A trajectory and where it is from."""
+
+    name: str
+    """Short, for tables and legends."""
+    source: str
+    """As it was named."""
+    stamps_ns: NDArray[np.int64]
+    """(N,) ascending."""
+    poses: FloatArray
+    """(N, 4, 4) world_from_body."""
+    is_stamped: bool
+    """False where pose i has i seconds for want of a stamp."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matched:
+    """Poses of the same instants."""
+
+    stamps_ns: NDArray[np.int64]
+    """(P,) of the truth where it has stamps, else of the estimate."""
+    truth: FloatArray
+    """(P, 4, 4)."""
+    estimate: FloatArray
+    """(P, 4, 4)."""
+    by: str
+    """`stamp` or `place`."""
+    largest_difference_s: float
+
+
+def named_trajectory(text: str) -> ReadTrajectory:
+    """Read the trajectory that a user names.
+
+    Args:
+        text: a file (TUM, KITTI, EuRoC), `BAG#/TOPIC`, `BAG#/tf:PARENT:CHILD`, a folder of results
+            or the folder of a dataset with truth.
+
+    Raises:
+        SourceError: it is none of them, or holds no pose.
+    """
+    part = bag_part(text)
+    if part is not None:
+        name = f'{part.bag.stem}{part.topic}'
+        return _made(name, text, bag_poses(part))
+    path = expanded(text)
+    if path.is_dir():
+        found = _in_results(path)
+        if found is None:
+            dataset = open_dataset(path)
+            if not dataset.truth:
+                raise SourceError(f'dataset {plain_path(path)}: it has no true trajectory')
+            notes = [note.text for note in dataset.notes]
+            return _made(path.name or str(path), text, dataset.truth, notes=notes)
+        path = found
+    file = read_trajectory(path)
+    return _made(
+        _short_name(expanded(text)),
+        text,
+        file.poses,
+        is_stamped=file.is_stamped,
+        notes=[note.text for note in file.notes],
+    )
+
+
+def _short_name(path: Path) -> str:
+    return path.stem if path.is_file() else path.name or str(path)
+
+
+def _in_results(folder: Path) -> Path | None:
+    """Return the trajectory of a folder of results; None where it is none.
+
+    Raises:
+        SourceError: it holds several of equal rank.
+    """
+    for pattern in IN_RESULTS:
+        files = sorted(folder.glob(pattern))
+        if len(files) > 1:
+            names = ', '.join(plain_path(file) for file in files)
+            raise SourceError(f'{plain_path(folder)}: expected one trajectory, name one: {names}')
+        if files:
+            return files[0]
+    poses = folder / OFFICIAL_POSES
+    return poses if poses.is_file() else None
+
+
+def _made(
+    name: str,
+    source: str,
+    poses: Sequence[StampedPose],
+    *,
+    is_stamped: bool = True,
+    notes: Sequence[str] = (),
+) -> ReadTrajectory:
+    stamps = np.array([pose.stamp_ns for pose in poses], np.int64)
+    order = np.argsort(stamps, kind='stable')
+    matrices = np.stack([poses[place].world_from_base for place in order])
+    return ReadTrajectory(name, source, stamps[order], matrices, is_stamped, tuple(notes))
+
+
+def with_distinct_names(runs: Sequence[ReadTrajectory]) -> list[str]:
+    """Return a name for each run; runs of equal names get a number behind it."""
+    names: list[str] = []
+    for run in runs:
+        name, number = run.name, 1
+        while name in names:
+            number += 1
+            name = f'{run.name} ({number})'
+        names.append(name)
+    return names
+
+
+def matched(
+    truth: ReadTrajectory, estimate: ReadTrajectory, max_difference_s: float
+) -> Matched:
+    """Pair the poses of two trajectories: by stamps where both have them, else by their place.
+
+    Args:
+        truth: the true one.
+        estimate: the estimated one.
+        max_difference_s: within a pair, where both have stamps.
+
+    Raises:
+        GeometryError: no stamps are near enough, or one has none and the numbers differ.
+    """
+    if truth.is_stamped and estimate.is_stamped:
+        limit_ns = round(max_difference_s * STEP_NS)
+        pairs = associate(truth.stamps_ns.tolist(), estimate.stamps_ns.tolist(), limit_ns)
+        return Matched(
+            truth.stamps_ns[pairs.first],
+            truth.poses[pairs.first],
+            estimate.poses[pairs.second],
+            'stamp',
+            pairs.largest_ns / STEP_NS,
+        )
+    first, second = _places(truth), _places(estimate)
+    if first[-1] != second[-1]:
+        without = truth if not truth.is_stamped else estimate
+        raise GeometryError(
+            f'{without.source} has no stamps, so poses pair by their place: expected as many in '
+            f'both, got {first[-1] + 1} true ones and {second[-1] + 1} of {estimate.source}; name '
+            'a file with stamps (trajectory.tum), or for KITTI its times.txt beside it'
+        )
+    _, in_first, in_second = np.intersect1d(first, second, return_indices=True)
+    stamps = truth.stamps_ns[in_first] if truth.is_stamped else estimate.stamps_ns[in_second]
+    return Matched(stamps, truth.poses[in_first], estimate.poses[in_second], 'place', 0.0)
+
+
+def _places(trajectory: ReadTrajectory) -> NDArray[np.int64]:
+    """Return the place (N,) of every pose among those of its source."""
+    if trajectory.is_stamped:
+        return np.arange(len(trajectory.stamps_ns))
+    return trajectory.stamps_ns // STEP_NS
