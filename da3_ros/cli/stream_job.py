@@ -83,7 +83,8 @@ def run_stream(inputs: Sequence[Path], request: StreamRequest, given: Collection
 
         request, notes = with_config(request, given)
         suffixes = parse_suffixes(request.reading.image_extensions)
-        reading = Reading(request.reading.fps, request.input.every, suffixes)
+        asked = request.input
+        reading = Reading(request.reading.fps, asked.every, suffixes, asked.dataset)
         job = make_job(stream_source(inputs, reading), request, notes)
         if job.request.files.dry_run:
             report.content = {'plan': job.plan.content(), 'notes': list(job.notes)}

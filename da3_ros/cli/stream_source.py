@@ -25,6 +25,7 @@ CAMERA = 'camera'
 
 _NS_PER_S = 1_000_000_000
 _SHOWN_FILES = 3
+_PLAIN = 'none'
 
 Shrink = Callable[[ColourImage], ColourImage]
 """Returns what is kept in memory of an image: the network sees the same of it."""
@@ -36,8 +37,10 @@ class Reading:
 
     fps: float
     every: int
-    suffixes: tuple[str, ...]
+    suffixes: tuple[str, ...] = ()
     """Of files that are images, in lower case with dot."""
+    dataset: str = 'auto'
+    """Layout of a folder: a kind of `sources.datasets`, `auto`, or `none` for plain images."""
 
     def check(self) -> None:
         """Refuse a rate that is none.
@@ -362,8 +365,10 @@ def _of_folder(path: Path, reading: Reading) -> StreamSource:
     from da3_ros.sources.datasets import KINDS, open_dataset
     from da3_ros.sources.images import find_images
 
-    if any(kind.is_it(path) for kind in KINDS.values()):
-        return DatasetStream(open_dataset(path), path, reading)
+    kind = reading.dataset
+    is_one = kind == 'auto' and any(known.is_it(path) for known in KINDS.values())
+    if is_one or kind not in ('auto', _PLAIN):
+        return DatasetStream(open_dataset(path, kind), path, reading)
     found = find_images(path, reading.suffixes)
     return ImageStream(path, found.files, reading, found.notes)
 

@@ -15,6 +15,11 @@ class StreamInputOptions:
     """Which frames are taken, and what is known of them beforehand."""
 
     every: int = option(1, 'Take every n-th frame of those.', entrances=_STREAM, minimum=1)
+    dataset: str = option(
+        'auto',
+        'Layout of a folder: auto, none for plain images, or tum, euroc, kitti and so on.',
+        entrances=_STREAM,
+    )
     poses: Path | None = option(
         None,
         'Known poses of the camera, or its odometry: a TUM file, or KITTI with a pose for every '

@@ -9,10 +9,14 @@ import cv2
 import numpy as np
 import pytest
 
+from da3_ros.cli.stream_job import make_job
+from da3_ros.cli.stream_run import node_options
 from da3_ros.export.staging import STAGING_PREFIX
 from da3_ros.inference.api import DepthAnything3
-from helpers.box_stream import bytes_of, poses_of, summary_of
+from da3_ros.options import to_flat
+from helpers.box_stream import BoxStream, bytes_of, poses_of, request, summary_of
 from helpers.cli import SMALL, da3, da3_json, failure, results_in
+from helpers.dataset_folders import shoot, write_cameras_json, write_euroc, write_tum
 from helpers.foreign_files import ForeignFiles
 from helpers.odd_videos import write_video
 
@@ -77,6 +81,44 @@ def test_images_come_in_natural_order_with_stamps_of_rate_or_names(
         1305031100_250000000 + n * 1_000_000_000 for n in (0, 1, 2, 9)
     ]
     assert not any('assumed' in note for note in content['notes'])
+
+
+def test_a_dataset_has_its_stamps_cameras_and_intrinsics(tmp_path: Path, options: Options) -> None:
+    shots = shoot(6)
+    folder = write_euroc(tmp_path / 'MH_01', shots)
+    content = da3_json('stream', folder, *options(tmp_path / 'a'), *WINDOW)
+    summary = summary_of(tmp_path / 'a')
+    assert (content['frames'], len(summary['cameras'])) == (12, 2)
+    assert summary['camera_of_frame'] == [0, 1] * 6
+    assert summary['stamps_ns'] == [stamp for stamp in shots.stamps_ns for _ in range(2)]
+    assert len(np.loadtxt(tmp_path / f'a/trajectory_{summary["cameras"][1]}.tum')) == 6
+    folder = write_cameras_json(tmp_path / 'real', shots)
+    da3('stream', folder, *options(tmp_path / 'e'), *WINDOW)
+    k = np.loadtxt(tmp_path / 'e/intrinsic.txt')
+    # 56 columns of 64, and the pixel rule of the network.
+    own = shots.camera.K
+    assert abs(k[0, 0] - own[0, 0] * 56 / 64) < 1e-6
+    assert abs(k[0, 2] - (own[0, 2] + 0.5) * 56 / 64) < 1e-6
+    desk = write_tum(tmp_path / 'desk', shots)
+    da3('stream', desk, *options(tmp_path / 'b'), *WINDOW, '--every', '2')
+    assert summary_of(tmp_path / 'b')['stamps_ns'] == list(shots.stamps_ns[::2])
+    plain = ('stream', desk / 'rgb', *options(tmp_path / 'c'), *WINDOW, '--dataset', 'none')
+    assert da3_json(*plain)['frames'] == 6
+    assert 'it has none' in failure(*plain[:2], *options(tmp_path / 'd'), '--dataset', 'tum')
+
+
+def test_options_of_network_and_stream_reach_the_pipeline(tmp_path: Path) -> None:
+    given = {
+        'ref_view_strategy': 'first', 'use_ray_pose': True, 'conditioning': 'off',
+        'process_res_method': 'upper_bound_crop', 'threads': 2, 'runtime': 'torch',
+        'precision': 'fp32', 'scale_source': 'none', 'window': 5, 'stride': 2,
+    }  # fmt: skip
+    job = make_job(BoxStream(9), request(tmp_path, **given), ())
+    made = node_options(job.request, job.plan, ('front',), has_poses=True)
+    flat = to_flat(made)
+    assert {name: flat[name] for name in given} == given
+    assert made.output.prior_frame
+    assert not node_options(job.request, job.plan, ('front',), has_poses=False).output.prior_frame
 
 
 def test_a_plan_is_made_by_the_header_alone(
