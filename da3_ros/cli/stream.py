@@ -35,6 +35,6 @@ def stream(
     given = {
         name
         for name in context.params
-        if getattr(context.get_parameter_source(name), 'name', '') == 'COMMANDLINE'
+        if (source := context.get_parameter_source(name)) and source.name == 'COMMANDLINE'
     }
     run_stream(inputs, request, given)

@@ -92,6 +92,6 @@ def _stream_source(source: SceneSource) -> StreamSource:
     from da3_ros.cli.stream_source import ImageStream, Reading, VideoStream
 
     if isinstance(source, ImageFiles):
-        return ImageStream(source.path, source.files, Reading(0.0, 1), source.notes)
+        return ImageStream(source.path, source.files, Reading(0.0, 1, (), 'none'), source.notes)
     assert isinstance(source, VideoSource)
-    return VideoStream(source.path, Reading(source.fps, 1))
+    return VideoStream(source.path, Reading(source.fps, 1, (), 'none'))

@@ -59,11 +59,11 @@ class StreamJob:
     def settings(self) -> dict[str, str]:
         """Return what decides about the files: an interrupted run can only go on with the same."""
         values = {name: str(value) for name, value in self.request.values().items()}
-        poses = self.request.input.poses
+        poses = self.request.input.known_poses
         return {
             **values,
             'model': self.request.network.model,
-            'poses': '' if poses is None else files_text((poses,)),
+            'known_poses': '' if poses is None else files_text((poses,)),
             'input': self.source.identity,
             'version': __version__,
         }
@@ -123,10 +123,10 @@ def make_job(source: StreamSource, request: StreamRequest, notes: Sequence[str])
     )
     request = replace(request, network=network)
     known, of_poses = None, list[str]()
-    if request.input.poses is not None:
+    if request.input.known_poses is not None:
         from da3_ros.cli.stream_poses import known_trajectory
 
-        known, of_poses = known_trajectory(request.input.poses, source)
+        known, of_poses = known_trajectory(request.input.known_poses, source)
     plan = make_plan(
         source.frames_expected,
         source.size,

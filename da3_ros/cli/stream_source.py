@@ -18,7 +18,7 @@ from da3_ros.types import CameraFrame, ColourImage, RigCalibration
 
 if TYPE_CHECKING:
     from da3_ros.geometry.camera import ImageSize
-    from da3_ros.sources.datasets import Dataset, DatasetFrame
+    from da3_ros.sources.datasets.dataset import Dataset, DatasetFrame
 
 CAMERA = 'camera'
 """Name of the one camera of a video and of images."""
@@ -37,9 +37,9 @@ class Reading:
 
     fps: float
     every: int
-    suffixes: tuple[str, ...] = ()
+    suffixes: tuple[str, ...]
     """Of files that are images, in lower case with dot."""
-    dataset: str = 'auto'
+    dataset: str
     """Layout of a folder: a kind of `sources.datasets`, `auto`, or `none` for plain images."""
 
     def check(self) -> None:
@@ -362,7 +362,7 @@ def _of_files(inputs: NamedInputs, reading: Reading) -> StreamSource:
 
 
 def _of_folder(path: Path, reading: Reading) -> StreamSource:
-    from da3_ros.sources.datasets import KINDS, open_dataset
+    from da3_ros.sources.datasets.opening import KINDS, open_dataset
     from da3_ros.sources.images import find_images
 
     kind = reading.dataset

@@ -20,12 +20,13 @@ class StreamInputOptions:
         'Layout of a folder: auto, none for plain images, or tum, euroc, kitti and so on.',
         entrances=_STREAM,
     )
-    poses: Path | None = option(
+    known_poses: Path | None = option(
         None,
         'Known poses of the camera, or its odometry: a TUM file, or KITTI with a pose for every '
         'image.',
         entrances=_STREAM,
         kind=Path,
+        flag='--poses',
     )
     config: Path | None = option(
         None,

@@ -79,6 +79,12 @@ def camera_of(record: np.void) -> PinholeCamera:
     return PinholeCamera(k, ImageSize(int(record['height']), int(record['width'])))
 
 
+def network_intrinsics(record: np.void) -> tuple[float, float, float, float]:
+    """Return fx, fy, cx, cy of a record by the network's rule: first pixel centre at (0.5, 0.5)."""
+    k = camera_of(record).to_corner_origin()
+    return float(k[0, 0]), float(k[1, 1]), float(k[0, 2]), float(k[1, 2])
+
+
 def write_frame(path: Path, view: PosedView) -> None:
     """Write the archive of a view; equal views give equal bytes.
 

@@ -40,8 +40,8 @@ from da3_ros.sinks.stream_frames import (
     RECORD,
     Records,
     StoredViews,
-    camera_of,
     frame_name,
+    network_intrinsics,
     rescale_frame,
 )
 
@@ -238,8 +238,7 @@ def _texts(
         for block, in_frame0, _ in _blocks(records, counts):
             for record, pose in zip(block, in_frame0, strict=True):
                 poses.write(_line(pose.ravel()))
-                k = camera_of(record).to_corner_origin()
-                intrinsics.write(_line((k[0, 0], k[1, 1], k[0, 2], k[1, 2])))
+                intrinsics.write(_line(network_intrinsics(record)))
                 x, y, z = pose[:3, 3]
                 places.write(f'{x:.9g} {y:.9g} {z:.9g} 255 0 0\n')
     names = _trajectory_names(cameras)

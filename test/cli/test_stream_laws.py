@@ -265,7 +265,7 @@ def test_known_poses_give_their_metre_and_what_they_miss_is_said(tmp_path: Path)
     path = tmp_path / 'odometry.tum'
     path.write_text('\n'.join(lines) + '\n', encoding='ascii')
     out = tmp_path / 'out'
-    report = run(out, COUNT, poses=path)
+    report = run(out, COUNT, known_poses=path)
     content = summary_of(out)
     assert content['unit'] == 'm'
     assert 'odometry' in content['scale_sources']
@@ -274,7 +274,7 @@ def test_known_poses_give_their_metre_and_what_they_miss_is_said(tmp_path: Path)
     np.testing.assert_allclose(in_metres(poses_of(out)), truth(COUNT), atol=1e-6)
     path.write_text('\n'.join(f'9{line}' for line in lines), encoding='ascii')
     with pytest.raises(Da3Error, match='at the time of the frames'):
-        run(tmp_path / 'other', COUNT, poses=path)
+        run(tmp_path / 'other', COUNT, known_poses=path)
 
 
 def test_cameras_of_a_rig_stand_in_one_metric_world(tmp_path: Path) -> None:
