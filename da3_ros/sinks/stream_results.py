@@ -303,8 +303,16 @@ def _scene(
 
 
 def _notes(counts: StreamCounts) -> list[str]:
-    notes = []
-    for text, windows in counts.notes.values():
+    notes = [
+        f'the metre was found at frame {change.frame}: all before was brought to it, 1 of its '
+        f'units is {change.factor:.4g} m'
+        for change in counts.changes
+    ]
+    # What was said before that is over.
+    over = ('became_metric', 'no_metric_source') if notes and counts.is_metric else ()
+    for code, (text, windows) in counts.notes.items():
+        if code in over:
+            continue
         where = '' if windows == counts.windows else f' ({windows} of {counts.windows} windows)'
         notes.append(f'{text}{where}')
     if counts.lost:

@@ -241,6 +241,8 @@ def test_what_becomes_metric_is_so_from_the_beginning(tmp_path: Path) -> None:
     content = summary_of(out)
     assert content['unit'] == 'm'
     assert [change['frame'] for change in content['unit_changes']] == [12]
+    assert any('found at frame 12' in note for note in content['notes'])
+    assert not any('no metric source' in note for note in content['notes'])
     np.testing.assert_allclose(poses_of(out), truth(COUNT), atol=1e-6)
     for number in (0, 11, 12, COUNT - 1):
         pose = WORLD.world_from_camera('front', stamp_ns(number))
