@@ -30,9 +30,10 @@ from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
+from da3_ros.pipeline.shown_view import rgb_bits
 from da3_ros.ros.conversions import fill_data, image_message
 from da3_ros.ros.messages.geometry_messages import header
-from da3_ros.ros.messages.point_cloud import pack_into, rgb_bits
+from da3_ros.ros.messages.point_cloud import pack_into
 from da3_ros.ros.node.main import main as node_main
 from da3_ros.types import ViewPrediction, Window, WindowPrediction
 

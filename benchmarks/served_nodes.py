@@ -147,17 +147,18 @@ class Costs:
 
 def _counted() -> Costs:
     """Count what the node consists of."""
-    from da3_ros.pipeline import pipeline, rig
+    from da3_ros.pipeline import pipeline, rig, shown_view
     from da3_ros.ros import compressed
     from da3_ros.ros.messages import data_publisher, point_cloud
     from da3_ros.ros.node import camera_outputs, inputs, odometry, outputs
+    from da3_ros.ros.reading import camera_reader
     from da3_ros.ros.tf import publisher
     from da3_ros.stream import reconstructor
 
     costs = Costs()
     for owner, names in (
         (inputs.CameraInput, ['take_image']),
-        (inputs, ['read_image', 'open_compressed']),
+        (camera_reader, ['read_image', 'open_compressed']),
         (compressed.UndecodedImage, ['read']),
         (pipeline.Pipeline, ['push', 'step', '_take', '_window', '_settled']),
         (rig.RigTracker, ['update', 'with_prior']),
@@ -166,9 +167,10 @@ def _counted() -> Costs:
         (reconstructor, ['metric_candidates', 'typical_depth']),
         (outputs.Outputs, ['publish', '_report', '_cloud', 'is_wanted']),
         (camera_outputs.CameraOutputs, ['publish']),
-        (camera_outputs, ['published_depth', 'pack_into', 'points_depth']),
+        (camera_outputs, ['pack_into']),
+        (shown_view, ['published_depth', 'points_depth', 'rgb_bits']),
         (point_cloud.MergedPoints, ['of', 'pack_into']),
-        (point_cloud, ['world_planes', 'voxel_borders', 'first_per_voxel', 'rgb_bits']),
+        (point_cloud, ['world_planes', 'voxel_borders', 'first_per_voxel']),
         (data_publisher.DataPublisher, ['publish', '_send']),
         (odometry.OdometryPublisher, ['publish']),
         (publisher.TransformPublisher, ['publish']),

@@ -72,6 +72,7 @@ NoteCode = Literal[
     'bag_damaged',
     'bag_index_rebuilt',
     'bag_topics_left_out',
+    'transforms_of_earlier_run',
     # of a video that is read
     'video_damaged',
     'video_file',

@@ -31,6 +31,14 @@ NUMPY_ONLY = (
     'synthetic',
 )
 
+WITHOUT_ROS = (
+    'ros/calibration.py', 'ros/compressed.py', 'ros/conversions.py', 'ros/encodings.py',
+    'ros/field_error.py', 'ros/image_header.py', 'ros/message_fields.py', 'ros/reason_board.py',
+    'ros/rectification.py', 'ros/messages/geometry_messages.py', 'ros/messages/point_cloud.py',
+    'ros/messages/rotations.py', 'ros/messages/path_bytes.py', 'ros/optional.py', 'ros/reading',
+)  # fmt: skip
+"""What reads bags too, below `da3_ros`: a module, or all of a room."""
+
 
 def modules() -> list[Path]:
     return sorted(PACKAGE.rglob('*.py'))
@@ -137,18 +145,54 @@ def test_no_module_needs_itself() -> None:
     assert not needs, f'circles: {needs}'
 
 
-@pytest.mark.parametrize('part', NUMPY_ONLY)
-def test_numpy_parts_load_neither_torch_nor_rclpy(part: str) -> None:
-    """In a fresh interpreter, with every module of the part imported."""
-    names = [
-        '.'.join(['da3_ros', *p.relative_to(PACKAGE).with_suffix('').parts])
-        for p in modules()
-        if part_of(p) == part
-    ]
+def loaded_by(paths: Sequence[Path]) -> set[str]:
+    """Return the packages that a fresh interpreter has loaded with all of these modules."""
+    names = ['.'.join(['da3_ros', *p.relative_to(PACKAGE).with_suffix('').parts]) for p in paths]
     code = (
         'import importlib, sys\n'
         f'for name in {names!r}: importlib.import_module(name.removesuffix(".__init__"))\n'
-        'print(sorted({"torch", "rclpy"} & set(sys.modules)))'
+        'print(*{name.partition(".")[0] for name in sys.modules})'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize('part', NUMPY_ONLY)
+def test_numpy_parts_load_neither_torch_nor_rclpy(part: str) -> None:
+    """In a fresh interpreter, with every module of the part imported."""
+    loaded = loaded_by([path for path in modules() if part_of(path) == part])
+    assert not loaded & {'torch', 'rclpy'}
+
+
+def test_what_reads_bags_too_loads_no_package_of_ros() -> None:
+    """Neither rclpy nor messages, and no network."""
+    below = [PACKAGE / name for name in WITHOUT_ROS]
+    paths = [p for p in modules() if any(p == path or path in p.parents for path in below)]
+    assert len(paths) > len(WITHOUT_ROS)
+    loaded = loaded_by(paths)
+    found = {name for name in loaded if name.endswith(('_msgs', '_interfaces'))}
+    assert not found | (loaded & {'rclpy', 'torch', 'tf2_ros', 'cv_bridge', 'tf_transformations'})
+
+
+def test_what_needs_no_graph_loads_no_package_of_ros() -> None:
+    """A recording is worked through where ROS is not installed; so are rig files read."""
+    names = [
+        'reason_board',
+        'messages.rotations',
+        'launch.rig_file',
+        'tf.joints',
+        'tf.rig_source',
+        'tf.claims',
+        *(f'offline.{p.stem}' for p in modules() if p.parent.name == 'offline'),
+    ]
+    code = (
+        'import importlib, sys\n'
+        f'for name in {names!r}: importlib.import_module(f"da3_ros.ros.{{name}}")\n'
+        'roots = {name.partition(".")[0] for name in sys.modules}\n'
+        'heavy = {"torch", "rclpy", "builtin_interfaces", "rosidl_parser"}\n'
+        'print(sorted(n for n in roots if n in heavy or n.endswith("_msgs")))'
     )
     done = subprocess.run(
         [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True

@@ -38,7 +38,8 @@ from da3_ros.options.export import (  # noqa: E402
     GsPlyOptions,
     ResultOptions,
 )
-from da3_ros.options.scenes import InputOptions  # noqa: E402
+from da3_ros.options.outputs import OutputChoice  # noqa: E402
+from da3_ros.options.scenes import InputOptions, RunOptions  # noqa: E402
 from da3_ros.options.streaming import StreamFileOptions, StreamInputOptions  # noqa: E402
 
 _TITLES = {
@@ -151,6 +152,7 @@ _TABLES: dict[str, Callable[[], list[str]]] = {
     'shared': lambda: _command_table(_SHARED),
     'input': lambda: _command_table((InputOptions,)),
     'stream': lambda: _command_table(_OF_STREAM, Entrance.STREAM),
+    'bag': lambda: _command_table((RunOptions, OutputChoice), Entrance.BAG),
     'engines': lambda: _command_table((EstimatorOptions,), Entrance.ENGINES),
     'glb': lambda: _python_table(GlbOptions),
     'gs_ply': lambda: _python_table(GsPlyOptions),
@@ -260,7 +262,7 @@ def _flags(spec: OptionSpec) -> list[str]:
 def _command_default(spec: OptionSpec) -> str:
     if isinstance(spec.default, bool):
         return 'yes' if spec.default else 'no'
-    return f'`{spec.default}`' if spec.default != '' else 'none'
+    return 'none' if spec.default in ('', None) else f'`{spec.default}`'
 
 
 def _python_table(group: type) -> list[str]:
@@ -285,6 +287,7 @@ def with_tables(name: str) -> str:
 OUTPUTS: dict[str, Callable[[], str]] = {
     'config/da3.yaml': render_yaml,
     'docs/parameters.md': render_docs,
+    'docs/bags.md': lambda: with_tables('docs/bags.md'),
     'docs/cli.md': lambda: with_tables('docs/cli.md'),
     'docs/exports.md': lambda: with_tables('docs/exports.md'),
 }

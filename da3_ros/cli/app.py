@@ -50,6 +50,11 @@ COMMANDS: dict[str, LazyCommand] = {
         _IMAGES,
         'Write saved results in other formats: ours, or those of the official tool.',
     ),
+    'bag': LazyCommand(
+        'bag:bag',
+        _ROS,
+        'Depth, poses and clouds of recordings, as the node gives them: every set once.',
+    ),
     'play': LazyCommand(
         'play:play', _ROS, 'Publish the messages of a bag at their recorded pace.'
     ),

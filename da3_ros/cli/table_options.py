@@ -21,14 +21,19 @@ import typer
 from da3_ros.cli.reporting import say
 from da3_ros.options import EstimatorOptions, PredictionOptions, StreamOptions
 from da3_ros.options.export import ContentOptions, GlbOptions, ResultOptions
-from da3_ros.options.scenes import BagOptions, InputOptions, PlaybackOptions
+from da3_ros.options.output import OutputOptions
+from da3_ros.options.outputs import OutputChoice
+from da3_ros.options.scenes import BagOptions, InputOptions, PlaybackOptions, RunOptions
 from da3_ros.options.streaming import StreamFileOptions, StreamInputOptions
-from da3_ros.options.table import Entrance, OptionSpec, specs_of
+from da3_ros.options.table import Entrance, OptionSpec, specs_of, with_truth
 
 _PANELS: dict[type, str] = {
     EstimatorOptions: 'Network',
     PredictionOptions: 'Network',
+    RunOptions: 'Input',
     StreamOptions: 'Network',
+    OutputOptions: 'Output',
+    OutputChoice: 'Result',
     InputOptions: 'Input',
     StreamInputOptions: 'Input',
     BagOptions: 'Result',
@@ -105,14 +110,15 @@ class _Shared:
             show_default=shown,
             rich_help_panel=self.panel,
         )
-        kind = _enum(spec.name, spec.choices) if spec.choices else spec.kind
+        choices = (*spec.choices, 'true', 'false') if spec.is_mixed else spec.choices
+        kind = _enum(spec.name, choices) if choices else spec.kind
         if issubclass(kind, Path):
             # Typer knows only the general one in all its versions, not PosixPath of a default.
             kind = Path
         if default is None:
             kind = kind | None
-        elif spec.choices and default is not inspect.Parameter.empty:
-            default = kind(default)
+        elif choices and default is not inspect.Parameter.empty:
+            default = kind(str(default).lower() if isinstance(default, bool) else default)
         return inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
@@ -138,7 +144,7 @@ class _Shared:
         for alias in found.keys() & set(spec.aliases):
             say(f'--{alias.replace("_", "-")} is another name of {flag_of(spec)}')
         value = next(iter(found.values()), spec.default)
-        return value.value if isinstance(value, Enum) else value
+        return with_truth(spec, value.value if isinstance(value, Enum) else value)
 
 
 def flag_of(spec: OptionSpec) -> str:

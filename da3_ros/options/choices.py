@@ -72,5 +72,9 @@ AUTOMATIC: tuple[Automatic, ...] = get_args(Automatic)
 
 BagStorage = Literal['mcap', 'sqlite3']
 BAG_STORAGES: tuple[BagStorage, ...] = get_args(BagStorage)
+
+BagCompression = Literal['zstd', 'lz4', 'none']
+BAG_COMPRESSIONS: tuple[BagCompression, ...] = get_args(BagCompression)
+
 UNFINISHED = '.unfinished.'
 """Between a bag's name and a random end: the folder in which it lies until it is complete."""

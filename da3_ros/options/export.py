@@ -328,10 +328,11 @@ class ResultOptions:
     overwrite: bool = option(
         False,
         'Replace earlier files of the same formats.',
-        entrances=(*_EVERY, Entrance.BAGS),
+        entrances=(*_EVERY, Entrance.BAGS, Entrance.BAG),
         flag='--overwrite',
         variants={
             Entrance.BAGS: Variant(summary='Replace OUT.'),
+            Entrance.BAG: Variant(summary='Replace OUT.'),
             # As upstream: one file after the other, by a rename, and nothing else is touched.
             Entrance.INFERENCE: Variant(default=True),
             Entrance.PREDICTION: Variant(default=True),
@@ -348,7 +349,7 @@ class ResultOptions:
     as_json: bool = option(
         False,
         'One JSON object on stdout.',
-        entrances=(*_COMMANDS, Entrance.ENGINES, Entrance.ABOUT),
+        entrances=(*_COMMANDS, Entrance.ENGINES, Entrance.ABOUT, Entrance.BAG),
         flag='--json',
         changes_files=False,
     )

@@ -24,8 +24,8 @@ from da3_ros.options.choices import (
 from da3_ros.options.table import Entrance, Variant, option
 
 _NODE, _SCENES, _MODEL = Entrance.NODE, Entrance.SCENES, Entrance.MODEL
-_ENGINES, _STREAM = Entrance.ENGINES, Entrance.STREAM
-_PREDICTING = (Entrance.NODE, Entrance.SCENES, _STREAM, Entrance.INFERENCE)
+_ENGINES, _BAG, _STREAM = Entrance.ENGINES, Entrance.BAG, Entrance.STREAM
+_PREDICTING = (_NODE, _BAG, _SCENES, _STREAM, Entrance.INFERENCE)
 _OF_SCENES = Variant(
     summary='Network: folder, hub repository, or name; `da3 models` lists the names. '
     'Default: DA3_MODEL, else da3-small or da3-base if cached, else da3-small from '
@@ -41,7 +41,7 @@ class EstimatorOptions:
         '',
         'Network: a preset such as da3-small, a hub repository, or a folder with config.json and '
         'model.safetensors; empty for the default.',
-        entrances=(_NODE, Entrance.LAUNCH, _SCENES, _STREAM, Entrance.DEMO),
+        entrances=(_NODE, Entrance.LAUNCH, _SCENES, _BAG, _STREAM, Entrance.DEMO),
         details='The default is what DA3_MODEL names in the environment, else da3-small if its '
         'weights are in the cache, else da3-base if its are, else da3-small from the hub. '
         'Presets: da3-small, da3-base, da3-large, da3-giant, da3nested-giant-large; '
@@ -51,6 +51,10 @@ class EstimatorOptions:
         variants={
             _SCENES: _OF_SCENES,
             _STREAM: _OF_SCENES,
+            _BAG: Variant(
+                summary='Network: preset, hub repository or folder; truth: exact geometry of the '
+                'synthetic room. Default: as of `da3 auto`.'
+            ),
             Entrance.DEMO: Variant(
                 None,
                 'Preset, hub repository, folder, or truth (no network). Default: as of '
@@ -64,20 +68,20 @@ class EstimatorOptions:
     revision: str = option(
         '',
         'Revision of the hub repository; empty for its default branch.',
-        entrances=(_NODE, _MODEL),
+        entrances=(_NODE, _BAG, _MODEL),
         variants={_MODEL: Variant(None)},
     )
     device: str = option(
         'auto',
         'Torch device: auto, cpu, cuda or cuda:N.',
-        entrances=(_NODE, _SCENES, _STREAM),
+        entrances=(_NODE, _SCENES, _BAG, _STREAM),
         variants={_SCENES: Variant(summary='Torch device: auto, cpu, cuda, cuda:N or mps.')},
         changes_files=False,
     )
     runtime: Runtime = option(
         'auto',
         'What computes the network.',
-        entrances=(_NODE, Entrance.LAUNCH, _SCENES, _STREAM, _ENGINES, _MODEL),
+        entrances=(_NODE, Entrance.LAUNCH, _SCENES, _BAG, _STREAM, _ENGINES, _MODEL),
         details='auto is openvino on a CPU where its package is installed '
         "(pip install '.[openvino]'), else torch. The first use of a network at a size builds an "
         'engine, which is kept. What a runtime cannot do torch does, with a note '
@@ -92,7 +96,7 @@ class EstimatorOptions:
     precision: Precision = option(
         'auto',
         'Arithmetic of the backbone.',
-        entrances=(_NODE, _SCENES, _STREAM, _ENGINES, _MODEL),
+        entrances=(_NODE, _SCENES, _BAG, _STREAM, _ENGINES, _MODEL),
         details='auto is 16 bit on a GPU that has it and fp32 on a CPU; fp16 needs a GPU. In '
         'runtimes other than torch bf16 leaves in fp32 what would lose accuracy.',
         choices=PRECISIONS,
@@ -105,7 +109,7 @@ class EstimatorOptions:
     attention: AttentionKind = option(
         'auto',
         'Attention kernels.',
-        entrances=(_NODE, _MODEL),
+        entrances=(_NODE, _BAG, _MODEL),
         details='auto is those of torch (sdpa), on x86-64 CPUs tiles of oneDNN where these are '
         'faster; xformers needs its package.',
         choices=ATTENTIONS,
@@ -113,7 +117,7 @@ class EstimatorOptions:
     threads: int = option(
         0,
         'Threads of the network on a CPU; 0: one per core.',
-        entrances=(_NODE, _SCENES, _STREAM),
+        entrances=(_NODE, _SCENES, _BAG, _STREAM),
         details='Where OMP_NUM_THREADS is set, 0 takes that; else one per core that this process '
         'may use, less one for images and messages.',
         minimum=0,
@@ -162,7 +166,7 @@ class EstimatorOptions:
     conditioning: Conditioning = option(
         'auto',
         'Whether poses that are known beforehand go into the network.',
-        entrances=(_NODE, _STREAM),
+        entrances=(_NODE, _BAG, _STREAM),
         details='auto: whenever those of all views of a window are known by odometry '
         '(prior_frame), or by the rig for windows of one set; other windows go without, and the '
         'window report says why.',

@@ -18,9 +18,10 @@ from da3_ros.options.choices import (
     ImageTransport,
     Reliability,
 )
-from da3_ros.options.table import Entrance, option
+from da3_ros.options.table import Entrance, Variant, option
 
 _NODE = (Entrance.NODE,)
+_RUN = (Entrance.NODE, Entrance.BAG)
 _BOTH = (Entrance.NODE, Entrance.LAUNCH)
 
 
@@ -29,12 +30,18 @@ class OutputOptions:
     """What the node publishes and how."""
 
     image_transport: ImageTransport = option(
-        'raw', 'Image topics to subscribe to.', entrances=_NODE, choices=IMAGE_TRANSPORTS
+        'raw',
+        'Image topics to subscribe to.',
+        entrances=_RUN,
+        choices=IMAGE_TRANSPORTS,
+        variants={
+            Entrance.BAG: Variant(summary='Images to take of a camera that has both kinds.')
+        },
     )
     rectify: bool = option(
         False,
         'Undo the lens distortion that camera_info gives.',
-        entrances=_NODE,
+        entrances=_RUN,
         details='Models: plumb_bob, rational_polynomial, equidistant. What is published then '
         'belongs to the rectified image.',
     )
@@ -42,7 +49,7 @@ class OutputOptions:
         'auto',
         'What the images are that camera_info comes with: raw (K and D hold) or rectified (P '
         'holds, without distortion).',
-        entrances=_NODE,
+        entrances=_RUN,
         details='auto: rectified where the last part of the image topic, after remapping, begins '
         'with image_rect.',
         choices=CAMERA_INFO_IS,
@@ -51,7 +58,7 @@ class OutputOptions:
         16,
         'How many bits of 16-bit images (mono16, bayer 16) the sensor uses, counted from the '
         'lowest.',
-        entrances=_NODE,
+        entrances=_RUN,
         details='The upper 8 of these are kept; larger values are white.',
         minimum=8,
         maximum=16,
@@ -59,7 +66,7 @@ class OutputOptions:
     max_image_pixels: int = option(
         100_000_000,
         'Images with more pixels are refused before they are decoded.',
-        entrances=_NODE,
+        entrances=_RUN,
         minimum=1,
         maximum=1_000_000_000,
     )
@@ -75,20 +82,20 @@ class OutputOptions:
     odom_frame: str = option(
         'odom',
         'World frame of poses and merged points.',
-        entrances=_NODE,
+        entrances=_RUN,
         details='Where it is prior_frame, the robot stands in it as that odometry says; else it '
         'starts where the robot is first.',
     )
     base_frame: str = option(
-        'base_link', 'Body frame that the rig is calibrated to.', entrances=_NODE
+        'base_link', 'Body frame that the rig is calibrated to.', entrances=_RUN
     )
     map_frame: str = option(
-        'map', 'Frame above odom_frame, used by publish_map_tf.', entrances=_NODE
+        'map', 'Frame above odom_frame, used by publish_map_tf.', entrances=_RUN
     )
     publish_tf: bool | Automatic = option(
         'auto',
         'Publish odom to base (rig known) or odom to every optical frame (rig unknown).',
-        entrances=_BOTH,
+        entrances=(*_BOTH, Entrance.BAG),
         details='auto: only frames that nobody else publishes, after listening for a second; a '
         'frame that another node publishes is left to it until five seconds have gone without '
         'it. true: whoever else does. Where fixed joints lead up from the frame, its topmost '
@@ -99,7 +106,7 @@ class OutputOptions:
     publish_map_tf: bool | Automatic = option(
         False,
         'Publish an identity map to odom.',
-        entrances=_NODE,
+        entrances=_RUN,
         details='auto: only while nobody else does, as with publish_tf.',
         kind=bool,
         choices=AUTOMATIC,
@@ -107,12 +114,12 @@ class OutputOptions:
     use_tf_static: bool = option(
         True,
         'Read the rig (base_frame to optical frames) from /tf_static where not given.',
-        entrances=_NODE,
+        entrances=_RUN,
     )
     prior_frame: str = option(
         '',
         'Fixed frame of an odometry on /tf (wheels, legs, a tracker); empty for none.',
-        entrances=_NODE,
+        entrances=_RUN,
         details='It gives the scale and poses for conditioning. What this node publishes itself '
         'is never followed. It may be odom_frame, unless publish_tf is true: with auto the '
         'odometry is left to the node that publishes it.',
@@ -120,7 +127,7 @@ class OutputOptions:
     tf_wait_s: float = option(
         0.1,
         'Longest wait for a transform of /tf that is newer than an image.',
-        entrances=_NODE,
+        entrances=_RUN,
         details='The images then go on without.',
         unit='s',
         minimum=0.0,
@@ -129,14 +136,14 @@ class OutputOptions:
     depth_encoding: DepthEncoding = option(
         '32FC1',
         'Depth image in metres as float, or in millimetres as uint16 (0 unknown).',
-        entrances=_NODE,
+        entrances=_RUN,
         choices=DEPTH_ENCODINGS,
     )
     depth_size: DepthSize = option(
         'network',
         "Size of depth, confidence, sky, colour and points of a camera: the network's, or that of "
         'the input image after crop_px.',
-        entrances=_NODE,
+        entrances=_RUN,
         details='Nothing is mixed across edges of depth.',
         choices=DEPTH_SIZES,
         dynamic=True,
@@ -144,7 +151,7 @@ class OutputOptions:
     min_depth_m: float = option(
         0.0,
         'Depth nearer than this is unknown.',
-        entrances=_NODE,
+        entrances=_RUN,
         unit='m',
         minimum=0.0,
         maximum=1e6,
@@ -153,7 +160,7 @@ class OutputOptions:
     max_depth_m: float = option(
         100.0,
         'Depth beyond this is +Inf and no point.',
-        entrances=_NODE,
+        entrances=_RUN,
         unit='m',
         minimum=0.01,
         maximum=1e6,
@@ -162,7 +169,7 @@ class OutputOptions:
     min_confidence: float = option(
         1.0,
         "Depth whose confidence (DA3's raw, >= 1) is below is unknown.",
-        entrances=_NODE,
+        entrances=_RUN,
         minimum=1.0,
         maximum=1e6,
         dynamic=True,
@@ -170,7 +177,7 @@ class OutputOptions:
     edge_filter: float = option(
         0.1,
         'Points in the air between a near and a far surface are left out; 0 keeps them.',
-        entrances=_NODE,
+        entrances=_RUN,
         details='It is the smallest change of depth from pixel to pixel that is an edge, as a '
         'share of the nearer one. Depth images are not filtered.',
         minimum=0.0,
@@ -180,7 +187,7 @@ class OutputOptions:
     voxel_size_m: float = option(
         0.05,
         'Edge of the voxels that thin the merged points.',
-        entrances=_NODE,
+        entrances=_RUN,
         details='0 keeps every point.',
         unit='m',
         minimum=0.0,

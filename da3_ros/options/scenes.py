@@ -75,6 +75,28 @@ class BagOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Which part of a recording goes through the pipeline, and how a run goes on."""
+
+    start: float = option(
+        0.0,
+        'Seconds to leave out at the beginning of the earliest bag.',
+        entrances=(Entrance.BAG,),
+        minimum=0.0,
+    )
+    duration: float | None = option(
+        None, 'Seconds to use; default: all.', entrances=(Entrance.BAG,), kind=float, minimum=0.0
+    )
+    every: int = option(1, 'Use every n-th set.', entrances=(Entrance.BAG,), minimum=1)
+    restart: bool = option(
+        False,
+        'Begin anew where a run was interrupted.',
+        entrances=(Entrance.BAG,),
+        flag='--restart',
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class PlaybackOptions:
     """How a bag is played."""
 

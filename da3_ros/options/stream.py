@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from da3_ros.options.choices import SCALE_SOURCES, ScaleChoice
 from da3_ros.options.table import Entrance, Variant, option
 
-_NODE = (Entrance.NODE,)
+_BOTH = (Entrance.NODE, Entrance.BAG)
 _STREAM = Entrance.STREAM
 
 
@@ -23,7 +23,7 @@ class StreamOptions:
     sync_tolerance_s: float = option(
         0.02,
         'Largest difference of stamps within one set.',
-        entrances=_NODE,
+        entrances=_BOTH,
         unit='s',
         minimum=0.0,
         maximum=10.0,
@@ -31,7 +31,7 @@ class StreamOptions:
     min_cameras: int = option(
         1,
         'Smallest number of cameras that makes a set when the others are late or gone; 0 for all.',
-        entrances=_NODE,
+        entrances=_BOTH,
         details='While a camera has never come, the first sets wait 2 s for it. Cameras that send '
         'and never meet within sync_tolerance_s are an error: only the largest group of cameras '
         'that meet gives sets.',
@@ -42,7 +42,7 @@ class StreamOptions:
         0.1,
         'How much newer than a pending set any image may be before the set goes out without its '
         'late cameras (time of stamps).',
-        entrances=_NODE,
+        entrances=_BOTH,
         unit='s',
         minimum=0.0,
         maximum=60.0,
@@ -50,7 +50,7 @@ class StreamOptions:
     window: int = option(
         3,
         'Frame sets that one forward pass sees.',
-        entrances=(Entrance.NODE, _STREAM, Entrance.DEMO),
+        entrances=(*_BOTH, _STREAM, Entrance.DEMO),
         minimum=1,
         maximum=256,
         variants={
@@ -61,7 +61,7 @@ class StreamOptions:
     stride: int = option(
         1,
         'New sets per window; window minus stride sets are shared with the window before.',
-        entrances=(*_NODE, _STREAM),
+        entrances=(*_BOTH, _STREAM),
         minimum=1,
         maximum=256,
         variants={
@@ -73,7 +73,7 @@ class StreamOptions:
     scale_source: ScaleChoice = option(
         'auto',
         'What gives the metre.',
-        entrances=(*_NODE, _STREAM),
+        entrances=(*_BOTH, _STREAM),
         details='odometry (poses in prior_frame), rig (distances between cameras of one instant), '
         'metric_model (da3nested-giant-large), camera_info (da3metric-large with its focal '
         'length). auto takes the first that there is, in this order; a name takes that one or '
@@ -83,7 +83,7 @@ class StreamOptions:
     scene_sets: int = option(
         100,
         'Newest sets kept for export and for the path.',
-        entrances=_NODE,
+        entrances=(Entrance.NODE,),
         details='0 for none; windows are then estimated only while a topic has a subscriber or '
         'TF is published.',
         minimum=0,

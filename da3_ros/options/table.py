@@ -33,6 +33,7 @@ class Entrance(Enum):
     STREAM = 'da3 stream'
     EXPORT = 'da3 export'
     BAGS = 'da3 record, bag-from-video, synthesize'
+    BAG = 'da3 bag'
     PLAY = 'da3 play'
     DEMO = 'da3 demo'
     ENGINES = 'da3 compile, export-onnx'

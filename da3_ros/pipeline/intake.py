@@ -46,9 +46,10 @@ class Intake:
         options: of the stream.
         keeps_all: however many sets wait, none is dropped, and one with which stamps begin again
             waits behind those before it; else the newest `stride` wait.
+        every: only each set of this number waits, the first one of a world among them.
     """
 
-    def __init__(self, options: StreamOptions, *, keeps_all: bool) -> None:
+    def __init__(self, options: StreamOptions, *, keeps_all: bool, every: int = 1) -> None:
         self._drops = Drops(options.cameras)
         self._synchronizer = Synchronizer(
             options.cameras,
@@ -62,6 +63,11 @@ class Intake:
         self._frame_ids: dict[str, str] = {}
         self._last_ns: int | None = None
         self._is_finished = False
+        self._every = every
+        # Of the next set, from the first one of its world.
+        self._number = 0
+        self.passed_over_sets = 0
+        """Sets between those that were asked for."""
         self.dropped_sets = 0
         """Sets never given to the estimator since the start."""
 
@@ -69,6 +75,11 @@ class Intake:
     def frame_ids(self) -> FrameIds:
         """Optical frames of the cameras that sent."""
         return dict(self._frame_ids)
+
+    @property
+    def dropped_frames(self) -> int:
+        """Frames that reached no set since the start, without the report that has their causes."""
+        return self._drops.total
 
     @property
     def has_sets(self) -> bool:
@@ -145,8 +156,13 @@ class Intake:
             if last_ns is not None and frame_set.stamp_ns <= last_ns:
                 restarts.append(_restart(frame_set, last_ns))
                 begins = self._most is None
+                self._number = 0
                 if not begins:
                     self.drop_waiting()
+            self._number += 1
+            if (self._number - 1) % self._every:
+                self.passed_over_sets += 1
+                continue
             if len(self._waiting) == self._most:
                 self._waiting.popleft()
                 self.dropped_sets += 1

@@ -74,6 +74,7 @@ class Pipeline:
         keeps_all: every frame once: however many sets wait, none is dropped, and a new world
             begins when those before it are estimated. What was given out is not kept: the scene
             of `snapshot` stays empty.
+        every: use only each set of this number.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Pipeline:
         stats: StreamStats | None = None,
         clock: Callable[[], float] = time.monotonic,
         keeps_all: bool = False,
+        every: int = 1,
     ) -> None:
         stream = options.stream
         self._options = options
@@ -103,7 +105,7 @@ class Pipeline:
         # Guards all below. Never held while anything is waited for or estimated.
         self._lock = threading.Lock()
         self._keeps_all = keeps_all
-        self._intake = Intake(stream, keeps_all=keeps_all)
+        self._intake = Intake(stream, keeps_all=keeps_all, every=every)
         self._world = PresentWorld(options, estimator, clock, quarter_turns or {})
         self._scene = SceneStore(stream.scene_sets)
         self._last_result: WindowResult | None = None
@@ -194,6 +196,12 @@ class Pipeline:
         with self._lock:
             return self._intake.dropped_sets
 
+    @property
+    def passed_over_sets(self) -> int:
+        """Sets between those that `every` asks for."""
+        with self._lock:
+            return self._intake.passed_over_sets
+
     def sync_report(self) -> SyncReport:
         """Return the synchroniser's counters."""
         with self._lock:
@@ -209,8 +217,8 @@ class Pipeline:
         cameras = self._options.stream.cameras
         came = [{view.id.camera for view in posed.views} for posed in result.new_sets]
         missing = tuple(c for c in cameras if any(c not in names for names in came))
-        frames = sum(drop.count for drop in self.sync_report().dropped)
-        return Losses(self.dropped_sets, frames, missing)
+        with self._lock:
+            return Losses(self._intake.dropped_sets, self._intake.dropped_frames, missing)
 
     def _tell(self, new: NewSets) -> None:
         for event in new.events:

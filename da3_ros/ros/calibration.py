@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from sensor_msgs.msg import CameraInfo
 
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.options.choices import CameraInfoIs
 from da3_ros.reasons import Reason
+from da3_ros.ros.message_fields import CameraInfoFields
 
 ImageKind = Literal['raw', 'rectified']
 MatrixName = Literal['K', 'P']
@@ -74,19 +74,19 @@ def kind_of_images(choice: CameraInfoIs, topic: str) -> ImageKind:
     return 'rectified' if name.startswith('image_rect') else 'raw'
 
 
-def has_distortion(info: CameraInfo) -> bool:
+def has_distortion(info: CameraInfoFields) -> bool:
     """Return whether a CameraInfo says that straight lines are not straight in the raw image."""
     return any(coefficient != 0 for coefficient in info.d)
 
 
-def judge_calibration(info: CameraInfo, size: ImageSize, kind: ImageKind) -> Calibration:
+def judge_calibration(info: CameraInfoFields, size: ImageSize, kind: ImageKind) -> Calibration:
     """Return the intrinsics that a CameraInfo gives for images of a size.
 
     K and P are for the full image at calibration; region of interest, then binning, lead to the
     size of the image that is sent.
 
     Args:
-        info: sensor_msgs/CameraInfo; any values.
+        info: sensor_msgs/CameraInfo, whoever made it; any values.
         size: of the images.
         kind: what the images are.
 
@@ -170,7 +170,7 @@ class _Sampling:
     """Why region and binning are left out; empty where they are not."""
 
     @staticmethod
-    def of(info: CameraInfo, size: ImageSize) -> _Sampling | None:
+    def of(info: CameraInfoFields, size: ImageSize) -> _Sampling | None:
         """Return what leads to images of a size; None where nothing does."""
         full = ImageSize(int(info.height), int(info.width))
         roi = info.roi
@@ -213,7 +213,7 @@ def _binned(side: int, binning: int) -> tuple[int, int]:
     return max(side // binning, 1), -(-side // binning)
 
 
-def _order(info: CameraInfo, kind: ImageKind) -> tuple[MatrixName, ...]:
+def _order(info: CameraInfoFields, kind: ImageKind) -> tuple[MatrixName, ...]:
     """Return which matrices may hold, the right one first."""
     if kind == 'raw':
         return ('K', 'P')
@@ -221,18 +221,18 @@ def _order(info: CameraInfo, kind: ImageKind) -> tuple[MatrixName, ...]:
     return ('P',) if has_distortion(info) or _is_rotated(info) else ('P', 'K')
 
 
-def _matrix(info: CameraInfo, name: MatrixName) -> FloatArray:
+def _matrix(info: CameraInfoFields, name: MatrixName) -> FloatArray:
     if name == 'K':
         return np.array(info.k, dtype=np.float64).reshape(3, 3)
     return np.array(info.p, dtype=np.float64).reshape(3, 4)[:, :3]
 
 
-def _is_rotated(info: CameraInfo) -> bool:
+def _is_rotated(info: CameraInfoFields) -> bool:
     rotation = np.asarray(info.r, dtype=np.float64).reshape(3, 3)
     return bool(rotation.any()) and not np.allclose(rotation, np.eye(3), atol=1e-9)
 
 
-def _ideal(info: CameraInfo, sampling: _Sampling, camera: PinholeCamera) -> PinholeCamera:
+def _ideal(info: CameraInfoFields, sampling: _Sampling, camera: PinholeCamera) -> PinholeCamera:
     """Return the camera that the rectified image shall have.
 
     It is that of P, as in image_proc, for a camera that R does not rotate. With R (stereo) P
@@ -250,7 +250,7 @@ def _implausible(doubts: list[str], used: str) -> CalibrationProblem | None:
     return CalibrationProblem(Reason.CALIBRATION_IMPLAUSIBLE, '; '.join(doubts), used)
 
 
-def _other_size(info: CameraInfo, size: ImageSize) -> CalibrationProblem:
+def _other_size(info: CameraInfoFields, size: ImageSize) -> CalibrationProblem:
     return CalibrationProblem(
         Reason.CALIBRATION_SIZE,
         f'fields width, height: it is for {info.width}x{info.height} pixels '
@@ -259,14 +259,14 @@ def _other_size(info: CameraInfo, size: ImageSize) -> CalibrationProblem:
     )
 
 
-def _region_text(info: CameraInfo) -> str:
+def _region_text(info: CameraInfoFields) -> str:
     roi = info.roi
     region = f'region {roi.width}x{roi.height}' if roi.width and roi.height else 'no region'
     across, down = max(int(info.binning_x), 1), max(int(info.binning_y), 1)
     return f'{region}, binning {across}x{down}'
 
 
-def _shown_distortion(info: CameraInfo) -> str:
+def _shown_distortion(info: CameraInfoFields) -> str:
     return f'{str(info.distortion_model)[:40]!r} {_numbers(np.array(info.d))}'
 
 

@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from sensor_msgs.msg import CompressedImage
 
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.images.bits import eight_bits, largest_of
 from da3_ros.ros.encodings import MOSAICS, Layout, ReadImage, ReadRules
 from da3_ros.ros.field_error import FieldError
 from da3_ros.ros.image_header import FILE_KINDS, ImageHeader, file_end, has_all_scans, read_header
+from da3_ros.ros.message_fields import CompressedImageFields
 from da3_ros.types import ColourImage
 
 _RULES = ReadRules()
@@ -40,7 +40,7 @@ _NOISE = _noise()
 
 
 def compressed_to_rgb(
-    message: CompressedImage, source: str, rules: ReadRules = _RULES
+    message: CompressedImageFields, source: str, rules: ReadRules = _RULES
 ) -> ColourImage:
     """Return the pixels of a CompressedImage as uint8 RGB (H, W, 3), see `read_compressed`.
 
@@ -50,7 +50,9 @@ def compressed_to_rgb(
     return read_compressed(message, source, rules).pixels
 
 
-def read_compressed(message: CompressedImage, source: str, rules: ReadRules = _RULES) -> ReadImage:
+def read_compressed(
+    message: CompressedImageFields, source: str, rules: ReadRules = _RULES
+) -> ReadImage:
     """Return the decoded pixels of a CompressedImage, and what was seen on the way.
 
     Raises:
@@ -103,7 +105,7 @@ class UndecodedImage:
 
 
 def open_compressed(
-    message: CompressedImage, source: str, rules: ReadRules = _RULES
+    message: CompressedImageFields, source: str, rules: ReadRules = _RULES
 ) -> UndecodedImage:
     """Return a CompressedImage that is ready to be decoded; of most files no pixel is looked at.
 
@@ -114,7 +116,7 @@ def open_compressed(
     without end marker is used when all its rows are there.
 
     Args:
-        message: sensor_msgs/CompressedImage.
+        message: sensor_msgs/CompressedImage, whoever made it.
         source: who sent it, for error messages.
         rules: what the parameters say.
 

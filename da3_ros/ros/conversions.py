@@ -12,22 +12,24 @@ from __future__ import annotations
 
 import array
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import Image
-from std_msgs.msg import Header
 
 from da3_ros.errors import MessageError
 from da3_ros.images.bits import eight_bits, largest_of
 from da3_ros.ros.compressed import compressed_to_rgb
 from da3_ros.ros.encodings import LAYOUTS, Layout, ReadImage, ReadRules
 from da3_ros.ros.field_error import FieldError
-from da3_ros.ros.image_bytes import ReceivedImage
+from da3_ros.ros.message_fields import ImageFields
 from da3_ros.ros.optional import optional_module
 from da3_ros.types import ColourImage
+
+if TYPE_CHECKING:
+    from sensor_msgs.msg import Image
+    from std_msgs.msg import Header
 
 __all__ = [
     'FieldError',
@@ -58,7 +60,7 @@ _FROM_ARRAY: dict[str, tuple[type[np.generic], int]] = {
 }
 
 
-def image_to_rgb(message: Image, source: str, rules: ReadRules = _RULES) -> ColourImage:
+def image_to_rgb(message: ImageFields, source: str, rules: ReadRules = _RULES) -> ColourImage:
     """Return the pixels of an Image as uint8 RGB (H, W, 3), see `read_image`.
 
     Raises:
@@ -67,9 +69,7 @@ def image_to_rgb(message: Image, source: str, rules: ReadRules = _RULES) -> Colo
     return read_image(message, source, rules).pixels
 
 
-def read_image(
-    message: Image | ReceivedImage, source: str, rules: ReadRules = _RULES
-) -> ReadImage:
+def read_image(message: ImageFields, source: str, rules: ReadRules = _RULES) -> ReadImage:
     """Return the pixels of an Image, and what was seen on the way.
 
     rgb8 is a view onto the message's buffer (also with padded rows), other encodings are
@@ -78,7 +78,7 @@ def read_image(
     of OpenCV (8UC1, 8UC3, 8UC4, taken as grey, BGR and BGRA), and what later versions may know.
 
     Args:
-        message: sensor_msgs/Image, or its fields; with nv12 and nv21 `height` counts the rows of
+        message: sensor_msgs/Image, whoever made it; with nv12 and nv21 `height` counts the rows of
             the image, and `data` holds half as many more.
         source: who sent it, for error messages.
         rules: what the parameters say.
@@ -107,7 +107,7 @@ def read_image(
     return ReadImage(layout.rgb(pixels), largest)
 
 
-def _rows(message: Image | ReceivedImage, layout: Layout, source: str) -> NDArray[np.uint8]:
+def _rows(message: ImageFields, layout: Layout, source: str) -> NDArray[np.uint8]:
     """Return the image's bytes without row padding, (rows, W * pixel bytes), as a view."""
     height, width, step = int(message.height), int(message.width), int(message.step)
     row_bytes = width * layout.channels * layout.depth
@@ -130,7 +130,7 @@ def _rows(message: Image | ReceivedImage, layout: Layout, source: str) -> NDArra
     return data[: rows * step].reshape(rows, step)[:, :row_bytes]
 
 
-def _by_cv_bridge(message: Image | ReceivedImage, source: str) -> ColourImage:
+def _by_cv_bridge(message: ImageFields, source: str) -> ColourImage:
     refusal = FieldError(
         source,
         'encoding',
@@ -185,7 +185,10 @@ class ImageLayout:
         return self.width * channels * np.dtype(dtype).itemsize
 
     def message(self) -> Image:
-        """Return the message without pixels; its stamp is zero."""
+        """Return rclpy's message without pixels; its stamp is zero."""
+        from sensor_msgs.msg import Image
+        from std_msgs.msg import Header
+
         message = Image(header=Header(frame_id=self.frame_id), encoding=self.encoding)
         message.height, message.width = self.height, self.width
         # Arrays are in the machine's order, and every machine ROS 2 runs on is little-endian.
@@ -195,7 +198,7 @@ class ImageLayout:
 
 
 def image_message(header: Header, pixels: NDArray[Any], encoding: str) -> Image:
-    """Return an Image with the given pixels, filled in one copy.
+    """Return rclpy's Image with the given pixels, filled in one copy.
 
     Args:
         header: stamp and frame id; taken as it is, not copied.

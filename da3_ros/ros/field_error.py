@@ -18,3 +18,4 @@ class FieldError(MessageError):
         super().__init__(f'{source}, field {field}: {problem}')
         self.source = source
         self.field = field
+        self.problem = problem

@@ -47,6 +47,19 @@ class Active:
     """How often it was found."""
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A reason that was found since the start, whether it holds or not."""
+
+    reason: Reason
+    owner: str
+    """Camera, frame or part of the node."""
+    text: str
+    """With the numbers of the last time."""
+    count: int
+    """How often it was found."""
+
+
 @dataclass(slots=True)
 class _Entry:
     text: str
@@ -62,6 +75,7 @@ class _Past:
     """What stays of a reason of one owner when it is over."""
 
     count: int = 0
+    text: str = ''
     begun_s: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_BEGINNINGS))
 
 
@@ -85,6 +99,8 @@ class ReasonBoard:
     """
 
     def __init__(self, log: Log, clock: Callable[[], float] = time.monotonic) -> None:
+        self.log = log
+        """Takes what is no reason, too."""
         # Not the methods themselves: rclpy wants one severity for each place of a call.
         self._say: Mapping[Severity, Callable[[str], object]] = {
             Severity.INFO: lambda line: log.info(line),
@@ -166,6 +182,16 @@ class ReasonBoard:
         with self._lock:
             return {_name(key): past.count for key, past in self._past.items() if key[1] == owner}
 
+    def found(self) -> tuple[Found, ...]:
+        """Return everything that was found since the start: the worst first, then the first."""
+        with self._lock:
+            found = [
+                Found(reason, owner, past.text, past.count)
+                for (reason, owner, _), past in self._past.items()
+            ]
+        order = list(Severity)
+        return tuple(sorted(found, key=lambda f: -order.index(f.reason.severity)))
+
     # ---- under the lock
 
     def _put(
@@ -176,6 +202,7 @@ class ReasonBoard:
         with self._lock:
             past = self._past.setdefault(key, _Past())
             past.count += 1
+            past.text = text
             entry = self._entries.get(key)
             if entry is not None:
                 entry.text, entry.last_s, entry.fades = text, now, fades

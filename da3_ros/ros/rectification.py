@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo
 
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.ros.field_error import FieldError
+from da3_ros.ros.message_fields import CameraInfoFields
 from da3_ros.types import ColourImage, Mask
 
 # Names: sensor_msgs/distortion_models.hpp, with the numbers of coefficients OpenCV knows for them.
@@ -45,7 +45,7 @@ class Rectifier:
 
 
 def make_rectifier(
-    info: CameraInfo, raw: PinholeCamera, target: PinholeCamera, source: str
+    info: CameraInfoFields, raw: PinholeCamera, target: PinholeCamera, source: str
 ) -> Rectifier:
     """Return what takes images of `raw`, distorted as `info` says, to those of `target`.
 
@@ -76,7 +76,7 @@ def make_rectifier(
     )
 
 
-def _model(info: CameraInfo, source: str) -> tuple[str, FloatArray]:
+def _model(info: CameraInfoFields, source: str) -> tuple[str, FloatArray]:
     """Return the name and the coefficients of the distortion, as many as OpenCV takes."""
     model = str(info.distortion_model)
     given = np.array(info.d, dtype=np.float64)

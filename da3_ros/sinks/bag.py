@@ -15,35 +15,24 @@ from pathlib import Path
 import sqlite3
 import time
 from types import TracebackType
-from typing import Literal
 
-from rosbags.interfaces import (
-    Connection,
-    Qos,
-    QosDurability,
-    QosHistory,
-    QosLiveliness,
-    QosReliability,
-    QosTime,
-)
+from rosbags.interfaces import Connection
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.rosbag2.storage_mcap import McapWriter
 from rosbags.rosbag2.storage_sqlite3 import Sqlite3Writer
 
 from da3_ros.errors import ExportError, SinkError
-from da3_ros.export.files import listed, move_in
 from da3_ros.export.staging import KEEP_MARKER, abandoned_folders, locked_folder, remove_staging
-from da3_ros.options.choices import BAG_STORAGES, UNFINISHED, BagStorage
+from da3_ros.options.choices import UNFINISHED, BagStorage
 from da3_ros.options.export import RESULTS
+from da3_ros.sinks.bag_metadata import METADATA_VERSION
+from da3_ros.sinks.bag_place import BagPlace
 from da3_ros.sinks.definitions import MessageDefinitions, shared_definitions
+from da3_ros.sinks.offered_qos import offered_qos
 
 _LOG = logging.getLogger(__name__)
 _PLUGINS = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}
-_SUFFIXES: dict[str, BagStorage] = {'.mcap': 'mcap', '.db3': 'sqlite3'}
-# Older releases of ROS 2 (Humble) read this version, newer ones as well.
-_METADATA_VERSION: Literal[8] = 8
 _FLUSH_PERIOD_S = 1.0
-_METADATA = 'metadata.yaml'
 _RECOVERED = '.recovered'
 
 
@@ -79,21 +68,11 @@ class BagWriter:
         self.path = Path(path)
         self._keeps_unfinished = keeps_unfinished
         self._flush_due = time.monotonic() + _FLUSH_PERIOD_S
-        implied = _SUFFIXES.get(self.path.suffix)
-        if storage is not None and storage not in BAG_STORAGES:
-            raise SinkError(f'bag storage: expected mcap or sqlite3, got {storage}')
-        if storage and implied and storage != implied:
-            raise SinkError(
-                f'bag {self.path}: a {self.path.suffix} file holds {implied}, not {storage}; '
-                'change the name or the storage'
-            )
-        self._is_single_file = implied is not None
-        self._overwrite = overwrite
+        self._place = BagPlace.of(self.path, storage, overwrite=overwrite)
         self._definitions = definitions or shared_definitions()
         self._connections: dict[str, Connection] = {}
         self.message_count = 0
-        self._storage: BagStorage = storage or implied or 'mcap'
-        self._check_target()
+        self._place.check()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._clear_leftovers()
@@ -104,9 +83,9 @@ class BagWriter:
             raise SinkError(f'bag {self.path}: cannot be written: {error}') from error
         try:
             self._writer = Writer(
-                self._scratch / (self.path.stem if self._is_single_file else self.path.name),
-                version=_METADATA_VERSION,
-                storage_plugin=_PLUGINS[self._storage],
+                self._scratch / (self.path.stem if self._place.is_single_file else self.path.name),
+                version=METADATA_VERSION,
+                storage_plugin=_PLUGINS[self._place.storage],
             )
             self._writer.open()
         except Exception as error:
@@ -159,7 +138,7 @@ class BagWriter:
             topic,
             msgtype,
             typestore=self._definitions.typestore,
-            offered_qos_profiles=[_qos(is_latched, is_reliable)],
+            offered_qos_profiles=[offered_qos(is_latched=is_latched, is_reliable=is_reliable)],
         )
 
     def write(self, topic: str, stamp_ns: int, data: bytes | memoryview) -> None:
@@ -220,8 +199,7 @@ class BagWriter:
         where = ''
         try:
             self._writer.close()
-            self._check_target()
-            self._move_into_place(self._writer.path)
+            self._place.take(self._writer.path)
         except (OSError, sqlite3.Error, ExportError, SinkError) as error:
             if self._keeps_unfinished:
                 where = f'; what was written is {self.unfinished}'
@@ -246,52 +224,6 @@ class BagWriter:
         self._writer.abort()
         self._discard()
 
-    def _check_target(self) -> None:
-        """Refuse what would have to be removed for the bag.
-
-        Raises:
-            SinkError: says what is there.
-        """
-        path = self.path
-        if path.name in ('', '..'):
-            raise SinkError(f'bag {path}: expected the name of a file or folder to make')
-        if not os.path.lexists(path):
-            return
-        if not self._overwrite:
-            raise SinkError(f'bag {path}: exists already; choose another name or overwrite')
-        if self._is_single_file:
-            if path.is_dir() and not path.is_symlink():
-                raise SinkError(f'bag {path}: expected a file or nothing, it is a folder')
-            return
-        if path.is_symlink() or not path.is_dir():
-            kind = 'link' if path.is_symlink() else 'file'
-            raise SinkError(f'bag {path}: expected a bag folder or nothing, it is a {kind}')
-        names = {_METADATA, f'{path.name}.{"mcap" if self._storage == "mcap" else "db3"}'}
-        others = sorted(
-            entry.name
-            for entry in path.iterdir()
-            if entry.name not in names or (entry.is_dir() and not entry.is_symlink())
-        )
-        if others:
-            raise SinkError(
-                f'bag {path}: holds {listed(others)}, which no new bag would replace; choose '
-                'another name or move it away'
-            )
-
-    def _move_into_place(self, made: Path) -> None:
-        if self._is_single_file:
-            file = next(file for file in made.iterdir() if file.suffix == self.path.suffix)
-            if self._overwrite:
-                file.replace(self.path)
-            else:
-                move_in(file, self.path)
-        elif self.path.is_dir():
-            # Metadata last: until then the messages alone are a bag, too.
-            for file in sorted(made.iterdir(), key=lambda file: file.name == _METADATA):
-                file.replace(self.path / file.name)
-        else:
-            made.rename(self.path)
-
     def _clear_leftovers(self) -> None:
         """Remove what killed writers of this name left; what cannot be had again gets a name."""
         with abandoned_folders(self.path.parent, f'{self.path.name}{UNFINISHED}') as found:
@@ -309,7 +241,7 @@ class BagWriter:
 
     def _recovered_name(self) -> Path:
         """Make an empty folder, whose name a bag may take."""
-        stem = self.path.stem if self._is_single_file else self.path.name
+        stem = self.path.stem if self._place.is_single_file else self.path.name
         number = 1
         while True:
             folder = self.path.with_name(f'{stem}{_RECOVERED}{"" if number == 1 else number}')
@@ -327,18 +259,3 @@ class BagWriter:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
-
-
-def _qos(is_latched: bool, is_reliable: bool) -> Qos:
-    forever = QosTime(9223372036, 854775807)
-    return Qos(
-        QosHistory.KEEP_LAST,
-        1 if is_latched else 10,
-        QosReliability.RELIABLE if is_reliable else QosReliability.BEST_EFFORT,
-        QosDurability.TRANSIENT_LOCAL if is_latched else QosDurability.VOLATILE,
-        forever,
-        forever,
-        QosLiveliness.AUTOMATIC,
-        forever,
-        False,
-    )

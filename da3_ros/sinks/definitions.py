@@ -1,13 +1,15 @@
 """Message definitions: the text that makes a bag readable without the sender's installation.
 
 Standard messages come with `rosbags`; all others are read from the .msg files that every ROS
-installation and this package's source tree carry.
+installation carries, and for its own ones the source tree and the wheel of this package.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
+from importlib import metadata
 import os
 from pathlib import Path
 import sys
@@ -16,6 +18,8 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from da3_ros.errors import SinkError
+
+_OWN = 'da3_ros'
 
 
 class MessageDefinitions:
@@ -67,8 +71,21 @@ class MessageDefinitions:
         prefixes.append(Path(sys.prefix))
         for prefix in prefixes:
             yield prefix / 'share' / package / 'msg'
-        if package == 'da3_ros':
-            yield Path(__file__).parents[2] / 'msg'
+        if package == _OWN:
+            yield from _own_folders()
+
+
+def _own_folders() -> Iterator[Path]:
+    """Yield where this package itself has its definitions: source tree, wheel."""
+    around = Path(__file__).parents[2]
+    yield around / 'msg'
+    # As `pip install --target` puts it.
+    yield around / 'share' / _OWN / 'msg'
+    with suppress(metadata.PackageNotFoundError):
+        for file in metadata.files(_OWN) or ():
+            if file.match(f'share/{_OWN}/msg/*.msg'):
+                yield Path(str(file.locate())).parent
+                return
 
 
 def _referenced(definition: object) -> set[str]:

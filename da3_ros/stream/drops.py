@@ -65,6 +65,11 @@ class Drops:
         name = _OTHERS if is_new and known >= _UNKNOWN_NAMES else camera
         self._counts[name, 'unknown_camera'] += 1
 
+    @property
+    def total(self) -> int:
+        """How many frames were dropped, for whatever reason."""
+        return self._counts.total()
+
     def counts(self) -> tuple[DropCount, ...]:
         """Return all counts above zero, in the order of cameras, unknown cameras last."""
         names = dict.fromkeys([*self._cameras, *(name for name, _ in self._counts)])

@@ -100,7 +100,8 @@ def test_the_collision_monitor_sees_no_obstacle_at_the_robot(metres: Taken) -> N
 
 def test_an_empty_cloud_is_whole() -> None:
     pytest.importorskip('sensor_msgs')
-    from da3_ros.ros.messages.point_cloud import CloudView, rgb_bits
+    from da3_ros.pipeline.shown_view import rgb_bits
+    from da3_ros.ros.messages.point_cloud import CloudView
     from helpers.clouds import merged_cloud
     from helpers.export_scenes import make_view
 

@@ -73,7 +73,7 @@ def test_the_variance_is_one_that_it_uses(metres: Taken) -> None:
 
 def test_a_pose_without_metres_begins_a_new_map() -> None:
     pytest.importorskip('nav_msgs')
-    from da3_ros.ros.node.odometry import PoseUncertainty
+    from da3_ros.pipeline.pose_uncertainty import PoseUncertainty
 
     unknown = report(is_metric=False)
     uncertainty = PoseUncertainty()

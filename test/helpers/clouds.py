@@ -9,13 +9,13 @@ import numpy as np
 from sensor_msgs.msg import PointCloud2
 
 from da3_ros.geometry.camera import PinholeCamera
+from da3_ros.pipeline.shown_view import rgb_bits
 from da3_ros.ros.conversions import fill_data
 from da3_ros.ros.messages.point_cloud import (
     CloudLayout,
     CloudView,
     MergedPoints,
     pack_into,
-    rgb_bits,
 )
 
 

@@ -14,7 +14,16 @@ import pytest
 
 from helpers.ros_process import ROOT
 
-_SOURCES = ('da3_ros', 'setup.py', 'setup.cfg', 'pyproject.toml', 'README.md', 'LICENSE', 'NOTICE')
+_SOURCES = (
+    'da3_ros',
+    'msg',
+    'setup.py',
+    'setup.cfg',
+    'pyproject.toml',
+    'README.md',
+    'LICENSE',
+    'NOTICE',
+)
 
 
 @pytest.fixture(scope='module')
@@ -72,29 +81,68 @@ def test_wheel_offers_the_extras_of_the_official_package(wheel: Path) -> None:
     assert {'app', 'gs', 'all'} <= set(re.findall(r'^Provides-Extra: (\S+)$', text, re.M))
 
 
-def test_installed_command_answers_without_ros(wheel: Path, tmp_path: Path) -> None:
-    """The libraries are borrowed from the running environment; ROS and the checkout are not."""
-    bare = tmp_path / 'bare'
+@pytest.fixture(scope='module')
+def borrowed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Have the libraries of the running environment in a folder, without ROS and the checkout."""
+    folder = tmp_path_factory.mktemp('libraries') / 'borrowed'
+    _borrow_libraries(folder)
+    return folder
+
+
+def _install(wheel: Path, bare: Path, *options: str) -> None:
+    """Make an environment and install the wheel into it, or where the options say."""
     venv.create(bare, with_pip=False, symlinks=True)
     pip = [sys.executable, '-m', 'pip', '--python', str(bare / 'bin/python')]
-    install = [*pip, 'install', '--quiet', '--no-deps', '--no-index', str(wheel)]
+    install = [*pip, 'install', '--quiet', '--no-deps', '--no-index', *options, str(wheel)]
     variables = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
     subprocess.run(install, check=True, timeout=100, env=variables)
-    borrowed = tmp_path / 'borrowed'
-    _borrow_libraries(borrowed)
 
+
+def _answer(command: list[str], *paths: Path) -> str:
+    """Return what a command prints that sees these paths alone."""
+    folder = paths[0].parent
     answer = subprocess.run(
-        [str(bare / 'bin/da3'), '--help'],
-        env={'PYTHONPATH': str(borrowed), 'PATH': '/usr/bin:/bin', 'HOME': str(tmp_path)},
-        cwd=tmp_path,
+        command,
+        env={
+            'PYTHONPATH': ':'.join(map(str, paths)),
+            'PATH': '/usr/bin:/bin',
+            'HOME': str(folder),
+        },
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=100,
         check=False,
     )
-
     assert answer.returncode == 0, answer.stderr
-    assert 'demo' in answer.stdout
+    return answer.stdout
+
+
+def test_installed_command_answers_without_ros(
+    wheel: Path, borrowed: Path, tmp_path: Path
+) -> None:
+    _install(wheel, tmp_path / 'bare')
+    assert 'demo' in _answer([str(tmp_path / 'bare/bin/da3'), '--help'], borrowed)
+
+
+@pytest.mark.parametrize('option', ['--target', '--prefix'])
+def test_bags_get_the_definitions_of_reports_from_an_installed_wheel(
+    wheel: Path, borrowed: Path, tmp_path: Path, option: str
+) -> None:
+    """Wherever it is: the one has modules and definitions in one folder, the other in two."""
+    bare, target = tmp_path / 'bare', tmp_path / 'target'
+    _install(wheel, bare, option, str(target))
+    code = (
+        'import da3_ros, da3_ros.sinks.definitions as d; m = d.MessageDefinitions();'
+        "m.require('da3_ros/msg/WindowReport'); print(da3_ros.__file__);"
+        "print(m.typestore.generate_msgdef('da3_ros/msg/WindowReport', ros_version=2)[0])"
+    )
+    modules = next(target.rglob('da3_ros/__init__.py')).parents[1]
+    found = _answer([str(bare / 'bin/python'), '-c', code], modules, borrowed)
+    place, _, text = found.partition('\n')
+    assert Path(place).is_relative_to(target)
+    assert 'float64 stamp_to_publish_s' in text
+    assert 'MSG: da3_ros/ViewReport' in text
 
 
 def _borrow_libraries(folder: Path) -> None:

@@ -13,7 +13,8 @@ from da3_ros.errors import MessageError
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw
 from da3_ros.geometry.se3 import rigid
-from da3_ros.ros.messages.point_cloud import CloudView, pack_into, rgb_bits
+from da3_ros.pipeline.shown_view import rgb_bits
+from da3_ros.ros.messages.point_cloud import CloudView, pack_into
 from da3_ros.types import PosedView, ViewId
 from helpers.clouds import merged_cloud, organised_cloud
 

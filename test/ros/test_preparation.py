@@ -15,8 +15,8 @@ from da3_ros.options.camera_values import Crop
 from da3_ros.ros import rectification
 from da3_ros.ros.calibration import ImageKind
 from da3_ros.ros.conversions import FieldError
-from da3_ros.ros.node import preparation
-from da3_ros.ros.node.preparation import Preparation
+from da3_ros.ros.reading import preparation
+from da3_ros.ros.reading.preparation import Preparation
 from da3_ros.ros.reason_board import ReasonBoard
 from da3_ros.types import CameraFrame, ViewId
 from helpers.log_lines import Lines
@@ -52,7 +52,9 @@ class Given:
 
     def frame(self, image: np.ndarray[Any, Any] = IMAGE) -> CameraFrame:
         view = ViewId('front', 5, 'optical')
-        return self.preparation.frame(view, image, 'the image', 'the info')
+        frame = self.preparation.frame(view, image, 'the image', 'the info')
+        self.preparation.say('the info')
+        return frame
 
     def prepare(
         self, image: np.ndarray[Any, Any] = IMAGE

@@ -95,6 +95,26 @@ def test_owners_and_kinds_hold_and_end_by_themselves_the_worst_first() -> None:
     assert desk.board.active() == ()
 
 
+def test_all_that_was_found_is_listed_when_it_is_over_too() -> None:
+    desk = Desk()
+    for missed_sets in (4, 5, 6):
+        desk.board.hold(Reason.CAMERA_LATE, OWNER, missed_sets=missed_sets, problem='it is late')
+        desk.board.end(Reason.CAMERA_LATE, OWNER)
+    desk.board.hold(Reason.INACTIVE, 'stream', state='inactive')
+    desk.board.happened(Reason.WINDOW_FAILED, OWNER, 'data', problem='too short')
+    desk.board.end_all()
+    found = [(f.reason, f.owner, f.count) for f in desk.board.found()]
+    # The worst first.
+    assert sorted(found, key=lambda f: list(Severity).index(f[0].severity), reverse=True) == found
+    assert set(found) == {
+        (Reason.CAMERA_LATE, OWNER, 3),
+        (Reason.INACTIVE, 'stream', 1),
+        (Reason.WINDOW_FAILED, OWNER, 1),
+    }
+    (late,) = [f for f in desk.board.found() if f.reason is Reason.CAMERA_LATE]
+    assert '6 sets in a row' in late.text
+
+
 def test_what_only_happens_has_no_end() -> None:
     desk = Desk()
     desk.board.happened(Reason.WORLD_RESTARTED, 'stream', problem='the bag starts again')

@@ -9,8 +9,9 @@ import pytest
 pytest.importorskip('rclpy')
 from da3_ros.options.stream import STREAM
 from da3_ros.reasons import Reason
-from da3_ros.ros.node.stream_watch import OWNER, StreamFacts, StreamWatch
+from da3_ros.ros.node.stream_watch import StreamFacts, StreamWatch
 from da3_ros.ros.reason_board import ReasonBoard
+from da3_ros.ros.window_reasons import OWNER
 
 WORKS = StreamFacts(
     is_active=True,

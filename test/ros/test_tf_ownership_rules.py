@@ -6,14 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-pytest.importorskip('rclpy')
-pytest.importorskip('tf2_msgs')
-
 from da3_ros.ros.tf.frame_tree import GONE_AFTER_S, FrameTree
 from da3_ros.ros.tf.joints import Joint
 from da3_ros.ros.tf.ownership import LISTENS_S, SentTransforms, TransformOwnership
 
-pytestmark = pytest.mark.ros
 BASE = 'base_link'
 # What happens: some seconds pass, or another node publishes the frame on /tf.
 EVENTS = st.lists(st.one_of(st.floats(0.01, 8.0), st.just('foreign')), max_size=40)

@@ -16,7 +16,8 @@ pytest.importorskip('tf2_msgs')
 from da3_ros.geometry.se3 import invert, rigid
 from da3_ros.geometry.transform_buffer import HISTORY_NS, MAX_GAP_NS, TransformBuffer
 from da3_ros.ros.optional import optional_module
-from da3_ros.ros.tf.tf2_buffer import Tf2Buffer, TransformReader, make_buffer
+from da3_ros.ros.tf.tf2_buffer import Tf2Buffer, make_buffer
+from da3_ros.ros.tf.transforms import TransformReader
 
 pytestmark = pytest.mark.ros
 Array = np.ndarray[Any, Any]

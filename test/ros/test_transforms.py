@@ -9,6 +9,8 @@ import threading
 import time
 from typing import Any
 
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 import numpy as np
 import pytest
 
@@ -30,6 +32,7 @@ from da3_ros.ros.tf.joints import joint_of
 from da3_ros.ros.tf.listener import TfInput
 from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.types import FrameSet, PosePrior, RigCalibration
+from helpers.recorded_tf import OPTICAL, START_NS, Recording, messages_of, random_tree
 from helpers.ros_process import reserved_domain_id
 from helpers.stream_builders import frame
 
@@ -280,3 +283,42 @@ def test_static_transforms_are_not_read_where_they_are_switched_off(make: Make) 
     prior = prior_of(source, frames(T0 + 20 * MS))
     assert prior.base_from_camera == {}
     np.testing.assert_allclose(prior.odometry_from_camera['front'], shift(0.12), atol=1e-12)
+
+
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(['odom', '']))
+def test_a_recording_gives_what_a_node_knows_that_has_waited(
+    make: Make, seed: int, prior_frame: str
+) -> None:
+    random = np.random.default_rng(seed)
+    tree = random_tree(random)
+    moving, static = (messages_of(tree, is_fixed) for is_fixed in (False, True))
+    moving.sort(key=lambda message: message.stamp_ns)
+    options = replace(OPTIONS, prior_frame=prior_frame, publish_tf=False)
+    node = make(options)
+    for message in static:
+        node.tf.take_static(message.data)
+    waits = replace(options, tf_wait_s=0.1)
+    tape = Recording(waits, moving, static, start_ns=START_NS)
+    recording = RigSource(waits, RigCalibration(), tape.tf)
+    tape.tf.read()
+    for stamp_ns in sorted(random.integers(START_NS + 900 * MS, START_NS + 1700 * MS, 10)):
+        log_ns = max(tape.now_ns, int(stamp_ns) + int(random.integers(0, 400)) * MS)
+        tape.play_to(log_ns)
+        while moving and moving[0].stamp_ns <= log_ns + 100 * MS:
+            node.tf.take(moving.pop(0).data)
+        asked = frames(int(stamp_ns), *OPTICAL)
+        expected, found = node.prior(asked), recording.prior(asked)
+        assert (found is None) is (expected is None)
+        if found is None or expected is None:
+            continue
+        assert found.notes == expected.notes
+        for name in ('base_from_camera', 'odometry_from_camera'):
+            ours, theirs = getattr(found, name), getattr(expected, name)
+            assert set(ours) == set(theirs)
+            for camera, pose in theirs.items():
+                np.testing.assert_allclose(ours[camera], pose, atol=1e-9)
+        rigs = [source.rig(OPTICAL).base_from_camera for source in (node, recording)]
+        assert set(rigs[0]) == set(rigs[1])

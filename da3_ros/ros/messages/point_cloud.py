@@ -9,21 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import PointCloud2, PointField
-from std_msgs.msg import Header
 
 from da3_ros.errors import MessageError
 from da3_ros.geometry.camera import PinholeCamera
 from da3_ros.geometry.unproject import optical_planes, world_planes
 from da3_ros.geometry.voxel import first_per_voxel, voxel_borders
-from da3_ros.types import ColourImage, FloatImage, PosedView
+from da3_ros.types import FloatImage, PosedView
 
-_NAMES = ('x', 'y', 'z', 'rgb', 'confidence')
-_POINT_BYTES = 4 * len(_NAMES)
+if TYPE_CHECKING:
+    from sensor_msgs.msg import PointCloud2
+
+FIELD_NAMES = ('x', 'y', 'z', 'rgb', 'confidence')
+_POINT_BYTES = 4 * len(FIELD_NAMES)
 
 BYTES_BEHIND_DATA = 1
 """Of the fields of a PointCloud2 behind `data`: is_dense."""
@@ -48,13 +50,16 @@ class CloudLayout:
         return _POINT_BYTES * self.height * self.width
 
     def message(self) -> PointCloud2:
-        """Return the message without points; its stamp is zero."""
+        """Return rclpy's message without points; its stamp is zero."""
+        from sensor_msgs.msg import PointCloud2, PointField
+        from std_msgs.msg import Header
+
         header = Header(frame_id=self.frame_id)
         message = PointCloud2(header=header, is_bigendian=False, is_dense=self.is_dense)
         message.height, message.width = self.height, self.width
         message.fields = [
             PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
-            for i, name in enumerate(_NAMES)
+            for i, name in enumerate(FIELD_NAMES)
         ]
         message.point_step = _POINT_BYTES
         message.row_step = _POINT_BYTES * self.width
@@ -62,7 +67,7 @@ class CloudLayout:
 
     def points(self, data: NDArray[np.uint8]) -> PackedPoints:
         """Return the bytes of a message of this layout as points (height, width, 5), a view."""
-        return data.view(np.float32).reshape(self.height, self.width, len(_NAMES))
+        return data.view(np.float32).reshape(self.height, self.width, len(FIELD_NAMES))
 
 
 def pack_into(
@@ -104,14 +109,6 @@ def _merge(planes: Sequence[NDArray[np.float32]], target: PackedPoints) -> None:
     if not np.may_share_memory(merged, target):
         # It writes elsewhere where the target is not in one piece.
         target[...] = merged
-
-
-def rgb_bits(colours: ColourImage) -> NDArray[np.float32]:
-    """Return colours (H, W, 3) as floats (H, W) whose bits are 0x00RRGGBB."""
-    bgra = cv2.cvtColor(np.ascontiguousarray(colours), cv2.COLOR_RGB2BGRA)
-    bits = np.asarray(bgra).view(np.uint32)[..., 0]
-    bits &= 0x00FFFFFF
-    return bits.view(np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

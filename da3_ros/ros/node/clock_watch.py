@@ -9,13 +9,11 @@ from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.node import Node
 
-from da3_ros.geometry.stamps import CLOCK_RESET_NS, IN_A_ROW
+from da3_ros.geometry.stamps import CLOCK_RESET_NS
 from da3_ros.reasons import Reason
 from da3_ros.ros.node.camera_watch import guess_of_clocks
 from da3_ros.ros.node.inputs import InputStatus
-from da3_ros.ros.node.stream_watch import OWNER
 from da3_ros.ros.reason_board import ReasonBoard
-from da3_ros.stream.sync_report import StampEvent, StampFault, stamp_text
 
 STANDS_AFTER_S = 3.0
 BEHIND_LIMIT_S, AHEAD_LIMIT_S = 2.0, 0.5
@@ -145,19 +143,3 @@ class ClockWatch:
                 offset_s=offset_s,
                 where='',
             )
-
-
-def say_stamps(board: ReasonBoard, event: StampEvent) -> None:
-    """Say what happened to stamps."""
-    offset_s, is_back = abs(event.offset_ns) / 1e9, event.offset_ns < 0
-    if event.fault is StampFault.RESTART:
-        board.happened(Reason.WORLD_RESTARTED, OWNER, 'stamps', problem=stamp_text(event))
-        return
-    if event.fault is StampFault.OUTLIER:
-        reason, direction, where = Reason.STAMP_OUTLIER, 'behind' if is_back else 'ahead of', ''
-    else:
-        reason, direction = Reason.CLOCK_JUMPED, 'back' if is_back else 'forward'
-        where = f' ({IN_A_ROW} images in a row)'
-    whose = f'camera {event.camera}'
-    values = {'offset_s': offset_s, 'direction': direction, 'where': where, 'whose': whose}
-    board.happened(reason, event.camera, direction, **values)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
 from rclpy.node import Node
 from sensor_msgs.msg import PointCloud2
 
 from da3_ros.msg import ViewReport, WindowReport
-from da3_ros.notes import Note, joined
+from da3_ros.notes import Note
 from da3_ros.options import NodeOptions, OutputOptions
 from da3_ros.pipeline.pipeline import Losses
+from da3_ros.pipeline.report_fields import ViewFields, report_fields
+from da3_ros.pipeline.shown_view import ShownView
 from da3_ros.ros.messages.data_publisher import DataPublisher
 from da3_ros.ros.messages.geometry_messages import header, pose_message, stamp_from_ns
 from da3_ros.ros.messages.point_cloud import (
@@ -22,22 +23,13 @@ from da3_ros.ros.messages.point_cloud import (
     MergedPoints,
 )
 from da3_ros.ros.messages.qos import data_output, overridable
-from da3_ros.ros.node.camera_outputs import CameraOutputs, ShownView
+from da3_ros.ros.node.camera_outputs import CameraOutputs
 from da3_ros.ros.node.odometry import OdometryPublisher
 from da3_ros.ros.node.params import OptionsHolder
 from da3_ros.ros.tf.listener import TfInput
 from da3_ros.ros.tf.publisher import TransformPublisher
-from da3_ros.types import PosedView, RigCalibration, WindowResult
+from da3_ros.types import RigCalibration, WindowResult
 from da3_ros.web import LiveViewer
-
-_SCALE_SOURCES = {
-    'none': WindowReport.SCALE_NONE,
-    'odometry': WindowReport.SCALE_ODOMETRY,
-    'camera_info': WindowReport.SCALE_CAMERA_INFO,
-    'estimator': WindowReport.SCALE_METRIC_MODEL,
-    'rig': WindowReport.SCALE_RIG,
-    'chain': WindowReport.SCALE_CHAIN,
-}
 
 
 class Outputs:
@@ -150,52 +142,19 @@ class Outputs:
     def _report(
         self, result: WindowResult, losses: Losses, latency_s: float, options: NodeOptions
     ) -> WindowReport:
-        a = result.alignment
+        fields = report_fields(result, losses, self._notes)
         return WindowReport(
-            header=header(result.new_sets[-1].stamp_ns, options.output.odom_frame),
-            window_index=result.window_index,
-            sets=result.sets,
-            new_sets=len(result.new_sets),
-            views=[_view_report(view) for view in _views(result)],
-            is_metric=a.is_metric,
-            scale=float(a.scale),
-            scale_source=_SCALE_SOURCES[a.scale_source],
-            scale_log_sigma=float(a.scale_log_sigma),
-            alignment_method=a.method,
-            shared_views=a.shared_views,
-            rotation_residual_rad=float(a.rotation_residual_rad),
-            translation_residual=float(a.translation_residual),
-            depth_residual=float(a.depth_residual),
-            conditioning=a.conditioning,
-            window_views=a.views,
-            odometry_views=a.odometry_views,
-            rig_rotation_residual_rad=float(a.rig_rotation_residual_rad),
-            rig_translation_residual=float(a.rig_translation_residual),
+            header=header(fields.stamp_ns, options.output.odom_frame),
+            views=[_view_report(view) for view in fields.views],
             estimate_s=float(result.estimate_s),
             stamp_to_publish_s=latency_s,
-            dropped_sets=losses.dropped_sets,
-            dropped_frames=losses.dropped_frames,
-            late_cameras=list(losses.late_cameras),
-            note=joined((*a.notes, *self._notes)),
+            **fields.plain,
         )
 
 
-def _views(result: WindowResult) -> Sequence[PosedView]:
-    return [view for posed in result.new_sets for view in posed.views]
-
-
-def _view_report(view: PosedView) -> ViewReport:
-    known = np.isfinite(view.depth)
-    count = int(np.count_nonzero(known))
+def _view_report(view: ViewFields) -> ViewReport:
     return ViewReport(
-        camera=view.id.camera,
-        stamp=stamp_from_ns(view.id.stamp_ns),
-        frame_id=view.id.frame_id,
+        stamp=stamp_from_ns(view.stamp_ns),
         world_from_camera=pose_message(view.world_from_camera),
-        k=view.camera.K.reshape(-1),
-        height=view.camera.size.height,
-        width=view.camera.size.width,
-        k_source=ViewReport.K_CALIBRATED if view.is_calibrated else ViewReport.K_PREDICTED,
-        valid_fraction=count / known.size,
-        median_depth=float(np.median(view.depth[known])) if count else float('nan'),
+        **view.plain,
     )

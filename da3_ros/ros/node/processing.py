@@ -25,7 +25,7 @@ from da3_ros.pipeline.pipeline import Pipeline
 from da3_ros.process import threads_in_use
 from da3_ros.reasons import Reason
 from da3_ros.ros.node.camera_watch import CameraWatch
-from da3_ros.ros.node.clock_watch import ClockWatch, say_stamps
+from da3_ros.ros.node.clock_watch import ClockWatch
 from da3_ros.ros.node.delivery import Delivery
 from da3_ros.ros.node.diagnostics import camera_status, pipeline_status
 from da3_ros.ros.node.exports import Exports
@@ -36,12 +36,13 @@ from da3_ros.ros.node.outputs import Outputs
 from da3_ros.ros.node.params import OptionsHolder
 from da3_ros.ros.node.process_memory import memory_use, return_freed_memory
 from da3_ros.ros.node.splats import WorkerSplats
-from da3_ros.ros.node.stream_watch import OWNER, StreamFacts, StreamWatch
+from da3_ros.ros.node.stream_watch import StreamFacts, StreamWatch
 from da3_ros.ros.node.trajectory_service import TrajectoryService
 from da3_ros.ros.node.worker import Worker
 from da3_ros.ros.reason_board import Active, ReasonBoard
 from da3_ros.ros.tf.listener import TfInput
 from da3_ros.ros.tf.rig_source import RigSource
+from da3_ros.ros.window_reasons import OWNER, say_stamps
 from da3_ros.stream.stats import StatsSnapshot, StreamStats
 from da3_ros.stream.sync_report import SyncReport
 from da3_ros.types import (

@@ -8,19 +8,12 @@ from dataclasses import dataclass
 import math
 import time
 
-from da3_ros.notes import NoteCode, joined
+from da3_ros.notes import joined
 from da3_ros.options import StreamOptions
 from da3_ros.reasons import Reason
 from da3_ros.ros.reason_board import ReasonBoard
+from da3_ros.ros.window_reasons import OWNER, SCALE_CODES
 from da3_ros.types import WindowResult
-
-OWNER = '(stream)'
-"""Whose reasons these are; no camera can have this name."""
-
-SCALE_CODES: frozenset[NoteCode] = frozenset(
-    {'no_metric_source', 'distances_given_only', 'one_distance', 'scale_source_missing'}
-)
-"""Notes that say why there are no metres."""
 
 _STALLED_AFTER_S = 10.0
 # A window may take this many times as long as the slowest so far.

@@ -9,12 +9,9 @@ from __future__ import annotations
 import math
 import struct
 from struct import Struct
-from typing import NamedTuple
-
-from geometry_msgs.msg import TransformStamped
+from typing import Any, NamedTuple
 
 from da3_ros.errors import GeometryError
-from da3_ros.ros.messages.geometry_messages import ns_from_stamp
 
 _NS_PER_S = 1_000_000_000
 # tf2 leaves out quaternions whose squared length is further from one.
@@ -46,13 +43,14 @@ class Joint(NamedTuple):
         return ''
 
 
-def joint_of(message: TransformStamped) -> Joint:
-    """Return one transform of a message."""
+def joint_of(message: Any) -> Joint:
+    """Return one transform of a message: a geometry_msgs/TransformStamped of any library."""
     t, q = message.transform.translation, message.transform.rotation
+    stamp = message.header.stamp
     return Joint(
         message.header.frame_id.lstrip('/'),
         message.child_frame_id.lstrip('/'),
-        ns_from_stamp(message.header.stamp),
+        int(stamp.sec) * _NS_PER_S + int(stamp.nanosec),
         (t.x, t.y, t.z, q.x, q.y, q.z, q.w),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 import random
 import threading
@@ -16,40 +15,29 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from tf2_msgs.msg import TFMessage
 
-from da3_ros.errors import GeometryError
-from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw
-from da3_ros.geometry.se3 import rigid
 from da3_ros.options import OutputOptions
 from da3_ros.reasons import Reason
 from da3_ros.ros.messages.qos import latched
 from da3_ros.ros.reason_board import ReasonBoard
-from da3_ros.ros.tf.camera_frames import CameraFrames
-from da3_ros.ros.tf.frame_tree import FrameTree
-from da3_ros.ros.tf.joints import Joint, joints_of
-from da3_ros.ros.tf.ownership import SentTransforms, TransformOwnership
+from da3_ros.ros.tf.ownership import LISTENS_S
 from da3_ros.ros.tf.tf2_buffer import make_buffer
+from da3_ros.ros.tf.transforms import MOVING_TOPIC, STATIC_TOPIC, Transforms
 
-STATIC_TOPIC, MOVING_TOPIC = '/tf_static', '/tf'
 _STATIC_DEPTH = 100
 # What may come between two looks.
 _DEPTH = 1000
 MOST_PATIENCE_S = 2.0
 """Of two nodes that give way to each other one waits longer by chance, by at most this."""
-# Transforms of the last seconds.
-_RECENT = 2000
 _PERIOD_S = 0.1
 _WAIT_STEP_S = 0.005
 
 
-class TfInput:
-    """What others publish on /tf_static and /tf.
+class TfInput(Transforms):
+    """What others publish on /tf_static and /tf of a running graph.
 
     The executor is left out: to wake it for every message costs more than half a core at the 200
     messages per second of a usual robot. Messages are taken together ten times per second while
     the node is active, and whenever somebody asks: `read` first, then look.
-
-    Transforms that this node itself publishes (`sent`) are left out, so that it never follows its
-    own output, however long the chain of frames is.
 
     Args:
         node: owns the subscriptions.
@@ -65,23 +53,14 @@ class TfInput:
         reasons: ReasonBoard,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        # Of two nodes that give way to each other one waits longer.
+        patience_s = random.uniform(0.0, MOST_PATIENCE_S)
+        super().__init__(
+            options, reasons, make_buffer(), clock, patience_s=patience_s, listens_s=LISTENS_S
+        )
         self.node = node
-        self.reasons = reasons
-        self.buffer = make_buffer()
-        """All joints so far; those of /tf only from `keep_moving` on, which costs a little."""
-        self.tree = FrameTree(clock, random.uniform(0.0, MOST_PATIENCE_S))
-        self.sent = SentTransforms()
-        self.ownership = TransformOwnership(self.tree, clock)
-        self.frames = CameraFrames(options, reasons)
         self._changed = threading.Condition()
-        self._reading = threading.RLock()
         self._subscriptions: dict[str, Subscription] = {}
-        # What came on /tf before anybody wanted it; None once it goes into the buffer.
-        self._recent: deque[Joint] | None = deque(maxlen=_RECENT)
-        self._loops: dict[str, str] = {}
-        # Frames with two fixed parents, and how many published /tf_static then.
-        self._contested: dict[str, int] = {}
-        self._resets = 0
         self._ended: threading.Event | None = None
         publishes = bool(options.publish_tf or options.publish_map_tf)
         if publishes or options.use_tf_static or options.prior_frame:
@@ -104,14 +83,6 @@ class TfInput:
         # Best effort receives from every publisher.
         profile = QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
         self._subscribe(MOVING_TOPIC, profile)
-
-    def keep_moving(self) -> None:
-        """Let /tf into the buffer from now on."""
-        with self._reading:
-            self.listen_moving()
-            recent, self._recent = self._recent or (), None
-            for joint in recent:
-                self._add_moving(joint)
 
     def activate(self, tick: Callable[[], object] = lambda: None) -> None:
         """Look at the topics all the time.
@@ -137,7 +108,7 @@ class TfInput:
     def _look(self, ended: threading.Event, tick: Callable[[], object]) -> None:
         try:
             self.read()
-            self._end_what_is_over()
+            self.end_what_is_over()
             tick()
         except Exception as error:
             # An exception would end the thread, and nothing of TF be heard any more.
@@ -188,88 +159,17 @@ class TfInput:
 
     def take_static(self, data: bytes) -> None:
         """Take a message of /tf_static."""
-        for joint in self._foreign(STATIC_TOPIC, data):
-            pose = rigid(matrix_from_quaternion_xyzw(joint.values[3:]), joint.values[:3])
-            self.buffer.set_fixed(joint.parent, joint.child, pose)
-            self._put(joint, is_fixed=True)
+        super().take_static(data)
         self._notify()
 
     def take(self, data: bytes) -> None:
         """Take a message of /tf."""
-        for joint in self._foreign(MOVING_TOPIC, data):
-            if self._recent is None:
-                self._add_moving(joint)
-            else:
-                self._recent.append(joint)
-            self._put(joint, is_fixed=False)
-        if self.buffer.resets != self._resets:
-            self._resets = self.buffer.resets
-            self.reasons.happened(Reason.TF_CLOCK, 'tf')
+        super().take(data)
         self._notify()
-
-    def _add_moving(self, joint: Joint) -> None:
-        place, quaternion_xyzw = joint.values[:3], joint.values[3:]
-        self.buffer.add_quaternion(
-            joint.parent, joint.child, joint.stamp_ns, place, quaternion_xyzw
-        )
 
     def _notify(self) -> None:
         with self._changed:
             self._changed.notify_all()
-
-    def _foreign(self, topic: str, data: bytes) -> Iterator[Joint]:
-        """Return the transforms of a message that are some, and not this node's own."""
-        try:
-            joints = joints_of(data)
-        except GeometryError as error:
-            self._say_bad(topic, 'tf', f'{topic}: {error}')
-            return
-        for joint in joints:
-            if self.sent.has(joint):
-                continue
-            fault = joint.fault
-            if not fault and not joint.stamp_ns and topic == MOVING_TOPIC:
-                fault = 'header.stamp is zero'
-            if fault:
-                self._say_bad(topic, joint.child, f'{topic}, frame {joint.child}: {fault}')
-            else:
-                yield joint
-
-    def _say_bad(self, topic: str, owner: str, text: str) -> None:
-        self.reasons.happened(Reason.TF_BAD, owner, topic, problem=f'{text}; left out')
-
-    def _put(self, joint: Joint, *, is_fixed: bool) -> None:
-        if not self.tree.seen(joint.parent, joint.child, is_fixed=is_fixed):
-            return
-        two, loop = self.tree.two_parents(joint.child), self.tree.loop(joint.child)
-        if two is not None:
-            self._say_two(joint.child, two, are_fixed=is_fixed and self.tree.is_fixed(joint.child))
-        if loop is not None:
-            chain = ' to '.join((*reversed(loop), loop[-1]))
-            self._loops[joint.child] = chain
-            self.reasons.hold(Reason.TF_LOOP, joint.child, chain=chain)
-
-    def _say_two(self, child: str, parents: tuple[str, str], *, are_fixed: bool) -> None:
-        topic = STATIC_TOPIC if are_fixed else MOVING_TOPIC
-        said = {'parents': f'{parents[0]} and {parents[1]}', 'topic': topic}
-        if are_fixed:
-            # Each comes once, so that only the end of a publisher can end it.
-            self._contested[child] = self.count_publishers(topic)
-            self.reasons.hold(Reason.TF_TWO_PARENTS, child, **said)
-        else:
-            self.reasons.happened(Reason.TF_TWO_PARENTS, child, **said)
-
-    def _end_what_is_over(self) -> None:
-        with self._reading:
-            self.tree.forget_old()
-            for child in [c for c in self._loops if self.tree.loop(c) is None]:
-                del self._loops[child]
-                self.reasons.end(Reason.TF_LOOP, child)
-            for child, count in tuple(self._contested.items()):
-                if self.count_publishers(STATIC_TOPIC) < count:
-                    del self._contested[child]
-                    self.tree.settle(child)
-                    self.reasons.end(Reason.TF_TWO_PARENTS, child)
 
 
 class _NoExecutor(CallbackGroup):  # type: ignore[misc]  # rclpy has no types

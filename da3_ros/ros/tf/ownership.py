@@ -41,16 +41,23 @@ class TransformOwnership:
     """Who publishes a frame: this node or another one.
 
     With `auto` this node publishes a frame that nobody else has published for `GONE_AFTER_S`,
-    from a second after it was activated. With true it always does, with false never.
+    from `listens_s` after it was activated. With true it always does, with false never.
 
     Args:
         tree: what others publish.
         clock: monotonic seconds.
+        listens_s: how long others are listened to before the first transform.
     """
 
-    def __init__(self, tree: FrameTree, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        tree: FrameTree,
+        clock: Callable[[], float] = time.monotonic,
+        listens_s: float = LISTENS_S,
+    ) -> None:
         self._tree = tree
         self._clock = clock
+        self._listens_s = listens_s
         self._begun_s: float | None = None
 
     def activate(self) -> None:
@@ -60,7 +67,7 @@ class TransformOwnership:
     @property
     def has_listened(self) -> bool:
         """Whether others had the time to be heard."""
-        return self._begun_s is not None and self._clock() - self._begun_s >= LISTENS_S
+        return self._begun_s is not None and self._clock() - self._begun_s >= self._listens_s
 
     def may_publish(self, child: str, switch: bool | Automatic) -> bool:
         """Return whether this node may publish a frame now.

@@ -9,7 +9,7 @@ from da3_ros.geometry.transform_buffer import Found
 from da3_ros.notes import Note
 from da3_ros.options import OutputOptions
 from da3_ros.ros.tf.camera_frames import shared
-from da3_ros.ros.tf.listener import MOVING_TOPIC, STATIC_TOPIC, TfInput
+from da3_ros.ros.tf.transforms import MOVING_TOPIC, STATIC_TOPIC, Transforms
 from da3_ros.types import FrameSet, PosePrior, RigCalibration
 
 # Camera, target frame, frame and stamp of a transform that is wanted.
@@ -29,7 +29,7 @@ class RigSource:
         tf: what others publish; takes what is wrong with the frames of cameras.
     """
 
-    def __init__(self, options: OutputOptions, given: RigCalibration, tf: TfInput) -> None:
+    def __init__(self, options: OutputOptions, given: RigCalibration, tf: Transforms) -> None:
         self._base_frame = options.base_frame
         self._prior_frame = options.prior_frame
         self._wait_s = options.tf_wait_s
@@ -96,8 +96,9 @@ class RigSource:
     def prior(self, frame_set: FrameSet) -> PosePrior | None:
         """Return what is known of the poses of a set's cameras, None when nothing ever is.
 
-        Waits for transforms that are older than the images yet, but for no joint twice: one that
-        stays behind is not waited for again before something new came from it.
+        Waits for transforms that are older than the images yet. Where that takes time, it waits
+        for no joint twice: one that stays behind is not waited for again before something new
+        came from it.
         """
         self._tf.read()
         self._tf.frames.take({frame.camera: frame.frame_id for frame in frame_set.frames})
@@ -161,7 +162,7 @@ class RigSource:
         self._stalled = {
             (target, frame): self._tf.buffer.newest_ns(target, frame)
             for (_, target, frame, _), found in zip(questions, answers, strict=True)
-            if found.is_early
+            if found.is_early and not self._tf.is_waiting_free
         }
         return answers
 

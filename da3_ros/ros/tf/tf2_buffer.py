@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 import threading
 from types import ModuleType
-from typing import Protocol
 
 from geometry_msgs.msg import TransformStamped
 from rclpy.duration import Duration
@@ -19,38 +18,9 @@ from da3_ros.ros.messages.geometry_messages import (
     transform_message,
 )
 from da3_ros.ros.optional import optional_module
+from da3_ros.ros.tf.transforms import TransformReader
 
 _AUTHORITY = 'da3_ros'
-
-
-class TransformReader(Protocol):
-    """A tree of frames with a memory: what `TransformBuffer` is, and `Tf2Buffer` too."""
-
-    def set_fixed(self, parent: str, child: str, parent_from_child: FloatArray) -> None:
-        """Take a joint (4, 4) that does not move."""
-
-    def add_quaternion(
-        self,
-        parent: str,
-        child: str,
-        stamp_ns: int,
-        translation: Sequence[float],
-        quaternion_xyzw: Sequence[float],
-    ) -> bool:
-        """Take where a moving joint stood at a stamp; return False when it was left out."""
-
-    @property
-    def resets(self) -> int:
-        """How often the clock was set back."""
-
-    def is_connected(self, a: str, b: str) -> bool:
-        """Return whether joints of any kind connect two frames."""
-
-    def newest_ns(self, a: str, b: str) -> int | None:
-        """Return the newest stamp at which all moving joints between two frames are known."""
-
-    def lookup(self, a: str, b: str, stamp_ns: int) -> Found:
-        """Return a_from_b at a stamp."""
 
 
 def make_buffer() -> TransformReader:

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sensor_msgs.msg import CameraInfo
 
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.options.camera_values import Crop
 from da3_ros.reasons import Reason
 from da3_ros.ros.calibration import Calibration, ImageKind, judge_calibration
-from da3_ros.ros.conversions import FieldError
+from da3_ros.ros.field_error import FieldError
+from da3_ros.ros.message_fields import CameraInfoFields
 from da3_ros.ros.reason_board import ReasonBoard
 from da3_ros.ros.rectification import Rectifier, make_rectifier
 from da3_ros.types import CameraFrame, ColourImage, ViewId
@@ -33,8 +33,8 @@ class _Plan:
 class Preparation:
     """Crops and rectifies the images of one camera.
 
-    Maps and intrinsics are made once for every calibration and image size. A crop keeps the
-    optical frame, and so does rectification: only K changes.
+    Maps and intrinsics are made once for every calibration and image size; `say` says what is
+    wrong with them. A crop keeps the optical frame, and so does rectification: only K changes.
 
     Args:
         camera: its name.
@@ -52,12 +52,13 @@ class Preparation:
         self._rectify = rectify
         self._kind: ImageKind = kind
         self._reasons = reasons
-        self._info: CameraInfo | None = None
+        self._info: CameraInfoFields | None = None
         self._plans: dict[ImageSize, _Plan] = {}
         self._in_use: _Plan | None = None
+        self._said: _Plan | None = None
 
     @property
-    def info(self) -> CameraInfo | None:
+    def info(self) -> CameraInfoFields | None:
         """The newest calibration, None before the first."""
         return self._info
 
@@ -68,7 +69,7 @@ class Preparation:
         problem = None if judged is None else judged.problem
         return problem is not None and problem.reason is Reason.CALIBRATION_SIZE
 
-    def take_info(self, info: CameraInfo) -> None:
+    def take_info(self, info: CameraInfoFields) -> None:
         """Take a calibration; nothing is made anew where it says nothing new."""
         last = self._info
         self._info = info
@@ -141,9 +142,7 @@ class Preparation:
         plan = self._plans.get(size)
         if plan is None:
             plan = self._plans[size] = self._plan(size, info_source)
-        if plan is not self._in_use:
-            self._in_use = plan
-            self._say(plan, info_source)
+        self._in_use = plan
         return plan
 
     def _prepared(self, plan: _Plan, pixels: ColourImage) -> ColourImage:
@@ -166,14 +165,24 @@ class Preparation:
         target = self._cropped(ideal)
         return _Plan(target, make_rectifier(info, raw, target, source), judged)
 
-    def _say(self, plan: _Plan, source: str) -> None:
+    def say(self, source: str) -> None:
+        """Say what is wrong with the calibration of the newest image, once.
+
+        Args:
+            source: who sent the calibration.
+        """
+        plan = self._in_use
+        if plan is None or plan is self._said:
+            return
+        self._said = plan
         judged = plan.judged
         problem = None if judged is None else judged.problem
         for reason in (Reason.CALIBRATION_IMPLAUSIBLE, Reason.CALIBRATION_SIZE):
             if problem is not None and problem.reason is reason:
                 self._hold(reason, source=source, problem=problem.text, used=problem.used)
             else:
-                self._reasons.end(reason, self._camera)
+                # Not what is said of calibrations that could not be read.
+                self._reasons.end(reason, self._camera, '')
         if judged is not None and judged.distortion and plan.rectifier is None:
             advice = 'Set rectify' if not self._rectify else 'rectify needs a K that is plausible'
             self._hold(
@@ -198,7 +207,7 @@ def _frame(view: ViewId, plan: _Plan, pixels: ColourImage) -> CameraFrame:
     return CameraFrame(view.camera, view.stamp_ns, view.frame_id, pixels, plan.calibration, valid)
 
 
-def _content(info: CameraInfo) -> tuple[object, ...]:
+def _content(info: CameraInfoFields) -> tuple[object, ...]:
     """Return what describes the camera, comparable also where there are NaN; no stamp."""
     roi = info.roi
     return (

@@ -7,11 +7,13 @@ import math
 import numpy as np
 import pytest
 
-pytest.importorskip('nav_msgs')
-from da3_ros.ros.node.odometry import UNKNOWN_VARIANCE, PoseUncertainty, Variances, covariance
+from da3_ros.pipeline.pose_uncertainty import (
+    UNKNOWN_VARIANCE,
+    PoseUncertainty,
+    Variances,
+    covariance,
+)
 from da3_ros.types import AlignmentMethod, AlignmentReport
-
-pytestmark = pytest.mark.ros
 
 
 def report(

@@ -86,6 +86,16 @@ class Refusals:
             return  # the first ones: what comes next says which it is
         self._pending = None
 
+    def finish(self) -> None:
+        """Say what has not been said of refused images: none come any more."""
+        if self._pending is None:
+            return
+        if math.isfinite(self._last_used_s):
+            self._dropped(*self._pending)
+        else:
+            self._lost(*self._pending)
+        self._pending = None
+
     def _lost(self, field: str, problem: str) -> None:
         self._is_lost = True
         self._reasons.end(Reason.IMAGES_DROPPED, self._camera)

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 pytest.importorskip('torch')
-pytest.importorskip('rclpy')
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.geometry.resample import PixelMap
 from da3_ros.inference.preprocess import preprocess
 from da3_ros.options import RESIZE_METHODS
-from da3_ros.ros.node.camera_outputs import at_input_size
+from da3_ros.pipeline.shown_view import at_input_size
 from da3_ros.types import InputGeometry, PosedView, ViewId
 
 Array = np.ndarray[Any, Any]

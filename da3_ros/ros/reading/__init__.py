@@ -1,0 +1,1 @@
+"""Messages of cameras become frames: by the node, and from bags without ROS."""
