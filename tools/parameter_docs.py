@@ -147,7 +147,7 @@ _GENERATED = re.compile(r'(?s)(<!-- options: (\S+?) -->\n).*?(<!-- end -->)')
 """Part of a page that is written from the table; its name is a key of `_TABLES`."""
 
 _SHARED = (EstimatorOptions, PredictionOptions, ContentOptions, GlbOptions, ResultOptions)
-_OF_STREAM = (StreamOptions, InputOptions, StreamInputOptions, StreamFileOptions)
+_OF_STREAM = (StreamOptions, InputOptions, RunOptions, StreamInputOptions, StreamFileOptions)
 _TABLES: dict[str, Callable[[], list[str]]] = {
     'shared': lambda: _command_table(_SHARED),
     'input': lambda: _command_table((InputOptions,)),

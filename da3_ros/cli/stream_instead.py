@@ -13,7 +13,7 @@ from da3_ros.cli.video_source import VideoSource
 from da3_ros.cli.view_check import TooManyViewsError
 from da3_ros.export.registry import parse_formats
 from da3_ros.options import StreamOptions
-from da3_ros.options.scenes import InputOptions
+from da3_ros.options.scenes import InputOptions, RunOptions
 from da3_ros.options.streaming import StreamFileOptions, StreamInputOptions
 from da3_ros.options.table import Entrance, defaults_at
 
@@ -81,6 +81,7 @@ def _request(options: SceneOptions, source: SceneSource) -> StreamRequest:
             fps=source.fps if isinstance(source, VideoSource) else 0.0,
         ),
         input=StreamInputOptions(),
+        run=RunOptions(),
         content=options.content,
         glb=options.glb,
         results=options.results,

@@ -84,7 +84,7 @@ def run_stream(inputs: Sequence[Path], request: StreamRequest, given: Collection
         request, notes = with_config(request, given)
         suffixes = parse_suffixes(request.reading.image_extensions)
         asked = request.input
-        reading = Reading(request.reading.fps, asked.every, suffixes, asked.dataset)
+        reading = Reading(request.reading.fps, request.run.every, suffixes, asked.dataset)
         job = make_job(stream_source(inputs, reading), request, notes)
         if job.request.files.dry_run:
             report.content = {'plan': job.plan.content(), 'notes': list(job.notes)}
@@ -153,7 +153,7 @@ def run_job(job: StreamJob, report: Report, estimator: Estimator | None = None) 
     results = job.request.results
     out = results.export_dir
     began = time.perf_counter()
-    restart = job.request.files.restart
+    restart = job.request.run.restart
     with (
         StreamPart(out, job.settings(), restart=restart) as part,
         _what_is_kept(part),

@@ -10,7 +10,7 @@ from da3_ros.errors import ConfigError, ExportError
 from da3_ros.foreign import plain_path
 from da3_ros.options import EstimatorOptions, StreamOptions
 from da3_ros.options.export import ContentOptions, GlbOptions, ResultOptions
-from da3_ros.options.scenes import InputOptions
+from da3_ros.options.scenes import InputOptions, RunOptions
 from da3_ros.options.streaming import StreamFileOptions, StreamInputOptions
 from da3_ros.options.table import Entrance, OptionSpec, OptionValue, check_value, specs_of
 
@@ -23,6 +23,7 @@ class StreamRequest:
     stream: StreamOptions
     reading: InputOptions
     input: StreamInputOptions
+    run: RunOptions
     content: ContentOptions
     glb: GlbOptions
     results: ResultOptions

@@ -87,12 +87,19 @@ class RunOptions:
     duration: float | None = option(
         None, 'Seconds to use; default: all.', entrances=(Entrance.BAG,), kind=float, minimum=0.0
     )
-    every: int = option(1, 'Use every n-th set.', entrances=(Entrance.BAG,), minimum=1)
+    every: int = option(
+        1,
+        'Use every n-th set.',
+        entrances=(Entrance.BAG, Entrance.STREAM),
+        minimum=1,
+        variants={Entrance.STREAM: Variant(summary='Take every n-th frame of those.')},
+    )
     restart: bool = option(
         False,
         'Begin anew where a run was interrupted.',
-        entrances=(Entrance.BAG,),
+        entrances=(Entrance.BAG, Entrance.STREAM),
         flag='--restart',
+        changes_files=False,
     )
 
 

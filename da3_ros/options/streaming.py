@@ -14,7 +14,6 @@ _STREAM = (Entrance.STREAM,)
 class StreamInputOptions:
     """Which frames are taken, and what is known of them beforehand."""
 
-    every: int = option(1, 'Take every n-th frame of those.', entrances=_STREAM, minimum=1)
     dataset: str = option(
         'auto',
         'Layout of a folder: auto, none for plain images, or tum, euroc, kitti and so on.',
@@ -40,7 +39,7 @@ class StreamInputOptions:
 
 @dataclass(frozen=True, slots=True)
 class StreamFileOptions:
-    """What is written of a stream beside its poses, and how a run begins."""
+    """What is written of a stream beside its poses, and whether anything is."""
 
     save_frames: bool = option(
         True, 'Write results_output/frame_N.npz with image, depth, conf.', entrances=_STREAM
@@ -58,13 +57,6 @@ class StreamFileOptions:
         entrances=_STREAM,
         minimum=0,
         maximum=100,
-    )
-    restart: bool = option(
-        False,
-        'Begin anew, whatever an interrupted run has left.',
-        entrances=_STREAM,
-        flag='--restart',
-        changes_files=False,
     )
     dry_run: bool = option(
         False,

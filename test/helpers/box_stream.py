@@ -17,7 +17,7 @@ from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.options import EstimatorOptions, StreamOptions
 from da3_ros.options.export import ContentOptions, GlbOptions, ResultOptions
-from da3_ros.options.scenes import InputOptions
+from da3_ros.options.scenes import InputOptions, RunOptions
 from da3_ros.options.streaming import StreamFileOptions, StreamInputOptions
 from da3_ros.options.table import Entrance, defaults_at
 from da3_ros.types import CameraFrame, RigCalibration
@@ -83,6 +83,7 @@ def request(out: Path, **values: Any) -> StreamRequest:
         'stream': StreamOptions,
         'reading': InputOptions,
         'input': StreamInputOptions,
+        'run': RunOptions,
         'content': ContentOptions,
         'glb': GlbOptions,
         'results': ResultOptions,
