@@ -15,7 +15,7 @@ from da3_ros.pipeline.behind import Behind
 from da3_ros.pipeline.every_frame import every_result
 from da3_ros.pipeline.known_trajectory import KnownTrajectory
 from da3_ros.pipeline.pipeline import Pipeline
-from da3_ros.pipeline.read_ahead import read_ahead
+from da3_ros.pipeline.read_ahead import ReadAhead
 from da3_ros.pipeline.rig import GivenRig
 from da3_ros.sinks.stream_folder import StreamFolder
 from da3_ros.sinks.stream_part import StreamPart
@@ -33,7 +33,8 @@ _NS_PER_S = 1e9
 _MOST_WINDOWS = 50
 FRAMES_OF_CHECKPOINT = 200
 """After so many new frames a run is committed: what is computed since then is lost by a kill."""
-_FRAMES_AHEAD = 4
+BYTES_AHEAD = 64 << 20
+"""Of images that are read before they are needed."""
 _HOPELESS = 3
 """Windows that fail before any succeeds: the others will fail, too."""
 
@@ -116,6 +117,10 @@ class Failures:
         return (f'{self.count} windows failed, the first: {self.first}',)
 
 
+def _size_of(taken: tuple[int, CameraFrame]) -> int:
+    return taken[1].image.nbytes
+
+
 @dataclass(frozen=True, eq=False)
 class StreamRun:
     """What one run has, once everything is known to be in order."""
@@ -154,10 +159,10 @@ class StreamRun:
             advanced(self.folder.counts.frames)
         try:
             with (
-                read_ahead(self.source.frames(self.shrink), _FRAMES_AHEAD) as frames,
+                ReadAhead(self.source.frames(self.shrink), _size_of, BYTES_AHEAD) as frames,
                 Behind(self.folder.add) as writer,
             ):
-                taken = self._taken(frames, clock)
+                taken = self._taken(iter(frames), clock)
                 for result in every_result(pipeline, taken, self.failures, resumed):
                     self.failures.has_result = True
                     writer.put(replace(result, images={}))

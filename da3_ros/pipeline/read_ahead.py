@@ -1,82 +1,101 @@
-"""Items that another thread makes while those before them are used."""
+"""What another thread reads ahead, within a bound of memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from queue import Full, Queue
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 import threading
+from types import TracebackType
 from typing import Generic, TypeVar
 
 T = TypeVar('T')
 
-_POLL_S = 0.1
 
+class ReadAhead(Generic[T]):
+    """Reads items on a thread of its own; use as a context manager, and iterate once.
 
-class _End:
-    """Comes behind the last item, with what ended them where that was an error."""
+    An error of the reading is raised where its item would have come.
 
-    def __init__(self, error: BaseException | None) -> None:
-        self.error = error
+    Args:
+        items: in their order; used by the thread only.
+        size_of: returns the bytes of one.
+        most_bytes: of the items that wait, unless a single one is larger.
+        name: of the thread.
+    """
 
-
-class _Ahead(Generic[T]):
-    """One thread that fills a queue until somebody has enough."""
-
-    def __init__(self, items: Iterable[T], most: int) -> None:
+    def __init__(
+        self,
+        items: Iterable[T],
+        size_of: Callable[[T], int],
+        most_bytes: int,
+        name: str = 'da3_reader',
+    ) -> None:
         self._items = items
-        self._queue: Queue[T | _End] = Queue(most)
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name='da3_ahead', daemon=True)
+        self._size_of = size_of
+        self._most_bytes = most_bytes
+        self._changed = threading.Condition()
+        # All below is guarded by the condition.
+        self._waiting: deque[T] = deque()
+        self._bytes = 0
+        self._error: BaseException | None = None
+        self._is_done = self._is_closed = False
+        self._thread = threading.Thread(target=self._read, name=name, daemon=True)
+
+    def __enter__(self) -> ReadAhead[T]:
         self._thread.start()
+        return self
 
-    def __iter__(self) -> Iterator[T]:
-        while True:
-            item = self._queue.get()
-            if isinstance(item, _End):
-                if item.error is not None:
-                    raise item.error
-                return
-            yield item
-
-    def close(self) -> None:
-        """End the thread, whatever it has not made yet."""
-        self._is_over.set()
-        # It never waits longer than that for room in the queue.
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+        # Whoever closes the input next must not meet its reader in it.
         self._thread.join()
 
-    def _run(self) -> None:
-        error: BaseException | None = None
+    def __iter__(self) -> Iterator[T]:
+        while (found := self._next()) is not None:
+            yield from found
+
+    def _next(self) -> tuple[T] | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._is_done)
+            if self._waiting:
+                item = self._waiting.popleft()
+                self._bytes -= self._size_of(item)
+                self._changed.notify_all()
+                return (item,)
+            if self._error is not None:
+                raise self._error
+            return None
+
+    def _read(self) -> None:
         try:
             for item in self._items:
                 if not self._put(item):
-                    return
-        except BaseException as raised:
-            error = raised
-        self._put(_End(error))
+                    break
+        except BaseException as error:  # raised by who iterates
+            self._error = error
+        with self._changed:
+            self._is_done = True
+            self._changed.notify_all()
 
-    def _put(self, item: T | _End) -> bool:
-        while not self._is_over.is_set():
-            try:
-                self._queue.put(item, timeout=_POLL_S)
-            except Full:
-                continue
+    def _put(self, item: T) -> bool:
+        """Let an item wait once there is room; return whether more are wanted."""
+        size = self._size_of(item)
+        with self._changed:
+            self._changed.wait_for(
+                lambda: (
+                    self._is_closed or not self._waiting or self._bytes + size <= self._most_bytes
+                )
+            )
+            if self._is_closed:
+                return False
+            self._waiting.append(item)
+            self._bytes += size
+            self._changed.notify_all()
             return True
-        return False
-
-
-@contextmanager
-def read_ahead(items: Iterable[T], most: int) -> Iterator[Iterator[T]]:
-    """Yield the same items; a thread makes at most so many of them ahead of their use.
-
-    An error of theirs is raised where the item would have come. The thread ends with the body.
-
-    Args:
-        items: iterated over by that thread only.
-        most: items that wait.
-    """
-    ahead = _Ahead(items, most)
-    try:
-        yield iter(ahead)
-    finally:
-        ahead.close()
