@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
+import trimesh
 
 from da3_ros.errors import Da3Error, ExportError, PipelineError
 from da3_ros.geometry.arrays import FloatArray
@@ -334,6 +335,17 @@ def test_confidence_decides_about_points(tmp_path: Path) -> None:
     assert summary_of(out)['points'] == 0
 
 
+def test_options_of_the_formats_are_theirs(tmp_path: Path) -> None:
+    some, all_of_them = tmp_path / 'some', tmp_path / 'all'
+    formats = 'ply-glb'
+    run(some, 9, export_format=formats, num_max_points=50, show_cameras=False)
+    run(all_of_them, 9, export_format=formats, conf_thresh_percentile=0.0)
+    assert len(read_ply(some / 'points.ply').xyz) == 50
+    assert len(read_ply(all_of_them / 'points.ply').xyz) == 9 * SIZE.height * SIZE.width
+    found = [trimesh.load_scene(folder / 'scene.glb') for folder in (some, all_of_them)]
+    assert [len(scene.geometry) for scene in found] == [1, 10]
+
+
 def test_a_long_stream_gives_some_frames_to_what_joins_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -368,11 +380,11 @@ def check_flat(tmp_path: Path, few: int, many: int, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr('da3_ros.cli.stream_run.BYTES_AHEAD', 10_000)
     run(tmp_path / 'warm', 12, save_frames=False)
     peaks = [peak_of(tmp_path / str(count), count, monkeypatch) for count in (few, many)]
-    assert peaks[1] - peaks[0] < 200 * (many - few) + 150_000, peaks
+    assert peaks[1] - peaks[0] < 200 * (many - few) + 100_000, peaks
 
 
 def test_memory_is_flat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_flat(tmp_path, 40, 140, monkeypatch)
+    check_flat(tmp_path, 20, 100, monkeypatch)
 
 
 @pytest.mark.slow
