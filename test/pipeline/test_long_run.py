@@ -105,6 +105,7 @@ def test_three_hundred_sets_leave_nothing() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_ten_thousand_sets_leave_nothing() -> None:
     tracemalloc.start()
     try:
