@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from da3_ros.options.choices import BAG_STORAGES, RELIABILITIES, BagStorage, Reliability
-from da3_ros.options.table import Entrance, option
+from da3_ros.options.table import Entrance, Variant, option
 
 _SCENES = (Entrance.SCENES,)
 
@@ -70,11 +70,17 @@ class RunOptions:
     start: float = option(
         0.0,
         'Seconds to leave out at the beginning of the earliest bag.',
-        entrances=(Entrance.BAG,),
+        entrances=(Entrance.BAG, Entrance.PLAY),
         minimum=0.0,
+        variants={Entrance.PLAY: Variant(summary='Seconds to leave out at the start.')},
     )
     duration: float | None = option(
-        None, 'Seconds to use; default: all.', entrances=(Entrance.BAG,), kind=float, minimum=0.0
+        None,
+        'Seconds to use; default: all.',
+        entrances=(Entrance.BAG, Entrance.PLAY),
+        kind=float,
+        minimum=0.0,
+        variants={Entrance.PLAY: Variant(summary='Seconds of the bag to play.')},
     )
     every: int = option(1, 'Use every n-th set.', entrances=(Entrance.BAG,), minimum=1)
     restart: bool = option(
@@ -100,3 +106,4 @@ class PlaybackOptions:
 INPUT = InputOptions()
 """The defaults, for signatures that need one."""
 PLAYBACK = PlaybackOptions()
+RUN = RunOptions()

@@ -21,8 +21,9 @@ from helpers.doc_commands import PAGES, ROOT, blocks, commands
 SHOWN = [(page, words) for page in PAGES for words in commands(page)]
 OF_DA3 = [(page, words) for page, words in SHOWN if words[0] == 'da3']
 RUN = ('auto', 'images', 'colmap', 'export', 'info', 'models')
-TRIED_ELSEWHERE = {'doctor', 'demo', 'play', 'record', 'bag-from-video', 'synthesize'}
-"""They look at the machine or need ROS: test_doctor, test_demo, test_play_record."""
+TRIED_ELSEWHERE = {'bag', 'doctor', 'demo', 'play', 'record', 'bag-from-video', 'synthesize'}
+"""They look at the machine or need ROS or bags: test_doctor, test_demo,
+test_play_record, test_bag_command."""
 
 
 @pytest.fixture(scope='module')
