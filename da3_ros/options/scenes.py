@@ -81,11 +81,17 @@ class RunOptions:
     start: float = option(
         0.0,
         'Seconds to leave out at the beginning of the earliest bag.',
-        entrances=(Entrance.BAG,),
+        entrances=(Entrance.BAG, Entrance.PLAY),
         minimum=0.0,
+        variants={Entrance.PLAY: Variant(summary='Seconds to leave out at the start.')},
     )
     duration: float | None = option(
-        None, 'Seconds to use; default: all.', entrances=(Entrance.BAG,), kind=float, minimum=0.0
+        None,
+        'Seconds to use; default: all.',
+        entrances=(Entrance.BAG, Entrance.PLAY),
+        kind=float,
+        minimum=0.0,
+        variants={Entrance.PLAY: Variant(summary='Seconds of the bag to play.')},
     )
     every: int = option(
         1,
@@ -118,3 +124,4 @@ class PlaybackOptions:
 INPUT = InputOptions()
 """The defaults, for signatures that need one."""
 PLAYBACK = PlaybackOptions()
+RUN = RunOptions()

@@ -21,8 +21,12 @@ from helpers.doc_commands import PAGES, ROOT, blocks, commands
 SHOWN = [(page, words) for page in PAGES for words in commands(page)]
 OF_DA3 = [(page, words) for page, words in SHOWN if words[0] == 'da3']
 RUN = ('auto', 'images', 'colmap', 'export', 'info', 'models')
-TRIED_ELSEWHERE = {'stream', 'doctor', 'demo', 'play', 'record', 'bag-from-video', 'synthesize'}
-"""Long inputs, the machine, ROS: test_stream, test_doctor, test_demo, test_play_record."""
+TRIED_ELSEWHERE = {
+    *('bag', 'stream', 'eval', 'doctor', 'demo', 'play', 'record', 'bag-from-video'),
+    'synthesize',
+}
+"""Long inputs, the machine, ROS, bags: test_stream, test_eval, test_doctor, test_demo,
+test_play_record, test_bag_command."""
 
 
 @pytest.fixture(scope='module')
