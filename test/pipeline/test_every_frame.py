@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+import time
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from da3_ros.errors import PipelineError, StreamError
 from da3_ros.geometry.stamps import IN_A_ROW
 from da3_ros.options import from_flat
+from da3_ros.pipeline.every_frame import FrameClock
 from da3_ros.pipeline.pipeline import Pipeline
 from da3_ros.pipeline.rig import FrameIds
 from da3_ros.stream.drops import DropCause
@@ -203,3 +205,30 @@ def test_a_live_pipeline_that_keeps_up_gives_the_same_in_the_same_order(
     assert len(results) >= 3
     # The end of a recording brings what a live one would still wait for.
     assert bits(results) == bits(whole.results[: len(results)])
+
+
+def test_a_gap_in_a_recording_is_no_jump_of_its_clock(caplog: pytest.LogCaptureFixture) -> None:
+    stamps = [i * PERIOD_NS for i in range(4)] + [10**11 + i * PERIOD_NS for i in range(4)]
+    frames = [frame('a', stamp_ns) for stamp_ns in stamps]
+    clock = FrameClock()
+    run = run_of(offline(Wall(), ['a'], clock=clock), clock.following(frames))
+    require_every_frame_once(run, frames)
+    assert len(run.results) == 8
+    assert not caplog.messages
+    # Without the time of the recording nothing tells a gap from a clock that was set.
+    still = run_of(offline(Wall(), ['a']), frames)
+    assert len(still.results) == 8
+    assert any('its clock jumped forward' in line for line in caplog.messages)
+
+
+def test_nothing_depends_on_the_speed_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden() -> float:
+        raise AssertionError('a clock of this machine')
+
+    for name in ('monotonic', 'time', 'perf_counter'):
+        monkeypatch.setattr(time, name, forbidden)
+    frames = [frame('a', i * PERIOD_NS) for i in range(4)]
+    run = run_of(offline(Wall(), ['a']), frames)
+    monkeypatch.undo()
+    require_every_frame_once(run, frames)
+    assert [result.estimate_s for result in run.results] == [0.0] * 4
