@@ -168,7 +168,8 @@ def _errors(results: DemoResults, truth: DemoTruth) -> list[str]:
             )
         path = compare_trajectory(results, truth, align=align)
         if path is not None:
-            fit = 'after fitting a similarity' if path.alignment == 'sim3' else 'from the first pose on'
+            is_fitted = path.alignment == 'sim3'
+            fit = 'after fitting a similarity' if is_fitted else 'from the first pose on'
             lines.append(
                 f'trajectory error {fit}: {_distance(path.rmse)}, '
                 f'{np.degrees(path.rotation_rmse_rad):.2g} degrees (root mean square)'

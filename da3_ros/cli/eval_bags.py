@@ -59,8 +59,8 @@ def bag_part(text: str) -> BagPart | None:
     if not mark:
         if looks_like_bag(Path(text)):
             raise SourceError(
-                f'{plain_path(text)}: expected a topic of the bag, as in {plain_path(text)}#/TOPIC; '
-                f'`da3 info {plain_path(text)}` lists them'
+                f'{plain_path(text)}: expected a topic of the bag, as in '
+                f'{plain_path(text)}#/TOPIC; `da3 info {plain_path(text)}` lists them'
             )
         return None
     path = Path(name)
@@ -101,7 +101,8 @@ def _of_topic(bag: BagReader, part: BagPart) -> list[StampedPose]:
             poses.append(_stamped(message.header, message.transform))
         else:
             pose = message.pose
-            poses.append(_stamped(message.header, pose if 'WithCov' not in _kind(pose) else pose.pose))
+            pose = pose.pose if _kind(pose).endswith('WithCovariance') else pose
+            poses.append(_stamped(message.header, pose))
     return poses
 
 
@@ -237,8 +238,9 @@ def _raw_depth(message: Any) -> FloatImage:
     rows = np.asarray(message.data, np.uint8)[: message.step * message.height]
     rows = rows.reshape(message.height, message.step)[:, : message.width * dtype.itemsize]
     values = np.ascontiguousarray(rows).view(dtype)
-    scale = np.float32(1) if dtype.kind == 'f' else _METRES_FROM_MM
-    return np.asarray(values.astype(np.float32) * scale, np.float32)
+    if dtype.kind == 'f':
+        return np.asarray(values, np.float32)
+    return np.asarray(values.astype(np.float32) * _METRES_FROM_MM, np.float32)
 
 
 def _packed_depth(message: Any) -> FloatImage:
@@ -261,4 +263,4 @@ def _packed_depth(message: Any) -> FloatImage:
     a, b = np.frombuffer(data[:start][-8:], '<f4')
     with np.errstate(divide='ignore'):
         depth = np.float32(a) / (values.astype(np.float32) - np.float32(b))
-    return np.where(values > 0, depth, np.float32(np.nan)).astype(np.float32)
+    return np.asarray(np.where(values > 0, depth, np.float32(np.nan)), np.float32)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from enum import Enum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from da3_ros.cli.reporting import reporting, say
 from da3_ros.cli.table_options import takes_options
+from da3_ros.options.evaluation import EvaluationOptions
 from da3_ros.options.table import Entrance
 
 
@@ -23,7 +23,20 @@ class Pair(str, Enum):
     place = 'place'
 
 
-@takes_options(Entrance.ABOUT)
+_Sigma = Annotated[
+    str | None,
+    typer.Option(
+        help='Stated standard deviation of the estimate: a folder, BAG#/TOPIC, or its key beside '
+        'depth in npz files.'
+    ),
+]
+_Confidence = Annotated[
+    str | None,
+    typer.Option(help='Confidence of the estimate, likewise; default: the key conf.'),
+]
+
+
+@takes_options(Entrance.EVAL)
 def depth(
     truth: Annotated[
         str,
@@ -35,7 +48,9 @@ def depth(
     estimate: Annotated[
         str, typer.Argument(help='Estimated depth: the same, or a folder of results.')
     ],
+    shared: EvaluationOptions,
     as_json: bool,
+    overwrite: bool,
     pair: Annotated[
         Pair,
         typer.Option(
@@ -43,10 +58,6 @@ def depth(
             'pairs.'
         ),
     ] = Pair.auto,
-    max_difference: Annotated[
-        float,
-        typer.Option(min=0.0, help='Seconds that stamps of one image may differ by.'),
-    ] = 0.02,
     depth_unit: Annotated[
         float | None,
         typer.Option(min=1e-9, help='Metres of a step of true images of whole numbers.  [0.001]'),
@@ -58,27 +69,8 @@ def depth(
     ranges: Annotated[
         str, typer.Option(help='Edges of ranges of true depth, metres.')
     ] = '0,1,2,4,8,16,inf',
-    sigma: Annotated[
-        str | None,
-        typer.Option(
-            help='Stated standard deviation of the estimate: a folder, BAG#/TOPIC, or its key '
-            'beside depth in npz files.'
-        ),
-    ] = None,
-    confidence: Annotated[
-        str | None,
-        typer.Option(help='Confidence of the estimate, likewise; default: the key conf.'),
-    ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option(help='Also write the JSON object to this file.')
-    ] = None,
-    plots: Annotated[
-        Path | None,
-        typer.Option(help='Folder for pictures: errors by range, by image, spreads, confidence.'),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option('--overwrite', help='Replace files of the same names.')
-    ] = False,
+    sigma: _Sigma = None,
+    confidence: _Confidence = None,
 ) -> None:
     """Errors of depth by range, beside baselines; whether stated spreads are right.
 
@@ -86,16 +78,17 @@ def depth(
     """
     edges = parse_ranges(ranges)
     with reporting('eval depth', as_json=as_json) as report:
+        from da3_ros.cli.eval_depth_plots import depth_pictures
         from da3_ros.cli.eval_depth_run import Question, compare_depth
         from da3_ros.cli.eval_depth_table import depth_table
         from da3_ros.cli.eval_output import Output
 
-        output = Output('eval depth', json_file, plots, overwrite=overwrite)
+        output = Output('eval depth', shared.json_file, shared.plots, overwrite=overwrite)
         question = Question(
             truth,
             estimate,
             rule=None if pair is Pair.auto else pair.value,
-            max_difference_s=max_difference,
+            max_difference_s=shared.max_difference,
             truth_step_m=depth_unit,
             estimate_step_m=estimate_unit,
             edges=edges,
@@ -104,7 +97,7 @@ def depth(
         )
         found = compare_depth(question, say)
         report.content = found.content
-        output.write(found.content, found.pictures)
+        output.write(found.content, depth_pictures(found))
         report.print_summary = lambda: print(depth_table(found, output.written))
 
 

@@ -62,7 +62,7 @@ def pair_maps(
         if not found or (rule is None and tried == 'number' and len(found) < shorter):
             continue
         found.sort()
-        first, second = ({place for place in side} for side in zip(*found, strict=True))
+        first, second = (set(side) for side in zip(*found, strict=True))
         return Pairing(
             tuple((truth.maps[a], estimate.maps[b]) for a, b in found),
             tried,
@@ -212,7 +212,7 @@ def loads_beside(
     pairs = pair_maps(own, source, None, 0.0)
     if pairs.truth_alone:
         raise SourceError(
-            f'{plain_line(source.source)}: expected an image for every estimate, there is none for '
-            f'{plain_line(pairs.truth_alone[0], 60)}'
+            f'{plain_line(source.source)}: expected an image for every estimate, there is none '
+            f'for {plain_line(pairs.truth_alone[0], 60)}'
         )
     return tuple(partner.load for _, partner in pairs.pairs)

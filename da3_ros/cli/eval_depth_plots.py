@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from da3_ros.cli.eval_depth_run import ComparedDepth
 from da3_ros.cli.eval_depth_table import NAMES
+from da3_ros.cli.eval_output import Picture
 from da3_ros.cli.eval_plots import INK_COLOUR, TRUTH_COLOUR, picture, run_colour
 from da3_ros.metrics.depth_set import Variant
 
 _SHOWN: tuple[Variant, ...] = ('as_is', 'scale_each', 'scale_all', 'constant_each', 'rows_each')
+
+
+def depth_pictures(found: ComparedDepth) -> dict[str, Picture]:
+    """Return what draws each picture, by its file name."""
+    drawn: dict[str, Picture] = {
+        'error_by_range.png': partial(error_by_range, found),
+        'error_by_image.png': partial(error_by_image, found),
+    }
+    if found.figures.calibration:
+        drawn['stated_spread.png'] = partial(stated_spread, found)
+    if found.figures.confidence:
+        drawn['error_by_confidence.png'] = partial(error_by_confidence, found)
+    return drawn
 
 
 def _colour(variant: Variant) -> str:

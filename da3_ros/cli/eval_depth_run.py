@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from da3_ros.cli.eval_depth_pairs import PairReader, Pairing, Rule, loads_beside, pair_maps
+from da3_ros.cli.eval_depth_pairs import Pairing, PairReader, Rule, loads_beside, pair_maps
 from da3_ros.cli.eval_depth_sources import CONFIDENCE, DepthSource, Load, named_depth
-from da3_ros.cli.eval_output import Picture
 from da3_ros.errors import SourceError
 from da3_ros.foreign import expanded, plain_line
 from da3_ros.metrics.calibration import NORMAL_SHARES
+from da3_ros.metrics.depth import DepthFigures
 from da3_ros.metrics.depth_set import (
-    DepthFigures,
     DepthPair,
     DepthSetFigures,
     Variant,
@@ -58,25 +56,6 @@ class ComparedDepth:
     notes: tuple[str, ...]
     content: dict[str, Any]
     """The JSON object."""
-
-    @property
-    def pictures(self) -> dict[str, Picture]:
-        """File name to what draws it."""
-        from da3_ros.cli import eval_depth_plots
-
-        draw: dict[str, Callable[[ComparedDepth, Path], None]] = {
-            'error_by_range.png': eval_depth_plots.error_by_range,
-            'error_by_image.png': eval_depth_plots.error_by_image,
-        }
-        if self.figures.calibration:
-            draw['stated_spread.png'] = eval_depth_plots.stated_spread
-        if self.figures.confidence:
-            draw['error_by_confidence.png'] = eval_depth_plots.error_by_confidence
-        return {name: _bound(function, self) for name, function in draw.items()}
-
-
-def _bound(function: Callable[[ComparedDepth, Path], None], found: ComparedDepth) -> Picture:
-    return lambda path: function(found, path)
 
 
 def compare_depth(question: Question, say: Callable[[str], None]) -> ComparedDepth:
@@ -128,8 +107,8 @@ def _beside(
     if found is None:
         there = ', '.join(sorted(pairing.pairs[0][1].beside)) or 'nothing'
         raise SourceError(
-            f'{plain_line(named)}: expected a folder, BAG#/TOPIC, or a key beside the depth of the '
-            f'estimates; beside the first lies {there}'
+            f'{plain_line(named)}: expected a folder, BAG#/TOPIC, or a key beside the depth of '
+            f'the estimates; beside the first lies {there}'
         )
     return found
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from da3_ros.cli.describe_scene import scenes_of_batch
 from da3_ros.cli.eval_bags import BagImages, bag_part
 from da3_ros.errors import SourceError
 from da3_ros.foreign import expanded, foreign_file, open_regular, plain_line, plain_path
 from da3_ros.images.opening import load, opened
 from da3_ros.plain_data import read_json
-from da3_ros.sources.datasets import KINDS, open_dataset
+from da3_ros.sources.datasets.opening import KINDS, open_dataset
 from da3_ros.sources.images import natural_order
 from da3_ros.sources.npz_file import read_arrays
 from da3_ros.types import FloatImage
@@ -94,8 +95,8 @@ def named_depth(text: str, step_m: float | None, stack: ExitStack) -> DepthSourc
         raise SourceError(f'{plain_line(text)}: expected depth images, there are none')
     if step_m is not None and not found.has_steps:
         raise SourceError(
-            f'{plain_line(text)}: expected images of whole numbers, since a unit of their steps is '
-            'given; what it holds is in metres already'
+            f'{plain_line(text)}: expected images of whole numbers, since a unit of their steps '
+            'is given; what it holds is in metres already'
         )
     return found
 
@@ -108,9 +109,12 @@ def _of_path(path: Path, text: str, step_m: float) -> DepthSource:
         return DepthSource(text, maps, len(maps), has_steps=_is_png(path))
     if not path.is_dir():
         raise SourceError(f'{plain_path(path)}: expected a file or a folder, there is none')
-    for place in RESULTS:
-        if (path / place).is_file():
-            return _of_results(path / place, text)
+    results = _results_in(path)
+    if results is not None:
+        return _of_results(results, text)
+    scenes = scenes_of_batch(path)
+    if scenes:
+        return _of_batch(scenes, text)
     if any(kind.is_it(path) for kind in KINDS.values()):
         return _of_dataset(path, text)
     for name in ('', *FRAME_FOLDERS):
@@ -206,6 +210,21 @@ def _with_stamps(found: DepthSource, folder: Path) -> DepthSource:
     return replace(found, maps=tuple(replace(one, stamp_ns=ns) for one, ns in maps))
 
 
+def _of_batch(scenes: list[Path], text: str) -> DepthSource:
+    """Return the scenes of `da3 images --each`: one image each, named as it."""
+    files = [_results_in(scene) for scene in scenes]
+    maps = tuple(
+        replace(_frame_file(file, place), name=scene.name)
+        for place, (scene, file) in enumerate(zip(scenes, files, strict=True))
+        if file is not None
+    )
+    return DepthSource(text, maps, len(scenes))
+
+
+def _results_in(folder: Path) -> Path | None:
+    return next((folder / place for place in RESULTS if (folder / place).is_file()), None)
+
+
 def _of_results(path: Path, text: str) -> DepthSource:
     """Return the views of a `results.npz`, ours or the official exporter's."""
     arrays = read_arrays(path)
@@ -258,7 +277,9 @@ def _views(group: Mapping[str, Array], key: str, first: int, path: Path) -> Iter
 
 def _without(depth: Array, hidden: Array | None) -> FloatImage:
     image = depth.astype(np.float32)
-    return image if hidden is None else np.where(hidden, np.float32(np.nan), image)
+    if hidden is not None:
+        image[hidden] = np.nan
+    return image
 
 
 def _of_dataset(path: Path, text: str) -> DepthSource:
@@ -283,7 +304,7 @@ def _read_png(path: Path, step_m: float) -> FloatImage:
         if not image.mode.startswith('I'):
             raise ValueError(f'expected one channel of 16 bits, got {image.mode}')
         load(image)
-        return np.asarray(image).astype(np.float32) * np.float32(step_m)
+        return np.asarray(np.asarray(image) * np.float32(step_m), np.float32)
 
 
 def _read_npy(path: Path, step_m: float) -> FloatImage:
@@ -311,7 +332,8 @@ def _arrays(path: Path) -> dict[str, Array]:
 
 
 def _image(array: Array, factor: float) -> FloatImage:
-    squeezed = array.reshape(array.shape[-2:]) if array.size == np.prod(array.shape[-2:]) else array
+    is_one = array.ndim > 2 and array.size == np.prod(array.shape[-2:])
+    squeezed = array.reshape(array.shape[-2:]) if is_one else array
     if squeezed.ndim != 2 or array.dtype.kind not in 'fiu' or not array.size:
         raise ValueError(f'expected numbers (height, width), got {array.dtype} {array.shape}')
     return np.asarray(squeezed.astype(np.float32) * np.float32(factor), np.float32)

@@ -18,6 +18,8 @@ RUN_COLOURS: tuple[Rgb, ...] = (
 _SIZE_INCH = (8.0, 5.0)
 _DPI = 120
 _GREY = '#d9d9d4'
+# So many names have room beside one another.
+_LEVEL = 3
 
 
 def hex_colour(rgb: Rgb) -> str:
@@ -35,7 +37,9 @@ def run_colour(place: int) -> str:
 
 
 @contextmanager
-def picture(path: Path, rows: int = 1, columns: int = 1, *, share_x: bool = False) -> Iterator[Any]:
+def picture(
+    path: Path, rows: int = 1, columns: int = 1, *, share_x: bool = False
+) -> Iterator[Any]:
     """Yield axes (rows, columns) to draw on; the PNG is written at the end.
 
     Args:
@@ -86,5 +90,5 @@ def boxes(axes: Any, values: Sequence[Any], names: Sequence[str]) -> None:
         box.set_facecolor(run_colour(place))
         box.set_alpha(0.6)
         middle.set_color(INK_COLOUR)
-    axes.set_xticks(range(1, len(names) + 1), names)
+    axes.set_xticks(range(1, len(names) + 1), names, rotation=20 if len(names) > _LEVEL else 0)
     axes.set_ylim(bottom=0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import Enum
-from pathlib import Path
 import re
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,17 +10,26 @@ import typer
 
 from da3_ros.cli.reporting import reporting, say
 from da3_ros.cli.table_options import takes_options
-from da3_ros.metrics.alignment import ALIGNMENTS
+from da3_ros.options.evaluation import EvaluationOptions
 from da3_ros.options.table import Entrance
 
 if TYPE_CHECKING:
     from da3_ros.metrics.pose_pairs import Delta
 
-Align = Enum('Align', {name: name for name in ALIGNMENTS}, type=str)  # type: ignore[misc]
+
+class Align(str, Enum):
+    """What is fitted before poses are compared."""
+
+    none = 'none'
+    se3 = 'se3'
+    sim3 = 'sim3'
+    scale = 'scale'
+
+
 _DELTA = re.compile(r'\s*([\d.eE+-]+)\s*(m|s|f|frames?)?\s*')
 
 
-@takes_options(Entrance.ABOUT)
+@takes_options(Entrance.EVAL)
 def traj(
     truth: Annotated[
         str,
@@ -34,7 +42,9 @@ def traj(
         list[str],
         typer.Argument(help='Estimated ones: the same, or folders of results.'),
     ],
+    shared: EvaluationOptions,
     as_json: bool,
+    overwrite: bool,
     align: Annotated[
         Align,
         typer.Option(
@@ -42,10 +52,6 @@ def traj(
             'a scale alone.'
         ),
     ] = Align.se3,
-    max_difference: Annotated[
-        float,
-        typer.Option(min=0.0, help='Seconds that stamps of one instant may differ by.'),
-    ] = 0.02,
     delta: Annotated[
         str,
         typer.Option(help='How far apart poses of the relative error are: 10 (frames), 1s, 5m.'),
@@ -56,16 +62,6 @@ def traj(
             '--consecutive', help='Pairs of the relative error one behind the other; else all.'
         ),
     ] = False,
-    json_file: Annotated[
-        Path | None, typer.Option(help='Also write the JSON object to this file.')
-    ] = None,
-    plots: Annotated[
-        Path | None,
-        typer.Option(help='Folder for pictures: from above, error over time, relative error.'),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option('--overwrite', help='Replace files of the same names.')
-    ] = False,
 ) -> None:
     """Absolute and relative errors of trajectories, all runs side by side.
 
@@ -74,14 +70,15 @@ def traj(
     apart = parse_delta(delta, consecutive=consecutive)
     with reporting('eval traj', as_json=as_json) as report:
         from da3_ros.cli.eval_output import Output
+        from da3_ros.cli.eval_traj_plots import trajectory_pictures
         from da3_ros.cli.eval_traj_runs import compare_runs
         from da3_ros.cli.eval_traj_table import trajectory_table
 
-        output = Output('eval traj', json_file, plots, overwrite=overwrite)
-        found = compare_runs(truth, estimates, align.value, max_difference, apart, say)
+        output = Output('eval traj', shared.json_file, shared.plots, overwrite=overwrite)
+        found = compare_runs(truth, estimates, align.value, shared.max_difference, apart, say)
         report.content = found.content
         report.exit_code = 1 if any(run.problem for run in found.runs) else 0
-        output.write(found.content, found.pictures)
+        output.write(found.content, trajectory_pictures(found))
         report.print_summary = lambda: print(trajectory_table(found, output.written))
 
 

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from da3_ros.cli.eval_output import Picture
 from da3_ros.cli.eval_plots import TRUTH_COLOUR, boxes, picture, run_colour
 from da3_ros.cli.eval_traj_runs import ComparedRuns
 
 _AXES = 'xyz'
+
+
+def trajectory_pictures(found: ComparedRuns) -> dict[str, Picture]:
+    """Return what draws each picture, by its file name; nothing when no run has figures."""
+    if not any(run.absolute for run in found.runs):
+        return {}
+    return {
+        'from_above.png': partial(from_above, found),
+        'error_over_time.png': partial(error_over_time, found),
+        'relative_error.png': partial(relative_error, found),
+    }
 
 
 def from_above(found: ComparedRuns, path: Path) -> None:
@@ -60,4 +73,4 @@ def relative_error(found: ComparedRuns, path: Path) -> None:
         boxes(right, [[] if e is None else np.degrees(e.rotation_rad) for e in errors], names)
         left.set_ylabel('translation')
         right.set_ylabel('rotation, deg')
-        left.set_title(f'relative error over {found.delta}')
+        left.figure.suptitle(f'relative error over {found.delta}')

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from da3_ros.cli.eval_output import Picture
 from da3_ros.cli.eval_trajectories import (
     Matched,
     ReadTrajectory,
@@ -69,24 +68,6 @@ class ComparedRuns:
     delta: Delta
     content: dict[str, Any]
     """The JSON object."""
-
-    @property
-    def pictures(self) -> dict[str, Picture]:
-        """File name to what draws it; empty when no run has figures."""
-        from da3_ros.cli import eval_traj_plots
-
-        if not any(run.absolute for run in self.runs):
-            return {}
-        draw = {
-            'from_above.png': eval_traj_plots.from_above,
-            'error_over_time.png': eval_traj_plots.error_over_time,
-            'relative_error.png': eval_traj_plots.relative_error,
-        }
-        return {name: _bound(function, self) for name, function in draw.items()}
-
-
-def _bound(function: Callable[[ComparedRuns, Path], None], found: ComparedRuns) -> Picture:
-    return lambda path: function(found, path)
 
 
 def compare_runs(
@@ -163,9 +144,7 @@ def _run(
         problem = str(error)
     absolute = absolute_errors(poses)
     notes = (*estimate.notes, *_cautions(match, count))
-    return Run(
-        name, estimate.source, count, problem, notes, match, poses, absolute, relative
-    )
+    return Run(name, estimate.source, count, problem, notes, match, poses, absolute, relative)
 
 
 def _cautions(match: Matched, poses: int) -> list[str]:

@@ -30,8 +30,9 @@ def trajectory_table(found: ComparedRuns, written: Sequence[Path]) -> str:
         f'alignment {found.alignment}'
     )
     pairs = 'consecutive pairs' if found.delta.is_consecutive else 'all pairs'
-    rows: list[list[str]] = [['', *(plain_line(run.name, _NAME_WIDTH) for run in found.runs)]]
-    rows.append(['pairs', *(_of(run, lambda r: f'{_pairs(r)} of {r.poses}') for run in found.runs)])
+    runs = found.runs
+    rows: list[list[str]] = [['', *(plain_line(run.name, _NAME_WIDTH) for run in runs)]]
+    rows.append(['pairs', *(_of(run, lambda r: f'{_pairs(r)} of {r.poses}') for run in runs)])
     if found.alignment in ('sim3', 'scale'):
         rows.append(['scale', *(_of(run, _scale) for run in found.runs)])
     relative = f'relative, over {found.delta} ({pairs})'

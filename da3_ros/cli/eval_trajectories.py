@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,8 @@ from da3_ros.foreign import expanded, plain_path
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.trajectory import StampedPose
 from da3_ros.metrics.association import associate
-from da3_ros.sources.datasets import open_dataset
+from da3_ros.sources.datasets.dataset import Dataset
+from da3_ros.sources.datasets.opening import open_dataset
 from da3_ros.sources.trajectory_files import STEP_NS, read_trajectory
 
 IN_RESULTS = ('trajectory.tum', 'trajectory_*.tum', 'tum/base.txt', 'tum/camera_*.txt')
@@ -39,6 +40,8 @@ class ReadTrajectory:
     is_stamped: bool
     """False where pose i has i seconds for want of a stamp."""
     notes: tuple[str, ...] = ()
+    images_ns: NDArray[np.int64] | None = None
+    """Of a dataset the stamps of its images, which an estimate of all of them may lack."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,8 +80,7 @@ def named_trajectory(text: str) -> ReadTrajectory:
             dataset = open_dataset(path)
             if not dataset.truth:
                 raise SourceError(f'dataset {plain_path(path)}: it has no true trajectory')
-            notes = [note.text for note in dataset.notes]
-            return _made(path.name or str(path), text, dataset.truth, notes=notes)
+            return _of_dataset(dataset, path.name or str(path), text)
         path = found
     file = read_trajectory(path)
     return _made(
@@ -88,6 +90,15 @@ def named_trajectory(text: str) -> ReadTrajectory:
         is_stamped=file.is_stamped,
         notes=[note.text for note in file.notes],
     )
+
+
+def _of_dataset(dataset: Dataset, name: str, text: str) -> ReadTrajectory:
+    notes = [note.text for note in dataset.notes]
+    if dataset.truth_of not in dataset.cameras:
+        notes.append(f'the true poses are of the {dataset.truth_of}, not of a camera')
+    images = [frame.stamp_ns for frame in dataset.of_camera(dataset.cameras[0])]
+    found = _made(name, text, dataset.truth, notes=notes)
+    return replace(found, images_ns=np.array(images, np.int64))
 
 
 def _short_name(path: Path) -> str:
@@ -137,9 +148,7 @@ def with_distinct_names(runs: Sequence[ReadTrajectory]) -> list[str]:
     return names
 
 
-def matched(
-    truth: ReadTrajectory, estimate: ReadTrajectory, max_difference_s: float
-) -> Matched:
+def matched(truth: ReadTrajectory, estimate: ReadTrajectory, max_difference_s: float) -> Matched:
     """Pair the poses of two trajectories: by stamps where both have them, else by their place.
 
     Args:
@@ -150,6 +159,7 @@ def matched(
     Raises:
         GeometryError: no stamps are near enough, or one has none and the numbers differ.
     """
+    estimate = _with_stamps_of_images(truth, estimate)
     if truth.is_stamped and estimate.is_stamped:
         limit_ns = round(max_difference_s * STEP_NS)
         pairs = associate(truth.stamps_ns.tolist(), estimate.stamps_ns.tolist(), limit_ns)
@@ -171,6 +181,14 @@ def matched(
     _, in_first, in_second = np.intersect1d(first, second, return_indices=True)
     stamps = truth.stamps_ns[in_first] if truth.is_stamped else estimate.stamps_ns[in_second]
     return Matched(stamps, truth.poses[in_first], estimate.poses[in_second], 'place', 0.0)
+
+
+def _with_stamps_of_images(truth: ReadTrajectory, estimate: ReadTrajectory) -> ReadTrajectory:
+    """Return an estimate without stamps with those of the dataset's images, one each."""
+    images_ns = truth.images_ns
+    if estimate.is_stamped or images_ns is None or _places(estimate)[-1] + 1 != len(images_ns):
+        return estimate
+    return replace(estimate, stamps_ns=images_ns[_places(estimate)], is_stamped=True)
 
 
 def _places(trajectory: ReadTrajectory) -> NDArray[np.int64]:

@@ -41,7 +41,7 @@ COMMANDS_INSTEAD: dict[str, str] = {
     'bench': (
         'DA3-BENCH is not evaluated here; `da3 images SCENE --export-format mini_npz --export-dir '
         'OUT` writes OUT/exports/mini_npz/results.npz, which the official evaluator measures '
-        '(eval.eval_only=true)'
+        '(eval.eval_only=true); `da3 eval depth` and `da3 eval traj` compare with any truth'
     ),
 }
 """Name of a command to one sentence, without the name."""

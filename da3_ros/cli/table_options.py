@@ -20,6 +20,7 @@ import typer
 
 from da3_ros.cli.reporting import say
 from da3_ros.options import EstimatorOptions, PredictionOptions, StreamOptions
+from da3_ros.options.evaluation import EvaluationOptions
 from da3_ros.options.export import ContentOptions, GlbOptions, ResultOptions
 from da3_ros.options.output import OutputOptions
 from da3_ros.options.outputs import OutputChoice
@@ -37,6 +38,7 @@ _PANELS: dict[type, str] = {
     InputOptions: 'Input',
     StreamInputOptions: 'Input',
     BagOptions: 'Result',
+    EvaluationOptions: 'Result',
     PlaybackOptions: 'Output',
     ContentOptions: 'Result',
     GlbOptions: 'Result',

@@ -1,4 +1,4 @@
-"""What is taken from an estimated trajectory before it is compared: its frame, its unit, or both."""
+"""What is taken from an estimated trajectory before it is compared: its frame, unit, or both."""
 
 from __future__ import annotations
 

@@ -76,8 +76,8 @@ def _nearest_first(stamps: list[_Stamp], limit_ns: int) -> list[tuple[int, int]]
     The two nearest stamps of different lists are neighbours in time: what lay between them would
     be nearer to one of them. With both taken out, the stamps around them become neighbours.
     """
-    before = [*range(-1, len(stamps) - 1)]
-    after = [*range(1, len(stamps) + 1)]
+    before = [place - 1 for place in range(len(stamps))]
+    after = [place + 1 for place in range(len(stamps))]
     is_free = [True] * len(stamps)
     heap: list[tuple[int, int, int]] = []
 

@@ -22,5 +22,5 @@ def row_medians(truth: NDArray[np.floating[Any]]) -> FloatArray:
     counts = np.count_nonzero(~np.isnan(rows), axis=1)
     places = np.arange(len(rows))
     low = ordered[places, np.maximum(counts - 1, 0) // 2].astype(np.float64)
-    high = ordered[places, np.minimum(counts // 2, rows.shape[1] - 1)].astype(np.float64)
+    high = ordered[places, counts // 2].astype(np.float64)
     return np.where(counts > 0, (low + high) / 2, np.nan)

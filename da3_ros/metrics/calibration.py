@@ -85,11 +85,8 @@ class SpreadSums:
         count = len(self._bins)
         for column, weights in enumerate((None, spread * spread, error * error)):
             self._bins[:, column] += np.bincount(bins, weights=weights, minlength=count)
-        self._sums += [
-            *(np.count_nonzero(z < k) for k in (1, 2, 3)),
-            float(z @ z),
-            float(np.log(spread).sum()),
-        ]
+        within = [float(np.count_nonzero(z < k)) for k in (1, 2, 3)]
+        self._sums += np.array([*within, float(z @ z), float(np.log(spread).sum())])
 
     def result(self) -> Calibration | None:
         """Return the figures; None when no pixel was taken."""
@@ -142,17 +139,15 @@ class ConfidenceSums:
         """Take pixels (N,) by |estimate - truth| / truth and confidence."""
         bins = np.searchsorted(self._edges, confidence, side='right')
         for column, weights in enumerate((None, confidence, relative_error)):
-            self._bins[:, column] += np.bincount(
-                bins, weights=weights, minlength=len(self._bins)
-            )
+            self._bins[:, column] += np.bincount(bins, weights=weights, minlength=len(self._bins))
 
     def result(self) -> tuple[ConfidenceBin, ...]:
         """Return the bins that hold pixels, by growing confidence."""
         filled = self._bins[self._bins[:, 0] > 0]
         above = np.cumsum(filled[::-1], axis=0)[::-1]
+        left = above[:, 2] / above[:, 0]
+        means = filled[:, 1:] / filled[:, :1]
         return tuple(
-            ConfidenceBin(
-                float(own[1] / own[0]), float(own[2] / own[0]), float(all_[2] / all_[0]), int(own[0])
-            )
-            for own, all_ in zip(filled, above, strict=True)
+            ConfidenceBin(float(confidence), float(error), float(rest), int(pixels))
+            for (confidence, error), rest, pixels in zip(means, left, filled[:, 0], strict=True)
         )

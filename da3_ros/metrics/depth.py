@@ -17,6 +17,8 @@ Mask = NDArray[np.bool_]
 DELTA = 1.25
 """Ratio within which a pixel counts as right; its square and cube for `delta2` and `delta3`."""
 _SUMS = 9
+# Pixels that are compared at once: what is computed of them stays in the processor's cache.
+_BLOCK = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +53,12 @@ class DepthFigures:
         pixels = int(sums[0])
         if not pixels:
             return None
-        abs_rel, sq_rel, square, square_log, log, *right = (sums[1:] / pixels).tolist()
-        return DepthFigures(
-            abs_rel,
-            sq_rel,
-            float(np.sqrt(square)),
-            float(np.sqrt(square_log)),
-            log / float(np.log(10)),
-            *right,
-            pixels=pixels,
-        )
+        means = sums[1:] / pixels
+        means[2:4] = np.sqrt(means[2:4])
+        means[4] /= np.log(10)
+        names = [name for name in DepthFigures.__slots__ if name != 'pixels']
+        values: dict[str, float] = dict(zip(names, means.tolist(), strict=True))
+        return DepthFigures(**values, pixels=pixels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +115,28 @@ def error_sums(estimate: FloatArray, truth: FloatArray, starts: NDArray[np.int64
         truth: (N,) positive.
         starts: (G,) first pixel of every group, none of which is empty.
     """
+    sums = np.zeros((len(starts), _SUMS))
+    ends = [*starts[1:].tolist(), len(truth)]
+    for group, (start, end) in enumerate(zip(starts.tolist(), ends, strict=True)):
+        for begin in range(start, end, _BLOCK):
+            part = slice(begin, min(begin + _BLOCK, end))
+            sums[group] += _block_sums(estimate[part], truth[part])
+    return sums
+
+
+def _block_sums(estimate: FloatArray, truth: FloatArray) -> list[float]:
     ratio = estimate / truth
     relative = np.abs(ratio - 1)
-    log = np.abs(np.log(ratio))
-    square = relative * relative * truth
+    log = np.log(ratio)
+    # |estimate - truth|
+    error = relative * truth
     factor = np.maximum(ratio, 1 / ratio)
-    sums = np.empty((len(starts), _SUMS))
-    sums[:, 0] = np.diff(starts, append=len(truth))
-    terms = (relative, square, square * truth, log * log, log)
-    for column, term in enumerate(terms, start=1):
-        sums[:, column] = np.add.reduceat(term, starts)
-    for power in (1, 2, 3):
-        right = factor < DELTA**power
-        sums[:, len(terms) + power] = np.add.reduceat(right, starts, dtype=np.int64)
-    return sums
+    return [
+        len(truth),
+        float(relative.sum()),
+        float(relative @ error),
+        float(error @ error),
+        float(log @ log),
+        float(np.abs(log).sum()),
+        *(float(np.count_nonzero(factor < DELTA**power)) for power in (1, 2, 3)),
+    ]

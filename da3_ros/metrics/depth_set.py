@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, get_args
 
 import numpy as np
@@ -41,10 +42,10 @@ Variant = Literal[
 images, of every row of the image, or of every row of all images."""
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
-DEFAULT_EDGES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, np.inf)
-"""Of the ranges of true depth, in the truth's unit."""
 _SUMS = 9
 _MAX_EDGES = 100
+# Depth of rows beyond has no cells of its own: there are as many as rows times cells.
+_ROW_LIMITS = (1e-4, 1e6)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,7 +110,7 @@ class DepthSetFigures:
 
 
 def measure_depth(
-    pairs: Callable[[], Iterable[DepthPair]], edges: Sequence[float] = DEFAULT_EDGES
+    pairs: Callable[[], Iterable[DepthPair]], edges: Sequence[float]
 ) -> DepthSetFigures:
     """Compare estimates with the truth.
 
@@ -137,7 +138,7 @@ def check_edges(edges: Sequence[float]) -> None:
     Raises:
         GeometryError: there are fewer than two or too many, or they do not ascend from 0 up.
     """
-    ascends = all(a < b for a, b in zip(edges, edges[1:], strict=False))
+    ascends = all(a < b for a, b in pairwise(edges))
     if not 2 <= len(edges) <= _MAX_EDGES or not ascends or not edges[0] >= 0:
         raise GeometryError(
             f'ranges: expected 2 to {_MAX_EDGES} ascending edges from 0 up, got '
@@ -213,7 +214,8 @@ class _Survey:
         truth = known.truth.astype(np.float32)
         self._ratio.add(_in_float32(known.truth / known.estimate))
         self._truth.add(truth)
-        self._rows.add(truth, known.rows * self._row_count // len(pair.truth))
+        bounded = np.clip(truth, *_ROW_LIMITS)
+        self._rows.add(bounded, known.rows * self._row_count // len(pair.truth))
         for counts, stated in (
             (self._sigma, known.sigma(pair)),
             (self._confidence, known.confidence(pair)),
@@ -314,7 +316,8 @@ class _Comparison:
         stated = known.sigma(pair)
         if stated is not None:
             sigma, said = stated
-            for variant, factor in (('as_is', 1.0), ('scale_all', self._overall.scale)):
+            factors: dict[Variant, float] = {'as_is': 1.0, 'scale_all': self._overall.scale}
+            for variant, factor in factors.items():
                 error = known.estimate * factor - known.truth
                 self._spreads[variant].add(error[said], sigma[said], factor)
         stated = known.confidence(pair)
@@ -335,9 +338,7 @@ class _Comparison:
                     float(far),
                     _figures({v: sums[group] for v, sums in self._sums.items()}),
                 )
-                for group, (near, far) in enumerate(
-                    zip(self._edges, self._edges[1:], strict=False), start=1
-                )
+                for group, (near, far) in enumerate(pairwise(self._edges), start=1)
             ),
             images=tuple(self._images),
             scale=self._overall.scale,

@@ -101,7 +101,7 @@ def _path(positions: FloatArray) -> FloatArray:
 
 def _all(along: FloatArray, distance: float) -> PosePairs:
     """Return for every pose the one nearest to the distance behind it, the first of equals."""
-    starts = np.arange(max(0, len(along) - 1))
+    starts = np.arange(len(along) - 1)
     wanted = along[:-1] + distance
     above = np.searchsorted(along, wanted)
     above = np.clip(above, starts + 1, len(along) - 1)

@@ -32,8 +32,8 @@ class StreamedQuantiles:
         self._shift = _MANTISSA_BITS - bits
         self._low = 0
         """Key of the first cell that is kept."""
-        self._counts = np.zeros((rows, 0), np.int64)
-        self._sums = np.zeros((rows, 0))
+        self._counts: NDArray[np.int64] = np.empty((rows, 0), np.int64)
+        self._sums: FloatArray = np.empty((rows, 0))
 
     def add(self, values: NDArray[np.float32], rows: NDArray[np.integer] | None = None) -> None:
         """Count numbers.
@@ -88,7 +88,7 @@ class StreamedQuantiles:
 
     def _reach(self, low: int, high: int) -> None:
         """Make room for keys."""
-        rows, width = self._counts.shape
+        width = self._counts.shape[1]
         if not width:
             self._low = low
         before = max(0, self._low - low)

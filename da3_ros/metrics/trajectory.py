@@ -105,9 +105,7 @@ def absolute_errors(poses: AlignedPoses) -> PoseErrors:
     )
 
 
-def relative_errors(
-    poses: AlignedPoses, stamps_ns: NDArray[np.int64], delta: Delta
-) -> PoseErrors:
+def relative_errors(poses: AlignedPoses, stamps_ns: NDArray[np.int64], delta: Delta) -> PoseErrors:
     """Return how far motions between two poses are from the true ones (RPE).
 
     Args:

@@ -328,11 +328,12 @@ class ResultOptions:
     overwrite: bool = option(
         False,
         'Replace earlier files of the same formats.',
-        entrances=(*_EVERY, Entrance.BAGS, Entrance.BAG),
+        entrances=(*_EVERY, Entrance.BAGS, Entrance.BAG, Entrance.EVAL),
         flag='--overwrite',
         variants={
             Entrance.BAGS: Variant(summary='Replace OUT.'),
             Entrance.BAG: Variant(summary='Replace OUT.'),
+            Entrance.EVAL: Variant(summary='Replace files of the same names.'),
             # As upstream: one file after the other, by a rename, and nothing else is touched.
             Entrance.INFERENCE: Variant(default=True),
             Entrance.PREDICTION: Variant(default=True),
@@ -349,7 +350,13 @@ class ResultOptions:
     as_json: bool = option(
         False,
         'One JSON object on stdout.',
-        entrances=(*_COMMANDS, Entrance.ENGINES, Entrance.ABOUT, Entrance.BAG),
+        entrances=(
+            *_COMMANDS,
+            Entrance.ENGINES,
+            Entrance.EVAL,
+            Entrance.ABOUT,
+            Entrance.BAG,
+        ),  # fmt: skip
         flag='--json',
         changes_files=False,
     )

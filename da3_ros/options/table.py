@@ -37,6 +37,7 @@ class Entrance(Enum):
     PLAY = 'da3 play'
     DEMO = 'da3 demo'
     ENGINES = 'da3 compile, export-onnx'
+    EVAL = 'da3 eval traj, depth'
     ABOUT = 'da3 info, models, doctor'
     MODEL = 'DepthAnything3'
     """Its constructor and `from_pretrained`."""

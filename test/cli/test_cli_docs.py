@@ -2,10 +2,12 @@
 
 from pathlib import Path
 import re
+from typing import Any
 
 import typer
 
 from da3_ros.cli.app import COMMANDS, app
+from da3_ros.cli.lazy_group import LazyGroup
 from da3_ros.options.scenes import InputOptions
 from da3_ros.options.table import Entrance, specs_of
 from helpers.option_groups import entries
@@ -17,7 +19,16 @@ def options_of(command: str) -> set[str]:
     group = typer.main.get_group(app)
     found = group.get_command(typer.Context(group), command)
     assert found is not None
+    return options_in(found)
+
+
+def options_in(found: Any) -> set[str]:
+    """Return the options of a command, or of all commands of a group."""
     names: set[str] = set()
+    if isinstance(found, LazyGroup):
+        context = typer.Context(found)
+        for name in found.list_commands(context):
+            names |= options_in(found.get_command(context, name))
     for parameter in found.params:
         if parameter.param_type_name == 'option':
             names |= {*parameter.opts, *parameter.secondary_opts}

@@ -25,7 +25,7 @@ TRIED_ELSEWHERE = {
     *('bag', 'stream', 'eval', 'doctor', 'demo', 'play', 'record', 'bag-from-video'),
     'synthesize',
 }
-"""Long inputs, the machine, ROS, bags: test_stream, test_eval, test_doctor, test_demo,
+"""Long inputs, the machine, ROS, bags: test_stream, test_eval_traj, test_doctor, test_demo,
 test_play_record, test_bag_command."""
 
 

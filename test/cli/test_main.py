@@ -7,10 +7,14 @@ import os
 from pathlib import Path
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+import typer
 
 from da3_ros.cli.app import COMMANDS
+from da3_ros.cli.eval import COMMANDS as EVAL_COMMANDS
+from da3_ros.cli.lazy_group import LazyCommand
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ('torch', 'numpy', 'scipy', 'cv2', 'av', 'rosbags', 'mcap', 'rclpy', 'tqdm', 'trimesh')
@@ -105,11 +109,14 @@ def test_help_names_every_command() -> None:
     assert not loaded & targets
 
 
-@pytest.mark.parametrize('name', COMMANDS)
-def test_the_list_says_what_a_command_says_of_itself(name: str) -> None:
-    module, function = COMMANDS[name].target.split(':')
-    docstring = getattr(import_module(f'da3_ros.cli.{module}'), function).__doc__
-    assert COMMANDS[name].help == ' '.join(docstring.split('\n\n')[0].split())
+@pytest.mark.parametrize(
+    'command', [*COMMANDS.values(), *EVAL_COMMANDS.values()], ids=lambda command: command.target
+)
+def test_the_list_says_what_a_command_says_of_itself(command: LazyCommand) -> None:
+    module, function = command.target.split(':')
+    found = getattr(import_module(f'da3_ros.cli.{module}'), function)
+    said: Any = found.info.help if isinstance(found, typer.Typer) else found.__doc__
+    assert command.help == ' '.join(said.split('\n\n')[0].split())
 
 
 @pytest.mark.parametrize('shell', ['bash', 'zsh', 'fish'])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import cached_property
+from functools import cache, cached_property
 import json
 from pathlib import Path
 
@@ -233,12 +233,17 @@ def write_sensor(path: Path, camera: PinholeCamera, distortion: str, mount: Floa
     write_lines(path, lines)
 
 
+@cache
+def _rays(camera: PinholeCamera, distortion: str) -> FloatArray:
+    return rays_of_lens(camera, distortion)
+
+
 def distorted(shots: Shoot, camera: str, stamp_ns: int, distortion: str) -> ColourImage:
     """Return what a camera with a real lens sees."""
-    rays = rays_of_lens(shots.camera, distortion)
-    wide = PinholeCamera.from_focal(80, 80, 159.5, 159.5, ImageSize(320, 320))
+    rays = _rays(shots.camera, distortion)
+    wide = PinholeCamera.from_focal(45, 45, 79.5, 79.5, ImageSize(160, 160))
     seen = shots.world.renderer.render(wide, shots.pose(camera, stamp_ns))
-    places = (rays * 80 + 159.5).astype(np.float32)
+    places = (rays * 45 + 79.5).astype(np.float32)
     found = cv2.remap(seen.image, places[..., 0], places[..., 1], cv2.INTER_LINEAR)
     return np.asarray(found, np.uint8)
 
@@ -254,16 +259,16 @@ def rays_of_lens(
         flat = cv2.fisheye.undistortPoints(
             pixels[:, None], camera.K, np.array(coefficients or EQUIDISTANT)
         )
-        return np.asarray(flat).reshape(size.height, size.width, 2)
+        return np.asarray(flat, np.float64).reshape(size.height, size.width, 2)
     aim = (pixels - camera.K[:2, 2]) / camera.K[[0, 1], [0, 1]]
     rays, none = aim.copy(), np.zeros(3)
-    for _ in range(100):
+    for _ in range(30):
         points = np.column_stack([rays, np.ones(len(rays))])
         there, _ = cv2.projectPoints(
             points, none, none, np.eye(3), np.array(coefficients or RADTAN)
         )
-        rays += 0.5 * (aim - there[:, 0])
-    return rays.reshape(size.height, size.width, 2)
+        rays += 0.8 * (aim - there[:, 0])
+    return np.asarray(rays, np.float64).reshape(size.height, size.width, 2)
 
 
 def smooth_image(rays: FloatArray) -> ColourImage:

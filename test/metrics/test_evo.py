@@ -32,7 +32,7 @@ RELATIONS = (
 def trajectories(seed: int) -> tuple[FloatArray, FloatArray]:
     """Return a random walk, and what an estimator in another frame and unit makes of it."""
     rng = np.random.default_rng(seed)
-    steps = rng.normal(scale=0.3, size=(POSES, 3)) + (0.2, 0, 0)
+    steps = rng.normal(scale=0.3, size=(POSES, 3)) + np.array([0.2, 0, 0])
     rotations = Rotation.from_rotvec(np.cumsum(rng.normal(scale=0.2, size=(POSES, 3)), axis=0))
     truth = rigid(rotations.as_matrix(), np.cumsum(steps, axis=0))
     off = Rotation.from_rotvec(rng.normal(scale=0.1, size=(POSES, 3)))

@@ -14,6 +14,7 @@ import pytest
 
 from da3_ros.errors import SourceError
 from da3_ros.sources.datasets import Dataset, open_dataset
+from helpers.dataset_checks import said
 from helpers.dataset_folders import SIZE, WRITERS, Shoot, seconds, shoot, write_lines, write_tum
 
 TEXTS = ('.txt', '.csv', '.yaml', '.json', '.freiburg')
@@ -28,10 +29,6 @@ def shots() -> Shoot:
 @pytest.fixture
 def tum(shots: Shoot, tmp_path: Path) -> Path:
     return write_tum(tmp_path / 'rgbd_dataset_freiburg3_mini', shots)
-
-
-def said(dataset: Dataset, code: str) -> str:
-    return '; '.join(note.text for note in dataset.notes if note.code == code)
 
 
 def cut(data: bytes) -> bytes:
@@ -157,6 +154,20 @@ def test_images_that_are_missing_or_come_twice_are_said(tum: Path) -> None:
     assert len(stamps) == 3
     assert said(dataset, 'dataset_files_missing').endswith('missing, first rgb/gone.png')
     assert said(dataset, 'dataset_stamps').endswith('1 stamps come again; the first counts')
+
+
+def test_names_that_no_file_can_have_are_of_missing_files(tum: Path, shots: Shoot) -> None:
+    lines = (tum / 'rgb.txt').read_text() + f'1700000009.0 {"x" * 1000}\n'
+    (tum / 'rgb.txt').write_text(lines)
+    assert len(open_dataset(tum)) == 3
+    folder = WRITERS['cameras_json'](tum / 'json', shots)
+    text = (folder / 'cameras.json').read_text()
+    text = text.replace('images/0.png', 'images/\\u0000').replace('depth/1.png', 'd' * 1000)
+    (folder / 'cameras.json').write_text(text)
+    dataset = open_dataset(folder)
+    assert len(dataset) == 2
+    assert [frame.depth is None for frame in dataset.frames] == [True, False]
+    assert '1 files are missing' in said(dataset, 'dataset_files_missing')
 
 
 def test_names_with_blanks_backslashes_tabs_and_a_byte_order_mark(tum: Path, shots: Shoot) -> None:

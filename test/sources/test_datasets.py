@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import MappingProxyType
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -84,7 +85,7 @@ def test_frames_are_in_order_and_every_image_is_the_one_that_was_taken(
         truth = shots.view(seen_by(frame), stamp, frame.calibration).image
         if kind == 'kitti':
             truth = np.repeat(np.asarray(Image.fromarray(truth).convert('L'))[..., None], 3, 2)
-        if kind == 'euroc':  # resampled twice; exact lenses are in test_dataset_kinds.py
+        if kind == 'euroc':  # resampled twice; exact lenses are in test_dataset_rigs.py
             assert np.corrcoef(image.ravel(), truth.ravel())[0, 1] > 0.93
         else:
             np.testing.assert_allclose(image.astype(int), truth, atol=1 if kind == 'kitti' else 0)
@@ -165,8 +166,13 @@ def test_depth_poses_and_intrinsics_fit_each_other(kind: str, folders: dict[str,
 def test_opening_looks_at_one_header_a_camera_and_decodes_nothing(
     kind: str, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened, plain_open = [], Image.open
-    monkeypatch.setattr(Image, 'open', lambda file: (opened.append(file), plain_open(file))[1])
+    opened, plain_open = list[object](), Image.open
+
+    def counted(file: BinaryIO) -> Image.Image:
+        opened.append(file)
+        return plain_open(file)
+
+    monkeypatch.setattr(Image, 'open', counted)
     monkeypatch.setattr(Image.Image, 'load', lambda image: pytest.fail('an image was decoded'))
     dataset = open_dataset(folders[kind])
     assert len(opened) <= len(dataset.cameras)

@@ -21,7 +21,7 @@ from tools.mutants.equivalent import FREE, LIST, Equivalents
 from tools.mutants.report import line_of, share, table, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ('geometry', 'export', 'sources', 'stream', 'pipeline')
+ROOMS = ('geometry', 'metrics', 'export', 'sources', 'stream', 'pipeline')
 
 
 def draw(groups: Sequence[Sequence[Change]], number: int, seed: int) -> list[Change]:

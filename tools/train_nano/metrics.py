@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from da3_ros.geometry.camera import ImageSize
+from da3_ros.metrics.depth import depth_error
 from da3_ros.model.network import AnyViewNetwork
 from da3_ros.model.pose_encoding import invert_rigid
 from da3_ros.synthetic.family_scene import Split
@@ -105,13 +106,16 @@ def score(figures: dict[str, float]) -> float:
 
 def depth_figures(depth: Tensor, targets: Targets) -> dict[str, float]:
     """Return AbsRel and delta1 of depth (S, V, H, W), every scene scaled by one median."""
-    errors, hits = [], []
-    for guess, truth, known in zip(depth, targets.depth, targets.known, strict=True):
-        g, t = guess[known].double(), truth[known].double()
-        g = g * (t / g).median()
-        errors.append(float(((g - t).abs() / t).mean()))
-        hits.append(float((torch.maximum(g / t, t / g) < 1.25).double().mean()))
-    return {'absrel': float(np.mean(errors)), 'delta1': float(np.mean(hits))}
+    scenes = [
+        depth_error(
+            guess[known].cpu().numpy(), truth[known].cpu().numpy(), align_scale=True
+        ).figures
+        for guess, truth, known in zip(depth, targets.depth, targets.known, strict=True)
+    ]
+    return {
+        'absrel': float(np.mean([scene.abs_rel for scene in scenes])),
+        'delta1': float(np.mean([scene.delta1 for scene in scenes])),
+    }
 
 
 def metric_error(depth: Tensor, extrinsics: Tensor, targets: Targets) -> float:

@@ -12,12 +12,13 @@ Frames without stamps are i seconds apart.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from da3_ros.errors import GeometryError, SourceError
+from da3_ros.errors import Da3Error, GeometryError, SourceError
 from da3_ros.foreign import foreign_file, plain_line, plain_path
 from da3_ros.geometry.arrays import FloatArray, as_float
 from da3_ros.geometry.camera import ImageSize, PinholeCamera
@@ -26,13 +27,14 @@ from da3_ros.notes import Note
 from da3_ros.plain_data import read_json
 from da3_ros.sources.datasets.dataset import Dataset, DatasetFrame, in_order
 from da3_ros.sources.datasets.depth_files import DepthView
-from da3_ros.sources.datasets.file_lists import inside
+from da3_ros.sources.datasets.file_lists import inside, is_there
+from da3_ros.sources.datasets.kind import Kind
 from da3_ros.sources.images import read_header
 from da3_ros.sources.lenses import OpenCvLens
 from da3_ros.sources.text_poses import exact_poses
 from da3_ros.sources.trajectory_files import STEP_NS
 
-LAYOUT = 'cameras.json'
+_FILE = 'cameras.json'
 CAMERA = 'camera'
 
 _MOST_NS = 2**63 - 1
@@ -40,7 +42,7 @@ _MOST_NS = 2**63 - 1
 
 def is_it(path: Path) -> bool:
     """Return whether a folder has the layout."""
-    return (path / LAYOUT).is_file()
+    return (path / _FILE).is_file()
 
 
 def read(path: Path) -> Dataset:
@@ -49,7 +51,7 @@ def read(path: Path) -> Dataset:
     Raises:
         SourceError: `cameras.json` cannot be read, or none of its images is there.
     """
-    file = path / LAYOUT
+    file = path / _FILE
     with foreign_file(file):
         said = read_json(file)
     entries = said.get('frames') if isinstance(said, dict) else None
@@ -60,12 +62,13 @@ def read(path: Path) -> Dataset:
     for index, entry in enumerate(entries):
         stamp = _stamp(entry) if are_stamped else None
         found.add(entry, index * STEP_NS if stamp is None else stamp)
-    if not found.frames:
+    made = found.frames()
+    if not made:
         raise SourceError(f'{plain_path(file)}: expected images, none of {len(entries)} is there')
     notes = found.notes()
     if not are_stamped:
         notes.append(Note('dataset_stamps', 'there are no stamps: image i is put at i seconds'))
-    frames = in_order(found.frames, (CAMERA,), notes)
+    frames = in_order(made, (CAMERA,), notes)
     truth = tuple(
         StampedPose(frame.stamp_ns, frame.world_from_camera)
         for frame in frames
@@ -84,33 +87,64 @@ def read(path: Path) -> Dataset:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A frame whose pose is not looked at yet."""
+
+    name: str
+    stamp_ns: int
+    lens: OpenCvLens | None
+    depth: Path | None
+    view: DepthView | None
+
+
 class _Frames:
     """Frames of a folder, and what could not be used of their entries."""
 
     def __init__(self, folder: Path, said: Mapping[str, Any]) -> None:
-        self.frames: list[DatasetFrame] = []
         self._folder = folder
         self._shared = said
+        self._drafts: list[_Draft] = []
+        self._stored_poses: list[FloatArray] = []
+        self._lenses: dict[str, OpenCvLens] = {}
         self._missing: list[str] = []
         self._depth_missing = 0
         self._bad: dict[str, list[str]] = {'entries': [], 'intrinsics': [], 'poses': []}
 
     def add(self, entry: Any, stamp_ns: int) -> None:
-        """Add the frame of an entry, or count why there is none."""
+        """Take an entry, or count why there is no frame of it."""
         try:
             name = inside(str(entry['image']))
         except (ValueError, KeyError, TypeError) as error:
             self._bad['entries'].append(f'{type(error).__name__}: {error}')
             return
-        image = self._folder / name
-        if not image.is_file():
+        if not is_there(self._folder / name):
             self._missing.append(name)
             return
         lens = self._lens(entry, name)
-        depth = self._depth(entry)
-        view = None if depth is None or lens is None else self._view(entry, lens, depth)
-        pose = self._pose(entry, name)
-        self.frames.append(DatasetFrame(CAMERA, stamp_ns, image, lens, pose, depth, view))
+        depth, view = self._depth(entry, lens)
+        self._drafts.append(_Draft(name, stamp_ns, lens, depth, view))
+        self._stored_poses.append(self._stored_pose(entry))
+
+    def frames(self) -> list[DatasetFrame]:
+        """Return the frames of all entries that were taken."""
+        poses, usable = exact_poses(np.array(self._stored_poses).reshape(-1, 4, 4))
+        made = []
+        for draft, pose, is_pose in zip(self._drafts, poses, usable.tolist(), strict=True):
+            if not is_pose:
+                self._bad['poses'].append(f'{draft.name}: world_from_camera is none')
+            made.append(
+                DatasetFrame(
+                    CAMERA,
+                    draft.stamp_ns,
+                    self._folder / draft.name,
+                    draft.lens,
+                    pose if is_pose else None,
+                    draft.depth,
+                    draft.view,
+                )
+            )
+        return made
 
     def notes(self) -> list[Note]:
         """Return what there is to say."""
@@ -124,7 +158,7 @@ class _Frames:
             text = f'{len(self._missing)} files are missing, first {first}'
             notes.append(Note('dataset_files_missing', text, {'files': len(self._missing)}))
         if self._depth_missing:
-            text = f'{self._depth_missing} of {len(self.frames)} images have no depth image'
+            text = f'{self._depth_missing} of {len(self._drafts)} images have no usable depth'
             notes.append(Note('dataset_depth_missing', text, {'images': self._depth_missing}))
         if intrinsics:
             text = f'{len(intrinsics)} images have no intrinsics: {plain_line(intrinsics[0], 200)}'
@@ -135,51 +169,57 @@ class _Frames:
         return notes
 
     def _lens(self, entry: Mapping[str, Any], name: str) -> OpenCvLens | None:
-        try:
-            height, width = as_float('size_hw', entry.get('size_hw'), (2,)).tolist()
-            matrix = as_float('K', entry.get('K'), (3, 3))
-            return OpenCvLens(PinholeCamera(matrix, ImageSize(int(height), int(width))))
-        except GeometryError as error:
-            self._bad['intrinsics'].append(f'{name}: {error}')
-            return None
+        said = (entry.get('K'), entry.get('size_hw'))
+        key = repr(said)
+        if key not in self._lenses:
+            try:
+                matrix = as_float('K', said[0], (3, 3))
+                height, width = as_float('size_hw', said[1], (2,)).tolist()
+                size = ImageSize(int(height), int(width))
+                self._lenses[key] = OpenCvLens(PinholeCamera(matrix, size))
+            except GeometryError as error:
+                self._bad['intrinsics'].append(f'{name}: {error}')
+                return None
+        return self._lenses[key]
 
-    def _pose(self, entry: Mapping[str, Any], name: str) -> FloatArray | None:
+    def _stored_pose(self, entry: Mapping[str, Any]) -> FloatArray:
+        """Return what stands for a pose, NaN where that is no matrix."""
         try:
-            stored = as_float('world_from_camera', entry.get('world_from_camera'), (4, 4))
-            poses, usable = exact_poses(stored[None])
-            if not usable[0]:
-                raise GeometryError(f'world_from_camera: expected a pose, got {stored.tolist()}')
-            return np.asarray(poses[0])
-        except GeometryError as error:
-            self._bad['poses'].append(f'{name}: {error}')
-            return None
+            return as_float('world_from_camera', entry.get('world_from_camera'), (4, 4))
+        except GeometryError:
+            return np.full((4, 4), np.nan)
 
-    def _depth(self, entry: Mapping[str, Any]) -> Path | None:
+    def _depth(
+        self, entry: Mapping[str, Any], lens: OpenCvLens | None
+    ) -> tuple[Path | None, DepthView | None]:
+        """Return the depth image of an entry and its camera; None where it is the image's."""
+        said = entry if 'depth_from_color' in entry else self._shared
         name = entry.get('depth')
         try:
-            path = None if name is None else self._folder / inside(str(name))
-        except ValueError:
-            path = None
-        if path is None or not path.is_file():
+            path = self._folder / inside(str(name or ''))
+            if not is_there(path):
+                raise ValueError(f'{name} is no file')
+            if 'depth_from_color' not in said:
+                return path, None
+            if lens is None:
+                raise ValueError('it cannot be moved to a camera that is not known')
+            return path, _view(said, lens, path)
+        except (ValueError, Da3Error):
             self._depth_missing += 1
-            return None
-        return path
+            return None, None
 
-    def _view(self, entry: Mapping[str, Any], lens: OpenCvLens, depth: Path) -> DepthView | None:
-        """Return the depth camera of an entry or of all; None where it is the image's."""
-        said = entry if 'depth_from_color' in entry else self._shared
-        if 'depth_from_color' not in said:
-            return None
-        pose = as_float('depth_from_color', said['depth_from_color'], (4, 4))
-        poses, usable = exact_poses(pose[None])
-        if not usable[0]:
-            raise SourceError(f'{plain_path(self._folder)}: depth_from_color is no pose: {pose}')
-        camera = lens.pinhole
-        if 'depth_K' in said:
-            camera = PinholeCamera(
-                as_float('depth_K', said['depth_K'], (3, 3)), read_header(depth).stored_size
-            )
-        return DepthView(camera, np.asarray(poses[0]))
+
+def _view(said: Mapping[str, Any], lens: OpenCvLens, depth: Path) -> DepthView:
+    """Return the depth camera as an entry has it, or all of them."""
+    stored = as_float('depth_from_color', said['depth_from_color'], (4, 4))
+    poses, usable = exact_poses(stored[None])
+    if not usable[0]:
+        raise SourceError(f'depth_from_color: expected a pose, got {stored.tolist()}')
+    camera = lens.pinhole
+    if 'depth_K' in said:
+        matrix = as_float('depth_K', said['depth_K'], (3, 3))
+        camera = PinholeCamera(matrix, read_header(depth).stored_size)
+    return DepthView(camera, np.asarray(poses[0]))
 
 
 def _stamp(entry: Any) -> int | None:
@@ -187,3 +227,6 @@ def _stamp(entry: Any) -> int | None:
     if not isinstance(stamp, int) or isinstance(stamp, bool) or abs(stamp) > _MOST_NS:
         return None
     return stamp
+
+
+KIND = Kind('cameras_json', _FILE, is_it, read)

@@ -21,10 +21,10 @@ from da3_ros.sources.colmap import ColmapDataset, looks_like_colmap, read_colmap
 from da3_ros.sources.colmap_cameras import ColmapCamera
 from da3_ros.sources.datasets.dataset import Dataset, DatasetFrame
 from da3_ros.sources.datasets.intrinsics import has_aspect
+from da3_ros.sources.datasets.kind import Kind
 from da3_ros.sources.images import read_header
 from da3_ros.sources.trajectory_files import STEP_NS
 
-LAYOUT = 'images, and a model in sparse'
 CAMERA = 'camera'
 
 
@@ -97,3 +97,6 @@ def _notes(model: ColmapDataset) -> list[Note]:
         )
         notes.append(Note('dataset_lines_left_out', text, {'lines': len(model.repeated)}))
     return notes
+
+
+KIND = Kind('colmap', 'images, and a model in sparse', is_it, read)

@@ -30,6 +30,7 @@ from da3_ros.plain_data import MAX_YAML_BYTES, yaml_of
 from da3_ros.sources.datasets.dataset import Dataset, DatasetFrame, in_order
 from da3_ros.sources.datasets.file_lists import Listed, inside, listed, notes_of
 from da3_ros.sources.datasets.intrinsics import lens_of
+from da3_ros.sources.datasets.kind import Kind
 from da3_ros.sources.datasets.times import poses_at
 from da3_ros.sources.images import read_header
 from da3_ros.sources.lenses import Distortion, Lens
@@ -38,7 +39,7 @@ from da3_ros.sources.text_rows import LeftOut, rows, stamp_of_nanoseconds
 from da3_ros.sources.trajectory_files import read_euroc
 from da3_ros.types import RigCalibration
 
-LAYOUT = 'mav0/cam0/data.csv'
+_LAYOUT = 'mav0/cam0/data.csv'
 BODY = 'body'
 
 _CAMERA = re.compile(r'cam([0-9]{1,3})')
@@ -75,7 +76,7 @@ def read(path: Path) -> Dataset:
     """
     root = _root(path)
     if root is None:
-        raise SourceError(f'{plain_path(path)}: expected {LAYOUT}')
+        raise SourceError(f'{plain_path(path)}: expected {_LAYOUT}')
     notes: list[Note] = []
     truth = _truth(root, notes)
     cameras: dict[str, list[tuple[int, Path]]] = {}
@@ -250,3 +251,6 @@ def _truth(root: Path, notes: list[Note]) -> tuple[StampedPose, ...]:
     return tuple(
         StampedPose(p.stamp_ns, p.world_from_base @ sensor_from_body) for p in found.poses
     )
+
+
+KIND = Kind('euroc', _LAYOUT, is_it, read)

@@ -36,6 +36,14 @@ def inside(name: str) -> str:
     return name.replace('\\', '/')
 
 
+def is_there(path: Path) -> bool:
+    """Return whether there is such a file; names that no file can have are of none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def names_in(folder: Path) -> list[str]:
     """Return the names of all that is in a folder, sorted.
 
@@ -61,7 +69,7 @@ def listed(folder: Path, entries: Iterable[tuple[int, str]]) -> Listed:
             continue
         taken.add(stamp_ns)
         path = folder / name
-        if path.is_file():
+        if is_there(path):
             found.files.append((stamp_ns, path))
         else:
             found.missing.append(name)

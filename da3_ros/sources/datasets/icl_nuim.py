@@ -30,13 +30,13 @@ from da3_ros.notes import Note
 from da3_ros.sources.datasets.dataset import Dataset, DatasetFrame
 from da3_ros.sources.datasets.file_lists import inside, listed, notes_of
 from da3_ros.sources.datasets.intrinsics import lens_of
+from da3_ros.sources.datasets.kind import Kind
 from da3_ros.sources.datasets.tum import DEPTH
 from da3_ros.sources.images import read_header
 from da3_ros.sources.lenses import Lens
 from da3_ros.sources.text_rows import LeftOut, rows
 from da3_ros.sources.trajectory_files import STEP_NS, read_tum
 
-LAYOUT = 'associations.txt with a *.gt.freiburg, or without rgb.txt'
 CAMERA = 'rgb'
 
 _LIST = 'associations.txt'
@@ -152,3 +152,6 @@ def _lens(first: Path, notes: list[Note]) -> Lens | None:
     except SourceError as error:
         notes.append(Note('dataset_calibration', str(error)))
         return None
+
+
+KIND = Kind('icl_nuim', 'associations.txt with a *.gt.freiburg, or without rgb.txt', is_it, read)

@@ -30,13 +30,13 @@ from da3_ros.geometry.trajectory import StampedPose
 from da3_ros.notes import Note
 from da3_ros.sources.datasets.dataset import Dataset, DatasetFrame, in_order
 from da3_ros.sources.datasets.file_lists import names_in
+from da3_ros.sources.datasets.kind import Kind
 from da3_ros.sources.images import read_header
 from da3_ros.sources.lenses import OpenCvLens
 from da3_ros.sources.text_rows import LeftOut, numbers, rows
 from da3_ros.sources.trajectory_files import read_kitti, read_times
 from da3_ros.types import RigCalibration
 
-LAYOUT = 'calib.txt and image_0 to image_3 of sequences/NN'
 CAMERAS = ('image_0', 'image_1', 'image_2', 'image_3')
 
 _NUMBER = re.compile(r'[0-9]{1,9}(?=\.(?:png|jpg|jpeg)\Z)')
@@ -225,3 +225,6 @@ def _truth(folder: Path, stamps: list[int], notes: list[Note]) -> tuple[StampedP
         return ()
     notes += found.notes
     return found.poses
+
+
+KIND = Kind('kitti', 'calib.txt and image_0 to image_3 of sequences/NN', is_it, read)

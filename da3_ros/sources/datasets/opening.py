@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 from da3_ros.errors import SourceError
 from da3_ros.foreign import expanded, foreign_file, plain_line, plain_path
-from da3_ros.sources.datasets import (
-    cameras_json,
-    colmap,
-    euroc,
-    icl_nuim,
-    kitti,
-    seven_scenes,
-    tum,
-)
+from da3_ros.sources.datasets.cameras_json import KIND as CAMERAS_JSON
+from da3_ros.sources.datasets.colmap import KIND as COLMAP
 from da3_ros.sources.datasets.dataset import Dataset
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One layout of datasets."""
-
-    layout: str
-    """By what it is recognised, for people."""
-    is_it: Callable[[Path], bool]
-    """Whether a path has the layout; looks at names only."""
-    read: Callable[[Path], Dataset]
-
+from da3_ros.sources.datasets.euroc import KIND as EUROC
+from da3_ros.sources.datasets.icl_nuim import KIND as ICL_NUIM
+from da3_ros.sources.datasets.kind import Kind
+from da3_ros.sources.datasets.kitti import KIND as KITTI
+from da3_ros.sources.datasets.seven_scenes import KIND as SEVEN_SCENES
+from da3_ros.sources.datasets.tum import KIND as TUM
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
-    {
-        'icl_nuim': Kind(icl_nuim.LAYOUT, icl_nuim.is_it, icl_nuim.read),
-        'tum': Kind(tum.LAYOUT, tum.is_it, tum.read),
-        'euroc': Kind(euroc.LAYOUT, euroc.is_it, euroc.read),
-        'kitti': Kind(kitti.LAYOUT, kitti.is_it, kitti.read),
-        '7scenes': Kind(seven_scenes.LAYOUT, seven_scenes.is_it, seven_scenes.read),
-        'cameras_json': Kind(cameras_json.LAYOUT, cameras_json.is_it, cameras_json.read),
-        'colmap': Kind(colmap.LAYOUT, colmap.is_it, colmap.read),
-    }
+    {kind.name: kind for kind in (TUM, ICL_NUIM, KITTI, EUROC, SEVEN_SCENES, CAMERAS_JSON, COLMAP)}
 )
 """By name."""
 

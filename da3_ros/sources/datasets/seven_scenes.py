@@ -30,12 +30,12 @@ from da3_ros.sources.datasets.dataset import Dataset, DatasetFrame
 from da3_ros.sources.datasets.depth_files import METRES_FROM_MM, DepthFiles
 from da3_ros.sources.datasets.file_lists import names_in
 from da3_ros.sources.datasets.intrinsics import lens_of
+from da3_ros.sources.datasets.kind import Kind
 from da3_ros.sources.images import read_header
 from da3_ros.sources.lenses import Lens
 from da3_ros.sources.text_poses import exact_poses
 from da3_ros.sources.text_rows import LeftOut, rows
 
-LAYOUT = 'frame-000000.color.png in it or in seq-01, or a file that lists sequences'
 CAMERA = 'color'
 DEPTH = DepthFiles(METRES_FROM_MM, unknown=(0, 65535))
 
@@ -215,3 +215,11 @@ def _lens(first: Path, notes: list[Note]) -> Lens | None:
     )
     notes.append(Note('dataset_calibration', text))
     return lens
+
+
+KIND = Kind(
+    '7scenes',
+    'frame-000000.color.png in it or in seq-01, or a file that lists sequences',
+    is_it,
+    read,
+)

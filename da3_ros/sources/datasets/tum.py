@@ -30,13 +30,13 @@ from da3_ros.sources.datasets.dataset import Dataset, DatasetFrame
 from da3_ros.sources.datasets.depth_files import DepthFiles
 from da3_ros.sources.datasets.file_lists import Listed, inside, listed, notes_of
 from da3_ros.sources.datasets.intrinsics import lens_of
+from da3_ros.sources.datasets.kind import Kind
 from da3_ros.sources.datasets.times import nearest_of, poses_at
 from da3_ros.sources.images import read_header
 from da3_ros.sources.lenses import Lens
 from da3_ros.sources.text_rows import LeftOut, numbers, rows, stamp_of_seconds
 from da3_ros.sources.trajectory_files import read_tum
 
-LAYOUT = 'rgb.txt, and not the *.gt.freiburg of ICL-NUIM'
 CAMERA = 'rgb'
 DEPTH = DepthFiles(1 / 5000)
 
@@ -168,3 +168,6 @@ def _lens(folder: Path, first: Path, notes: list[Note]) -> Lens | None:
         text = str(error)
     notes.append(Note('dataset_calibration', text))
     return None
+
+
+KIND = Kind('tum', 'rgb.txt, and not the *.gt.freiburg of ICL-NUIM', is_it, read)
