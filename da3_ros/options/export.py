@@ -356,7 +356,7 @@ class ResultOptions:
             Entrance.EVAL,
             Entrance.ABOUT,
             Entrance.BAG,
-        ),  # fmt: skip
+        ),
         flag='--json',
         changes_files=False,
     )

@@ -80,7 +80,7 @@ def camera_of(record: np.void) -> PinholeCamera:
 
 
 def network_intrinsics(record: np.void) -> tuple[float, float, float, float]:
-    """Return fx, fy, cx, cy of a record by the network's rule: first pixel centre at (0.5, 0.5)."""
+    """Return fx, fy, cx, cy of a record; the first pixel centre is at (0.5, 0.5), as there."""
     k = camera_of(record).to_corner_origin()
     return float(k[0, 0]), float(k[1, 1]), float(k[0, 2]), float(k[1, 2])
 
