@@ -19,6 +19,7 @@ PIXEL_RULE = {
     'inference/pixel_rule.py': 'the network and the public API',
     'export/colmap.py': 'COLMAP, written',
     'export/npz.py': 'results.npz, written',
+    'sinks/stream_frames.py': "DA3-Streaming's files, written",
     'sources/colmap_cameras.py': 'COLMAP, read',
     'sources/results.py': 'results.npz, read',
 }

@@ -22,6 +22,7 @@ from da3_ros.options import (  # noqa: E402 - after the path of the source tree
     NodeOptions,
     OptionSpec,
     PredictionOptions,
+    StreamOptions,
     specs_of,
 )
 from da3_ros.options.camera import (  # noqa: E402
@@ -39,6 +40,7 @@ from da3_ros.options.export import (  # noqa: E402
 )
 from da3_ros.options.outputs import OutputChoice  # noqa: E402
 from da3_ros.options.scenes import InputOptions, RunOptions  # noqa: E402
+from da3_ros.options.streaming import StreamFileOptions, StreamInputOptions  # noqa: E402
 
 _TITLES = {
     'estimator': 'The network',
@@ -145,9 +147,11 @@ _GENERATED = re.compile(r'(?s)(<!-- options: (\S+?) -->\n).*?(<!-- end -->)')
 """Part of a page that is written from the table; its name is a key of `_TABLES`."""
 
 _SHARED = (EstimatorOptions, PredictionOptions, ContentOptions, GlbOptions, ResultOptions)
+_OF_STREAM = (StreamOptions, InputOptions, RunOptions, StreamInputOptions, StreamFileOptions)
 _TABLES: dict[str, Callable[[], list[str]]] = {
     'shared': lambda: _command_table(_SHARED),
     'input': lambda: _command_table((InputOptions,)),
+    'stream': lambda: _command_table(_OF_STREAM, Entrance.STREAM),
     'bag': lambda: _command_table((RunOptions, OutputChoice), Entrance.BAG),
     'engines': lambda: _command_table((EstimatorOptions,), Entrance.ENGINES),
     'glb': lambda: _python_table(GlbOptions),

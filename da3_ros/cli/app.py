@@ -40,6 +40,11 @@ COMMANDS: dict[str, LazyCommand] = {
         'Depth of a COLMAP dataset, with its cameras; distorted images are rectified.',
         True,
     ),
+    'stream': LazyCommand(
+        'stream:stream',
+        _IMAGES,
+        'Depth and cameras of a video or of images of any length, in windows of bounded memory.',
+    ),
     'export': LazyCommand(
         'export:export',
         _IMAGES,

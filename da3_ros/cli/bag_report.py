@@ -165,7 +165,7 @@ def _of_cameras(cameras: Cameras, result: RunResult) -> dict[str, dict[str, Any]
     for topics in cameras.topics:
         name = topics.camera
         counts = result.received[name]
-        lost = {drop.cause: drop.count for drop in result.lost if drop.camera == name}
+        lost: dict[str, int] = {d.cause: d.count for d in result.lost if d.camera == name}
         if counts.refused:
             lost['refused'] = counts.refused - lost.get('undecodable', 0)
         found[name] = {

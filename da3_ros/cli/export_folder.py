@@ -24,6 +24,7 @@ from da3_ros.export.ledger import (
 )
 from da3_ros.export.staging import STAGING_PREFIX, make_folder, remove_abandoned
 from da3_ros.foreign import expanded
+from da3_ros.sinks.stream_part import PART_PREFIX
 
 RECORD = 'da3.json'
 """Written last into the folder of a scene: it is done, and this is what was done."""
@@ -33,7 +34,8 @@ _RESULTS = (
     RECORD, 'scene.glb', 'scene.jpg', 'points.ply',
     *(f'{part}.{suffix}' for part in _COLMAP for suffix in ('bin', 'txt')),
     'exports', 'depth_vis', 'depth_png', 'depth_image', 'feat_vis', 'gs_ply', 'gs_video', 'tum',
-    'kitti', 'images', 'input_images', 'conf',
+    'kitti', 'images', 'input_images', 'conf', 'camera_poses.txt', 'intrinsic.txt',
+    'camera_poses.ply', 'stream.json', 'trajectory.tum', 'pcd', 'results_output',
 )  # fmt: skip
 """Files and folders directly in a folder of results that an export may write to."""
 _FOLDERS = {
@@ -206,7 +208,7 @@ def _is_plain_folder(path: Path) -> bool:
 
 def _is_hidden_part(entry: Path) -> bool:
     """Return whether an entry is no result: unfinished ones, and the record of files."""
-    return entry.name.startswith(STAGING_PREFIX) or entry.name == LEDGER
+    return entry.name.startswith((STAGING_PREFIX, PART_PREFIX)) or entry.name == LEDGER
 
 
 def _remove_empty_ledger(folder: Path) -> None:

@@ -35,9 +35,8 @@ COMMANDS_INSTEAD: dict[str, str] = {
         'writes, its pictures are in depth_vis/, and `da3 info FOLDER` says what is there'
     ),
     'streaming': (
-        'videos are not computed in overlapping chunks yet; `da3 demo --video VIDEO --seconds '
-        '600` sends one through the node, which takes it window by window (needs ROS 2), and '
-        '`da3 video VIDEO --fps 0.5` takes fewer frames'
+        '`da3 stream IMAGE_DIR --config base_config.yaml --export-dir OUT` writes the same files, '
+        'with less disk; it takes videos, too'
     ),
     'bench': (
         'DA3-BENCH is not evaluated here; `da3 images SCENE --export-format mini_npz --export-dir '

@@ -49,6 +49,8 @@ def play(
         Path, typer.Argument(help='Bag folder, or a bare .mcap or .db3 file; whole or damaged.')
     ],
     qos: Reliability,
+    start: float,
+    duration: float | None,
     rate: Annotated[float, typer.Option(min=0.0, help='Speed; 0 plays as fast as it goes.')] = 1.0,
     loop: Annotated[bool, typer.Option('--loop', help='Start again at the end.')] = False,
     clock: Annotated[
@@ -56,12 +58,6 @@ def play(
     ] = False,
     topics: Annotated[
         list[str] | None, typer.Option('--topics', help='Topic to play; repeat for several.')
-    ] = None,
-    start: Annotated[
-        float, typer.Option(min=0.0, help='Seconds to leave out at the start.')
-    ] = 0.0,
-    duration: Annotated[
-        float | None, typer.Option(min=0.0, help='Seconds of the bag to play.')
     ] = None,
     wait_subscribers: Annotated[
         float,

@@ -88,7 +88,7 @@ class ImageFiles:
     def __init__(self, path: Path, files: tuple[Path, ...], notes: tuple[str, ...]) -> None:
         self.path = path
         self.files = files
-        self._notes = notes
+        self.notes = notes
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -109,7 +109,7 @@ class ImageFiles:
     def open(self, export_dir: Path, *, shrink: Shrink, most: int | None) -> Iterator[SceneInput]:
         """Yield the images."""
         del export_dir, shrink, most
-        yield SceneInput(self.path, [str(path) for path in self.files], notes=self._notes)
+        yield SceneInput(self.path, [str(path) for path in self.files], notes=self.notes)
 
 
 class FolderSource(ImageFiles):

@@ -15,12 +15,15 @@ from da3_ros.cli.reporting import Report, reporting, say
 from da3_ros.cli.scene_options import SceneOptions
 from da3_ros.cli.scene_run import SceneRunner, print_model
 from da3_ros.cli.scene_sources import SceneSource
+from da3_ros.cli.view_check import TooManyViewsError
 
 
 def run_single_scene(
     command: str, options: SceneOptions, make_source: Callable[[], SceneSource]
 ) -> None:
     """Predict and export one scene, and tell what came of it.
+
+    Where its views do not fit into memory together, it becomes a stream, if the formats can.
 
     Everything that can be wrong with the arguments is found before a model is loaded; nothing is
     removed before the model is there.
@@ -41,8 +44,25 @@ def run_single_scene(
             auto_cleanup=results.auto_cleanup,
             formats=runner.formats,
         )
+        too_many = _run_if_it_fits(runner, source, report)
+        # The network that it has loaded would be in the way of another one.
+        del runner
+        if too_many is not None:
+            from da3_ros.cli.stream_instead import run_instead
+
+            run_instead(too_many, options, source, report)
+
+
+def _run_if_it_fits(
+    runner: SceneRunner, source: SceneSource, report: Report
+) -> TooManyViewsError | None:
+    """Run a source; return the error, with nothing done, where it has too many views."""
+    try:
         runner.check_views(source)
         run_source(runner, source, report)
+    except TooManyViewsError as error:
+        return error.with_traceback(None)
+    return None
 
 
 def run_source(runner: SceneRunner, source: SceneSource, report: Report) -> None:

@@ -25,6 +25,7 @@ from da3_ros.options.export import ContentOptions, GlbOptions, ResultOptions
 from da3_ros.options.output import OutputOptions
 from da3_ros.options.outputs import OutputChoice
 from da3_ros.options.scenes import BagOptions, InputOptions, PlaybackOptions, RunOptions
+from da3_ros.options.streaming import StreamFileOptions, StreamInputOptions
 from da3_ros.options.table import Entrance, OptionSpec, specs_of, with_truth
 
 _PANELS: dict[type, str] = {
@@ -35,12 +36,14 @@ _PANELS: dict[type, str] = {
     OutputOptions: 'Output',
     OutputChoice: 'Result',
     InputOptions: 'Input',
+    StreamInputOptions: 'Input',
     BagOptions: 'Result',
     EvaluationOptions: 'Result',
     PlaybackOptions: 'Output',
     ContentOptions: 'Result',
     GlbOptions: 'Result',
     ResultOptions: 'Result',
+    StreamFileOptions: 'Result',
 }
 """Group of the table to the panel of `--help` that shows its options, in the order of both."""
 

@@ -34,8 +34,8 @@ class VideoSource:
         if not 0 < fps < math.inf:
             raise typer.BadParameter(f'--fps: expected more than 0, got {fps}')
         self.path = path
+        self.fps = fps
         self._keep = keep_frames
-        self._fps = fps
         self._reader = VideoReader(path, rate_hz=fps)
 
     @property
@@ -46,7 +46,7 @@ class VideoSource:
     def extent(self, *, exact: bool = False) -> Extent:
         """Return how many frames the rate takes, by the header or by counting."""
         length = self._reader.length(exact=exact)
-        return Extent(max(1, length.kept(self._fps)), frozenset({self._reader.info.size}))
+        return Extent(max(1, length.kept(self.fps)), frozenset({self._reader.info.size}))
 
     def fewer(self, most: int) -> str:
         """Return the `--fps` that takes at most so many frames, with some room."""
@@ -57,7 +57,7 @@ class VideoSource:
         """Yield the frames; they are kept in `input_images/` without loss where that is wanted."""
         from tqdm import tqdm
 
-        expected = self._reader.length().kept(self._fps)
+        expected = self._reader.length().kept(self.fps)
         images: list[ColourImage] = []
         sizes = []
         paths: list[Path] = []
@@ -86,7 +86,7 @@ class VideoSource:
     def _notes(self) -> tuple[str, ...]:
         notes = [note.text for note in self._reader.notes]
         rate_hz = self._reader.info.rate_hz
-        if rate_hz is not None and self._fps > rate_hz:
+        if rate_hz is not None and self.fps > rate_hz:
             notes.append(f'the video has only {rate_hz:g} frames per second; all were taken')
         return tuple(notes)
 
@@ -98,8 +98,8 @@ class VideoSource:
         """
         length = self._reader.length(exact=True)
         raise ModelError(
-            f'{self.path}: the video is longer than its header says, {length.kept(self._fps)} '
-            f'frames at --fps {self._fps:g}; about {most} fit into memory: use '
+            f'{self.path}: the video is longer than its header says, {length.kept(self.fps)} '
+            f'frames at --fps {self.fps:g}; about {most} fit into memory: use '
             f'{self.fewer(most)}, or a smaller --process-res or --model'
         )
 

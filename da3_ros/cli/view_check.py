@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 _GIB = 2**30
 
 
+class TooManyViewsError(ModelError):
+    """Raised when a scene has more views than memory takes at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Extent:
     """How much there is to see in a scene."""
@@ -97,7 +101,7 @@ class ViewCheck:
 
         Raises:
             SourceError: an image of the source is none.
-            ModelError: it has more views than fit; says what to do.
+            TooManyViewsError: it has more views than fit; says what to do.
         """
         if self._options.prediction.allow_smaller:
             return None
@@ -118,7 +122,7 @@ class ViewCheck:
 
         Raises:
             SourceError: one of them is no image.
-            ModelError: they do not fit.
+            TooManyViewsError: they do not fit.
         """
         if self._options.prediction.allow_smaller or len(images) == 1:
             return
@@ -145,12 +149,12 @@ class ViewCheck:
             config,
             device,
             size,
-            dtype=_number_format(network.precision, device),
+            dtype=number_format(network.precision, device),
             infer_gs=self._infer_gs,
         )
 
 
-def _number_format(precision: Precision, device: str) -> NumberFormat:
+def number_format(precision: Precision, device: str) -> NumberFormat:
     """Return the format of the backbone's matrices; torch is asked for those of its devices.
 
     Raises:
@@ -187,8 +191,8 @@ def _size_of(image: ImageLike) -> ImageSize:
         return size_of(image)
 
 
-def _too_many(path: Path, views: int, limit: ViewLimit, fewer: str) -> ModelError:
-    return ModelError(
+def _too_many(path: Path, views: int, limit: ViewLimit, fewer: str) -> TooManyViewsError:
+    return TooManyViewsError(
         f'{path}: {views} views would take about {limit.bytes_of(views) / _GIB:.0f} GiB of '
         f'memory, about {limit.fits} fit; use {fewer}, or a smaller --process-res or --model'
     )

@@ -94,8 +94,8 @@ class ExportScene:
     The world of a stream has z up; for that of still images see `StillImages`.
     """
 
-    views: tuple[PosedView, ...]
-    """Oldest first, cameras in the rig's order."""
+    views: Sequence[PosedView]
+    """Oldest first, cameras in the rig's order; each may be read only when it is asked for."""
     is_metric: bool
     base_path: tuple[StampedPose, ...] = ()
     """Oldest first; empty when nobody knows where the base was."""

@@ -13,6 +13,8 @@ from da3_ros.geometry.arrays import FloatArray, as_float
 
 _ORTHONORMAL_TOLERANCE = 1e-3
 _LARGEST_ENTRY = 2.0
+# Below this angle (cosine of its half) the arc is its chord.
+_STRAIGHT = 1.0 - 1e-9
 _WANTED = f'expected a rotation (orthonormal within {_ORTHONORMAL_TOLERANCE}, determinant +1)'
 
 
@@ -66,6 +68,23 @@ def matrix_from_quaternion_xyzw(quaternion_xyzw: ArrayLike) -> FloatArray:
         *(2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)),
         *(2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)),
     )
+
+
+def slerp_xyzw(before: FloatArray, after: FloatArray, share: float) -> FloatArray:
+    """Return the unit quaternion at a share of the way between two, by the shorter way.
+
+    Source: Shoemake 1985, Animating Rotation with Quaternion Curves (slerp).
+    """
+    cosine = float(before @ after)
+    if cosine < 0:  # the other sign of the same rotation is the shorter way
+        after, cosine = -after, -cosine
+    weights = (1.0 - share, share)
+    if cosine < _STRAIGHT:
+        angle = math.acos(min(cosine, 1.0))
+        weights = (math.sin((1.0 - share) * angle), math.sin(share * angle))
+    # The common factor 1 / sin(angle) falls out when the quaternion is normalised.
+    quaternion_xyzw = weights[0] * before + weights[1] * after
+    return np.asarray(quaternion_xyzw / math.sqrt(float(quaternion_xyzw @ quaternion_xyzw)))
 
 
 def rotation_from_rpy(rpy_rad: ArrayLike) -> FloatArray:

@@ -19,14 +19,12 @@ from numpy.typing import ArrayLike
 
 from da3_ros.errors import GeometryError
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.geometry.rotation import quaternion_xyzw_from_matrix
+from da3_ros.geometry.rotation import quaternion_xyzw_from_matrix, slerp_xyzw
 from da3_ros.geometry.se3 import invert, require_rigid
 from da3_ros.geometry.stamps import StampFilter
 
 HISTORY_NS = 10_000_000_000
 MAX_GAP_NS = 1_000_000_000
-# Below this angle (cosine of its half) the arc is its chord.
-_STRAIGHT = 1.0 - 1e-9
 _ZERO = 1e-9
 
 
@@ -266,19 +264,6 @@ def _matrix(value: tuple[FloatArray, FloatArray]) -> FloatArray:
 def _between(
     before: tuple[FloatArray, FloatArray], after: tuple[FloatArray, FloatArray], share: float
 ) -> FloatArray:
-    """Return the pose at a share of the way: constant velocity, constant turning rate.
-
-    Source: Shoemake 1985, Animating Rotation with Quaternion Curves (slerp).
-    """
+    """Return the pose at a share of the way: constant velocity, constant turning rate."""
     (q0, t0), (q1, t1) = before, after
-    cosine = float(q0 @ q1)
-    if cosine < 0:  # the other sign of the same rotation is the shorter way
-        q1, cosine = -q1, -cosine
-    weights = (1.0 - share, share)
-    if cosine < _STRAIGHT:
-        angle = math.acos(min(cosine, 1.0))
-        weights = (math.sin((1.0 - share) * angle), math.sin(share * angle))
-    # The common factor 1 / sin(angle) falls out when the quaternion is normalised.
-    quaternion_xyzw = weights[0] * q0 + weights[1] * q1
-    quaternion_xyzw /= math.sqrt(float(quaternion_xyzw @ quaternion_xyzw))
-    return _matrix((quaternion_xyzw, t0 + share * (t1 - t0)))
+    return _matrix((slerp_xyzw(q0, q1, share), t0 + share * (t1 - t0)))

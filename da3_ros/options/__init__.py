@@ -3,8 +3,9 @@
 Owns the option table. ROS parameters, `config/da3.yaml`, launch arguments, options of the command
 line, the key of `--resume`, the defaults of the Python API and the tables of `docs/` derive from
 its entries, which are the fields of the dataclasses here. Knows neither torch nor ROS. Start with
-`table`, which says what an entry is; `network`, `stream`, `output`, `export` and `scenes` hold
-the entries, `camera` those of single cameras, `node` joins the groups of the node.
+`table`, which says what an entry is; `network`, `stream`, `output`, `export`, `scenes` and
+`streaming` hold the entries, `camera` those of single cameras, `node` joins the groups of the
+node.
 
 An options object is frozen: a change makes another one, which is checked whole before anything
 uses it.

@@ -30,10 +30,10 @@ _MAX_FPS = 240
 _MAX_SIDE_PX = 16384
 _NAME = re.compile(r'[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}')
 
-_SCENES, _EXPORT = Entrance.SCENES, Entrance.EXPORT
+_SCENES, _EXPORT, _STREAM = Entrance.SCENES, Entrance.EXPORT, Entrance.STREAM
 _INFERENCE, _PREDICTION = Entrance.INFERENCE, Entrance.PREDICTION
-_COMMANDS = (_SCENES, _EXPORT)
-_EVERY = (_SCENES, _EXPORT, _INFERENCE, _PREDICTION)
+_COMMANDS = (_SCENES, _STREAM, _EXPORT)
+_EVERY = (_SCENES, _STREAM, _EXPORT, _INFERENCE, _PREDICTION)
 _PYTHON = (_PREDICTION,)
 
 
@@ -288,7 +288,7 @@ class ResultOptions:
     export_dir: Path = option(
         Path('workspace/gallery/scene'),
         'Folder of the results.',
-        entrances=(_SCENES, _EXPORT, Entrance.ABOUT, _INFERENCE),
+        entrances=(*_COMMANDS, Entrance.ABOUT, _INFERENCE),
         variants={
             Entrance.ABOUT: Variant(summary='Folder of results, to look at its disk.'),
             _INFERENCE: Variant(None),
@@ -350,7 +350,13 @@ class ResultOptions:
     as_json: bool = option(
         False,
         'One JSON object on stdout.',
-        entrances=(*_COMMANDS, Entrance.ENGINES, Entrance.ABOUT, Entrance.BAG, Entrance.EVAL),
+        entrances=(
+            *_COMMANDS,
+            Entrance.ENGINES,
+            Entrance.EVAL,
+            Entrance.ABOUT,
+            Entrance.BAG,
+        ),
         flag='--json',
         changes_files=False,
     )

@@ -24,8 +24,13 @@ from da3_ros.options.choices import (
 from da3_ros.options.table import Entrance, Variant, option
 
 _NODE, _SCENES, _MODEL = Entrance.NODE, Entrance.SCENES, Entrance.MODEL
-_ENGINES, _BAG = Entrance.ENGINES, Entrance.BAG
-_PREDICTING = (_NODE, _BAG, Entrance.SCENES, Entrance.INFERENCE)
+_ENGINES, _BAG, _STREAM = Entrance.ENGINES, Entrance.BAG, Entrance.STREAM
+_PREDICTING = (_NODE, _BAG, _SCENES, _STREAM, Entrance.INFERENCE)
+_OF_SCENES = Variant(
+    summary='Network: folder, hub repository, or name; `da3 models` lists the names. '
+    'Default: DA3_MODEL, else da3-small or da3-base if cached, else da3-small from '
+    'the hub.'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ class EstimatorOptions:
         '',
         'Network: a preset such as da3-small, a hub repository, or a folder with config.json and '
         'model.safetensors; empty for the default.',
-        entrances=(_NODE, Entrance.LAUNCH, _SCENES, Entrance.DEMO, _BAG),
+        entrances=(_NODE, Entrance.LAUNCH, _SCENES, _BAG, _STREAM, Entrance.DEMO),
         details='The default is what DA3_MODEL names in the environment, else da3-small if its '
         'weights are in the cache, else da3-base if its are, else da3-small from the hub. '
         'Presets: da3-small, da3-base, da3-large, da3-giant, da3nested-giant-large; '
@@ -44,11 +49,8 @@ class EstimatorOptions:
         'comes with this package, for demos and tests. "random:PRESET" for seeded random weights '
         '(output means nothing), "truth" for exact geometry of the synthetic room.',
         variants={
-            _SCENES: Variant(
-                summary='Network: folder, hub repository, or name; `da3 models` lists the names. '
-                'Default: DA3_MODEL, else da3-small or da3-base if cached, else da3-small from '
-                'the hub.'
-            ),
+            _SCENES: _OF_SCENES,
+            _STREAM: _OF_SCENES,
             _BAG: Variant(
                 summary='Network: preset, hub repository or folder; truth: exact geometry of the '
                 'synthetic room. Default: as of `da3 auto`.'
@@ -72,14 +74,14 @@ class EstimatorOptions:
     device: str = option(
         'auto',
         'Torch device: auto, cpu, cuda or cuda:N.',
-        entrances=(_NODE, _BAG, _SCENES),
+        entrances=(_NODE, _SCENES, _BAG, _STREAM),
         variants={_SCENES: Variant(summary='Torch device: auto, cpu, cuda, cuda:N or mps.')},
         changes_files=False,
     )
     runtime: Runtime = option(
         'auto',
         'What computes the network.',
-        entrances=(_NODE, Entrance.LAUNCH, _BAG, _SCENES, _ENGINES, _MODEL),
+        entrances=(_NODE, Entrance.LAUNCH, _SCENES, _BAG, _STREAM, _ENGINES, _MODEL),
         details='auto is openvino on a CPU where its package is installed '
         "(pip install '.[openvino]'), else torch. The first use of a network at a size builds an "
         'engine, which is kept. What a runtime cannot do torch does, with a note '
@@ -94,7 +96,7 @@ class EstimatorOptions:
     precision: Precision = option(
         'auto',
         'Arithmetic of the backbone.',
-        entrances=(_NODE, _BAG, _SCENES, _ENGINES, _MODEL),
+        entrances=(_NODE, _SCENES, _BAG, _STREAM, _ENGINES, _MODEL),
         details='auto is 16 bit on a GPU that has it and fp32 on a CPU; fp16 needs a GPU. In '
         'runtimes other than torch bf16 leaves in fp32 what would lose accuracy.',
         choices=PRECISIONS,
@@ -115,7 +117,7 @@ class EstimatorOptions:
     threads: int = option(
         0,
         'Threads of the network on a CPU; 0: one per core.',
-        entrances=(_NODE, _BAG, _SCENES),
+        entrances=(_NODE, _SCENES, _BAG, _STREAM),
         details='Where OMP_NUM_THREADS is set, 0 takes that; else one per core that this process '
         'may use, less one for images and messages.',
         minimum=0,
@@ -164,7 +166,7 @@ class EstimatorOptions:
     conditioning: Conditioning = option(
         'auto',
         'Whether poses that are known beforehand go into the network.',
-        entrances=(_NODE, _BAG),
+        entrances=(_NODE, _BAG, _STREAM),
         details='auto: whenever those of all views of a window are known by odometry '
         '(prior_frame), or by the rig for windows of one set; other windows go without, and the '
         'window report says why.',

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from da3_ros.options.choices import BAG_STORAGES, RELIABILITIES, BagStorage, Reliability
-from da3_ros.options.table import Entrance, option
+from da3_ros.options.table import Entrance, Variant, option
 
 _SCENES = (Entrance.SCENES,)
 
@@ -14,7 +14,18 @@ _SCENES = (Entrance.SCENES,)
 class InputOptions:
     """How images of a scene are read."""
 
-    fps: float = option(1.0, 'Frames per second to take of a video.', entrances=_SCENES)
+    fps: float = option(
+        1.0,
+        'Frames per second to take of a video.',
+        entrances=(*_SCENES, Entrance.STREAM),
+        variants={
+            Entrance.STREAM: Variant(
+                0.0,
+                'Of a video: frames per second to take, 0 for all. Of images: how many there are '
+                'per second where their names are no times, 0 for 30.',
+            )
+        },
+    )
     keep_frames: bool = option(True, 'Keep frames of videos in input_images/.', entrances=_SCENES)
     sparse_subdir: str = option(
         '', 'Folder of the model inside sparse/; default: itself, else 0.', entrances=_SCENES
@@ -27,7 +38,7 @@ class InputOptions:
     image_extensions: str = option(
         'png,jpg,jpeg,webp,bmp,tiff,tif,avif,heic,heif,hif',
         'Files that count as images.',
-        entrances=_SCENES,
+        entrances=(*_SCENES, Entrance.STREAM),
         # The key of --resume names the files.
         changes_files=False,
     )
@@ -70,18 +81,31 @@ class RunOptions:
     start: float = option(
         0.0,
         'Seconds to leave out at the beginning of the earliest bag.',
-        entrances=(Entrance.BAG,),
+        entrances=(Entrance.BAG, Entrance.PLAY),
         minimum=0.0,
+        variants={Entrance.PLAY: Variant(summary='Seconds to leave out at the start.')},
     )
     duration: float | None = option(
-        None, 'Seconds to use; default: all.', entrances=(Entrance.BAG,), kind=float, minimum=0.0
+        None,
+        'Seconds to use; default: all.',
+        entrances=(Entrance.BAG, Entrance.PLAY),
+        kind=float,
+        minimum=0.0,
+        variants={Entrance.PLAY: Variant(summary='Seconds of the bag to play.')},
     )
-    every: int = option(1, 'Use every n-th set.', entrances=(Entrance.BAG,), minimum=1)
+    every: int = option(
+        1,
+        'Use every n-th set.',
+        entrances=(Entrance.BAG, Entrance.STREAM),
+        minimum=1,
+        variants={Entrance.STREAM: Variant(summary='Take every n-th frame of those.')},
+    )
     restart: bool = option(
         False,
         'Begin anew where a run was interrupted.',
-        entrances=(Entrance.BAG,),
+        entrances=(Entrance.BAG, Entrance.STREAM),
         flag='--restart',
+        changes_files=False,
     )
 
 
@@ -100,3 +124,4 @@ class PlaybackOptions:
 INPUT = InputOptions()
 """The defaults, for signatures that need one."""
 PLAYBACK = PlaybackOptions()
+RUN = RunOptions()

@@ -8,6 +8,7 @@ from da3_ros.options.choices import SCALE_SOURCES, ScaleChoice
 from da3_ros.options.table import Entrance, Variant, option
 
 _BOTH = (Entrance.NODE, Entrance.BAG)
+_STREAM = Entrance.STREAM
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +50,30 @@ class StreamOptions:
     window: int = option(
         3,
         'Frame sets that one forward pass sees.',
-        entrances=(*_BOTH, Entrance.DEMO),
+        entrances=(*_BOTH, _STREAM, Entrance.DEMO),
         minimum=1,
         maximum=256,
         variants={
-            Entrance.DEMO: Variant(0, 'Frame sets per window; 0: 3 for da3-nano, else 2.', 0)
+            _STREAM: Variant(0, 'Frames per window; 0: as many as memory takes, at most 60.', 0),
+            Entrance.DEMO: Variant(0, 'Frame sets per window; 0: 3 for da3-nano, else 2.', 0),
         },
     )
     stride: int = option(
         1,
         'New sets per window; window minus stride sets are shared with the window before.',
-        entrances=_BOTH,
+        entrances=(*_BOTH, _STREAM),
         minimum=1,
         maximum=256,
+        variants={
+            _STREAM: Variant(
+                0, 'New frames per window, the others are of the one before; 0: half of it.', 0
+            )
+        },
     )
     scale_source: ScaleChoice = option(
         'auto',
         'What gives the metre.',
-        entrances=_BOTH,
+        entrances=(*_BOTH, _STREAM),
         details='odometry (poses in prior_frame), rig (distances between cameras of one instant), '
         'metric_model (da3nested-giant-large), camera_info (da3metric-large with its focal '
         'length). auto takes the first that there is, in this order; a name takes that one or '

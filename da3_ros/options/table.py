@@ -30,6 +30,7 @@ class Entrance(Enum):
     """ROS parameters, parameter files and rig files."""
     LAUNCH = 'launch files'
     SCENES = 'da3 auto, image, images, video, colmap'
+    STREAM = 'da3 stream'
     EXPORT = 'da3 export'
     BAGS = 'da3 record, bag-from-video, synthesize'
     BAG = 'da3 bag'

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from da3_ros.errors import StreamError
 from da3_ros.options import StreamOptions
+from da3_ros.options.scenes import RUN
 from da3_ros.pipeline.decoding import Decoded
 from da3_ros.pipeline.rig import FrameIds
 from da3_ros.stream.drops import Drops
@@ -49,7 +50,7 @@ class Intake:
         every: only each set of this number waits, the first one of a world among them.
     """
 
-    def __init__(self, options: StreamOptions, *, keeps_all: bool, every: int = 1) -> None:
+    def __init__(self, options: StreamOptions, *, keeps_all: bool, every: int = RUN.every) -> None:
         self._drops = Drops(options.cameras)
         self._synchronizer = Synchronizer(
             options.cameras,

@@ -15,6 +15,7 @@ import time
 
 from da3_ros.errors import PipelineError
 from da3_ros.options import NodeOptions
+from da3_ros.options.scenes import RUN
 from da3_ros.pipeline.decoding import Decoded, FrameDecoder
 from da3_ros.pipeline.intake import Intake, NewSets
 from da3_ros.pipeline.present import PresentWorld, WindowWork, failure_text
@@ -91,7 +92,7 @@ class Pipeline:
         stats: StreamStats | None = None,
         clock: Callable[[], float] | None = None,
         keeps_all: bool = False,
-        every: int = 1,
+        every: int = RUN.every,
     ) -> None:
         stream = options.stream
         self._options = options

@@ -212,8 +212,9 @@ def other_value(spec: OptionSpec) -> OptionValue:
     if spec.kind is str:
         return 'other'
     assert isinstance(spec.default, (int, float))
-    value = spec.kind(spec.default + 1)
-    return value if spec.maximum is None or value <= spec.maximum else spec.kind(spec.default - 1)
+    is_within = spec.maximum is None or spec.default + 1 <= spec.maximum
+    value: OptionValue = spec.kind(spec.default + (1 if is_within else -1))
+    return value
 
 
 @pytest.mark.parametrize('spec', NODE, ids=lambda spec: spec.name)

@@ -22,10 +22,11 @@ SHOWN = [(page, words) for page in PAGES for words in commands(page)]
 OF_DA3 = [(page, words) for page, words in SHOWN if words[0] == 'da3']
 RUN = ('auto', 'images', 'colmap', 'export', 'info', 'models')
 TRIED_ELSEWHERE = {
-    *('doctor', 'demo', 'play', 'record', 'bag-from-video', 'synthesize', 'eval'),
+    *('bag', 'stream', 'eval', 'doctor', 'demo', 'play', 'record', 'bag-from-video'),
+    'synthesize',
 }
-"""They look at the machine, need ROS, or the truth: test_doctor, test_demo, test_play_record,
-test_eval_traj, test_eval_depth."""
+"""Long inputs, the machine, ROS, bags: test_stream, test_eval_traj, test_doctor, test_demo,
+test_play_record, test_bag_command."""
 
 
 @pytest.fixture(scope='module')

@@ -34,9 +34,11 @@ OF_COMMAND: dict[str, Entrance] = {
     **dict.fromkeys(('record', 'bag-from-video', 'synthesize'), Entrance.BAGS),
     **dict.fromkeys(('info', 'models', 'doctor'), Entrance.ABOUT),
     **dict.fromkeys(('compile', 'export-onnx'), Entrance.ENGINES),
+    'stream': Entrance.STREAM,
     **dict.fromkeys(('eval traj', 'eval depth'), Entrance.EVAL),
     'export': Entrance.EXPORT,
     'play': Entrance.PLAY,
+    'bag': Entrance.BAG,
     'demo': Entrance.DEMO,
 }
 
@@ -85,12 +87,14 @@ def test_every_entry_of_an_entrance_is_an_option_with_its_default_bounds_and_cho
         if spec.aliases:
             assert option.show_default == (True if spec.default is None else spec.default)
         elif not shown[spelling(spec)].required:
-            assert parameter.default == spec.default
+            is_word = spec.is_mixed and isinstance(spec.default, bool)
+            assert parameter.default == (str(spec.default).lower() if is_word else spec.default)
         assert option.min == spec.minimum
         assert option.max == (None if spec.maximum in (None, math.inf) else spec.maximum)
         kinds = {kind, *get_args(kind)} - {NoneType}
         listed = [tuple(k.__members__) for k in kinds if isinstance(k, EnumMeta)]
-        assert listed == ([spec.choices] if spec.choices else [])
+        words = (*spec.choices, 'true', 'false') if spec.is_mixed else spec.choices
+        assert listed == ([words] if words else [])
 
 
 @pytest.mark.parametrize('entrance', [Entrance.SCENES, Entrance.DEMO])

@@ -137,6 +137,43 @@ def test_folders_and_their_batches_are_counted(
     assert da3_json('images', photos, *options(checkpoint, tmp_path / 'out3'))['views'] == 3
 
 
+@pytest.mark.parametrize('is_loaded', [False, True])
+def test_a_video_that_does_not_fit_becomes_a_stream_if_its_formats_can(
+    tmp_path: Path,
+    checkpoint: Path,
+    video: Path,
+    room_for: Callable[[float], None],
+    monkeypatch: pytest.MonkeyPatch,
+    is_loaded: bool,
+) -> None:
+    room_for(8.5)
+    if is_loaded:
+        monkeypatch.setattr('da3_ros.inference.view_limit.available_bytes', lambda _: None)
+    out = tmp_path / 'out'
+    arguments = ('video', video, *options(checkpoint, out), '--fps', '10')
+    message = failure(*arguments)
+    assert '--fps' in message
+    assert f'`da3 stream {video}`' in message
+    assert 'mini_npz: holds all frames at once' in message
+    assert '--save-conf' in failure(*arguments, '--save-conf', '--export-format', 'glb')
+    assert not out.exists()
+    content = da3_json(*arguments, '--export-format', 'glb-tum')
+    assert (content['command'], content['frames']) == ('video', 20)
+    assert any('da3 stream' in note and '20 views' in note for note in content['notes'])
+    assert {'scene.glb', 'camera_poses.txt', 'tum/camera_camera.txt'} <= set(content['files'])
+
+
+def test_images_that_do_not_fit_become_a_stream(
+    tmp_path: Path, checkpoint: Path, photos: Path, room_for: Callable[[float], None]
+) -> None:
+    room_for(2.5)
+    for command, named in (('images', photos), ('auto', photos / '*.png')):
+        out = tmp_path / command
+        arguments = (*options(checkpoint, out), '--export-format', 'ply')
+        assert da3_json(command, named, *arguments)['frames'] == 3
+        assert (out / 'points.ply').is_file()
+
+
 def test_who_allows_smaller_images_is_not_refused(
     tmp_path: Path, checkpoint: Path, photos: Path, room_for: Callable[[float], None]
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import logging
 from pathlib import Path
 
@@ -88,10 +88,11 @@ def test_our_own_outputs_are_no_cameras() -> None:
 def test_nothing_suitable_lists_what_there_is() -> None:
     theora = 'theora_image_transport/msg/Packet'
     topics = {'/front/image_raw/theora': theora, '/imu': 'sensor_msgs/msg/Imu'}
-    for ask in (
-        lambda: chooser(topics).found(),
+    asked: list[Callable[[], object]] = [
+        chooser(topics).found,
         lambda: chooser(topics).named(named_topics(['front=/front/image_raw'])),
-    ):
+    ]
+    for ask in asked:
         with pytest.raises(SourceError) as error:
             ask()
         assert 'packets of a video (theora_image_transport/msg/Packet)' in str(error.value)

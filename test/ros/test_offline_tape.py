@@ -92,7 +92,8 @@ def test_what_is_read_ahead_is_taken_once_and_the_rest_keeps_its_turn(
         def take(message: RawMessage) -> None:
             taken.append((message.stamp_ns - START) / S)
 
-        found, ahead = [], []
+        found: list[tuple[str, float]] = []
+        ahead: list[bool] = []
         for message in tape.play(['/a', '/b'], {'/tf': take}):
             at = (message.stamp_ns - START) / S
             found.append((message.topic, at))

@@ -49,7 +49,7 @@ def saved(folder: Path, content: Arrays) -> SavedResults:
 
 
 def views(folder: Path, content: Arrays) -> tuple[PosedView, ...]:
-    return saved(folder, content).scene.views
+    return tuple(saved(folder, content).scene.views)
 
 
 def test_every_array_reaches_its_view(tmp_path: Path) -> None:

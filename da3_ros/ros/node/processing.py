@@ -163,8 +163,7 @@ class Processing:
         node.create_service(SetBool, '~/enable', self._enable, callback_group=self._rig_group)
         # Last: an action server is not among what the node can destroy.
         splats = WorkerSplats(self._worker)
-        waiting = options.output.export_queue
-        self._exports = Exports(node, export_dir, self._scene, waiting, splats)
+        self._exports = Exports(node, export_dir, self._scene, options.output.export_queue, splats)
 
     # ---- transitions
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 import logging
 from pathlib import Path
+from typing import Any
 
 from da3_ros.errors import ConfigError
 from da3_ros.options import NodeOptions, OptionValue, from_flat
@@ -13,6 +14,7 @@ from da3_ros.options.camera_values import ViewOptions, check_camera_name, prefix
 from da3_ros.options.choices import IMAGE_TRANSPORTS
 from da3_ros.ros.launch.rig_file import Rig, read_rig
 from da3_ros.ros.offline.camera_topics import (
+    IMAGE,
     CameraTopics,
     Content,
     NamedTopic,
@@ -108,12 +110,12 @@ def _chooser(tape: Tape, given: Parameters) -> TopicChooser:
 
 
 def _content(data: bytes, msgtype: str) -> Content:
+    message: Any
     try:
         message = shared_definitions().typestore.deserialize_cdr(data, msgtype)
     except Exception:  # of whatever bytes are no such message
         return Content.OTHER
-    encoding = getattr(message, 'encoding', None) or getattr(message, 'format', '')
-    return content_of_encoding(str(encoding))
+    return content_of_encoding(message.encoding if msgtype == IMAGE else message.format)
 
 
 def named_topics(texts: Sequence[str]) -> dict[str, NamedTopic]:

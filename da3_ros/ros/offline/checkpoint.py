@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +91,6 @@ def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def _options(options: NodeOptions) -> Mapping[str, str]:
+def _options(options: NodeOptions) -> dict[str, str]:
     flat = to_flat(options)
     return {name: repr(flat[name]) for name in flat if name not in _NO_SETTINGS}

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from da3_ros.errors import PipelineError, StreamError
 from da3_ros.notes import Note
 from da3_ros.options.outputs import OutputChoice
+from da3_ros.options.scenes import RUN
 from da3_ros.pipeline.behind import Behind
 from da3_ros.pipeline.every_frame import every_result
 from da3_ros.pipeline.pipeline import Pipeline
@@ -127,7 +128,7 @@ class BagRun:
         estimator: Estimator,
         bag: ResultBag,
         *,
-        every: int = 1,
+        every: int = RUN.every,
         turns_images: bool = True,
         log: Any = _log,
         on_progress: Callable[[Progress], object] = lambda progress: None,
