@@ -44,6 +44,26 @@ def every_result(
         replay.require_end()
 
 
+class FrameClock:
+    """The time of a recording whose stamps are to be trusted, as the `clock` of a pipeline.
+
+    It is that of the frame that is read, so that a gap in the stamps is no jump of a clock.
+    """
+
+    def __init__(self) -> None:
+        self._now_s = 0.0
+
+    def __call__(self) -> float:
+        """Return the time, seconds."""
+        return self._now_s
+
+    def following(self, frames: Iterable[CameraFrame]) -> Iterator[CameraFrame]:
+        """Yield frames, and stand at the stamp of each."""
+        for frame in frames:
+            self._now_s = frame.stamp_ns / 1e9
+            yield frame
+
+
 class _Replay:
     """What led to a state, without its estimates.
 

@@ -79,7 +79,7 @@ class Intake:
 
     @property
     def dropped_frames(self) -> int:
-        """Frames that reached no set since the start, without the report that has their causes."""
+        """Frames lost before a window had them; the report has their causes, and costs more."""
         return self._drops.total
 
     @property

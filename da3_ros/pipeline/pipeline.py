@@ -41,7 +41,7 @@ class Losses:
     dropped_sets: int
     """Sets never given to the estimator."""
     dropped_frames: int
-    """Images that reached no set."""
+    """Images that reached no set, or were lost with theirs before a window had it."""
     late_cameras: tuple[str, ...]
     """Cameras that a new set of this window misses."""
 
@@ -70,8 +70,9 @@ class Pipeline:
         on_stamps: gets what happens to stamps; None to have it in the log.
         log: gets lines about what becomes of the world.
         stats: takes counts and rates.
-        clock: monotonic seconds. Of a recording, the time of its images: then nothing depends on
-            the speed of this machine, and windows take no time.
+        clock: monotonic seconds, by which images arrive; `time.monotonic` when it is None. Of a
+            recording that is its own time, which stands still when it is None: nothing depends
+            on the speed of this machine, and windows take no time.
         keeps_all: every frame once: however many sets wait, none is dropped, and a new world
             begins when those before it are estimated. What was given out is not kept: the scene
             of `snapshot` stays empty.
@@ -89,7 +90,7 @@ class Pipeline:
         on_stamps: Callable[[StampEvent], None] | None = None,
         log: Log | None = None,
         stats: StreamStats | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] | None = None,
         keeps_all: bool = False,
         every: int = RUN.every,
     ) -> None:
@@ -102,12 +103,12 @@ class Pipeline:
         self._on_rig = on_rig
         self._on_stamps = on_stamps or (lambda event: self._log.warning(stamp_text(event)))
         self._stats = stats or StreamStats()
-        self._clock = clock
+        self._clock = clock or (_standing if keeps_all else time.monotonic)
         # Guards all below. Never held while anything is waited for or estimated.
         self._lock = threading.Lock()
         self._keeps_all = keeps_all
         self._intake = Intake(stream, keeps_all=keeps_all, every=every)
-        self._world = PresentWorld(options, estimator, clock, quarter_turns or {})
+        self._world = PresentWorld(options, estimator, self._clock, quarter_turns or {})
         self._scene = SceneStore(stream.scene_sets)
         self._last_result: WindowResult | None = None
         self._decoder = FrameDecoder()
@@ -397,3 +398,7 @@ class Pipeline:
         """Keep nothing of the world before."""
         self._scene.begin(self._world.generation)
         self._last_result = None
+
+
+def _standing() -> float:
+    return 0.0

@@ -1,4 +1,4 @@
-"""Frames that reached no set, counted by camera and reason."""
+"""Frames that reached no set, or were lost with theirs, counted by camera and reason."""
 
 from __future__ import annotations
 

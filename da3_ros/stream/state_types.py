@@ -8,6 +8,13 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import numpy as np
 
+_NUMBERS: Mapping[Any, tuple[type, ...]] = {
+    bool: (bool, np.bool_),
+    int: (int, np.integer),
+    float: (float, int, np.floating, np.integer),
+}
+"""What counts as which: arithmetic with numpy gives numbers of its own."""
+
 
 def fits(value: object, hint: Any) -> bool:
     """Return whether a value is of a declared type.
@@ -36,14 +43,11 @@ def fits(value: object, hint: Any) -> bool:
         return isinstance(value, dict) and all(
             fits(key, args[0]) and fits(one, args[1]) for key, one in value.items()
         )
-    if hint is float:
-        return isinstance(value, (float, int)) and not isinstance(value, bool)
-    # A bool is no number here, though the language says so.
-    return (
-        isinstance(hint, type)
-        and isinstance(value, hint)
-        and not (hint is int and isinstance(value, bool))
-    )
+    if hint in _NUMBERS:
+        # A bool is no number here, though the language says so.
+        is_truth = isinstance(value, (bool, np.bool_))
+        return isinstance(value, _NUMBERS[hint]) and is_truth == (hint is bool)
+    return isinstance(hint, type) and isinstance(value, hint)
 
 
 def _is_array(value: object, args: tuple[Any, ...]) -> bool:

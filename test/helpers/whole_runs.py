@@ -52,16 +52,17 @@ def offline(
     rig: RigSource | None = None,
     *,
     quarter_turns: Mapping[str, int] | None = None,
+    clock: Callable[[], float] | None = None,
     **values: OptionValue,
 ) -> Pipeline:
-    """Return a pipeline that drops nothing and reads no clock."""
+    """Return a pipeline that drops nothing and reads no clock of this machine."""
     options = from_flat({'cameras': tuple(cameras), 'sync_tolerance_s': 0.01, **values})
     return Pipeline(
         options,
         estimator,
         rig or Rig(),
         quarter_turns=quarter_turns,
-        clock=lambda: 0.0,
+        clock=clock,
         keeps_all=True,
     )
 

@@ -13,6 +13,8 @@ from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.engine import Da3Estimator
 from da3_ros.inference.hub import BUNDLED_FOLDER
 from da3_ros.inference.random_weights import random_network
+from da3_ros.inference.runtimes.stored_graphs import StoredGraphs
+from da3_ros.inference.runtimes.torch_behind import TorchBehind
 from da3_ros.model.presets import CAUTIONS
 from da3_ros.options import OptionValue, from_flat
 from da3_ros.pipeline.estimators import build_estimator, own_caution, own_process_res
@@ -35,6 +37,19 @@ def test_a_model_that_is_nowhere_says_what_to_do(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv('HF_HUB_OFFLINE', '1')
     with pytest.raises(CheckpointError, match='no-such-owner/no-such-model'):
         build_estimator(from_flat({'model': 'no-such-owner/no-such-model'}))
+
+
+def test_whoever_wants_the_same_bits_every_time_waits_for_graphs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ('torch', 'openvino', 'onnx', 'onnxscript'):
+        pytest.importorskip(name, reason=f'{name} makes or computes graphs')
+    monkeypatch.setenv('DA3_CACHE', str(tmp_path))
+    options = from_flat({'model': 'da3-nano', 'runtime': 'openvino'})
+    for beside, kind in ((True, TorchBehind), (False, StoredGraphs)):
+        estimator = build_estimator(options, beside=beside)
+        assert isinstance(estimator, Da3Estimator)
+        assert isinstance(estimator.network, kind)
 
 
 def test_a_device_that_is_not_there_is_named() -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+import time
 
 import numpy as np
 import pytest
 
 from da3_ros.errors import PipelineError, StreamError
 from da3_ros.geometry.stamps import IN_A_ROW
+from da3_ros.options import from_flat
+from da3_ros.pipeline.every_frame import FrameClock
+from da3_ros.pipeline.pipeline import Pipeline
 from da3_ros.pipeline.rig import FrameIds
 from da3_ros.stream.drops import DropCause
 from da3_ros.types import CameraFrame, RigCalibration, WindowResult
 from helpers.pipelines import Rig, Wall
 from helpers.stream_builders import PERIOD_NS, frame
-from helpers.whole_runs import Run, jittered, offline, run_of, undecodable
+from helpers.whole_runs import Run, bits, jittered, offline, run_of, undecodable
 
 BACK_NS = 3600 * 10**9
 
@@ -178,3 +182,53 @@ def test_windows_that_fail_are_said_and_the_next_one_goes_on() -> None:
     assert [len(result.new_sets) for result in run.results] == [1, 2, 1, 1]
     assert run.pipeline.windows == 5
     assert run.used.total() == 5
+
+
+@pytest.mark.parametrize(('window', 'stride'), [(1, 1), (3, 1), (3, 2)])
+def test_a_live_pipeline_that_keeps_up_gives_the_same_in_the_same_order(
+    window: int, stride: int
+) -> None:
+    rng = np.random.default_rng(window)
+    cameras = ['a', 'b', 'c']
+    frames = jittered(cameras, 12, rng)
+    whole = run_of(offline(Wall(), cameras, window=window, stride=stride), frames)
+    options = from_flat(
+        {'cameras': tuple(cameras), 'sync_tolerance_s': 0.01, 'window': window, 'stride': stride}
+    )
+    live = Pipeline(options, Wall(), Rig(), clock=lambda: 0.0)
+    results: list[WindowResult] = []
+    for one in frames:
+        live.push(one)
+        while live.has_work:
+            results += [result] if (result := live.step()) is not None else []
+    assert live.dropped_sets == 0
+    assert len(results) >= 3
+    # The end of a recording brings what a live one would still wait for.
+    assert bits(results) == bits(whole.results[: len(results)])
+
+
+def test_a_gap_in_a_recording_is_no_jump_of_its_clock(caplog: pytest.LogCaptureFixture) -> None:
+    stamps = [i * PERIOD_NS for i in range(4)] + [10**11 + i * PERIOD_NS for i in range(4)]
+    frames = [frame('a', stamp_ns) for stamp_ns in stamps]
+    clock = FrameClock()
+    run = run_of(offline(Wall(), ['a'], clock=clock), clock.following(frames))
+    require_every_frame_once(run, frames)
+    assert len(run.results) == 8
+    assert not caplog.messages
+    # Without the time of the recording nothing tells a gap from a clock that was set.
+    still = run_of(offline(Wall(), ['a']), frames)
+    assert len(still.results) == 8
+    assert any('its clock jumped forward' in line for line in caplog.messages)
+
+
+def test_nothing_depends_on_the_speed_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden() -> float:
+        raise AssertionError('a clock of this machine')
+
+    for name in ('monotonic', 'time', 'perf_counter'):
+        monkeypatch.setattr(time, name, forbidden)
+    frames = [frame('a', i * PERIOD_NS) for i in range(4)]
+    run = run_of(offline(Wall(), ['a']), frames)
+    monkeypatch.undo()
+    require_every_frame_once(run, frames)
+    assert [result.estimate_s for result in run.results] == [0.0] * 4

@@ -148,6 +148,21 @@ def test_what_would_not_come_back_is_not_written(value: object) -> None:
         CODEC.encode(Tree(np.eye(4), whatever=value))
 
 
+def test_numbers_of_numpy_are_numbers_and_stay_theirs() -> None:
+    tree = Tree(
+        np.eye(4),
+        leaves=(Leaf(np.float32(2.5)), Leaf(3), Leaf(np.int64(4))),
+        count=np.int16(5),
+        is_set=np.bool_(True),  # type: ignore[arg-type]
+    )
+    back = CODEC.decode(CODEC.encode(tree), Tree)
+    assert [type(leaf.number) for leaf in back.leaves] == [np.float32, int, np.int64]
+    kinds: list[type] = [type(back.count), type(back.is_set)]
+    assert kinds == [np.int16, np.bool_]
+    with pytest.raises(StreamError, match=r'Tree.count'):
+        CODEC.encode(Tree(np.eye(4), count=np.bool_(False)))  # type: ignore[arg-type]
+
+
 def test_a_field_of_another_type_is_not_written() -> None:
     with pytest.raises(StreamError, match=r'Tree.count'):
         CODEC.encode(Tree(np.eye(4), count=True))
