@@ -270,7 +270,7 @@ class ResumableBag:
 
         Raises:
             SinkError: the disk refuses, or something came under the name that may not be
-                replaced; the bag stays in its folder then.
+                replaced; what was committed stays in its folder then.
         """
         self._end_chunk()
         try:

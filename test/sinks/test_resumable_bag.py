@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 import os
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,25 @@ def test_rosbags_and_our_reader_read_it(tmp_path: Path, name: str) -> None:
             (m.topic, m.stamp_ns, m.data) for m in expected
         ]
         assert not own.notes
+
+
+@pytest.mark.ros_install('rosbag2_py')
+@pytest.mark.parametrize('name', ['bag.mcap', 'bag'])
+def test_rosbag2_reads_it(tmp_path: Path, name: str) -> None:
+    rosbag2: Any = import_module('rosbag2_py')
+    reader = rosbag2.SequentialReader()
+    reader.open(
+        rosbag2.StorageOptions(uri=str(make(tmp_path / name)), storage_id='mcap'),
+        rosbag2.ConverterOptions('', ''),
+    )
+    found = []
+    while reader.has_next():
+        topic, data, stamp_ns = reader.read_next()
+        found.append((topic, stamp_ns, bytes(data)))
+    assert found == sorted(((m.topic, m.stamp_ns, m.data) for m in MESSAGES), key=lambda m: m[1])
+    assert {t.name: t.type for t in reader.get_all_topics_and_types()} == {
+        m.topic: m.msgtype for m in MESSAGES
+    }
 
 
 def test_a_bag_without_messages_is_one(tmp_path: Path) -> None:
