@@ -23,13 +23,7 @@ from da3_ros.pipeline.rig import FrameIds, Log, RigChange, RigSource, RigTracker
 from da3_ros.stream.scene_store import Scene, SceneStore
 from da3_ros.stream.stats import StreamStats
 from da3_ros.stream.sync_report import StampEvent, SyncReport, stamp_text
-from da3_ros.types import (
-    CameraFrame,
-    Estimator,
-    FrameSet,
-    RigCalibration,
-    WindowResult,
-)
+from da3_ros.types import CameraFrame, Estimator, FrameSet, RigCalibration, WindowResult
 
 _NS_PER_S = 1_000_000_000
 

@@ -56,6 +56,17 @@ def moved(message: RawMessage, by_ns: int) -> RawMessage:
     return RawMessage(message.topic, message.msgtype, stamp_ns, message.data)
 
 
+def shifted(message: RawMessage, by_ns: int) -> RawMessage:
+    """Return a message of another time: stamp and log time."""
+    content: Any = STORE.deserialize_cdr(message.data, message.msgtype)
+    parts = content.transforms if hasattr(content, 'transforms') else [content]
+    for part in parts:
+        seconds, rest = divmod(message.stamp_ns + by_ns, S)
+        part.header.stamp = type(part.header.stamp)(sec=seconds, nanosec=rest)
+    data = bytes(STORE.serialize_cdr(content, message.msgtype))
+    return RawMessage(message.topic, message.msgtype, message.stamp_ns + by_ns, data)
+
+
 def header_ns(message: RawMessage) -> int:
     content: Any = STORE.deserialize_cdr(message.data, message.msgtype)
     stamp = (content.transforms[0] if hasattr(content, 'transforms') else content).header.stamp
@@ -284,3 +295,14 @@ def test_neither_ros_nor_torch_is_needed(recording: Path, tmp_path: Path) -> Non
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout[done.stdout.index('{') :])['sets'] == INSTANTS
+
+
+def test_cameras_that_never_meet_are_named(recording: Path, tmp_path: Path) -> None:
+    """The stamps of the left camera lie between those of the front one."""
+    content = messages(recording)
+    apart = [shifted(m, 70_000_000) if m.topic.startswith('/left') else m for m in content]
+    longer = [shifted(m, turn * 2 * S) for turn in range(3) for m in apart]
+    source = rewritten(tmp_path / 'apart.mcap', longer)
+    said = failure('bag', source, tmp_path / 'out.mcap', *TRUTH)
+    assert 'always 70.0 ms from those of camera' in said
+    assert not list(tmp_path.glob('out*'))

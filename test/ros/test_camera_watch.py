@@ -10,7 +10,8 @@ import pytest
 pytest.importorskip('rclpy')
 from da3_ros.options import from_flat
 from da3_ros.reasons import Reason
-from da3_ros.ros.node.camera_watch import CameraWatch, guess_of_clocks
+from da3_ros.ros.apart_reasons import guess_of_clocks
+from da3_ros.ros.node.camera_watch import CameraWatch
 from da3_ros.ros.node.inputs import InputStatus, Sender
 from da3_ros.ros.reason_board import ReasonBoard
 from da3_ros.stream.meetings import Apart

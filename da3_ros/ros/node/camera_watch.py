@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-import math
 
 from da3_ros.options import StreamOptions
 from da3_ros.reasons import Reason
+from da3_ros.ros.apart_reasons import APART, apart_reason
 from da3_ros.ros.node.inputs import SILENT_AFTER_S, InputStatus
 from da3_ros.ros.reason_board import ReasonBoard
-from da3_ros.stream.meetings import Apart
 from da3_ros.stream.sync import FIRST_WAIT_NS
 from da3_ros.stream.sync_report import CameraStatus, SyncReport
 
@@ -23,17 +22,7 @@ _SILENCES = (
     Reason.CAMERA_UNHEARD,
     Reason.CAMERA_STOPPED,
 )
-_APART = (Reason.CAMERAS_OUT_OF_PHASE, Reason.CLOCKS_APART)
-_WATCHED = (*_SILENCES, *_APART, Reason.CAMERA_LATE, Reason.CAMERA_AWAITED)
-# Above this nobody waits for an image.
-_LONGEST_WAIT_S = 10.0
-_HOUR_S = 3600.0
-_ZONE_STEP_S = 900.0
-_LARGEST_ZONE_S = 14 * _HOUR_S
-_ZONE_SLACK_S = 2.0
-_TAI_MINUS_UTC_S, _TAI_SLACK_S = 37.0, 0.2
-# No robot is up for so long, and no clock that was set says so little.
-_LONGEST_UPTIME_S = 10 * 365 * 24 * _HOUR_S
+_WATCHED = (*_SILENCES, *APART, Reason.CAMERA_LATE, Reason.CAMERA_AWAITED)
 
 
 class CameraWatch:
@@ -63,13 +52,14 @@ class CameraWatch:
             status = by_name[given.camera]
             found = self._silence(given, status, sync, silent)
             if not found and given.camera in apart:
-                found = self._apart(apart[given.camera], by_name)
+                reason, values = apart_reason(apart[given.camera], sync, self._options)
+                found = {reason: values}
             if not found:
                 found = self._late(given, status, sync)
             found |= self._awaited(status, sync)
-            for reason in _WATCHED:
-                values = found.get(reason)
-                self._board.set(reason, given.camera, values is not None, **(values or {}))
+            for watched in _WATCHED:
+                said = found.get(watched)
+                self._board.set(watched, given.camera, said is not None, **(said or {}))
 
     def _silence(
         self, given: InputStatus, status: CameraStatus, sync: SyncReport, silent: set[str]
@@ -105,39 +95,6 @@ class CameraWatch:
         if count >= self._needed:
             return f'Sets go out without it (min_cameras is {self._needed}).'
         return f'No set goes out: {count} other cameras send, min_cameras is {self._needed}.'
-
-    def _apart(
-        self, item: Apart, by_name: dict[str, CameraStatus]
-    ) -> dict[Reason, dict[str, object]]:
-        options = self._options
-        limit_s = options.sync_tolerance_s + options.sync_wait_s
-        offset_s = item.clock_ns / 1e9
-        if abs(offset_s) <= limit_s:
-            needed_s = math.ceil(item.largest_ns / 1e6) / 1e3
-            values: dict[str, object] = {
-                'other': item.other,
-                'offset_ms': item.distance_ns / 1e6,
-                'limit_ms': options.sync_tolerance_s * 1e3,
-                'needed_s': needed_s,
-            }
-            return {Reason.CAMERAS_OUT_OF_PHASE: values}
-        or_wait = ''
-        if abs(offset_s) <= _LONGEST_WAIT_S:
-            late = item.camera if offset_s < 0 else item.other
-            wait_s = math.ceil(abs(offset_s) * 10 + 1) / 10
-            or_wait = (
-                f', or set sync_wait_s to {wait_s:g} where the images of {late} are only late'
-            )
-        own, other = by_name[item.camera], by_name[item.other]
-        guess = guess_of_clocks(offset_s, own.newest_stamp_ns, other.newest_stamp_ns)
-        values = {
-            'other': item.other,
-            'offset_s': offset_s,
-            'limit_s': limit_s,
-            'guess': guess,
-            'or_wait': or_wait,
-        }
-        return {Reason.CLOCKS_APART: values}
 
     def _awaited(self, status: CameraStatus, sync: SyncReport) -> dict[Reason, dict[str, object]]:
         if status.has_come or not sync.awaited_ns:
@@ -207,27 +164,3 @@ class CameraWatch:
 def _limit_s(status: CameraStatus) -> float:
     """Return how long a camera may be silent."""
     return max(SILENT_AFTER_S, _SILENT_PERIODS * status.period_ns / 1e9)
-
-
-def guess_of_clocks(offset_s: float, own_ns: int | None, other_ns: int | None) -> str:
-    """Return what may be behind an offset of two clocks, in parentheses; empty where unknown.
-
-    Args:
-        offset_s: of the first to the second.
-        own_ns: a stamp of the first; None where there is none.
-        other_ns: a stamp of the second.
-    """
-    uptimes = [ns is not None and 0 <= ns < _LONGEST_UPTIME_S * 1e9 for ns in (own_ns, other_ns)]
-    if uptimes == [True, False]:
-        return ' (its stamps count since boot, as it seems)'
-    if uptimes == [False, True]:
-        return ' (the stamps of the other one count since boot, as it seems)'
-    size_s = abs(offset_s)
-    if abs(size_s - _TAI_MINUS_UTC_S) < _TAI_SLACK_S:
-        return ' (37 s: one is TAI, as PTP has it, and one is UTC, as it seems)'
-    steps = round(size_s / _ZONE_STEP_S)
-    is_zone = steps and size_s <= _LARGEST_ZONE_S + _ZONE_SLACK_S
-    if is_zone and abs(size_s - steps * _ZONE_STEP_S) < _ZONE_SLACK_S:
-        hours = steps * _ZONE_STEP_S / _HOUR_S
-        return f' (a time zone: {hours:g} hours, as it seems)'
-    return ''

@@ -11,7 +11,7 @@ from rclpy.node import Node
 
 from da3_ros.geometry.stamps import CLOCK_RESET_NS
 from da3_ros.reasons import Reason
-from da3_ros.ros.node.camera_watch import guess_of_clocks
+from da3_ros.ros.apart_reasons import guess_of_clocks
 from da3_ros.ros.node.inputs import InputStatus
 from da3_ros.ros.reason_board import ReasonBoard
 

@@ -17,6 +17,7 @@ from da3_ros.pipeline.every_frame import every_result
 from da3_ros.pipeline.pipeline import Pipeline
 from da3_ros.pipeline.saved_state import windows_of
 from da3_ros.process import threads_in_use
+from da3_ros.ros.apart_reasons import apart_reason
 from da3_ros.ros.offline.cameras import Cameras
 from da3_ros.ros.offline.checkpoint import CHECKPOINT_WINDOWS, RunState, state_bytes, state_of
 from da3_ros.ros.offline.feed import CameraFeed
@@ -133,7 +134,7 @@ class BagRun:
         log: Any = _log,
         on_progress: Callable[[Progress], object] = lambda progress: None,
     ) -> None:
-        options = cameras.options
+        options = self._options = cameras.options
         self._tape, self._bag, self._on_progress = tape, bag, on_progress
         # Never ticked: each reason is said once, and holds to the end.
         self._reasons = ReasonBoard(log, self._clock)
@@ -197,6 +198,7 @@ class BagRun:
         finally:
             self._pipeline.close()
         self._feed.finish()
+        self._say_apart()
         return self._result()
 
     def _clock(self) -> float:
@@ -248,6 +250,7 @@ class BagRun:
             self._has_begun = True
             self._tape.read_ahead(self._tape.now_ns + _FIRST_LOOK_NS)
         self._put(self._messages.of_tick())
+        self._say_apart()
         self._say_progress()
 
     def _put(self, messages: Iterator[Message]) -> None:
@@ -263,6 +266,12 @@ class BagRun:
             self._bag.write(topic, log_ns, data)
 
     # ---- what is said
+
+    def _say_apart(self) -> None:
+        report, options = self._pipeline.sync_report(), self._options.stream
+        for item in report.apart:
+            reason, values = apart_reason(item, report, options)
+            self._reasons.hold(reason, item.camera, **values)
 
     def _say_progress(self) -> None:
         tape = self._tape
