@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-import threading
 
 import pytest
 from rosbags.rosbag2 import StoragePlugin

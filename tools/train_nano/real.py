@@ -165,7 +165,8 @@ def _true_depth(found: Dataset, frame: DatasetFrame, placement: Placement) -> Fl
     height, width = depth.shape
     v = (rows + placement.top_px + 0.5) * height / placement.resized.height
     u = (columns + placement.left_px + 0.5) * width / placement.resized.width
-    return depth[v.astype(int), u.astype(int)]
+    sampled: FloatImage = depth[v.astype(int), u.astype(int)]
+    return sampled
 
 
 def median_by_row(truth: FloatImage) -> FloatImage:
