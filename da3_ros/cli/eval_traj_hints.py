@@ -89,6 +89,8 @@ def _of_body(
         names = plain_line(truth, 60), plain_line(estimate, 60)
         yield f'the truth is of {names[0]}, the estimate of {names[1]}: {advice}'
         return
+    if rmse > _FITS * extent:
+        return  # the alignment is no better than the positions that it is from
     between = np.swapaxes(poses.truth[:, :3, :3], 1, 2) @ poses.estimate[:, :3, :3]
     try:
         mount = nearest_rotation(between.mean(axis=0))
@@ -98,7 +100,7 @@ def _of_body(
     apart = np.degrees(rotation_angle_rad(mount.T @ between))
     if angle > _ROTATED_DEG and float(np.median(apart)) < _CLEARLY * angle:
         yield f'all orientations are off by the same {angle:.1f} deg: {advice}'
-    elif rmse < _FITS * extent and float(np.median(apart)) > _ROTATED_DEG:
+    elif float(np.median(apart)) > _ROTATED_DEG:
         yield (
             'positions agree and orientations do not: are quaternions x y z w, and of '
             'world_from_camera?'

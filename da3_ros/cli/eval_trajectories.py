@@ -20,7 +20,10 @@ from da3_ros.sources.datasets.euroc import BODY
 from da3_ros.sources.datasets.opening import open_dataset
 from da3_ros.sources.trajectory_files import STEP_NS, read_trajectory
 
-IN_RESULTS = ('trajectory.tum', 'trajectory_*.tum', 'tum/base.txt', 'tum/camera_*.txt')
+IN_RESULTS = (
+    'trajectory.tum', 'trajectory_*.tum', 'tum/base.txt', 'tum/camera_*.txt',
+    'kitti/base.txt', 'kitti/camera_*.txt',
+)  # fmt: skip
 """Trajectories with stamps in folders of results, the first of which is taken."""
 OFFICIAL_POSES = 'camera_poses.txt'
 """Of DA3-Streaming: 16 numbers a line, no stamps."""
@@ -90,7 +93,7 @@ def named_trajectory(text: str) -> ReadTrajectory:
     if path.is_dir():
         file_of_results = _in_results(path)
         if file_of_results is None:
-            dataset = open_dataset(path)
+            dataset = _dataset(path)
             if not dataset.truth:
                 raise SourceError(f'dataset {plain_path(path)}: it has no true trajectory')
             return _of_dataset(dataset, path.name or str(path), text)
@@ -104,6 +107,17 @@ def named_trajectory(text: str) -> ReadTrajectory:
         notes=[note.text for note in file.notes],
     )
     return replace(found, is_metric=all(note.code != 'unit_unknown' for note in file.notes))
+
+
+def _dataset(path: Path) -> Dataset:
+    try:
+        return open_dataset(path)
+    except SourceError as error:
+        names = ', '.join((*IN_RESULTS, OFFICIAL_POSES))
+        raise SourceError(
+            f'{plain_path(path)}: expected results with one of {names} (--export-format tum '
+            f'writes such), or a dataset: {error}'
+        ) from error
 
 
 def _of_dataset(dataset: Dataset, name: str, text: str) -> ReadTrajectory:
@@ -133,7 +147,7 @@ def _in_results(folder: Path) -> Path | None:
         SourceError: it holds several of equal rank.
     """
     for pattern in IN_RESULTS:
-        files = sorted(folder.glob(pattern))
+        files = sorted(f for f in folder.glob(pattern) if not f.stem.endswith('_times'))
         if len(files) > 1:
             names = ', '.join(plain_path(file) for file in files)
             raise SourceError(f'{plain_path(folder)}: expected one trajectory, name one: {names}')
