@@ -43,7 +43,7 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tum(tmp_path_factory.mktemp('truth') / 'truth.tum', curve())
 
 
-def notes_of(truth: object, estimate: object, *words: str) -> str:
+def notes_of(truth: str | Path, estimate: str | Path, *words: str) -> str:
     (run,) = da3_json('eval', 'traj', truth, estimate, *words)['runs']
     assert run['problem'] is None
     return '\n'.join(run['notes'])
@@ -208,7 +208,7 @@ def depth(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def depth_notes(*words: object) -> str:
+def depth_notes(*words: str | Path) -> str:
     return '\n'.join(da3_json('eval', 'depth', *words)['notes'])
 
 
