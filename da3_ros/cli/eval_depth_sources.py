@@ -114,7 +114,7 @@ def _of_path(path: Path, text: str, step_m: float) -> DepthSource:
         return DepthSource(text, maps, len(maps), has_steps=_is_png(path))
     if not path.is_dir():
         raise SourceError(f'{plain_path(path)}: expected a file or a folder, there is none')
-    results = _results_in(path)
+    results = results_in(path)
     if results is not None:
         return _of_results(results, text)
     scenes = scenes_of_batch(path)
@@ -220,7 +220,7 @@ def _with_record(found: DepthSource, folder: Path) -> DepthSource:
 
 def _of_batch(scenes: list[Path], text: str) -> DepthSource:
     """Return the scenes of `da3 images --each`: one image each, named as it."""
-    files = [_results_in(scene) for scene in scenes]
+    files = [results_in(scene) for scene in scenes]
     maps = tuple(
         replace(_frame_file(file, place), name=scene.name)
         for place, (scene, file) in enumerate(zip(scenes, files, strict=True))
@@ -229,7 +229,8 @@ def _of_batch(scenes: list[Path], text: str) -> DepthSource:
     return DepthSource(text, maps, len(scenes))
 
 
-def _results_in(folder: Path) -> Path | None:
+def results_in(folder: Path) -> Path | None:
+    """Return the `results.npz` of a folder; None where there is none."""
     return next((folder / place for place in RESULTS if (folder / place).is_file()), None)
 
 

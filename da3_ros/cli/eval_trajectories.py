@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from da3_ros.cli.eval_bags import bag_part, bag_poses
+from da3_ros.cli.eval_depth_sources import results_in
+from da3_ros.cli.eval_results import result_poses
 from da3_ros.errors import GeometryError, SourceError
 from da3_ros.foreign import expanded, plain_path
 from da3_ros.geometry.arrays import FloatArray
@@ -92,6 +94,9 @@ def named_trajectory(text: str) -> ReadTrajectory:
     path = expanded(text)
     if path.is_dir():
         file_of_results = _in_results(path)
+        views = results_in(path) if file_of_results is None else None
+        if views is not None:
+            return _of_views(views, path.name or str(path), text)
         if file_of_results is None:
             dataset = _dataset(path)
             if not dataset.truth:
@@ -109,11 +114,20 @@ def named_trajectory(text: str) -> ReadTrajectory:
     return replace(found, is_metric=all(note.code != 'unit_unknown' for note in file.notes))
 
 
+def _of_views(path: Path, name: str, text: str) -> ReadTrajectory:
+    found = result_poses(path)
+    notes = ['poses are those of the views of results.npz']
+    if not found.is_metric:
+        notes.append('the results say that their unit is not the metre')
+    made = _made(name, text, found.poses, is_stamped=found.is_stamped, notes=notes)
+    return replace(made, is_metric=found.is_metric)
+
+
 def _dataset(path: Path) -> Dataset:
     try:
         return open_dataset(path)
     except SourceError as error:
-        names = ', '.join((*IN_RESULTS, OFFICIAL_POSES))
+        names = ', '.join((*IN_RESULTS, OFFICIAL_POSES, 'results.npz'))
         raise SourceError(
             f'{plain_path(path)}: expected results with one of {names} (--export-format tum '
             f'writes such), or a dataset: {error}'

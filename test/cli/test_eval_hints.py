@@ -190,6 +190,29 @@ def test_any_difference_of_stamps_may_be_allowed(truth: Path) -> None:
     assert run['pairs'] == COUNT
 
 
+def test_results_without_a_trajectory_have_the_poses_of_their_views(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / 'set', stamps=True, count=8)
+    depth = np.ones((8, *SHAPE), np.float32)
+    camera = np.array([[20.0, 0, 8], [0, 20, 6], [0, 0, 1]])
+    official = tmp_path / 'official' / 'exports' / 'mini_npz'
+    official.mkdir(parents=True)
+    np.savez(
+        official / 'results.npz',
+        depth=depth,
+        extrinsics=invert(curve()[:8])[:, :3].astype(np.float32),
+        intrinsics=np.tile(camera, (8, 1, 1)),
+    )
+    said = notes_of(dataset, tmp_path / 'official', '--align', 'none')
+    assert said == 'poses are those of the views of results.npz'
+    (run,) = da3_json('eval', 'traj', dataset, tmp_path / 'official')['runs']
+    assert run['pairs'] == 8
+    assert run['absolute']['translation']['max'] < 1e-5
+    assert run['absolute']['rotation_deg']['max'] < 0.01
+    np.savez(official / 'results.npz', depth=depth)
+    result = invoke('eval', 'traj', dataset, tmp_path / 'official')
+    assert 'expected extrinsics among its arrays, got depth' in result.stdout
+
+
 # Depth
 
 
