@@ -175,7 +175,8 @@ def _add_topic(found: _Poses, bag: BagReader, part: BagPart) -> None:
         else:
             pose = message.pose
             pose = pose.pose if _kind(pose).endswith('WithCovariance') else pose
-            found.add(message.header, pose, getattr(message, 'child_frame_id', ''))
+            body = message.child_frame_id if msgtype.endswith('/Odometry') else ''
+            found.add(message.header, pose, body)
 
 
 def _kind(message: Any) -> str:

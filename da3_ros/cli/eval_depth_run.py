@@ -81,7 +81,11 @@ def compare_depth(question: Question, say: Callable[[str], None]) -> ComparedDep
         reader = PairReader(pairing, beside(question.sigma, ''), _confidence(question, beside))
         say(f'comparing {len(pairing.pairs)} images')
         figures = measure_depth(lambda: _with_progress(reader), question.edges)
-    notes = (*truth.notes, *estimate.notes, *hints(pairing, reader, figures))
+    notes = (
+        *(f'truth: {note}' for note in truth.notes),
+        *(f'estimate: {note}' for note in estimate.notes),
+        *hints(pairing, reader, figures),
+    )
     content = _content(question, truth, estimate, pairing, figures, notes)
     return ComparedDepth(question, pairing, figures, notes, content)
 
