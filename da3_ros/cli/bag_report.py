@@ -214,6 +214,7 @@ def _notes(tape: Tape, result: RunResult, estimator: Estimator) -> Iterator[str]
             f'that run had {result.other_threads} threads, this one another number: bytes agree '
             'to rounding only'
         )
+    yield from (note.text for note in result.notes)
     yield from result.reasons
 
 

@@ -18,16 +18,18 @@ from da3_ros.pipeline.every_frame import every_result
 from da3_ros.pipeline.pipeline import Pipeline
 from da3_ros.pipeline.saved_state import windows_of
 from da3_ros.process import threads_in_use
-from da3_ros.ros.apart_reasons import apart_reason
+from da3_ros.reasons import recorded_text
 from da3_ros.ros.offline.cameras import Cameras
 from da3_ros.ros.offline.checkpoint import CHECKPOINT_WINDOWS, RunState, state_bytes, state_of
+from da3_ros.ros.offline.earlier_output import WINDOW_REPORT, window_reports
 from da3_ros.ros.offline.feed import CameraFeed
 from da3_ros.ros.offline.result_messages import TF_STATIC_TOPIC, Message, ResultMessages
 from da3_ros.ros.offline.tally import Tally
 from da3_ros.ros.offline.tape import Tape
 from da3_ros.ros.offline.tape_transforms import TapeTransforms
+from da3_ros.ros.offline.watch import RecordingWatch
 from da3_ros.ros.reading.camera_reader import ReadCounts
-from da3_ros.ros.reason_board import Active, ReasonBoard
+from da3_ros.ros.reason_board import Found, ReasonBoard
 from da3_ros.ros.tf.claims import TransformClaims
 from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.ros.tf.transforms import MOVING_TOPIC, STATIC_TOPIC
@@ -105,6 +107,8 @@ class RunResult:
     """Number of threads before the interruption where it was another one; 0 else."""
     reasons: tuple[str, ...]
     """What there was to say, each once, the worst first."""
+    notes: tuple[Note, ...]
+    """What was left out of the recording."""
 
 
 class BagRun:
@@ -138,18 +142,25 @@ class BagRun:
         options = self._options = cameras.options
         self._tape, self._bag, self._on_progress = tape, bag, on_progress
         # Never ticked: each reason is said once, and holds to the end.
-        self._reasons = ReasonBoard(log, self._clock)
+        self._reasons = ReasonBoard(log, self._clock, recorded_text)
         self._windows = WindowReasons(self._reasons)
+        self._watch = RecordingWatch(
+            self._reasons, options.stream, {t.camera: t.image for t in cameras.topics}
+        )
         self._estimator = TimedEstimator(estimator)
         self._forgets = estimator if isinstance(estimator, ForgetsViews) else None
         topics = {info.name for info in tape.topics if info.count}
         self._has_moving = MOVING_TOPIC in topics
+        has_reports = any(info.msgtype == WINDOW_REPORT for info in tape.topics if info.count)
+        paths = [bag.path for bag in tape.bags]
+        self._reports = window_reports(paths if self._has_moving and has_reports else ())
         self._tf = TapeTransforms(
             options.output,
             self._reasons,
             lambda: tape.now_ns,
             tape.read_ahead,
             has_moving=self._has_moving,
+            reports=self._reports,
         )
         self._rig_source = RigSource(options.output, cameras.rig, self._tf)
         self._claims = TransformClaims(options.output, self._tf)
@@ -201,8 +212,9 @@ class BagRun:
                     self._take(result, behind)
         finally:
             self._pipeline.close()
+            self._reports.close()
         self._feed.finish()
-        self._say_apart()
+        self._look()
         return self._result()
 
     def _clock(self) -> float:
@@ -218,6 +230,7 @@ class BagRun:
         self._tally = self._tally.with_result(result)
         if result.new_sets:
             self._windows.made(result)
+            self._watch.made(result)
             losses = self._pipeline.losses(result)
             messages = self._messages.of_window(result, losses, self._pipeline.rig)
             behind.put((self._tape.now_ns, messages))
@@ -254,7 +267,7 @@ class BagRun:
             self._has_begun = True
             self._tape.read_ahead(self._tape.now_ns + _FIRST_LOOK_NS)
         self._put(self._messages.of_tick())
-        self._say_apart()
+        self._look()
         self._say_progress()
 
     def _put(self, messages: Iterator[Message]) -> None:
@@ -271,11 +284,8 @@ class BagRun:
 
     # ---- what is said
 
-    def _say_apart(self) -> None:
-        report, options = self._pipeline.sync_report(), self._options.stream
-        for item in report.apart:
-            reason, values = apart_reason(item, report, options)
-            self._reasons.hold(reason, item.camera, **values)
+    def _look(self) -> None:
+        self._watch.look(self._feed.counts(), self._pipeline.sync_report())
 
     def _say_progress(self) -> None:
         tape = self._tape
@@ -297,13 +307,14 @@ class BagRun:
             unplaced=self._pipeline.unplaced_cameras,
             estimator_s=self._estimator.seconds,
             other_threads=before if before and before != threads else 0,
-            reasons=tuple(_counted(active) for active in self._reasons.active()),
+            reasons=tuple(_counted(found) for found in self._reasons.found()),
+            notes=self._tf.notes,
         )
 
     def _why_nothing(self) -> str:
-        active = self._reasons.active()
-        if active:
-            return active[0].text
+        found = self._reasons.found()
+        if found:
+            return found[0].text
         counts = self._feed.counts()
         return ', '.join(f'camera {name}: {c.received} images' for name, c in counts.items())
 
@@ -329,8 +340,8 @@ class TimedEstimator:
             self.seconds += time.perf_counter() - began
 
 
-def _counted(active: Active) -> str:
-    return active.text if active.count == 1 else f'{active.text} ({active.count} times)'
+def _counted(found: Found) -> str:
+    return found.text if found.count == 1 else f'{found.text} ({found.count} times)'
 
 
 def _notes(estimator: Estimator) -> tuple[Note, ...]:
