@@ -146,7 +146,11 @@ def _about(cameras: Cameras, estimator: Estimator) -> dict[str, Any]:
 
 def _counts(result: RunResult) -> dict[str, Any]:
     tally = result.tally
-    is_metric, source = tally.units[-1]
+    metric_sets = sum(sets for is_metric, _, sets in tally.units if is_metric)
+    unit = 'a unit of its own, not metres'
+    if metric_sets:
+        others = tally.sets - metric_sets
+        unit = f'metres, {others} of the sets {unit}' if others else 'metres'
     return {
         'sets': tally.sets,
         'complete_sets': result.complete_sets,
@@ -155,8 +159,9 @@ def _counts(result: RunResult) -> dict[str, Any]:
         'refused_windows': tally.refused,
         'failed_windows': tally.failed,
         'resumed_windows': result.resumed_windows,
-        'unit': 'metres' if is_metric else 'a unit of its own, not metres',
-        'scale_source': source,
+        'unit': unit,
+        'metric_sets': metric_sets,
+        'scale_source': ', '.join(dict.fromkeys(source for _, source, _ in tally.units)),
     }
 
 

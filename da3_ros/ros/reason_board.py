@@ -72,6 +72,8 @@ class Remembered:
     text: str
     count: int
     beginnings: int
+    holds: bool
+    """Whether it was put on and not taken off."""
 
 
 @dataclass(slots=True)
@@ -217,25 +219,35 @@ class ReasonBoard:
     def remembered(self) -> tuple[Remembered, ...]:
         """Return everything that was found since the start, for `recall`."""
         with self._lock:
+            on = {key for key, entry in self._entries.items() if not entry.fades}
             return tuple(
-                Remembered(reason.name, owner, kind, past.text, past.count, past.beginnings)
-                for (reason, owner, kind), past in self._past.items()
+                Remembered(
+                    *(key[0].name, key[1], key[2]),
+                    *(past.text, past.count, past.beginnings),
+                    holds=key in on,
+                )
+                for key, past in self._past.items()
             )
 
     def recall(self, found: Iterable[Remembered]) -> None:
-        """Take what another board found in place of what this one did; what holds still does.
+        """Take what another board found in place of what this one did; what holds here still does.
 
         Raises:
             StreamError: it names a reason that there is not.
         """
-        past = {}
+        past: dict[_Key, _Past] = {}
+        held: dict[_Key, _Entry] = {}
+        now = self._clock()
         for one in found:
             if one.name not in Reason.__members__:
                 raise StreamError(f'state: there is no reason {one.name}')
             key = Reason[one.name], one.owner, one.kind
             past[key] = _Past(one.count, one.beginnings, one.text)
+            if one.holds:
+                held[key] = _Entry(one.text, now, now, fades=False)
         with self._lock:
             self._past = past
+            self._entries = held | self._entries
 
     # ---- under the lock
 

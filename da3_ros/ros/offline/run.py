@@ -208,7 +208,8 @@ class BagRun:
             ):
                 self._behind = behind
                 state = None if resumed is None else resumed.pipeline
-                for result in every_result(self._pipeline, frames, self._failed, state):
+                results = every_result(self._pipeline, frames, self._failed, state, self._recall)
+                for result in results:
                     self._take(result, behind)
         finally:
             self._pipeline.close()
@@ -251,7 +252,11 @@ class BagRun:
             # Who goes on has nothing of earlier windows either.
             self._forgets.forget()
         state = RunState(
-            self._pipeline.state(), self._messages.state(), self._tally, threads_in_use() or 0
+            self._pipeline.state(),
+            self._messages.state(),
+            self._tally,
+            self._reasons.remembered(),
+            threads_in_use() or 0,
         )
         self._bag.commit(state_bytes(state))
         self._committed = self._pipeline.windows
@@ -283,6 +288,11 @@ class BagRun:
             self._bag.write(topic, log_ns, data)
 
     # ---- what is said
+
+    def _recall(self) -> None:
+        """Take over what the interrupted run found, of windows that are not computed again."""
+        if self._resumed is not None:
+            self._reasons.recall(self._resumed.reasons)
 
     def _look(self) -> None:
         self._watch.look(self._feed.counts(), self._pipeline.sync_report())

@@ -73,6 +73,9 @@ class RecordingWatch:
         """Say why a window that has new sets is not in metres, where it is not."""
         alignment = result.alignment
         why = joined(note for note in alignment.notes if note.code in SCALE_CODES)
+        is_said = any(a.reason is Reason.SCALE_UNKNOWN for a in self._board.active(OWNER))
+        if is_said and not (why or alignment.is_metric):
+            return  # only the first window of a world says why
         self._board.set(
             Reason.SCALE_UNKNOWN,
             OWNER,
