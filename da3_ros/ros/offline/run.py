@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 import logging
@@ -25,7 +25,7 @@ from da3_ros.ros.offline.earlier_output import WINDOW_REPORT, window_reports
 from da3_ros.ros.offline.feed import CameraFeed
 from da3_ros.ros.offline.result_messages import TF_STATIC_TOPIC, Message, ResultMessages
 from da3_ros.ros.offline.tally import Tally
-from da3_ros.ros.offline.tape import Tape
+from da3_ros.ros.offline.tape import Taker, Tape
 from da3_ros.ros.offline.tape_transforms import TapeTransforms
 from da3_ros.ros.offline.watch import RecordingWatch
 from da3_ros.ros.reading.camera_reader import ReadCounts
@@ -36,6 +36,7 @@ from da3_ros.ros.tf.transforms import MOVING_TOPIC, STATIC_TOPIC
 from da3_ros.ros.window_reasons import WindowReasons, say_stamps
 from da3_ros.stream.drops import DropCount
 from da3_ros.types import (
+    CameraFrame,
     Estimator,
     ForgetsViews,
     NetworkEstimator,
@@ -204,7 +205,7 @@ class BagRun:
             with (
                 Behind(self._write, name='da3_bag_writer') as behind,
                 # Its reader ends before anybody closes the bags.
-                closing(self._feed.frames(takers, self._tick)) as frames,
+                closing(self._frames(takers)) as frames,
             ):
                 self._behind = behind
                 state = None if resumed is None else resumed.pipeline
@@ -215,8 +216,12 @@ class BagRun:
             self._pipeline.close()
             self._reports.close()
         self._feed.finish()
-        self._look()
         return self._result()
+
+    def _frames(self, takers: Mapping[str, Taker]) -> Generator[CameraFrame, None, None]:
+        yield from self._feed.frames(takers, self._tick)
+        # Before the input ends, by which no camera sends any more.
+        self._look()
 
     def _clock(self) -> float:
         return self._tape.now_ns / _NS_PER_S
