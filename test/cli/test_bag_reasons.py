@@ -92,12 +92,13 @@ def test_a_camera_that_stops_is_named(content: list[RawMessage], tmp_path: Path)
     assert '5 came before. Sets go out without it (min_cameras is 1)' in said
 
 
-def moved(message: RawMessage, by_ns: int) -> RawMessage:
+def restamped(message: RawMessage, by_ns: int) -> RawMessage:
+    """Return an image of another clock, recorded when it was."""
     content: Any = STORE.deserialize_cdr(message.data, message.msgtype)
     seconds, rest = divmod(message.stamp_ns + by_ns, S)
     content.header.stamp = type(content.header.stamp)(sec=seconds, nanosec=rest)
     data = bytes(STORE.serialize_cdr(content, message.msgtype))
-    return RawMessage(message.topic, message.msgtype, message.stamp_ns + by_ns, data)
+    return RawMessage(message.topic, message.msgtype, message.stamp_ns, data)
 
 
 def test_a_camera_that_misses_sets_is_named(content: list[RawMessage], tmp_path: Path) -> None:
@@ -105,11 +106,28 @@ def test_a_camera_that_misses_sets_is_named(content: list[RawMessage], tmp_path:
     left = [m for m in content if m.topic == '/left/image_raw']
     odd = {id(m) for number, m in enumerate(left) if number % 5}
     bag = rewritten(
-        tmp_path / 'in.mcap', [moved(m, 30 * MS) if id(m) in odd else m for m in content]
+        tmp_path / 'in.mcap', [restamped(m, 30 * MS) if id(m) in odd else m for m in content]
     )
     said = the(notes_of([bag], tmp_path / 'out.mcap'), 'camera left')
     assert 'sets in a row went out without it' in said
     assert 'its stamps are usually 30.0 ms from those of the others' in said
+
+
+@pytest.mark.parametrize('odd', ['front', 'left'])
+def test_of_two_clocks_that_of_the_recording_counts(
+    content: list[RawMessage], tmp_path: Path, odd: str
+) -> None:
+    """One camera stamps since boot: as with the node the other one gives sets."""
+    since_boot = [
+        restamped(m, -1_699_999_000 * S) if m.topic == f'/{odd}/image_raw' else m for m in content
+    ]
+    bag = rewritten(tmp_path / 'in.mcap', since_boot)
+    found = da3_json('bag', bag, tmp_path / 'out.mcap', *TRUTH)
+    assert found['cameras'][odd]['used'] == 0
+    assert found['sets'] > 10
+    said = the(found['notes'], f'camera {odd}')
+    assert 'recorded at the same time' in said
+    assert 'count since boot' in said
 
 
 def test_why_there_are_no_metres_is_said(content: list[RawMessage], tmp_path: Path) -> None:

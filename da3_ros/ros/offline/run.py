@@ -145,9 +145,8 @@ class BagRun:
         # Never ticked: each reason is said once, and holds to the end.
         self._reasons = ReasonBoard(log, self._clock, recorded_text)
         self._windows = WindowReasons(self._reasons)
-        self._watch = RecordingWatch(
-            self._reasons, options.stream, {t.camera: t.image for t in cameras.topics}
-        )
+        names = {t.camera: t.image for t in cameras.topics}
+        self._watch = RecordingWatch(self._reasons, options.stream, names, self._clock)
         self._estimator = TimedEstimator(estimator)
         self._forgets = estimator if isinstance(estimator, ForgetsViews) else None
         topics = {info.name for info in tape.topics if info.count}
@@ -301,6 +300,7 @@ class BagRun:
 
     def _look(self) -> None:
         self._watch.look(self._feed.counts(), self._pipeline.sync_report())
+        self._pipeline.doubt(self._watch.far_off)
 
     def _say_progress(self) -> None:
         tape = self._tape

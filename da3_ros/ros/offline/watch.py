@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 
 from da3_ros.notes import joined
 from da3_ros.options import StreamOptions
 from da3_ros.reasons import Reason
-from da3_ros.ros.apart_reasons import APART, apart_reason
+from da3_ros.ros.apart_reasons import (
+    AHEAD_LIMIT_S,
+    APART,
+    BEHIND_LIMIT_S,
+    OFF_TIMES,
+    apart_reason,
+)
 from da3_ros.ros.late_reasons import late_reason, others_text, silence_limit_s
 from da3_ros.ros.reading.camera_reader import ReadCounts
 from da3_ros.ros.reason_board import ReasonBoard
@@ -25,14 +32,26 @@ class RecordingWatch:
         board: takes them.
         options: of the stream.
         topics: camera name to the topic of its images.
+        clock: log time, seconds.
     """
 
     def __init__(
-        self, board: ReasonBoard, options: StreamOptions, topics: Mapping[str, str]
+        self,
+        board: ReasonBoard,
+        options: StreamOptions,
+        topics: Mapping[str, str],
+        clock: Callable[[], float],
     ) -> None:
         self._board = board
         self._options = options
         self._topics = topics
+        self._clock = clock
+        self._off: Counter[str] = Counter()
+
+    @property
+    def far_off(self) -> tuple[str, ...]:
+        """Cameras whose stamps are far from log time, which is the clock of what recorded them."""
+        return tuple(camera for camera, times in self._off.items() if times >= OFF_TIMES)
 
     def look(self, counts: Mapping[str, ReadCounts], sync: SyncReport) -> None:
         """Judge the cameras.
@@ -41,6 +60,7 @@ class RecordingWatch:
             counts: what was read of every camera.
             sync: what became of it.
         """
+        self._compare_clocks(counts)
         apart = {item.camera: item for item in sync.apart}
         limits_s = {status.camera: silence_limit_s(status) for status in sync.cameras}
         silent = {name for name, c in counts.items() if c.silent_s > limits_s[name]}
@@ -68,6 +88,18 @@ class RecordingWatch:
             for watched in _WATCHED:
                 said = found.get(watched)
                 self._board.set(watched, camera, said is not None, **(said or {}))
+
+    def _compare_clocks(self, counts: Mapping[str, ReadCounts]) -> None:
+        now_s = self._clock()
+        for camera, count in counts.items():
+            if count.newest_stamp_ns is None:
+                continue
+            arrived_s = now_s - max(count.silent_s, count.unused_s)
+            offset_s = count.newest_stamp_ns / 1e9 - arrived_s
+            if -BEHIND_LIMIT_S <= offset_s <= AHEAD_LIMIT_S:
+                self._off.pop(camera, None)
+            else:
+                self._off[camera] += 1
 
     def made(self, result: WindowResult) -> None:
         """Say why a window that has new sets is not in metres, where it is not."""
