@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from da3_ros.ros.offline.cameras import Cameras
     from da3_ros.ros.offline.run import Progress, RunResult
+    from da3_ros.ros.offline.tally import Tally
     from da3_ros.ros.offline.tape import Tape
 
 _LINE_PERIOD_S = 10.0
@@ -146,7 +147,6 @@ def _about(cameras: Cameras, estimator: Estimator) -> dict[str, Any]:
 
 def _counts(result: RunResult) -> dict[str, Any]:
     tally = result.tally
-    is_metric, source = tally.units[-1]
     return {
         'sets': tally.sets,
         'complete_sets': result.complete_sets,
@@ -155,8 +155,22 @@ def _counts(result: RunResult) -> dict[str, Any]:
         'refused_windows': tally.refused,
         'failed_windows': tally.failed,
         'resumed_windows': result.resumed_windows,
-        'unit': 'metres' if is_metric else 'a unit of its own, not metres',
-        'scale_source': source,
+        **_unit(tally),
+    }
+
+
+def _unit(tally: Tally) -> dict[str, Any]:
+    """Return the unit of all sets, and what gave it where it was not carried on."""
+    metric_sets = sum(sets for is_metric, _, sets in tally.units if is_metric)
+    unit = 'metres' if metric_sets else 'a unit of its own, not metres'
+    if 0 < metric_sets < tally.sets:
+        unit = f'metres, but {tally.sets - metric_sets} sets in a unit of their own'
+    sources = dict.fromkeys(source for _, source, _ in tally.units)
+    named = [source for source in sources if source not in ('chain', 'none')]
+    return {
+        'unit': unit,
+        'metric_sets': metric_sets,
+        'scale_source': ', '.join(named) or 'none',
     }
 
 
@@ -214,6 +228,7 @@ def _notes(tape: Tape, result: RunResult, estimator: Estimator) -> Iterator[str]
             f'that run had {result.other_threads} threads, this one another number: bytes agree '
             'to rounding only'
         )
+    yield from (note.text for note in result.notes)
     yield from result.reasons
 
 

@@ -249,7 +249,8 @@ def check_value(
             raise error(f'{spec.name}: expected {spec.limits}, got {value!r}')
         return
     if not _is_of(value, spec.kind):
-        raise error(f'{spec.name}: expected {spec.kind.__name__}, got {value!r}')
+        kind = 'a list of texts' if spec.kind is tuple else spec.kind.__name__
+        raise error(f'{spec.name}: expected {kind}, got {value!r}')
     if spec.choices and value not in spec.choices:
         raise error(f'{spec.name}: expected {spec.limits}, got {value!r}')
     if spec.minimum is None or spec.kind is bool:

@@ -16,6 +16,7 @@ def every_result(
     frames: Iterable[CameraFrame],
     on_failed: Callable[[PipelineError], object],
     resumed: bytes | None = None,
+    on_resumed: Callable[[], object] = lambda: None,
 ) -> Iterator[WindowResult]:
     """Yield the results of all windows of an input, in order.
 
@@ -28,11 +29,12 @@ def every_result(
         on_failed: gets the error of each window that failed; the next one goes on.
         resumed: `pipeline.state()` of an interrupted run over the same input. Its windows are
             left out: what led to them is read again, and nothing of them is estimated.
+        on_resumed: called when all of that was read, before anything else is done.
 
     Raises:
         StreamError: `resumed` is no state, or the input is not the one that it was of.
     """
-    replay = None if resumed is None else _Replay(pipeline, resumed)
+    replay = None if resumed is None else _Replay(pipeline, resumed, on_resumed)
     for has_work in _fed(pipeline, frames):
         while has_work:
             if replay is not None and replay.step():
@@ -70,10 +72,12 @@ class _Replay:
     Args:
         pipeline: that nothing was pushed into yet.
         state: to come to.
+        on_end: called when it is there.
     """
 
-    def __init__(self, pipeline: Pipeline, state: bytes) -> None:
+    def __init__(self, pipeline: Pipeline, state: bytes, on_end: Callable[[], object]) -> None:
         self._pipeline = pipeline
+        self._on_end = on_end
         self._state: bytes | None = state
         self._windows = windows_of(state)
         self._restore()
@@ -99,6 +103,7 @@ class _Replay:
         if self._state is not None and self._pipeline.windows == self._windows:
             self._pipeline.restore(self._state)
             self._state = None
+            self._on_end()
 
 
 def _fed(pipeline: Pipeline, frames: Iterable[CameraFrame]) -> Iterator[bool]:

@@ -12,6 +12,11 @@ from da3_ros.stream.sync_report import SyncReport
 APART = (Reason.CAMERAS_OUT_OF_PHASE, Reason.CLOCKS_APART)
 """The reasons of `apart_reason`."""
 
+BEHIND_LIMIT_S, AHEAD_LIMIT_S = 2.0, 0.5
+"""How far stamps may be from the clock by which images arrive."""
+OFF_TIMES = 2
+"""How often a clock has to be off: what is seen once may be an image that waited."""
+
 # Above this nobody waits for an image.
 _LONGEST_WAIT_S = 10.0
 _HOUR_S = 3600.0

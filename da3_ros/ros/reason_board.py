@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 import threading
 import time
 from typing import Protocol
 
+from da3_ros.errors import StreamError
 from da3_ros.reasons import Reason, Severity
 
 _REPEAT_S = 30.0
@@ -57,7 +58,22 @@ class Found:
     text: str
     """With the numbers of the last time."""
     count: int
-    """How often it was found."""
+    """How often it was found; of what lasts, how often it began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A reason that was found, as another process takes it over."""
+
+    name: str
+    """Of the row."""
+    owner: str
+    kind: str
+    text: str
+    count: int
+    beginnings: int
+    holds: bool
+    """Whether it was put on and not taken off."""
 
 
 @dataclass(slots=True)
@@ -75,6 +91,7 @@ class _Past:
     """What stays of a reason of one owner when it is over."""
 
     count: int = 0
+    beginnings: int = 0
     text: str = ''
     begun_s: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_BEGINNINGS))
 
@@ -96,9 +113,15 @@ class ReasonBoard:
     Args:
         log: takes the lines.
         clock: monotonic seconds.
+        words: the text of a row; that of the table is for a node.
     """
 
-    def __init__(self, log: Log, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        log: Log,
+        clock: Callable[[], float] = time.monotonic,
+        words: Callable[[Reason], str] = lambda reason: reason.value.text,
+    ) -> None:
         self.log = log
         """Takes what is no reason, too."""
         # Not the methods themselves: rclpy wants one severity for each place of a call.
@@ -108,6 +131,7 @@ class ReasonBoard:
             Severity.ERROR: lambda line: log.error(line),
         }
         self._clock = clock
+        self._words = words
         self._lock = threading.Lock()
         self._entries: dict[_Key, _Entry] = {}
         self._past: dict[_Key, _Past] = {}
@@ -186,18 +210,51 @@ class ReasonBoard:
         """Return everything that was found since the start: the worst first, then the first."""
         with self._lock:
             found = [
-                Found(reason, owner, past.text, past.count)
-                for (reason, owner, _), past in self._past.items()
+                Found(key[0], key[1], past.text, past.beginnings or past.count)
+                for key, past in self._past.items()
             ]
         order = list(Severity)
         return tuple(sorted(found, key=lambda f: -order.index(f.reason.severity)))
+
+    def remembered(self) -> tuple[Remembered, ...]:
+        """Return everything that was found since the start, for `recall`."""
+        with self._lock:
+            on = {key for key, entry in self._entries.items() if not entry.fades}
+            return tuple(
+                Remembered(
+                    *(key[0].name, key[1], key[2]),
+                    *(past.text, past.count, past.beginnings),
+                    holds=key in on,
+                )
+                for key, past in self._past.items()
+            )
+
+    def recall(self, found: Iterable[Remembered]) -> None:
+        """Take what another board found in place of what this one did; what holds here still does.
+
+        Raises:
+            StreamError: it names a reason that there is not.
+        """
+        past: dict[_Key, _Past] = {}
+        held: dict[_Key, _Entry] = {}
+        now = self._clock()
+        for one in found:
+            if one.name not in Reason.__members__:
+                raise StreamError(f'state: there is no reason {one.name}')
+            key = Reason[one.name], one.owner, one.kind
+            past[key] = _Past(one.count, one.beginnings, one.text)
+            if one.holds:
+                held[key] = _Entry(one.text, now, now, fades=False)
+        with self._lock:
+            self._past = past
+            self._entries = held | self._entries
 
     # ---- under the lock
 
     def _put(
         self, reason: Reason, owner: str, kind: str, values: Mapping[str, object], *, fades: bool
     ) -> None:
-        text = reason.value.text.format(owner=owner, **values)
+        text = self._words(reason).format(owner=owner, **values)
         key, now = (reason, owner, kind), self._clock()
         with self._lock:
             past = self._past.setdefault(key, _Past())
@@ -209,6 +266,7 @@ class ReasonBoard:
                 entry.count += 1
                 return
             entry = self._entries[key] = _Entry(text, now, now, fades)
+            past.beginnings += not fades
             begun = past.begun_s
             if len(begun) == begun.maxlen and now - begun[0] < _REPEAT_S:
                 # It comes and goes: the next repetition says so.

@@ -90,6 +90,8 @@ def test_interrupted_twice_it_goes_on_to_the_same_bytes(
     assert not out.with_name('out.mcap.part').exists()
     same = ('sets', 'windows', 'complete_sets', 'unit', 'scale_source', 'cameras')
     assert {name: resumed[name] for name in same} == {name: first[name] for name in same}
+    # Also what there was to say of windows that are not computed again, as often as it was found.
+    assert [n for n in resumed['notes'] if not n.startswith('went on')] == first['notes']
 
 
 def test_what_was_interrupted_may_begin_anew(

@@ -22,8 +22,9 @@ from da3_ros.options import OutputOptions
 from da3_ros.options.camera_values import Crop
 from da3_ros.reasons import Reason
 from da3_ros.ros.conversions import image_message
+from da3_ros.ros.late_reasons import SILENT_AFTER_S
 from da3_ros.ros.messages.geometry_messages import header, info_from_camera
-from da3_ros.ros.node.inputs import SILENT_AFTER_S, CameraInput
+from da3_ros.ros.node.inputs import CameraInput
 from da3_ros.ros.reason_board import ReasonBoard
 from da3_ros.types import CameraFrame
 from helpers.log_lines import Lines

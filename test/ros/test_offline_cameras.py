@@ -234,6 +234,11 @@ def test_parameters_mean_what_they_mean_to_the_node(
         ),
         ('/**: {ros__parameters: {input: {left: {crop_px: [1]}}}}', 'input.left.crop_px'),
         ('/**: {ros__parameters: {cameras: [back]}}', 'camera back: expected images'),
+        ('/**: {ros__parameters: {cameras: front}}', "cameras: expected a list.*got 'front'"),
+        (
+            '/a/da3_node: {ros__parameters: {window: 2}}\nb/da3_node: {ros__parameters: {}}',
+            'parameters of one da3_node, it has /a/da3_node, /b/da3_node',
+        ),
     ],
 )
 def test_wrong_parameters_are_refused(bag: Path, tmp_path: Path, content: str, said: str) -> None:
@@ -271,3 +276,18 @@ def test_every_section_of_a_file_that_is_meant_counts(tmp_path: Path) -> None:
     for key in ('da3_node', '/da3_node', '/robot/da3_node', '"/**/da3_node"', '"/**"'):
         path.write_text(f'{key}:\n  ros__parameters:\n    stride: 2\n')
         assert read_parameters(path).options == {'stride': 2}
+    path.write_text(
+        'da3_node: {ros__parameters: {window: 4}}\n/da3_node: {ros__parameters: {stride: 2}}\n'
+    )
+    assert read_parameters(path).options == {'window': 4, 'stride': 2}
+
+
+def test_what_is_no_parameter_of_a_camera_is_named(
+    bag: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / 'p.yaml'
+    path.write_text('/**: {ros__parameters: {rig.front.pose: [1.0], input.back.crop_px: [1]}}')
+    with Tape([bag]) as tape:
+        choose_cameras(tape, Asked(params_file=path))
+    assert 'parameter rig.front.pose: no parameter of the node; ignored' in caplog.text
+    assert 'parameter input.back.crop_px: no such camera; there is front, left' in caplog.text

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from string import Formatter
 
 import pytest
 
+from da3_ros.errors import StreamError
 from da3_ros.reasons import Reason, Severity
 from da3_ros.ros.reason_board import ReasonBoard
 
@@ -113,6 +115,29 @@ def test_all_that_was_found_is_listed_when_it_is_over_too() -> None:
     }
     (late,) = [f for f in desk.board.found() if f.reason is Reason.CAMERA_LATE]
     assert '6 sets in a row' in late.text
+
+
+def test_another_board_goes_on_with_what_was_found() -> None:
+    first, other, whole = Desk(), Desk(), Desk()
+
+    def half(desk: Desk, number: int) -> None:
+        desk.board.hold(Reason.INACTIVE, 'stream', state='inactive')
+        desk.board.happened(Reason.TF_BAD, 'tf', 'map', problem=f'problem {number}')
+        if number:
+            desk.board.hold(Reason.CAMERA_LATE, OWNER, **LATE)
+            desk.board.end(Reason.CAMERA_LATE, OWNER)
+
+    for desk in (first, whole):
+        half(desk, 1)
+    # What it found itself is forgotten.
+    half(other, 0)
+    other.board.recall(first.board.remembered())
+    for number in (2, 0):
+        half(other, number)
+        half(whole, number)
+    assert other.board.found() == whole.board.found()
+    with pytest.raises(StreamError, match='no reason LOST'):
+        other.board.recall([replace(first.board.remembered()[0], name='LOST')])
 
 
 def test_what_only_happens_has_no_end() -> None:

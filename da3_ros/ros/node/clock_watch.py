@@ -11,19 +11,21 @@ from rclpy.node import Node
 
 from da3_ros.geometry.stamps import CLOCK_RESET_NS
 from da3_ros.reasons import Reason
-from da3_ros.ros.apart_reasons import guess_of_clocks
+from da3_ros.ros.apart_reasons import (
+    AHEAD_LIMIT_S,
+    BEHIND_LIMIT_S,
+    OFF_TIMES,
+    guess_of_clocks,
+)
 from da3_ros.ros.node.inputs import InputStatus
 from da3_ros.ros.reason_board import ReasonBoard
 
 STANDS_AFTER_S = 3.0
-BEHIND_LIMIT_S, AHEAD_LIMIT_S = 2.0, 0.5
 _OWNER = '(clock)'
 _AHEAD_LIMIT_SIM_S = 2.0
 _FORWARD_NS = 10_000_000_000
 _FRESH_S = 1.5
 _DAY_S = 86400.0
-# What is seen once may be an image that waited.
-_TIMES = 2
 
 
 class ClockWatch:
@@ -60,7 +62,7 @@ class ClockWatch:
     @property
     def far_off(self) -> tuple[str, ...]:
         """Cameras whose stamps are far from the clock of the node."""
-        return tuple(camera for camera, times in self._off.items() if times >= _TIMES)
+        return tuple(camera for camera, times in self._off.items() if times >= OFF_TIMES)
 
     def close(self) -> None:
         """Hear of no jumps any more."""
@@ -111,7 +113,7 @@ class ClockWatch:
             self._end(camera)
             return
         self._off[camera] = self._off.get(camera, 0) + 1
-        if self._off[camera] < _TIMES:
+        if self._off[camera] < OFF_TIMES:
             return
         guess = guess_of_clocks(offset_s, stamp_ns, now_ns)
         if not guess and not is_simulated and offset_s < -_DAY_S:

@@ -18,6 +18,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from da3_ros.options import OutputOptions
 from da3_ros.options.camera_values import Crop
 from da3_ros.ros.field_error import FieldError
+from da3_ros.ros.late_reasons import SILENT_AFTER_S
 from da3_ros.ros.message_fields import ImageFields
 from da3_ros.ros.messages.qos import image_input, overridable
 from da3_ros.ros.node.info_input import InfoInput
@@ -25,8 +26,6 @@ from da3_ros.ros.reading.camera_reader import AnyImage, CameraReader
 from da3_ros.ros.reading.raw import image_from_cdr, is_plain_cdr
 from da3_ros.ros.reason_board import ReasonBoard
 from da3_ros.types import CameraFrame
-
-SILENT_AFTER_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,8 +93,12 @@ def _with_options(
     for camera in cameras:
         with prefixed('cameras: '):
             check_camera_name(camera)
-    for name in given.unknown_cameras(cameras):
-        _log.error('parameter %s: no such camera; there is %s; ignored', name, ', '.join(cameras))
+    for name, is_of_camera in given.unknown(cameras).items():
+        if is_of_camera:
+            _log.warning('parameter %s: no parameter of the node; ignored', name)
+        else:
+            there_is = ', '.join(cameras)
+            _log.error('parameter %s: no such camera; there is %s; ignored', name, there_is)
     options = from_flat({**given.options, 'cameras': cameras})
     return Cameras(topics, options, given.rig(cameras), given.views(cameras), were_found)
 

@@ -13,6 +13,7 @@ from da3_ros.ros.offline.cameras import Cameras
 from da3_ros.ros.offline.network_identity import NetworkIdentity
 from da3_ros.ros.offline.tally import Tally
 from da3_ros.ros.offline.tape import Tape
+from da3_ros.ros.reason_board import Remembered
 from da3_ros.stream.state import StateCodec
 
 CHECKPOINT_WINDOWS = 50
@@ -31,11 +32,13 @@ class RunState:
     messages: bytes
     """Of `ResultMessages.state`."""
     tally: Tally
+    reasons: tuple[Remembered, ...]
+    """What there was to say."""
     threads: int
     """Of the network; 0 where that is not known. Another number may round otherwise."""
 
 
-_CODEC = StateCodec(RunState, Tally)
+_CODEC = StateCodec(RunState, Tally, Remembered)
 
 
 def state_bytes(state: RunState) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 from da3_ros.errors import ConfigError
 from da3_ros.foreign import foreign_file
 from da3_ros.geometry.arrays import FloatArray
-from da3_ros.options import OptionValue, option_specs, without_aliases
+from da3_ros.options import OptionValue, check_value, option_specs, without_aliases
 from da3_ros.options.camera import (
     BASE_FROM_CAMERA,
     CAMERA_PARAMETERS,
@@ -82,10 +82,11 @@ class Parameters:
         with prefixed(f'parameter {crop}: '):
             return ViewOptions(crop_of(self.of_cameras.get(crop)), turns)
 
-    def unknown_cameras(self, cameras: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the names of parameters whose camera is none of these."""
+    def unknown(self, cameras: tuple[str, ...]) -> Mapping[str, bool]:
+        """Return parameters of cameras that are none, and whether they name one of these."""
         known = {p.of(camera) for p in CAMERA_PARAMETERS for camera in cameras}
-        return tuple(sorted(set(self.of_cameras) - known))
+        places = tuple(f'{p.prefix}.{camera}.' for p in CAMERA_PARAMETERS for camera in cameras)
+        return {name: name.startswith(places) for name in sorted(set(self.of_cameras) - known)}
 
 
 def read_parameters(path: Path) -> Parameters:
@@ -120,6 +121,8 @@ def _sorted(given: Mapping[str, Any], where: str) -> Parameters:
     for name, value in given.items():
         if name in specs:
             options[name] = as_option(specs[name], value)
+            with prefixed(f'{where}: '):
+                check_value(specs[name], options[name])
             if Entrance.BAG not in specs[name].entrances and name != 'cameras':
                 _log.info('%s: %s has no effect on a bag', where, name)
         elif name.startswith(prefixes):
@@ -130,16 +133,22 @@ def _sorted(given: Mapping[str, Any], where: str) -> Parameters:
 
 
 def _values_in(document: object, where: str) -> dict[str, Any]:
-    sections = dict(_sections(document))
-    meant = [key for key in sections if _is_meant(key)]
+    sections = tuple(_sections(document))
+    meant = [section for section in sections if _is_meant(section[0])]
     # What names the node wins over what names all.
-    meant.sort(key=lambda key: key != _EVERY)
+    meant.sort(key=lambda section: section[0] != _EVERY)
     if not meant:
         raise ConfigError(
             f'{where}: expected a section {_EVERY} or {_NODE} with ros__parameters, it has '
-            f'{", ".join(sections) or "none"}'
+            f'{", ".join(key for key, _ in sections) or "none"}'
         )
-    return {name: value for key in meant for name, value in _flat(sections[key])}
+    nodes = list(dict.fromkeys(key for key, _ in meant if '*' not in key))
+    if len(nodes) > 1:
+        raise ConfigError(
+            f'{where}: expected the parameters of one {_NODE}, it has {", ".join(nodes)}; leave '
+            'only those of the robot that was recorded'
+        )
+    return {name: value for _, values in meant for name, value in _flat(values)}
 
 
 def _sections(document: object, above: str = '') -> Iterator[tuple[str, Mapping[Any, Any]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 import logging
@@ -18,22 +18,25 @@ from da3_ros.pipeline.every_frame import every_result
 from da3_ros.pipeline.pipeline import Pipeline
 from da3_ros.pipeline.saved_state import windows_of
 from da3_ros.process import threads_in_use
-from da3_ros.ros.apart_reasons import apart_reason
+from da3_ros.reasons import recorded_text
 from da3_ros.ros.offline.cameras import Cameras
 from da3_ros.ros.offline.checkpoint import CHECKPOINT_WINDOWS, RunState, state_bytes, state_of
+from da3_ros.ros.offline.earlier_output import WINDOW_REPORT, window_reports
 from da3_ros.ros.offline.feed import CameraFeed
 from da3_ros.ros.offline.result_messages import TF_STATIC_TOPIC, Message, ResultMessages
 from da3_ros.ros.offline.tally import Tally
-from da3_ros.ros.offline.tape import Tape
+from da3_ros.ros.offline.tape import Taker, Tape
 from da3_ros.ros.offline.tape_transforms import TapeTransforms
+from da3_ros.ros.offline.watch import RecordingWatch
 from da3_ros.ros.reading.camera_reader import ReadCounts
-from da3_ros.ros.reason_board import Active, ReasonBoard
+from da3_ros.ros.reason_board import Found, ReasonBoard
 from da3_ros.ros.tf.claims import TransformClaims
 from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.ros.tf.transforms import MOVING_TOPIC, STATIC_TOPIC
 from da3_ros.ros.window_reasons import WindowReasons, say_stamps
 from da3_ros.stream.drops import DropCount
 from da3_ros.types import (
+    CameraFrame,
     Estimator,
     ForgetsViews,
     NetworkEstimator,
@@ -105,6 +108,8 @@ class RunResult:
     """Number of threads before the interruption where it was another one; 0 else."""
     reasons: tuple[str, ...]
     """What there was to say, each once, the worst first."""
+    notes: tuple[Note, ...]
+    """What was left out of the recording."""
 
 
 class BagRun:
@@ -138,18 +143,24 @@ class BagRun:
         options = self._options = cameras.options
         self._tape, self._bag, self._on_progress = tape, bag, on_progress
         # Never ticked: each reason is said once, and holds to the end.
-        self._reasons = ReasonBoard(log, self._clock)
+        self._reasons = ReasonBoard(log, self._clock, recorded_text)
         self._windows = WindowReasons(self._reasons)
+        names = {t.camera: t.image for t in cameras.topics}
+        self._watch = RecordingWatch(self._reasons, options.stream, names, self._clock)
         self._estimator = TimedEstimator(estimator)
         self._forgets = estimator if isinstance(estimator, ForgetsViews) else None
         topics = {info.name for info in tape.topics if info.count}
         self._has_moving = MOVING_TOPIC in topics
+        has_reports = any(info.msgtype == WINDOW_REPORT for info in tape.topics if info.count)
+        paths = [bag.path for bag in tape.bags]
+        self._reports = window_reports(paths if self._has_moving and has_reports else ())
         self._tf = TapeTransforms(
             options.output,
             self._reasons,
             lambda: tape.now_ns,
             tape.read_ahead,
             has_moving=self._has_moving,
+            reports=self._reports,
         )
         self._rig_source = RigSource(options.output, cameras.rig, self._tf)
         self._claims = TransformClaims(options.output, self._tf)
@@ -193,17 +204,23 @@ class BagRun:
             with (
                 Behind(self._write, name='da3_bag_writer') as behind,
                 # Its reader ends before anybody closes the bags.
-                closing(self._feed.frames(takers, self._tick)) as frames,
+                closing(self._frames(takers)) as frames,
             ):
                 self._behind = behind
                 state = None if resumed is None else resumed.pipeline
-                for result in every_result(self._pipeline, frames, self._failed, state):
+                results = every_result(self._pipeline, frames, self._failed, state, self._recall)
+                for result in results:
                     self._take(result, behind)
         finally:
             self._pipeline.close()
+            self._reports.close()
         self._feed.finish()
-        self._say_apart()
         return self._result()
+
+    def _frames(self, takers: Mapping[str, Taker]) -> Generator[CameraFrame, None, None]:
+        yield from self._feed.frames(takers, self._tick)
+        # Before the input ends, by which no camera sends any more.
+        self._look()
 
     def _clock(self) -> float:
         return self._tape.now_ns / _NS_PER_S
@@ -218,6 +235,7 @@ class BagRun:
         self._tally = self._tally.with_result(result)
         if result.new_sets:
             self._windows.made(result)
+            self._watch.made(result)
             losses = self._pipeline.losses(result)
             messages = self._messages.of_window(result, losses, self._pipeline.rig)
             behind.put((self._tape.now_ns, messages))
@@ -238,7 +256,11 @@ class BagRun:
             # Who goes on has nothing of earlier windows either.
             self._forgets.forget()
         state = RunState(
-            self._pipeline.state(), self._messages.state(), self._tally, threads_in_use() or 0
+            self._pipeline.state(),
+            self._messages.state(),
+            self._tally,
+            self._reasons.remembered(),
+            threads_in_use() or 0,
         )
         self._bag.commit(state_bytes(state))
         self._committed = self._pipeline.windows
@@ -254,7 +276,7 @@ class BagRun:
             self._has_begun = True
             self._tape.read_ahead(self._tape.now_ns + _FIRST_LOOK_NS)
         self._put(self._messages.of_tick())
-        self._say_apart()
+        self._look()
         self._say_progress()
 
     def _put(self, messages: Iterator[Message]) -> None:
@@ -271,11 +293,14 @@ class BagRun:
 
     # ---- what is said
 
-    def _say_apart(self) -> None:
-        report, options = self._pipeline.sync_report(), self._options.stream
-        for item in report.apart:
-            reason, values = apart_reason(item, report, options)
-            self._reasons.hold(reason, item.camera, **values)
+    def _recall(self) -> None:
+        """Take over what the interrupted run found, of windows that are not computed again."""
+        if self._resumed is not None:
+            self._reasons.recall(self._resumed.reasons)
+
+    def _look(self) -> None:
+        self._watch.look(self._feed.counts(), self._pipeline.sync_report())
+        self._pipeline.doubt(self._watch.far_off)
 
     def _say_progress(self) -> None:
         tape = self._tape
@@ -297,13 +322,14 @@ class BagRun:
             unplaced=self._pipeline.unplaced_cameras,
             estimator_s=self._estimator.seconds,
             other_threads=before if before and before != threads else 0,
-            reasons=tuple(_counted(active) for active in self._reasons.active()),
+            reasons=tuple(_counted(found) for found in self._reasons.found()),
+            notes=self._tf.notes,
         )
 
     def _why_nothing(self) -> str:
-        active = self._reasons.active()
-        if active:
-            return active[0].text
+        found = self._reasons.found()
+        if found:
+            return found[0].text
         counts = self._feed.counts()
         return ', '.join(f'camera {name}: {c.received} images' for name, c in counts.items())
 
@@ -329,8 +355,8 @@ class TimedEstimator:
             self.seconds += time.perf_counter() - began
 
 
-def _counted(active: Active) -> str:
-    return active.text if active.count == 1 else f'{active.text} ({active.count} times)'
+def _counted(found: Found) -> str:
+    return found.text if found.count == 1 else f'{found.text} ({found.count} times)'
 
 
 def _notes(estimator: Estimator) -> tuple[Note, ...]:

@@ -22,8 +22,9 @@ class Tally:
     """That came out."""
     images: Mapping[str, int] = field(default_factory=dict)
     """That came out, of every camera."""
-    units: tuple[tuple[bool, str], ...] = ()
-    """Whether metric, and the source of the scale, in the order in which they first were."""
+    units: tuple[tuple[bool, str, int], ...] = ()
+    """Whether metric, the source of the scale, and the sets that had these; in the order in which
+    they first were."""
 
     def with_failed(self) -> Tally:
         """Return the tally after a window that failed."""
@@ -37,11 +38,20 @@ class Tally:
         for posed in result.new_sets:
             for view in posed.views:
                 images[view.id.camera] = images.get(view.id.camera, 0) + 1
-        unit = (result.alignment.is_metric, result.alignment.scale_source)
         return replace(
             self,
             windows=self.windows + 1,
             sets=self.sets + len(result.new_sets),
             images=images,
-            units=self.units if unit in self.units else (*self.units, unit),
+            units=_with_unit(self.units, result),
         )
+
+
+def _with_unit(
+    units: tuple[tuple[bool, str, int], ...], result: WindowResult
+) -> tuple[tuple[bool, str, int], ...]:
+    a = result.alignment
+    counts = {(is_metric, source): sets for is_metric, source, sets in units}
+    key = (a.is_metric, str(a.scale_source))
+    counts[key] = counts.get(key, 0) + len(result.new_sets)
+    return tuple((*key, sets) for key, sets in counts.items())
