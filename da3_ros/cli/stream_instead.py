@@ -54,7 +54,11 @@ def run_instead(
     notes = [text]
     if isinstance(source, VideoSource):
         notes.append('a stream keeps no frames of the video in input_images/')
-    run_job(make_job(_stream_source(source), _request(options, source), notes), report)
+    # Little memory is free: that is why this is a stream.
+    job = make_job(
+        _stream_source(source), _request(options, source), notes, window_may_shrink=True
+    )
+    run_job(job, report)
 
 
 def _only_whole(options: SceneOptions, source: SceneSource) -> str:

@@ -33,7 +33,7 @@ from da3_ros.cli.wanted_network import choose_device
 from da3_ros.export.files import move_into
 from da3_ros.export.ledger import read_ledger
 from da3_ros.export.staging import remove_empty
-from da3_ros.foreign import plain_line
+from da3_ros.foreign import expanded, plain_line
 from da3_ros.sinks.stream_part import StreamPart
 
 if TYPE_CHECKING:
@@ -63,10 +63,19 @@ class StreamJob:
         return {
             **values,
             'model': self.request.network.model,
+            'model_files': _model_text(self.request.network.model),
             'known_poses': '' if poses is None else files_text((poses,)),
             'input': self.source.identity,
             'version': __version__,
         }
+
+
+def _model_text(name: str) -> str:
+    """Return what differs where the files of a model were exchanged; empty without a folder."""
+    folder = expanded(name)
+    if not folder.is_dir():
+        return ''
+    return files_text(sorted(path for path in folder.iterdir() if path.is_file()))
 
 
 def run_stream(inputs: Sequence[Path], request: StreamRequest, given: Collection[str]) -> None:
@@ -101,13 +110,20 @@ def run_stream(inputs: Sequence[Path], request: StreamRequest, given: Collection
         run_job(job, report)
 
 
-def make_job(source: StreamSource, request: StreamRequest, notes: Sequence[str]) -> StreamJob:
+def make_job(
+    source: StreamSource,
+    request: StreamRequest,
+    notes: Sequence[str],
+    *,
+    window_may_shrink: bool = False,
+) -> StreamJob:
     """Check everything that can be wrong before a network is loaded.
 
     Args:
         source: of the frames.
         request: all options, a configuration among them.
         notes: what a user should know already.
+        window_may_shrink: whether the free memory decides on a window that is not asked for.
 
     Raises:
         BadParameter: an option makes no sense.
@@ -131,7 +147,7 @@ def make_job(source: StreamSource, request: StreamRequest, notes: Sequence[str])
         source.frames_expected,
         source.size,
         len(source.cameras),
-        WindowWish(request.stream.window, request.stream.stride),
+        WindowWish(request.stream.window, request.stream.stride, window_may_shrink),
         network,
         formats,
         save_frames=request.files.save_frames,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 import hashlib
-import math
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import typer
 
@@ -26,6 +26,12 @@ CAMERA = 'camera'
 _NS_PER_S = 1_000_000_000
 _SHOWN_FILES = 3
 _PLAIN = 'none'
+_LEAST_FPS, _MOST_FPS = 1e-5, 1e6
+"""About an image a day, and what is told apart in ns."""
+_RATE_UNUSED = '--fps changes nothing: the images have stamps of their own; --every takes fewer'
+
+_Item = TypeVar('_Item')
+_Read = TypeVar('_Read')
 
 Shrink = Callable[[ColourImage], ColourImage]
 """Returns what is kept in memory of an image: the network sees the same of it."""
@@ -48,8 +54,10 @@ class Reading:
         Raises:
             BadParameter: says so.
         """
-        if not 0 <= self.fps < math.inf:
-            raise typer.BadParameter(f'--fps: expected 0 or more, got {self.fps}')
+        if self.fps and not _LEAST_FPS <= self.fps <= _MOST_FPS:
+            raise typer.BadParameter(
+                f'--fps: expected 0, or {_LEAST_FPS:g} to {_MOST_FPS:.0f}, got {self.fps:g}'
+            )
 
 
 @dataclass(slots=True)
@@ -203,7 +211,9 @@ class ImageStream:
                 f'the names of the images are no times: {ASSUMED_RATE_HZ:g} a second were assumed'
             )
         self._stamps_ns = named or stamps_at_rate(len(files), reading.fps or ASSUMED_RATE_HZ)
-        self.size = read_header(self._files[0]).size
+        elif named is not None and reading.fps:
+            self._notes.append(_RATE_UNUSED)
+        self.size = _first_readable(files, lambda path: read_header(path).size)
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -277,7 +287,9 @@ class DatasetStream:
             if counts[frame.camera] % reading.every == 0:
                 self._taken.append((counts[frame.camera], frame))
             counts[frame.camera] += 1
-        height, width, _ = dataset.read_image(dataset.frames[0]).shape
+        self._notes = (_RATE_UNUSED,) if reading.fps else ()
+        taken = [frame for _, frame in self._taken]
+        height, width = _first_readable(taken, lambda f: dataset.read_image(f).shape[:2])
         self.size = ImageSize(height, width)
 
     @property
@@ -302,15 +314,22 @@ class DatasetStream:
 
     @property
     def identity(self) -> str:
-        """Names, sizes and times of change of the images, and their stamps."""
-        files = [frame.image for _, frame in self._taken]
-        first, last = self.span_ns
-        return f'{self._dataset.kind}: {files_text(files)}, {first}..{last}'
+        """Names, sizes and times of change of the images, their stamps and intrinsics."""
+        digest = hashlib.sha256()
+        for _, frame in self._taken:
+            digest.update(f'{frame.camera}\0{frame.stamp_ns}\0'.encode())
+            if frame.calibration is not None:
+                digest.update(frame.calibration.K.tobytes())
+        for camera, pose in self.rig.base_from_camera.items():
+            digest.update(camera.encode() + pose.tobytes())
+        files = files_text([frame.image for _, frame in self._taken])
+        return f'{self._dataset.kind}: {files}, {digest.hexdigest()[:16]}'
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Those of the dataset, and which images could not be read."""
-        return (*(note.text for note in self._dataset.notes), *self._unreadable.notes())
+        of_dataset = (note.text for note in self._dataset.notes)
+        return (*self._notes, *of_dataset, *self._unreadable.notes())
 
     def frames(self, shrink: Shrink) -> Iterator[tuple[int, CameraFrame]]:
         """Yield the frames; see `StreamSource`. What cannot be read is left out and counted."""
@@ -333,9 +352,14 @@ def stream_source(names: Sequence[Path], reading: Reading) -> StreamSource:
     """
     reading.check()
     inputs = named_inputs(names)
+    is_folder = len(inputs.everything) == 1 and inputs.everything[0].is_dir()
+    if not is_folder and reading.dataset not in ('auto', _PLAIN):
+        raise typer.BadParameter(
+            f'--dataset {reading.dataset}: expected the folder of a dataset, got a video or images'
+        )
     if len(inputs.everything) == 1:
         (path,) = inputs.everything
-        return _of_folder(path, reading) if path.is_dir() else _of_file(path, inputs, reading)
+        return _of_folder(path, reading) if is_folder else _of_file(path, inputs, reading)
     if inputs.folders:
         raise typer.BadParameter(
             'expected a video, a folder, or images, got several folders; each is a stream of its '
@@ -355,7 +379,7 @@ def _of_file(path: Path, inputs: NamedInputs, reading: Reading) -> StreamSource:
 def _of_files(inputs: NamedInputs, reading: Reading) -> StreamSource:
     from da3_ros.cli.named_inputs import FilesSource
 
-    source = FilesSource(inputs)
+    source = FilesSource(inputs, allow_damaged=True)
     repeated = ', '.join(map(plain_path, inputs.repeated))
     notes = (f'named more than once, taken once: {repeated}',) if repeated else ()
     return ImageStream(source.path, source.files, reading, notes)
@@ -373,12 +397,28 @@ def _of_folder(path: Path, reading: Reading) -> StreamSource:
     return ImageStream(path, found.files, reading, found.notes)
 
 
+def _first_readable(items: Sequence[_Item], read: Callable[[_Item], _Read]) -> _Read:
+    """Return what is read of the first item that can be.
+
+    Raises:
+        SourceError: none can; says why not the first.
+    """
+    first: SourceError | None = None
+    for item in items:
+        try:
+            return read(item)
+        except SourceError as error:
+            first = first or error
+    raise first or SourceError('expected images, there are none')
+
+
 def files_text(files: Sequence[Path]) -> str:
     """Return names, sizes and times of change of files as a short text."""
     digest = hashlib.sha256()
     for path in files:
         state = path.stat()
-        digest.update(f'{path.name}\0{state.st_size}\0{state.st_mtime_ns}\0'.encode())
+        digest.update(os.fsencode(path.name))
+        digest.update(f'\0{state.st_size}\0{state.st_mtime_ns}\0'.encode())
     return f'{len(files)} files, {digest.hexdigest()[:16]}'
 
 

@@ -202,3 +202,27 @@ def test_two_runs_of_a_network_give_the_same_bytes(
         arguments = (*options(tmp_path / name), *WINDOW, '--export-format', 'glb')
         da3('stream', video, *arguments, '--every', '2')
     assert bytes_of(tmp_path / 'a') == bytes_of(tmp_path / 'b')
+
+
+def test_the_window_is_of_the_device_and_not_of_what_is_free(
+    tmp_path: Path, options: Options, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = 'da3_ros.inference.view_limit'
+    arguments = ('stream', video, *options(tmp_path / 'out'), '--dry-run')
+    plans = []
+    for free in (2**40, 2**30):
+        monkeypatch.setattr(f'{where}.available_bytes', lambda _, free=free: free)
+        plans.append(da3_json(*arguments)['plan'])
+    assert [(p['window'], p['stride'], p['window_by']) for p in plans] == [(16, 8, 'default')] * 2
+    monkeypatch.setattr(f'{where}.available_bytes', lambda _: 0)
+    assert 'fit into what is free now; free some, or use --window 1' in failure(*arguments)
+    monkeypatch.setattr(f'{where}.available_bytes', lambda _: 2**40)
+    monkeypatch.setattr(f'{where}._SHARE', 1.0)
+    model = DepthAnything3.from_pretrained(options(tmp_path)[1])
+    estimate = model.estimate_memory(8, (42, 56))
+    weights = 4 * sum(p.numel() for p in model.model.parameters())
+    total = int(weights + estimate.chunk_bytes + 9.5 * estimate.view_bytes)
+    monkeypatch.setattr(f'{where}.total_bytes', lambda _: total)
+    plan = da3_json(*arguments)['plan']
+    assert (plan['window'], plan['stride'], plan['window_by']) == (8, 4, 'memory')
+    assert 'as the memory of the device allows' in da3(*arguments)
