@@ -109,9 +109,7 @@ class FilesSource(ImageFiles):
         from da3_ros.sources.images import IMAGE_SUFFIXES
 
         for path in inputs.files:
-            if not (
-                allow_damaged and path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES
-            ):
+            if not (allow_damaged and path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES):
                 _check_image(path)
         files = inputs.files
         repeated = ', '.join(map(str, inputs.repeated))

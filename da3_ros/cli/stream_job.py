@@ -96,7 +96,7 @@ def run_stream(inputs: Sequence[Path], request: StreamRequest, given: Collection
         reading = Reading(request.reading.fps, request.run.every, suffixes, asked.dataset)
         job = make_job(stream_source(inputs, reading), request, notes)
         if job.request.files.dry_run:
-            report.content = {'plan': job.plan.content(), 'notes': list(job.notes)}
+            report.content = {'plan': job.plan.content(), 'notes': [*job.notes, *job.source.notes]}
             report.print_summary = lambda: _show_plan(job)
             return
         results = job.request.results
@@ -310,7 +310,7 @@ def _shrink(job: StreamJob) -> Shrink:
 
 def _show_plan(job: StreamJob) -> None:
     print(job.plan.text)
-    for note in job.notes:
+    for note in (*job.notes, *job.source.notes):
         print(f'note: {plain_line(note, MAX_LINE)}')
 
 

@@ -201,10 +201,11 @@ def _windows(
     views = min(window, sets) * cameras
     if limit is not None and views > max(1, limit.fits):
         fits = max(1, limit.advised // cameras)
+        size = _bytes_text(limit.bytes_of(views))
         raise ModelError(
-            f'--window {window}: {views} views would take about '
-            f'{_bytes_text(limit.bytes_of(views))} of memory, about {limit.fits} fit into what is free now; free some, or use --window '
-            f'{fits}, or a smaller --process-res or --model'
+            f'--window {window}: {views} views would take about {size} of memory, about '
+            f'{limit.fits} fit into what is free now; free some, or use --window {fits}, or a '
+            'smaller --process-res or --model'
         )
     return window, stride, chosen_by
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 import hashlib
 import os
@@ -18,7 +19,6 @@ from da3_ros.types import CameraFrame, ColourImage, RigCalibration
 
 if TYPE_CHECKING:
     from da3_ros.geometry.camera import ImageSize
-    from da3_ros.sources.datasets.dataset import Dataset, DatasetFrame
 
 CAMERA = 'camera'
 """Name of the one camera of a video and of images."""
@@ -28,7 +28,7 @@ _SHOWN_FILES = 3
 _PLAIN = 'none'
 _LEAST_FPS, _MOST_FPS = 1e-5, 1e6
 """About an image a day, and what is told apart in ns."""
-_RATE_UNUSED = '--fps changes nothing: the images have stamps of their own; --every takes fewer'
+RATE_UNUSED = '--fps changes nothing: the images have stamps of their own; --every takes fewer'
 
 _Item = TypeVar('_Item')
 _Read = TypeVar('_Read')
@@ -185,7 +185,7 @@ class VideoStream:
         """Yield the frames; see `StreamSource`."""
         for number, frame in enumerate(self._reader.frames()):
             if number % self._every == 0:
-                yield number, _with_image(frame, shrink)
+                yield number, with_image(frame, shrink)
 
 
 class ImageStream:
@@ -210,10 +210,10 @@ class ImageStream:
             self._notes.append(
                 f'the names of the images are no times: {ASSUMED_RATE_HZ:g} a second were assumed'
             )
+        if named is not None and reading.fps:
+            self._notes.append(RATE_UNUSED)
         self._stamps_ns = named or stamps_at_rate(len(files), reading.fps or ASSUMED_RATE_HZ)
-        elif named is not None and reading.fps:
-            self._notes.append(_RATE_UNUSED)
-        self.size = _first_readable(files, lambda path: read_header(path).size)
+        self.size = first_readable(files, lambda path: read_header(path).size)
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -267,80 +267,7 @@ class ImageStream:
                 found.pixels,
                 valid=found.visible,
             )
-            yield number, _with_image(frame, shrink)
-
-
-class DatasetStream:
-    """Images of a dataset with their stamps and intrinsics; several cameras are a rig."""
-
-    def __init__(self, dataset: Dataset, path: Path, reading: Reading) -> None:
-        from da3_ros.geometry.camera import ImageSize
-
-        self.path = path
-        self.cameras = dataset.cameras
-        self.rig = dataset.rig
-        self._dataset = dataset
-        self._unreadable = Unreadable()
-        self._taken: list[tuple[int, DatasetFrame]] = []
-        counts = dict.fromkeys(dataset.cameras, 0)
-        for frame in dataset.frames:
-            if counts[frame.camera] % reading.every == 0:
-                self._taken.append((counts[frame.camera], frame))
-            counts[frame.camera] += 1
-        self._notes = (_RATE_UNUSED,) if reading.fps else ()
-        taken = [frame for _, frame in self._taken]
-        height, width = _first_readable(taken, lambda f: dataset.read_image(f).shape[:2])
-        self.size = ImageSize(height, width)
-
-    @property
-    def inputs(self) -> tuple[Path, ...]:
-        """The folder."""
-        return (self.path,)
-
-    @property
-    def frames_expected(self) -> int:
-        """The images that are taken, of all cameras."""
-        return len(self._taken)
-
-    @property
-    def span_ns(self) -> tuple[int, int]:
-        """First and last stamp."""
-        return self._taken[0][1].stamp_ns, self._taken[-1][1].stamp_ns
-
-    @property
-    def stamps_ns(self) -> tuple[int, ...] | None:
-        """Of all images of the first camera."""
-        return tuple(f.stamp_ns for f in self._dataset.of_camera(self.cameras[0]))
-
-    @property
-    def identity(self) -> str:
-        """Names, sizes and times of change of the images, their stamps and intrinsics."""
-        digest = hashlib.sha256()
-        for _, frame in self._taken:
-            digest.update(f'{frame.camera}\0{frame.stamp_ns}\0'.encode())
-            if frame.calibration is not None:
-                digest.update(frame.calibration.K.tobytes())
-        for camera, pose in self.rig.base_from_camera.items():
-            digest.update(camera.encode() + pose.tobytes())
-        files = files_text([frame.image for _, frame in self._taken])
-        return f'{self._dataset.kind}: {files}, {digest.hexdigest()[:16]}'
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Those of the dataset, and which images could not be read."""
-        of_dataset = (note.text for note in self._dataset.notes)
-        return (*self._notes, *of_dataset, *self._unreadable.notes())
-
-    def frames(self, shrink: Shrink) -> Iterator[tuple[int, CameraFrame]]:
-        """Yield the frames; see `StreamSource`. What cannot be read is left out and counted."""
-        self._unreadable = Unreadable()
-        for number, taken in self._taken:
-            try:
-                frame = self._dataset.camera_frame(taken)
-            except SourceError as error:
-                self._unreadable.add(taken.image, error)
-                continue
-            yield number, _with_image(frame, shrink)
+            yield number, with_image(frame, shrink)
 
 
 def stream_source(names: Sequence[Path], reading: Reading) -> StreamSource:
@@ -386,6 +313,7 @@ def _of_files(inputs: NamedInputs, reading: Reading) -> StreamSource:
 
 
 def _of_folder(path: Path, reading: Reading) -> StreamSource:
+    from da3_ros.cli.stream_dataset import DatasetStream
     from da3_ros.sources.datasets.opening import KINDS, open_dataset
     from da3_ros.sources.images import find_images
 
@@ -397,19 +325,16 @@ def _of_folder(path: Path, reading: Reading) -> StreamSource:
     return ImageStream(path, found.files, reading, found.notes)
 
 
-def _first_readable(items: Sequence[_Item], read: Callable[[_Item], _Read]) -> _Read:
-    """Return what is read of the first item that can be.
+def first_readable(items: Sequence[_Item], read: Callable[[_Item], _Read]) -> _Read:
+    """Return what is read of the first item that can be; there is at least one.
 
     Raises:
-        SourceError: none can; says why not the first.
+        SourceError: none can.
     """
-    first: SourceError | None = None
-    for item in items:
-        try:
+    for item in items[:-1]:
+        with suppress(SourceError):
             return read(item)
-        except SourceError as error:
-            first = first or error
-    raise first or SourceError('expected images, there are none')
+    return read(items[-1])
 
 
 def files_text(files: Sequence[Path]) -> str:
@@ -422,7 +347,7 @@ def files_text(files: Sequence[Path]) -> str:
     return f'{len(files)} files, {digest.hexdigest()[:16]}'
 
 
-def _with_image(frame: CameraFrame, shrink: Shrink) -> CameraFrame:
+def with_image(frame: CameraFrame, shrink: Shrink) -> CameraFrame:
     """Return a frame that keeps as much of its image as the network needs.
 
     What goes with the pixels (calibration, mask) would have to be resized just as exactly.

@@ -9,6 +9,7 @@ from da3_ros.ros.reason_board import ReasonBoard
 from da3_ros.stream.view_loss import lost_view
 from da3_ros.types import PosedView, WindowResult
 
+
 class ViewLossWatch:
     """Holds VIEW_CROPPED for every camera for as long as its view is cut.
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from da3_ros.errors import ConfigError
 from da3_ros.foreign import plain_line, plain_path, reason_of
+from da3_ros.inference.hub import CONFIG_NAME, WEIGHTS_NAME
 from da3_ros.options.table import OptionValue
 from da3_ros.plain_data import PlainDataError, read_yaml
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import json
+import os
 from pathlib import Path
 
 import cv2
@@ -11,9 +13,11 @@ import pytest
 
 from da3_ros.cli.stream_job import make_job
 from da3_ros.cli.stream_run import node_options
+from da3_ros.cli.stream_source import Reading, stream_source
 from da3_ros.export.staging import STAGING_PREFIX
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.options import to_flat
+from da3_ros.sources.image_stamps import stamps_of_names
 from helpers.box_stream import BoxStream, bytes_of, poses_of, request, summary_of
 from helpers.cli import SMALL, da3, da3_json, failure, results_in
 from helpers.dataset_folders import shoot, write_cameras_json, write_euroc, write_tum
@@ -226,3 +230,66 @@ def test_the_window_is_of_the_device_and_not_of_what_is_free(
     plan = da3_json(*arguments)['plan']
     assert (plan['window'], plan['stride'], plan['window_by']) == (8, 4, 'memory')
     assert 'as the memory of the device allows' in da3(*arguments)
+
+
+def test_images_that_cannot_be_read_are_said_and_others_go_on(
+    tmp_path: Path, options: Options
+) -> None:
+    folder = tmp_path / 'photos'
+    folder.mkdir()
+    image = np.full((48, 64, 3), 90, np.uint8)
+    for name in (b'1.png', b'2 \n b.png', b'\xff 4.png'):
+        cv2.imwrite(str(folder / 'made.png'), image)
+        (folder / 'made.png').rename(folder / os.fsdecode(name))
+    (folder / '0.png').write_bytes(b'no image')
+    cv2.imwrite(str(folder / '3.png'), np.full((20, 64, 3), 90, np.uint8))
+    notes = da3_json('stream', folder / '*.png', *options(tmp_path / 'a'), *WINDOW)['notes']
+    assert any('1 images that cannot be read: 0.png' in note for note in notes)
+    # The images of a window get one shape, that of the flat one.
+    assert any('1 of 4 frames are cut, frame 3' in n and '(56x42 to 56x14)' in n for n in notes)
+
+
+def test_options_that_change_nothing_are_said(
+    tmp_path: Path, options: Options, video: Path
+) -> None:
+    folder = tmp_path / 'photos'
+    folder.mkdir()
+    for name in ('1305031101.250000', '1305031102.250000'):
+        cv2.imwrite(str(folder / f'{name}.png'), np.full((48, 64, 3), 90, np.uint8))
+    arguments = (*options(tmp_path / 'out'), '--dry-run')
+    said = da3_json('stream', folder, *arguments, '--fps', '5')['notes']
+    assert any('--fps changes nothing' in note for note in said)
+    real = write_cameras_json(tmp_path / 'real', shoot(2))
+    said = da3_json('stream', real, *arguments, '--fps', '5')['notes']
+    assert any('--fps changes nothing' in note for note in said)
+    assert '--dataset tum: expected' in failure('stream', video, *arguments, '--dataset', 'tum')
+    assert '--fps: expected' in failure('stream', folder, *arguments, '--fps', '1e-300')
+
+
+def test_what_changed_between_kill_and_resume_has_another_identity(tmp_path: Path) -> None:
+    folder = write_cameras_json(tmp_path / 'real', shoot(3))
+    reading = Reading(0.0, 1, ('.png',), 'auto')
+    before = stream_source([folder], reading).identity
+    assert stream_source([folder], reading).identity == before
+    text = (folder / 'cameras.json').read_text(encoding='utf-8')
+    content = json.loads(text)
+    content['frames'][1]['K'][0][0] += 1.0
+    (folder / 'cameras.json').write_text(json.dumps(content), encoding='utf-8')
+    assert stream_source([folder], reading).identity != before
+
+
+def test_numbers_with_zeros_in_front_are_no_times(tmp_path: Path) -> None:
+    names = [tmp_path / f'{number:013d}.png' for number in range(3)]
+    assert stamps_of_names(names) is None
+    assert stamps_of_names([tmp_path / f'{1403636579763 + n}.png' for n in range(3)]) is not None
+
+
+def test_poses_without_stamps_are_those_of_the_images(tmp_path: Path, options: Options) -> None:
+    folder = write_cameras_json(tmp_path / 'real', shoot(3))
+    poses = tmp_path / 'poses.txt'
+    poses.write_text('1 0 0 0 0 1 0 0 0 0 1 0\n' * 3, encoding='ascii')
+    arguments = ('stream', folder, *options(tmp_path / 'out'), '--poses', poses, '--dry-run')
+    assert not any('i seconds' in n and 'pose' in n for n in da3_json(*arguments)['notes'])
+    poses.write_text('.1 0 0 0 0 0 0 1\n0 0 0 0 0 0 0 1\n', encoding='ascii')
+    (note,) = (n for n in da3_json(*arguments)['notes'] if 'go back' in n)
+    assert note.count('poses.txt') == 1
