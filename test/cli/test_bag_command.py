@@ -7,17 +7,20 @@ import json
 from pathlib import Path
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import pytest
 
 from da3_ros.cli import bag_report
+from da3_ros.errors import SinkError
 from da3_ros.options import OptionSpec, OptionValue, from_flat, to_flat
 from da3_ros.options.table import Entrance
 from da3_ros.ros.offline import cameras
 from da3_ros.ros.offline.cameras import Asked
 from da3_ros.ros.offline.tape import Tape
 from da3_ros.sinks.bag import BagWriter
+from da3_ros.sinks.resumable_bag import ResumableBag
 from da3_ros.sources.bag import BagReader, RawMessage
 from helpers.cli import da3, da3_json, failure, invoke
 from helpers.option_groups import entries
@@ -306,3 +309,19 @@ def test_cameras_that_never_meet_are_named(recording: Path, tmp_path: Path) -> N
     said = failure('bag', source, tmp_path / 'out.mcap', *TRUTH)
     assert 'always 70.0 ms from those of camera' in said
     assert not list(tmp_path.glob('out*'))
+
+
+def test_a_disk_that_refuses_ends_the_run_with_its_own_words(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no thread stays."""
+    before = threading.active_count()
+
+    def full(*given: object, **more: object) -> None:
+        raise SinkError('no space left')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ResumableBag, 'write', full)
+        assert failure('bag', recording, tmp_path / 'out.mcap', *TRUTH) == 'no space left'
+    assert threading.active_count() == before
+    assert not list(tmp_path.iterdir())

@@ -20,7 +20,13 @@ DA3 = 'da3_ros.cli.main'
 KILLS = 20
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
 NANO = ('--model', 'da3-nano', '--process-res', '56', '--runtime', 'torch', '--device', 'cpu')
-ODOMETRY = ('--prior-frame', 'odom', '--odom-frame', 'map', '--publish-tf', 'true')
+PUBLISHED = ('--publish-tf', 'true')
+RIG = """
+cameras:
+  front: {base_from_camera: {xyz: [0, 0, 1]}}
+  left: {base_from_camera: {xyz: [1, 0, 1]}}
+"""
+ODOMETRY = ('--prior-frame', 'odom', '--odom-frame', 'map', *PUBLISHED)
 
 
 def record(path: Path, seconds: float, *more: str) -> Path:
@@ -52,8 +58,9 @@ class PowerCut:
     [
         ((), NANO),
         (('--compressed',), ('--model', 'truth', *ODOMETRY, '--window', '4', '--stride', '2')),
+        ((), ('--model', 'truth', '--rig', 'rig.yaml', '--base-frame', 'robot', *PUBLISHED)),
     ],
-    ids=['network', 'odometry'],
+    ids=['network', 'odometry', 'rig'],
 )
 def test_interrupted_twice_it_goes_on_to_the_same_bytes(
     tmp_path: Path,
@@ -62,6 +69,8 @@ def test_interrupted_twice_it_goes_on_to_the_same_bytes(
     options: Sequence[str],
 ) -> None:
     monkeypatch.setattr(run, 'CHECKPOINT_WINDOWS', 3)
+    monkeypatch.chdir(tmp_path)
+    Path('rig.yaml').write_text(RIG)
     bag = record(tmp_path / 'in.mcap', 4.0, *recorded)
     whole, out = tmp_path / 'whole.mcap', tmp_path / 'out.mcap'
     first = da3_json('bag', bag, whole, *options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 import logging
 
@@ -76,8 +76,8 @@ class CameraFeed:
 
     def frames(
         self, takers: Mapping[str, Taker], on_second: Callable[[], object]
-    ) -> Iterator[CameraFrame]:
-        """Yield the frames in the order of the recording.
+    ) -> Generator[CameraFrame, None, None]:
+        """Yield the frames in the order of the recording; to be closed before the recording is.
 
         Args:
             takers: of the other topics, see `Tape.play`.

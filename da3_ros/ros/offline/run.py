@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 import logging
 import time
@@ -189,9 +190,12 @@ class BagRun:
         self._tf.know_static(self._tape.every(STATIC_TOPIC))
         takers = {MOVING_TOPIC: self._tf.take_message} if self._has_moving else {}
         try:
-            with Behind(self._write, name='da3_bag_writer') as behind:
+            with (
+                Behind(self._write, name='da3_bag_writer') as behind,
+                # Its reader ends before anybody closes the bags.
+                closing(self._feed.frames(takers, self._tick)) as frames,
+            ):
                 self._behind = behind
-                frames = self._feed.frames(takers, self._tick)
                 state = None if resumed is None else resumed.pipeline
                 for result in every_result(self._pipeline, frames, self._failed, state):
                     self._take(result, behind)
