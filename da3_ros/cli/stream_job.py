@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+import errno
 from pathlib import Path
 import time
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from da3_ros.cli.stream_options import StreamRequest, with_config
 from da3_ros.cli.stream_plan import StreamPlan, WindowWish, make_plan
 from da3_ros.cli.stream_source import Reading, StreamSource, files_text, stream_source
 from da3_ros.cli.wanted_network import choose_device
+from da3_ros.errors import ExportError
 from da3_ros.export.files import move_into
 from da3_ros.export.ledger import read_ledger
 from da3_ros.export.staging import remove_empty
@@ -196,10 +198,12 @@ def _what_is_kept(part: StreamPart) -> Iterator[None]:
     """Say, where the body does not come to its end, what is left of it."""
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         if part.committed is not None:
             frames = part.committed['folder']['frames']
             complain(f'{frames} frames are done: the same command goes on behind them')
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ExportError(f'{part.path.parent}: {error.strerror}') from error
         raise
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import errno
 import json
 import os
 from pathlib import Path
@@ -14,11 +15,12 @@ import pytest
 from da3_ros.cli.stream_job import make_job
 from da3_ros.cli.stream_run import node_options
 from da3_ros.cli.stream_source import Reading, stream_source
+from da3_ros.errors import ExportError
 from da3_ros.export.staging import STAGING_PREFIX
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.options import to_flat
 from da3_ros.sources.image_stamps import stamps_of_names
-from helpers.box_stream import BoxStream, bytes_of, poses_of, request, summary_of
+from helpers.box_stream import BoxStream, bytes_of, poses_of, request, run, summary_of
 from helpers.cli import SMALL, da3, da3_json, failure, results_in
 from helpers.dataset_folders import shoot, write_cameras_json, write_euroc, write_tum
 from helpers.foreign_files import ForeignFiles
@@ -293,3 +295,12 @@ def test_poses_without_stamps_are_those_of_the_images(tmp_path: Path, options: O
     poses.write_text('.1 0 0 0 0 0 0 1\n0 0 0 0 0 0 0 1\n', encoding='ascii')
     (note,) = (n for n in da3_json(*arguments)['notes'] if 'go back' in n)
     assert note.count('poses.txt') == 1
+
+
+def test_a_full_disk_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr('da3_ros.sinks.stream_folder.write_frame', full)
+    with pytest.raises(ExportError, match=r'/out: No space left on device'):
+        run(tmp_path / 'out', 9)
