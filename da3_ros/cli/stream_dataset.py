@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import hashlib
 from pathlib import Path
 
-from da3_ros.cli.stream_source import (
+from da3_ros.cli.stream_reading import (
     RATE_UNUSED,
     Reading,
     Shrink,

@@ -20,7 +20,7 @@ from da3_ros.options.table import Entrance, defaults_at
 if TYPE_CHECKING:
     from da3_ros.cli.scene_options import SceneOptions
     from da3_ros.cli.scene_sources import SceneSource
-    from da3_ros.cli.stream_source import StreamSource
+    from da3_ros.cli.stream_reading import StreamSource
 
 
 def run_instead(
@@ -94,7 +94,8 @@ def _request(options: SceneOptions, source: SceneSource) -> StreamRequest:
 
 
 def _stream_source(source: SceneSource) -> StreamSource:
-    from da3_ros.cli.stream_source import ImageStream, Reading, VideoStream
+    from da3_ros.cli.stream_reading import Reading
+    from da3_ros.cli.stream_source import ImageStream, VideoStream
 
     if isinstance(source, ImageFiles):
         return ImageStream(source.path, source.files, Reading(0.0, 1, (), 'none'), source.notes)

@@ -29,7 +29,8 @@ from da3_ros.cli.reporting import (
 )
 from da3_ros.cli.stream_options import StreamRequest, with_config
 from da3_ros.cli.stream_plan import StreamPlan, WindowWish, make_plan
-from da3_ros.cli.stream_source import Reading, StreamSource, files_text, stream_source
+from da3_ros.cli.stream_reading import Reading, StreamSource, files_text
+from da3_ros.cli.stream_source import stream_source
 from da3_ros.cli.wanted_network import choose_device
 from da3_ros.errors import ExportError
 from da3_ros.export.files import move_into
@@ -39,7 +40,7 @@ from da3_ros.foreign import expanded, plain_line
 from da3_ros.sinks.stream_part import StreamPart
 
 if TYPE_CHECKING:
-    from da3_ros.cli.stream_source import Shrink
+    from da3_ros.cli.stream_reading import Shrink
     from da3_ros.pipeline.known_trajectory import KnownTrajectory
     from da3_ros.sinks.stream_results import Finished
     from da3_ros.types import Estimator

@@ -11,7 +11,7 @@ from da3_ros.foreign import plain_path
 from da3_ros.pipeline.known_trajectory import KnownTrajectory
 
 if TYPE_CHECKING:
-    from da3_ros.cli.stream_source import StreamSource
+    from da3_ros.cli.stream_reading import StreamSource
 
 _NS_PER_S = 1_000_000_000
 _LONGEST_RECORDING_NS = 1_000_000 * _NS_PER_S

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from da3_ros.cli.stream_job import make_job
+from da3_ros.cli.stream_reading import Reading
 from da3_ros.cli.stream_run import node_options
-from da3_ros.cli.stream_source import Reading, stream_source
+from da3_ros.cli.stream_source import stream_source
 from da3_ros.errors import ExportError
 from da3_ros.export.staging import STAGING_PREFIX
 from da3_ros.inference.api import DepthAnything3
