@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
@@ -23,9 +22,6 @@ from da3_ros.cli.stream_reading import (
 from da3_ros.errors import SourceError
 from da3_ros.foreign import plain_path
 from da3_ros.types import CameraFrame, RigCalibration
-
-if TYPE_CHECKING:
-    pass
 
 CAMERA = 'camera'
 """Name of the one camera of a video and of images."""
