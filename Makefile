@@ -52,8 +52,9 @@ demo: env
 	case "$$VIEWER" in ''|0) ;; *) set -- "$$@" --viewer ;; esac && \
 	da3 "$$@"
 
+# Compiled modules are kept: programs that tests start would compile all of them anew each time.
 test: lint
-	@$(ENTER) python -m pytest -n 4 --dist loadfile $(TESTS)
+	@$(ENTER) env -u PYTHONDONTWRITEBYTECODE python -m pytest -n 4 --dist loadfile $(TESTS)
 
 test-cpus: env
 	@$(ENTER) python -m tools.test_cpus $(TESTS)

@@ -193,7 +193,7 @@ def _less(content: dict[str, Any]) -> str:
         (content['refused_windows'], 'windows refused'),
         (content['failed_windows'], 'windows failed'),
     )
-    return ', '.join(f'{count} {what}' for count, what in counts if count) or 'nothing left out'
+    return ', '.join(f'{count} {what}' for count, what in counts if count) or 'no window left out'
 
 
 def _notes(tape: Tape, result: RunResult, estimator: Estimator) -> Iterator[str]:

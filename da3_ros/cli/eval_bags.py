@@ -28,6 +28,7 @@ _TF_TOPICS = ('/tf', '/tf_static')
 
 _IMAGE, _COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 _DEPTH_DTYPES = {'32FC1': '{}f4', '16UC1': '{}u2', 'mono16': '{}u2'}
+_REPORT = 'da3_ros/msg/WindowReport'
 _PNG = b'\x89PNG'
 _POSES = (
     'nav_msgs/msg/Odometry',
@@ -77,41 +78,113 @@ def bag_part(text: str) -> BagPart | None:
     return BagPart(path, topic, (frames[0], frames[1]) if frames else None)
 
 
-def bag_poses(part: BagPart) -> list[StampedPose]:
+@dataclass(frozen=True, slots=True, eq=False)
+class BagPoses:
+    """A trajectory of a bag."""
+
+    poses: tuple[StampedPose, ...]
+    """At least one, in the order of the bag."""
+    body: str
+    """Frame that the poses are of; empty where messages do not say."""
+    notes: tuple[str, ...]
+
+
+def bag_poses(part: BagPart) -> BagPoses:
     """Return the poses of a topic, or of one frame in another.
 
-    Odometry, stamped poses and transforms by their stamps; of paths the last one.
+    Odometry, stamped poses and transforms by their stamps; of paths the last one. Messages whose
+    pose is none (NaN, a quaternion of zeros) are left out, and a note counts them.
 
     Raises:
         SourceError: the bag or the topic cannot be read, its type has no poses, or there are none.
     """
+    found = _Poses()
     with BagReader(part.bag) as bag:
-        poses = _of_frames(bag, part) if part.frames else _of_topic(bag, part)
-    if not poses:
-        raise SourceError(f'bag {plain_path(part.bag)}: {part.topic} holds no pose')
-    return poses
+        if part.frames:
+            _add_frames(found, bag, part)
+        else:
+            _add_topic(found, bag, part)
+        notes = bag_notes(bag, part)
+    if not found.poses:
+        reason = f' that can be used: {found.reason}' if found.refused else ''
+        raise SourceError(f'bag {plain_path(part.bag)}: {part.topic} holds no pose{reason}')
+    if found.refused:
+        notes.insert(0, f'{found.refused} poses are left out, first {found.reason}')
+    if len(found.bodies) > 1:
+        names = ', '.join(plain_line(name, 40) for name in sorted(found.bodies))
+        notes.insert(0, f'the poses are of several frames: {names}')
+    body = found.bodies.pop() if len(found.bodies) == 1 else ''
+    return BagPoses(tuple(found.poses), body, tuple(notes))
 
 
-def _of_topic(bag: BagReader, part: BagPart) -> list[StampedPose]:
-    poses: list[StampedPose] = []
+def bag_notes(bag: BagReader, part: BagPart) -> list[str]:
+    """Return what has to be known of figures of a bag: its damage, and a unit of its own."""
+    notes = [note.text for note in bag.notes]
+    folder = part.topic.rpartition('/')[0]
+    reports = [
+        topic.name
+        for topic in bag.topics
+        if topic.msgtype == _REPORT and topic.count
+        and f'{folder}/'.startswith(f'{topic.name.rpartition("/")[0]}/')
+    ]  # fmt: skip
+    if not reports:
+        return notes
+    shared_definitions().require(_REPORT)
+    topic = max(reports, key=len)
+    are_metric = [bool(m.is_metric) for _, m in _messages(bag, (topic,), (_REPORT,))]
+    without = are_metric.count(False)
+    if without:
+        share = 'all' if without == len(are_metric) else f'{without} of {len(are_metric)}'
+        notes.append(f'{share} windows of {topic} are in a unit of their own, not metres')
+    return notes
+
+
+class _Poses:
+    """Poses of a bag, and why there are none of some messages."""
+
+    def __init__(self) -> None:
+        self.poses: list[StampedPose] = []
+        self.bodies: set[str] = set()
+        self.refused = 0
+        self.reason = ''
+
+    def refuse(self, reason: str) -> None:
+        """Count a message without a pose."""
+        self.refused += 1
+        self.reason = self.reason or reason
+
+    def add(self, header: Any, pose: Any, body: str = '') -> None:
+        """Take a Pose or a Transform at the stamp of a header."""
+        try:
+            self.poses.append(StampedPose(_stamp_ns(header), _pose(pose)))
+        except GeometryError as error:
+            self.refuse(f'at {_stamp_ns(header)} ns: {plain_line(error, 150)}')
+            return
+        self.bodies.add(body)
+
+
+def _add_topic(found: _Poses, bag: BagReader, part: BagPart) -> None:
     for msgtype, message in _messages(bag, (part.topic,), _POSES):
         if msgtype.endswith('/Path'):
-            poses = [_stamped(pose.header, pose.pose) for pose in message.poses]
+            found.poses.clear()
+            found.refused, found.reason = 0, ''
+            for pose in message.poses:
+                found.add(pose.header, pose.pose)
         elif msgtype.endswith('/TransformStamped'):
-            poses.append(_stamped(message.header, message.transform))
+            found.add(message.header, message.transform, message.child_frame_id)
         else:
             pose = message.pose
             pose = pose.pose if _kind(pose).endswith('WithCovariance') else pose
-            poses.append(_stamped(message.header, pose))
-    return poses
+            body = message.child_frame_id if msgtype.endswith('/Odometry') else ''
+            found.add(message.header, pose, body)
 
 
 def _kind(message: Any) -> str:
     return type(message).__name__
 
 
-def _of_frames(bag: BagReader, part: BagPart) -> list[StampedPose]:
-    """Return where a frame stood in another at every stamp of a joint between them."""
+def _add_frames(found: _Poses, bag: BagReader, part: BagPart) -> None:
+    """Take where a frame stood in another at every stamp of a joint between them."""
     assert part.frames is not None
     parent, child = part.frames
     topics = [name for name in _TF_TOPICS if name in {info.name for info in bag.topics}]
@@ -119,7 +192,11 @@ def _of_frames(bag: BagReader, part: BagPart) -> list[StampedPose]:
     stamps: set[int] = set()
     for static, transform in _transforms(bag, topics):
         names = transform.header.frame_id, transform.child_frame_id
-        pose = _pose(transform.transform)
+        try:
+            pose = _pose(transform.transform)
+        except GeometryError as error:
+            found.refuse(f'of {plain_line(names[1], 40)}: {plain_line(error, 150)}')
+            continue
         if static:
             buffer.set_fixed(*names, pose)
         elif buffer.add(*names, _stamp_ns(transform.header), pose):
@@ -129,8 +206,9 @@ def _of_frames(bag: BagReader, part: BagPart) -> list[StampedPose]:
             f'bag {plain_path(part.bag)}: no transforms connect {plain_line(parent)} to '
             f'{plain_line(child)}'
         )
-    found = ((stamp, buffer.lookup(parent, child, stamp)) for stamp in sorted(stamps))
-    return [StampedPose(stamp, at.pose) for stamp, at in found if at.pose is not None]
+    looked_up = ((stamp, buffer.lookup(parent, child, stamp)) for stamp in sorted(stamps))
+    found.poses += [StampedPose(ns, at.pose) for ns, at in looked_up if at.pose is not None]
+    found.bodies.add(child)
 
 
 def _transforms(bag: BagReader, topics: list[str]) -> Iterator[tuple[bool, Any]]:
@@ -157,23 +235,20 @@ def _messages(
         yield raw.msgtype, message
 
 
-def _stamped(header: Any, pose: Any) -> StampedPose:
-    return StampedPose(_stamp_ns(header), _pose(pose))
-
-
 def _stamp_ns(header: Any) -> int:
     return int(header.stamp.sec) * _NS_PER_S + int(header.stamp.nanosec)
 
 
 def _pose(message: Any) -> FloatArray:
-    """Return the matrix (4, 4) of a Pose or a Transform."""
+    """Return the matrix (4, 4) of a Pose or a Transform.
+
+    Raises:
+        GeometryError: it is none.
+    """
     is_transform = _kind(message).endswith('Transform')
     p = message.translation if is_transform else message.position
     q = message.rotation if is_transform else message.orientation
-    try:
-        return rigid_from_xyz_xyzw([p.x, p.y, p.z, q.x, q.y, q.z, q.w])
-    except GeometryError as error:
-        raise SourceError(f'a pose of the bag is none: {error}') from error
+    return rigid_from_xyz_xyzw([p.x, p.y, p.z, q.x, q.y, q.z, q.w])
 
 
 class BagImages:
@@ -192,6 +267,8 @@ class BagImages:
         self.stamps_ns: list[int] = []
         """Of the headers, in the order of the bag."""
         self._recorded_ns: list[int] = []
+        self.notes: tuple[str, ...] = ()
+        """What has to be known of the figures."""
 
     def __enter__(self) -> BagImages:
         self._bag.__enter__()
@@ -207,6 +284,7 @@ class BagImages:
                 message: Any = store.deserialize_cdr(raw.data, raw.msgtype)
             self.stamps_ns.append(_stamp_ns(message.header))
             self._recorded_ns.append(raw.stamp_ns)
+        self.notes = tuple(bag_notes(self._bag, self._part))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -13,7 +13,7 @@ from da3_ros.errors import GeometryError, SourceError
 from da3_ros.foreign import plain_line
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.geometry.resample import DepthResampler, PixelMap
-from da3_ros.metrics.association import associate
+from da3_ros.metrics.association import are_among, associate, limit_ns
 from da3_ros.metrics.depth_set import DepthPair
 from da3_ros.types import FloatImage
 
@@ -22,7 +22,6 @@ Rule = Literal['stamp', 'name', 'number', 'place']
 RULES: tuple[Rule, ...] = get_args(Rule)
 
 _NUMBER = re.compile(r'\d+')
-_NS_PER_S = 1e9
 # A resize to whole patches changes the aspect ratio of small images by that much.
 _ASPECT = 0.12
 
@@ -48,7 +47,9 @@ def pair_maps(
         truth: the true images.
         estimate: the estimated ones.
         rule: how; None takes the first that pairs: stamps, names, numbers in names if all of one
-            side have a partner, places if both sides have as many images.
+            side have a partner, places if both sides have as many images; neither stamps that
+            stand for numbers with those of a clock, nor names that count the images of a run with
+            those of more or fewer images.
         max_difference_s: of stamps in a pair.
 
     Raises:
@@ -58,6 +59,8 @@ def pair_maps(
         return Pairing(((truth.maps[0], estimate.maps[0]),), 'place', (), ())
     for tried in RULES if rule is None else (rule,):
         found = _BY[tried](truth, estimate, max_difference_s)
+        if rule is None and _is_gamble(tried, truth, estimate):
+            continue
         shorter = min(len(truth.maps), len(estimate.maps))
         if not found or (rule is None and tried == 'number' and len(found) < shorter):
             continue
@@ -72,8 +75,25 @@ def pair_maps(
     how = 'any rule' if rule is None else f'--pair {rule}'
     raise SourceError(
         f'no image pairs by {how}: {_called(truth)}; {_called(estimate)}. Stamps pair within '
-        '--max-difference, places only where both have as many images'
+        '--max-difference, places only where both have as many images, and names that count the '
+        'images of a run, which may be others, only by --pair number'
     )
+
+
+def _is_gamble(rule: Rule, truth: DepthSource, estimate: DepthSource) -> bool:
+    """Return whether equal keys of a rule need not mean equal images.
+
+    Names of one side may count what a run was given: number 7 of every second image is not the
+    image 7. Stamps of one side may stand for numbers, while the other has a clock.
+    """
+    if rule in ('name', 'number'):
+        return (truth.is_counted or estimate.is_counted) and truth.total != estimate.total
+    if rule == 'stamp':
+        for one, other in ((truth, estimate), (estimate, truth)):
+            stamps = [each.stamp_ns for each in other.maps if each.stamp_ns is not None]
+            if one.numbered_ns and not are_among(stamps, one.numbered_ns):
+                return True
+    return False
 
 
 def _called(source: DepthSource) -> str:
@@ -90,7 +110,7 @@ def _by_stamp(truth: DepthSource, estimate: DepthSource, limit_s: float) -> list
     if len(first) < len(truth.maps) or len(second) < len(estimate.maps):
         return []
     try:
-        pairs = associate(first, second, round(limit_s * _NS_PER_S))
+        pairs = associate(first, second, limit_ns(limit_s))
     except GeometryError:
         return []
     return [*zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)]

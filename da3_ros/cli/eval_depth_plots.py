@@ -10,7 +10,14 @@ import numpy as np
 from da3_ros.cli.eval_depth_run import ComparedDepth
 from da3_ros.cli.eval_depth_table import NAMES
 from da3_ros.cli.eval_output import Picture
-from da3_ros.cli.eval_plots import INK_COLOUR, TRUTH_COLOUR, picture, run_colour
+from da3_ros.cli.eval_plots import (
+    INK_COLOUR,
+    TRUTH_COLOUR,
+    legend,
+    picture,
+    plain_numbers,
+    run_colour,
+)
 from da3_ros.metrics.depth_set import Variant
 
 _SHOWN: tuple[Variant, ...] = ('as_is', 'scale_each', 'scale_all', 'constant_each', 'rows_each')
@@ -47,7 +54,7 @@ def error_by_range(found: ComparedDepth, path: Path) -> None:
         axes.set_xlabel('true depth, m')
         axes.set_ylabel('AbsRel')
         axes.set_title('relative error by true depth, all pixels together')
-        axes.legend()
+        legend(axes)
 
 
 def error_by_image(found: ComparedDepth, path: Path) -> None:
@@ -61,8 +68,9 @@ def error_by_image(found: ComparedDepth, path: Path) -> None:
         above.set_ylabel('AbsRel')
         above.set_ylim(bottom=0)
         above.set_title('relative error by image')
-        above.legend()
+        legend(above)
         below.semilogy(places, [one.scale for _, one in images], '.-', color=INK_COLOUR, lw=1)
+        plain_numbers(below.yaxis)
         below.set_ylabel('truth / estimate, median')
         below.set_xlabel('image')
 
@@ -78,10 +86,11 @@ def stated_spread(found: ComparedDepth, path: Path) -> None:
             axes.loglog(stated, errors, 'o-', color=run_colour(place), label=NAMES[variant])
         ends = [min(limits), max(limits)]
         axes.loglog(ends, ends, color=TRUTH_COLOUR, lw=3, alpha=0.5, label='as stated')
+        plain_numbers(axes.xaxis, axes.yaxis)
         axes.set_xlabel('stated spread, m')
         axes.set_ylabel('error found, m (root mean square)')
         axes.set_title('spread stated and error found, by tenths of the pixels')
-        axes.legend()
+        legend(axes)
 
 
 def error_by_confidence(found: ComparedDepth, path: Path) -> None:
@@ -98,4 +107,4 @@ def error_by_confidence(found: ComparedDepth, path: Path) -> None:
         axes.set_xlabel('pixels by growing confidence, %')
         axes.set_ylabel('AbsRel')
         axes.set_title('relative error by confidence, after one scale per image')
-        axes.legend()
+        legend(axes)

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from da3_ros.cli.eval_depth_hints import hints
 from da3_ros.cli.eval_depth_pairs import Pairing, PairReader, Rule, loads_beside, pair_maps
 from da3_ros.cli.eval_depth_sources import CONFIDENCE, DepthSource, Load, named_depth
 from da3_ros.errors import SourceError
@@ -73,15 +74,18 @@ def compare_depth(question: Question, say: Callable[[str], None]) -> ComparedDep
         truth = named_depth(question.truth, question.truth_step_m, stack)
         estimate = named_depth(question.estimate, question.estimate_step_m, stack)
         pairing = pair_maps(truth, estimate, question.rule, question.max_difference_s)
-        step = question.estimate_step_m
 
         def beside(named: str | None, default: str) -> tuple[Load, ...] | None:
-            return _beside(pairing, named, default, step, stack)
+            return _beside(pairing, named, default, question, stack)
 
         reader = PairReader(pairing, beside(question.sigma, ''), _confidence(question, beside))
         say(f'comparing {len(pairing.pairs)} images')
         figures = measure_depth(lambda: _with_progress(reader), question.edges)
-    notes = (*truth.notes, *estimate.notes, *_notes(pairing, reader, figures))
+    notes = (
+        *(f'truth: {note}' for note in truth.notes),
+        *(f'estimate: {note}' for note in estimate.notes),
+        *hints(pairing, reader, figures),
+    )
     content = _content(question, truth, estimate, pairing, figures, notes)
     return ComparedDepth(question, pairing, figures, notes, content)
 
@@ -93,12 +97,18 @@ def _confidence(
 
 
 def _beside(
-    pairing: Pairing, named: str | None, default: str, step_m: float | None, stack: ExitStack
+    pairing: Pairing, named: str | None, default: str, question: Question, stack: ExitStack
 ) -> tuple[Load, ...] | None:
     """Return what reads spreads or confidence: of a source of their own, or by a key."""
     if named is None:
         return loads_beside(pairing, default, None) if default else None
+    estimate, step_m = question.estimate, question.estimate_step_m
     if '#' in named or expanded(named).exists():
+        if named == estimate or expanded(named).resolve() == expanded(estimate).resolve():
+            raise SourceError(
+                f'{plain_line(named)}: it is the depth itself; expected the spread or confidence '
+                'of it, or the key of these in the same files'
+            )
         source = named_depth(named, None, stack)
         if step_m is not None and source.has_steps:
             source = named_depth(named, step_m, stack)
@@ -118,22 +128,6 @@ def _with_progress(reader: PairReader) -> Iterator[DepthPair]:
 
     total = len(reader.pairing.pairs)
     yield from tqdm(reader(), total=total, unit='image', desc='comparing', disable=None)
-
-
-def _notes(pairing: Pairing, reader: PairReader, figures: DepthSetFigures) -> Iterator[str]:
-    alone = (('true', pairing.truth_alone), ('estimated', pairing.estimate_alone))
-    for what, names in alone:
-        if names:
-            yield f'{len(names)} {what} images have no partner, the first is {names[0]}'
-    empty = [image.name for image in figures.images if not image.figures]
-    if empty:
-        yield f'{len(empty)} pairs know no pixel in common, the first is {empty[0]}'
-    if reader.resized:
-        source, target = reader.resized
-        yield (
-            f'estimates of {source.width}x{source.height} were brought to the '
-            f'{target.width}x{target.height} pixels of the truth, nothing mixed across edges'
-        )
 
 
 def _content(

@@ -35,6 +35,7 @@ CONFIDENCE = 'conf'
 """Its key in npz files of ours and of the official tool."""
 
 _STREAM_RECORD = 'stream.json'
+_NO_METRES = 'the results say that their depth is in a unit of its own, not metres'
 _DEPTH_KEYS = ('depth', 'depths')
 _SIZE_SUFFIX = re.compile(r'_\d+x\d+\Z')
 _STAMP_IN_NAME = re.compile(r'_(\d{15,19})\Z')
@@ -67,6 +68,10 @@ class DepthSource:
     has_steps: bool = False
     """Whether its values are whole numbers in a unit that has to be known."""
     notes: tuple[str, ...] = ()
+    numbered_ns: tuple[int, ...] = ()
+    """Stamps that stand for the numbers of all its images, of a dataset that has no clock."""
+    is_counted: bool = False
+    """Whether names are but the count of the images of a run, whatever these are called."""
 
 
 def named_depth(text: str, step_m: float | None, stack: ExitStack) -> DepthSource:
@@ -88,7 +93,7 @@ def named_depth(text: str, step_m: float | None, stack: ExitStack) -> DepthSourc
             DepthMap(str(stamp), partial(images.depth, place), place, stamp)
             for place, stamp in enumerate(images.stamps_ns)
         )
-        found = DepthSource(text, maps, len(maps))
+        found = DepthSource(text, maps, len(maps), notes=images.notes)
     else:
         found = _of_path(expanded(text), text, METRES_PER_STEP if step_m is None else step_m)
     if not found.maps:
@@ -109,7 +114,7 @@ def _of_path(path: Path, text: str, step_m: float) -> DepthSource:
         return DepthSource(text, maps, len(maps), has_steps=_is_png(path))
     if not path.is_dir():
         raise SourceError(f'{plain_path(path)}: expected a file or a folder, there is none')
-    results = _results_in(path)
+    results = results_in(path)
     if results is not None:
         return _of_results(results, text)
     scenes = scenes_of_batch(path)
@@ -120,7 +125,8 @@ def _of_path(path: Path, text: str, step_m: float) -> DepthSource:
     for name in ('', *FRAME_FOLDERS):
         folder = path / name
         if folder.is_dir() and (files := _depth_files(folder)):
-            return _with_stamps(_of_folder(files, text, step_m), path)
+            found = _of_folder(files, text, step_m)
+            return _with_record(replace(found, is_counted=bool(name)), path)
     raise SourceError(
         f'{plain_path(path)}: expected depth as {", ".join(SUFFIXES)} files, results of da3, or a '
         f'dataset ({", ".join(KINDS)}); there is none of them'
@@ -197,22 +203,24 @@ def _stamp_in(name: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def _with_stamps(found: DepthSource, folder: Path) -> DepthSource:
-    """Return frames of a stream with the stamps of its record."""
-    record = folder / _STREAM_RECORD
-    if not record.is_file():
+def _with_record(found: DepthSource, folder: Path) -> DepthSource:
+    """Return frames of a stream with the stamps of its record, and with its unit."""
+    path = folder / _STREAM_RECORD
+    if not path.is_file():
         return found
-    with foreign_file(record, 'record of a stream'):
-        stamps = read_json(record)['stamps_ns']
+    with foreign_file(path, 'record of a stream'):
+        record = read_json(path)
+        stamps = record['stamps_ns']
         if len(stamps) != len(found.maps) or not all(type(ns) is int for ns in stamps):
             raise ValueError(f'expected a stamp for each of {len(found.maps)} frames')
     maps = zip(found.maps, stamps, strict=True)
-    return replace(found, maps=tuple(replace(one, stamp_ns=ns) for one, ns in maps))
+    notes = (*found.notes, *([_NO_METRES] if record.get('is_metric') is False else []))
+    return replace(found, maps=tuple(replace(one, stamp_ns=ns) for one, ns in maps), notes=notes)
 
 
 def _of_batch(scenes: list[Path], text: str) -> DepthSource:
     """Return the scenes of `da3 images --each`: one image each, named as it."""
-    files = [_results_in(scene) for scene in scenes]
+    files = [results_in(scene) for scene in scenes]
     maps = tuple(
         replace(_frame_file(file, place), name=scene.name)
         for place, (scene, file) in enumerate(zip(scenes, files, strict=True))
@@ -221,7 +229,8 @@ def _of_batch(scenes: list[Path], text: str) -> DepthSource:
     return DepthSource(text, maps, len(scenes))
 
 
-def _results_in(folder: Path) -> Path | None:
+def results_in(folder: Path) -> Path | None:
+    """Return the `results.npz` of a folder; None where there is none."""
     return next((folder / place for place in RESULTS if (folder / place).is_file()), None)
 
 
@@ -241,7 +250,9 @@ def _of_results(path: Path, text: str) -> DepthSource:
     if not maps:
         names = ', '.join(map(plain_line, arrays)) or 'none'
         raise SourceError(f'{plain_path(path)}: expected depth among its arrays, got {names}')
-    return DepthSource(text, tuple(maps), len(maps))
+    notes = [_NO_METRES] if not bool(arrays.get('is_metric', True)) else []
+    is_counted = any(one.stamp_ns is None for one in maps)
+    return DepthSource(text, tuple(maps), len(maps), notes=tuple(notes), is_counted=is_counted)
 
 
 def _views(group: Mapping[str, Array], key: str, first: int, path: Path) -> Iterator[DepthMap]:
@@ -295,8 +306,11 @@ def _of_dataset(path: Path, text: str) -> DepthSource:
         for place, frame in enumerate(dataset.frames)
         if frame.depth is not None
     )
-    notes = tuple(note.text for note in dataset.notes)
-    return DepthSource(text, maps, len(dataset.frames), notes=notes)
+    notes = [note.text for note in dataset.notes]
+    if not dataset.is_metric:
+        notes.append('depth is in a unit of the dataset, not metres')
+    numbered = () if dataset.is_stamped else tuple(frame.stamp_ns for frame in dataset.frames)
+    return DepthSource(text, maps, len(dataset.frames), notes=tuple(notes), numbered_ns=numbered)
 
 
 def _read_png(path: Path, step_m: float) -> FloatImage:

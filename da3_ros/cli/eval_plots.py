@@ -18,8 +18,8 @@ RUN_COLOURS: tuple[Rgb, ...] = (
 _SIZE_INCH = (8.0, 5.0)
 _DPI = 120
 _GREY = '#d9d9d4'
-# So many names have room beside one another.
-_LEVEL = 3
+# So many letters have room beside one another, below one of two axes and below the whole.
+_LETTERS_BELOW_AXES, _LETTERS_BELOW = 36, 100
 
 
 def hex_colour(rgb: Rgb) -> str:
@@ -77,6 +77,29 @@ def picture(
         figure.savefig(path, format='png', metadata={'Software': None})
 
 
+def legend(axes: Any) -> None:
+    """Write the names of what axes show below the whole picture, where nothing is drawn."""
+    handles, names = axes.get_legend_handles_labels()
+    # A column has its line and some air beside the longest name.
+    columns = max(1, _LETTERS_BELOW // (max(map(len, names), default=0) + 8))
+    axes.figure.legend(
+        handles, names, loc='outside lower center', ncols=min(columns, len(names) or 1)
+    )
+
+
+def plain_numbers(*axes: Any) -> None:
+    """Write the numbers of logarithmic axes as 0.04, not as a power of ten."""
+    from matplotlib.ticker import LogFormatter
+
+    class Plain(LogFormatter):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f'{x:g}' if super().__call__(x, pos) else ''
+
+    for axis in axes:
+        axis.set_major_formatter(Plain())
+        axis.set_minor_formatter(Plain(minor_thresholds=(1.5, 0.6)))
+
+
 def boxes(axes: Any, values: Sequence[Any], names: Sequence[str]) -> None:
     """Draw one box for each run, from quartile to quartile, whiskers over 1.5 of their distance.
 
@@ -90,5 +113,7 @@ def boxes(axes: Any, values: Sequence[Any], names: Sequence[str]) -> None:
         box.set_facecolor(run_colour(place))
         box.set_alpha(0.6)
         middle.set_color(INK_COLOUR)
-    axes.set_xticks(range(1, len(names) + 1), names, rotation=20 if len(names) > _LEVEL else 0)
+    is_wide = sum(len(name) + 2 for name in names) > _LETTERS_BELOW_AXES
+    look = {'rotation': 20, 'ha': 'right'} if is_wide else {}
+    axes.set_xticks(range(1, len(names) + 1), names, **look)
     axes.set_ylim(bottom=0)

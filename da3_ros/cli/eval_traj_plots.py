@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from da3_ros.cli.eval_output import Picture
-from da3_ros.cli.eval_plots import TRUTH_COLOUR, boxes, picture, run_colour
+from da3_ros.cli.eval_plots import TRUTH_COLOUR, boxes, legend, picture, run_colour
 from da3_ros.cli.eval_traj_runs import ComparedRuns
 
 _AXES = 'xyz'
@@ -40,10 +40,10 @@ def from_above(found: ComparedRuns, path: Path) -> None:
                 colour = run_colour(place)
                 axes.plot(xyz[:, right], xyz[:, up], color=colour, lw=1.2, label=run.name)
         axes.set_aspect('equal', adjustable='datalim')
-        axes.set_xlabel(_AXES[right])
-        axes.set_ylabel(_AXES[up])
+        axes.set_xlabel(f'{_AXES[right]}, {found.truth.unit}')
+        axes.set_ylabel(f'{_AXES[up]}, {found.truth.unit}')
         axes.set_title(f'trajectories, alignment {found.alignment}; dot: start')
-        axes.legend()
+        legend(axes)
 
 
 def error_over_time(found: ComparedRuns, path: Path) -> None:
@@ -55,11 +55,11 @@ def error_over_time(found: ComparedRuns, path: Path) -> None:
             look = {'color': run_colour(place), 'lw': 1.2, 'label': run.name}
             above.plot(run.times_s, run.absolute.translation, **look)
             below.plot(run.times_s, np.degrees(run.absolute.rotation_rad), **look)
-        above.set_ylabel('translation')
+        above.set_ylabel(f'translation, {found.truth.unit}')
         below.set_ylabel('rotation, deg')
         below.set_xlabel('time since the first pair, s')
         above.set_title(f'absolute error, alignment {found.alignment}')
-        above.legend()
+        legend(above)
         for axes in (above, below):
             axes.set_ylim(bottom=0)
 
@@ -71,6 +71,6 @@ def relative_error(found: ComparedRuns, path: Path) -> None:
         errors = [run.relative for run in found.runs]
         boxes(left, [[] if e is None else e.translation for e in errors], names)
         boxes(right, [[] if e is None else np.degrees(e.rotation_rad) for e in errors], names)
-        left.set_ylabel('translation')
+        left.set_ylabel(f'translation, {found.truth.unit}')
         right.set_ylabel('rotation, deg')
         left.figure.suptitle(f'relative error over {found.delta}')

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from da3_ros.cli.eval_traj_hints import hints
 from da3_ros.cli.eval_trajectories import (
     Matched,
     ReadTrajectory,
@@ -143,20 +144,8 @@ def _run(
     except GeometryError as error:
         problem = str(error)
     absolute = absolute_errors(poses)
-    notes = (*estimate.notes, *_cautions(match, count))
+    notes = (*estimate.notes, *hints(truth, estimate, match, poses, absolute))
     return Run(name, estimate.source, count, problem, notes, match, poses, absolute, relative)
-
-
-def _cautions(match: Matched, poses: int) -> list[str]:
-    """Return what makes the figures say less than they seem to."""
-    found = []
-    pairs = len(match.stamps_ns)
-    if pairs < poses / 2:
-        found.append(f'{poses - pairs} of {poses} poses have no true pose near in time')
-    extent = float(np.linalg.norm(np.ptp(match.truth[:, :3, 3], axis=0)))
-    if extent == 0:
-        found.append('the true positions are all one place: translation says nothing of a path')
-    return found
 
 
 def path_length(poses: FloatArray) -> float:
@@ -166,12 +155,13 @@ def path_length(poses: FloatArray) -> float:
 
 def _described(trajectory: ReadTrajectory) -> dict[str, Any]:
     stamps = trajectory.stamps_ns
+    has_clock = trajectory.is_stamped and not trajectory.is_numbered
     return {
         'name': trajectory.name,
         'source': trajectory.source,
         'poses': len(stamps),
-        'is_stamped': trajectory.is_stamped,
-        'duration_s': float(stamps[-1] - stamps[0]) / 1e9 if trajectory.is_stamped else None,
+        'is_stamped': has_clock,
+        'duration_s': float(stamps[-1] - stamps[0]) / 1e9 if has_clock else None,
         'path_length': path_length(trajectory.poses),
         'notes': list(trajectory.notes),
     }

@@ -27,7 +27,7 @@ def trajectory_table(found: ComparedRuns, written: Sequence[Path]) -> str:
     length = path_length(truth.poses)
     head = (
         f'truth: {plain_line(truth.source)}, {len(truth.stamps_ns)} poses, path {length:.4g}; '
-        f'alignment {found.alignment}'
+        f'alignment {found.alignment}; lengths in {truth.unit}'
     )
     pairs = 'consecutive pairs' if found.delta.is_consecutive else 'all pairs'
     runs = found.runs
@@ -42,6 +42,7 @@ def trajectory_table(found: ComparedRuns, written: Sequence[Path]) -> str:
     ):
         rows += _block(title, found.runs, errors_of)
     notes = [f'{run.name}: {note}' for run in found.runs for note in (run.problem, *run.notes)]
+    notes = [*(f'truth: {note}' for note in truth.notes), *notes]
     said = [plain_line(note, 500) for note in notes if not note.endswith(': ')]
     files = [f'wrote {plain_path(path)}' for path in written]
     return '\n'.join([head, *aligned_columns(rows), *said, *files])

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import heapq
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from da3_ros.errors import GeometryError
 
 Indices = NDArray[np.int64]
 _NS_PER_S = 1e9
+_LARGEST_NS = 2**64
+_ROUNDING_NS = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +57,21 @@ def associate(
     first, second = (np.array(column, dtype=np.int64) for column in zip(*pairs, strict=True))
     largest = max(abs(int(first_ns[a]) - int(second_ns[b])) for a, b in pairs)
     return Association(first, second, largest)
+
+
+def are_among(stamps_ns: ArrayLike, others_ns: ArrayLike) -> bool:
+    """Return whether all stamps are some of others, but for what six decimals of seconds lose."""
+    known = np.sort(np.asarray(others_ns, np.int64))
+    wanted = np.asarray(stamps_ns, np.int64)
+    after = np.clip(np.searchsorted(known, wanted), 0, len(known) - 1)
+    before = np.maximum(after - 1, 0)
+    apart = np.minimum(np.abs(known[after] - wanted), np.abs(known[before] - wanted))
+    return bool((apart <= _ROUNDING_NS).all())
+
+
+def limit_ns(max_difference_s: float) -> int:
+    """Return a difference of stamps, 0 or more seconds, in whole ns; infinity is any."""
+    return round(min(max_difference_s * _NS_PER_S, _LARGEST_NS))
 
 
 @dataclass(frozen=True, slots=True)

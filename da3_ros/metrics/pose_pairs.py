@@ -44,7 +44,8 @@ class Delta:
 
     def __str__(self) -> str:
         """Return it in words."""
-        return f'{self.value:g} {self.unit}'
+        unit = 'frame' if self.unit == 'frames' and self.value == 1 else self.unit
+        return f'{self.value:g} {unit}'
 
 
 @dataclass(frozen=True, slots=True, eq=False)

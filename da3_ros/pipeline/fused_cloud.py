@@ -151,7 +151,7 @@ def _notes(left_out: int, chosen: _World | None) -> tuple[Note, ...]:
         text = 'no window reports beside the clouds: their unit is unknown'
         found.append(Note('unit_unknown', text))
     elif not chosen.is_metric:
-        text = 'not metric: nothing told the length of a metre when the clouds were made'
+        text = 'not metric: no length in metres was known when the clouds were made'
         found.append(Note('no_metric_source', text))
     return tuple(found)
 

@@ -101,12 +101,22 @@ def stamp_of_seconds(text: str) -> int:
         and whole.isdigit()
         and (not part or (part.isascii() and part.isdigit()))
     ):
-        return int(whole) * _NS_PER_S + int(part.ljust(_DIGITS_OF_NS, '0'))
+        stamp = int(whole) * _NS_PER_S + int(part.ljust(_DIGITS_OF_NS, '0'))
+        if stamp <= _LARGEST_NS:
+            return stamp
     return _whole(text, _DIGITS_OF_NS)
 
 
 def stamp_of_nanoseconds(text: str) -> int:
-    """Return a stamp that is given in nanoseconds, as `stamp_of_seconds`."""
+    """Return a stamp that is given in nanoseconds, as `stamp_of_seconds`.
+
+    Raises:
+        ValueError: as of `stamp_of_seconds`, or it has a fraction, as seconds have.
+    """
+    if text.partition('.')[2].strip('0'):
+        raise ValueError(
+            f'expected whole nanoseconds as in the lines before, got {plain_line(text, _SHOWN)!r}'
+        )
     return _whole(text, 0)
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import islice
 import math
 from pathlib import Path
+import re
 from typing import Literal
 
 import numpy as np
@@ -47,6 +48,10 @@ STEP_NS = 1_000_000_000
 _TUM_FIELDS = 8
 _KITTI_FIELDS = (12, 16)
 _EUROC_FIELDS = 8
+# Columns of an orientation, as `qw`, `q_RS_w []` or `orientation.w`, in lower case.
+_OF_QUATERNION = re.compile(r'(?:q|rot|orient)[a-z_.]*?([wxyz])')
+_ORDERS = {'tum': 'xyzw', 'euroc': 'wxyz'}
+_UNIT_UNKNOWN = 'unit unknown'
 # Lines in which a file has to show what it is.
 _LOOKED_AT = 200
 # Seconds beyond the year 5000: SLAM systems write nanoseconds in the layout of TUM, too.
@@ -73,7 +78,8 @@ def read_trajectory(path: Path, times: Path | None = None) -> TrajectoryFile:
     Args:
         path: of the file.
         times: of the stamps of a KITTI file; None looks for those of the official layout,
-            `times.txt` beside it or in `../sequences/<name>/`.
+            `times.txt` beside it or in `../sequences/<name>/`, and for `<name>_times.txt`, as
+            `export.kitti` writes them.
 
     Raises:
         SourceError: there is no such file, it is of no known kind, or none of its poses can be
@@ -207,17 +213,21 @@ def _of_quaternions(path: Path, kind: Literal['tum', 'euroc']) -> TrajectoryFile
     in_nanoseconds = kind == 'euroc'
     odd_lengths, is_first = 0, True
     stamps, values = list[int](), list[list[float]]()
+    said, columns = _Said(), 0
     for number, text in rows(path, left_out):
         if text.startswith('#'):
+            said.take(text)
             continue
         fields = _fields(text)
         if is_first and not _are_numbers(fields[:1]):
+            said.take(text)
             continue  # the names of the columns
+        columns = columns or len(fields)
         if is_first and kind == 'tum':
             in_nanoseconds = float(fields[0]) > _NOT_SECONDS
         is_first = False
         try:
-            pose = _seven(fields, kind)
+            pose = _seven(fields, kind, said.order or _ORDERS[kind])
             stamp = stamp_of_nanoseconds if in_nanoseconds else stamp_of_seconds
             stamps.append(stamp(fields[0]))
         except ValueError as error:
@@ -230,6 +240,7 @@ def _of_quaternions(path: Path, kind: Literal['tum', 'euroc']) -> TrajectoryFile
     if in_nanoseconds and kind == 'tum':
         text = f'{plain_path(path)}: its stamps are taken as nanoseconds, seconds would be absurd'
         notes.append(Note('trajectory_nanoseconds', text))
+    notes += said.notes(path, kind, columns)
     if odd_lengths:
         text = f'{plain_path(path)}: {odd_lengths} quaternions are not of length 1; made so'
         notes.append(Note('trajectory_quaternions', text, {'quaternions': odd_lengths}))
@@ -238,14 +249,52 @@ def _of_quaternions(path: Path, kind: Literal['tum', 'euroc']) -> TrajectoryFile
     return _file(path, kind, stamps, poses, left_out, notes)
 
 
-def _seven(fields: list[str], kind: TrajectoryKind) -> list[float]:
+class _Said:
+    """What the lines of a file say that are no poses."""
+
+    def __init__(self) -> None:
+        self.order: str | None = None
+        """Of quaternions, by the names of columns: wxyz or xyzw."""
+        self._has_unit = True
+
+    def take(self, text: str) -> None:
+        """Read a comment, or the names of the columns."""
+        self.order = self.order or _quaternion_order(text)
+        self._has_unit = self._has_unit and _UNIT_UNKNOWN not in text
+
+    def notes(self, path: Path, kind: Literal['tum', 'euroc'], columns: int) -> list[Note]:
+        """Return what there is to say."""
+        notes = []
+        if self.order is None and kind == 'euroc' and columns == _EUROC_FIELDS:
+            text = (
+                f'{plain_path(path)}: quaternions are taken as w x y z, as EuRoC has them; a '
+                'first line that names the columns (... qx qy qz qw) says otherwise'
+            )
+            notes.append(Note('trajectory_quaternions', text))
+        if self.order not in (None, _ORDERS[kind]):
+            text = f'{plain_path(path)}: quaternions are {self.order}, as its columns are named'
+            notes.append(Note('trajectory_quaternions', text))
+        if not self._has_unit:
+            text = f'{plain_path(path)}: its positions are in a unit of its own, as it says'
+            notes.append(Note('unit_unknown', text))
+        return notes
+
+
+def _quaternion_order(text: str) -> str | None:
+    """Return the order of a quaternion that the names of columns say: wxyz, xyzw, or none."""
+    names = re.split(r'[,;\s]+', text.lower())
+    found = ''.join(match[1] for name in names if (match := _OF_QUATERNION.fullmatch(name)))
+    return found if found in _ORDERS.values() else None
+
+
+def _seven(fields: list[str], kind: TrajectoryKind, order: str) -> list[float]:
     """Return position and quaternion x y z w of a line's fields."""
     if kind == 'tum' and len(fields) != _TUM_FIELDS:
         raise ValueError(f'expected 8 fields, got {len(fields)}')
     if len(fields) < _EUROC_FIELDS:
         raise ValueError(f'expected at least 8 fields, got {len(fields)}')
     x, y, z, *quaternion = numbers(fields[1:8])
-    if kind == 'euroc':
+    if order == 'wxyz':
         quaternion = [*quaternion[1:], quaternion[0]]
     pose = [x, y, z, *quaternion]
     if not all(map(math.isfinite, pose)):
@@ -308,6 +357,7 @@ def _check_enough(path: Path, good: int, left_out: LeftOut) -> None:
 def _times_beside(path: Path) -> Path | None:
     """Return where the official layout has the stamps of a KITTI file; None without one."""
     places = (
+        path.with_name(f'{path.stem}_times.txt'),
         path.parent / 'times.txt',
         path.parent.parent / 'sequences' / path.stem / 'times.txt',
     )

@@ -141,7 +141,7 @@ def test_frames_of_a_stream_and_a_bag_pair_by_stamps(tmp_path: Path) -> None:
     content = da3_json('eval', 'depth', f'{bag}#/truth/front/depth', stream)
     assert (content['pairs'], content['paired_by']) == (3, 'stamp')
     assert content['without_partner'] == {'truth': [str(START_NS)], 'estimate': []}
-    assert any('1 true images have no partner' in note for note in content['notes'])
+    assert any('1 true image has no partner' in note for note in content['notes'])
     assert_figures(content)
     assert 'no image pairs by --pair stamp' in failure(
         'eval', 'depth', f'{bag}#/truth/front/depth', stream, '--pair', 'stamp',

@@ -40,7 +40,7 @@ pytestmark = pytest.mark.ros
 DEAF_READER = HELPERS / 'deaf_reader.py'
 CAMERAS = ['front', 'left']
 MEDIUM = ImageSize(240, 320)
-INSTANTS = 25
+INSTANTS = 15
 # A wait for the reader's room, 0.1 s for every message, would make an instant far slower; noise
 # of a loaded machine does not do that to the median.
 SLOWER = 5.0

@@ -76,7 +76,22 @@ def test_decimal_seconds_become_exact_nanoseconds(text: str) -> None:
         assert stamp_of_seconds(text) == exact
 
 
-@pytest.mark.parametrize('text', ['nan', 'inf', 'x', '', '1e999999999', '1e30', '٣', '1_0', '0x1'])
+@pytest.mark.parametrize(
+    'text',
+    [
+        'nan',
+        'inf',
+        'x',
+        '',
+        '1e999999999',
+        '1e30',
+        '٣',
+        '1_0',
+        '0x1',
+        '9223372037',
+        '9999999999.5',
+    ],
+)
 def test_what_is_no_stamp_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match='expected a stamp'):
         stamp_of_seconds(text)
@@ -224,6 +239,44 @@ def test_orb_slam3_writes_nanoseconds_in_the_layout_of_tum(tmp_path: Path) -> No
     assert file.kind == 'tum'
     assert stamps_of(file) == [1403636580838555648]
     assert codes(file) == ['trajectory_nanoseconds']
+
+
+def test_columns_that_are_named_have_the_order_of_their_names(tmp_path: Path) -> None:
+    """A table of nanoseconds with commas need not be EuRoC's, nor one of seconds TUM's."""
+    expected = Rotation.from_quat([0.1, 0.2, 0.3, 0.9]).as_matrix()
+    for line in (
+        '#timestamp,tx,ty,tz,qx,qy,qz,qw\n1403636580838555648,1,2,3,0.1,0.2,0.3,0.9\n',
+        'time,x,y,z,orientation.x,orientation.y,orientation.z,orientation.w\n'
+        '1403636580838555648,1,2,3,0.1,0.2,0.3,0.9\n',
+        '# t x y z q_w q_x q_y q_z\n1403636580 1 2 3 0.9 0.1 0.2 0.3\n',
+    ):
+        file = read_trajectory(text_file(tmp_path, line))
+        np.testing.assert_allclose(poses_of(file)[0, :3, :3], expected, atol=1e-12)
+        assert any('as its columns are named' in note.text for note in file.notes)
+    unnamed = '1403636580838555648,1,2,3,0.9,0.1,0.2,0.3\n'
+    file = read_trajectory(text_file(tmp_path, unnamed))
+    np.testing.assert_allclose(poses_of(file)[0, :3, :3], expected, atol=1e-12)
+    assert any('taken as w x y z' in note.text for note in file.notes)
+
+
+def test_seconds_among_nanoseconds_are_left_out(tmp_path: Path) -> None:
+    poses = ' 0 0 0 0 0 0 1\n'
+    stamps = ('1700000000000000000', '1700000000.1', '1700000000200000000')
+    file = read_tum(text_file(tmp_path, ''.join(stamp + poses for stamp in stamps)))
+    assert stamps_of(file) == [int(stamps[0]), int(stamps[2])]
+    assert codes(file) == ['trajectory_nanoseconds', 'trajectory_lines_left_out']
+
+
+def test_what_we_write_is_read_with_its_stamps_and_its_unit(tmp_path: Path) -> None:
+    poses = some_poses()
+    write_kitti_poses(tmp_path / 'base.txt', poses)
+    write_times(tmp_path / 'base_times.txt', [pose.stamp_ns for pose in poses])
+    file = read_trajectory(tmp_path / 'base.txt')
+    assert file.is_stamped
+    assert stamps_of(file) == [pose.stamp_ns for pose in poses]
+    for what, expected in (('base, metres', []), ('base, unit unknown', ['unit_unknown'])):
+        write_poses(tmp_path / 'a.tum', poses, what)
+        assert codes(read_tum(tmp_path / 'a.tum')) == expected
 
 
 # EuRoC

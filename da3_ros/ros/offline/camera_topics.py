@@ -255,7 +255,7 @@ def content_of_encoding(encoding: str) -> Content:
     Args:
         encoding: like `bgr8`, `rgb8; jpeg compressed bgr8` or `jpeg`.
     """
-    first = encoding.split(';')[0].strip().lower()
+    first = re.sub(r';.*', '', encoding).strip().lower()
     if 'compresseddepth' in encoding.lower():
         return Content.OTHER
     if first.startswith(('mono', '8uc1')):
