@@ -99,6 +99,24 @@ def free_in_group(cgroup: Path = _CGROUP, own: Path = _OWN_GROUPS) -> int | None
     return min((count for count in free if count is not None), default=None)
 
 
+def limit_of_group(cgroup: Path = _CGROUP, own: Path = _OWN_GROUPS) -> int | None:
+    """Return the bytes of memory that the control groups of this process may use in all.
+
+    Args:
+        cgroup: where the control groups are mounted.
+        own: where the kernel says in which ones this process is.
+
+    Returns:
+        The bytes, None where there is no limit.
+    """
+    limits = [
+        _limit_in(folder / name)
+        for folder in _memory_groups(cgroup, own)
+        for name in ('memory.max', 'memory.limit_in_bytes')
+    ]
+    return min((count for count in limits if count is not None), default=None)
+
+
 def _memory_groups(cgroup: Path, own: Path) -> list[Path]:
     """Return the folders of the groups that limit memory, up to the outermost that is visible."""
     try:
@@ -125,14 +143,22 @@ def _free_in(group: Path) -> int | None:
     return None
 
 
-def _left(limit: Path, used: Path, stat: Path, cache: str) -> int | None:
+def _limit_in(limit: Path) -> int | None:
     try:
         text = limit.read_text().strip()
-        if text == 'max' or int(text) >= _NO_LIMIT:
-            return None
+        return None if text == 'max' or int(text) >= _NO_LIMIT else int(text)
+    except (OSError, ValueError):
+        return None
+
+
+def _left(limit: Path, used: Path, stat: Path, cache: str) -> int | None:
+    most = _limit_in(limit)
+    if most is None:
+        return None
+    try:
         entries = dict(line.split() for line in stat.read_text().splitlines())
         # Files that were read are forgotten when memory is needed.
-        return max(0, int(text) - int(used.read_text()) + int(entries[cache]))
+        return max(0, most - int(used.read_text()) + int(entries[cache]))
     except (OSError, ValueError, KeyError):
         return None
 

@@ -14,6 +14,7 @@ import pytest
 
 from da3_ros.process import (
     free_in_group,
+    limit_of_group,
     loading,
     node_threads,
     patient_interrupts,
@@ -278,6 +279,7 @@ def test_the_tightest_control_group_says_what_memory_is_left(tmp_path: Path, is_
     assert free_in_group(root, own) == 2500
     memory_group(mount / 'a' / 'b', '4000', 3000, 200, is_old=is_old)
     assert free_in_group(root, own) == 1200
+    assert limit_of_group(root, own) == 4000
     memory_group(mount / 'a' / 'b', '4000', 4100, 0, is_old=is_old)
     assert free_in_group(root, own) == 0
     # In a container the group's own folder is the mount.
@@ -288,3 +290,4 @@ def test_the_tightest_control_group_says_what_memory_is_left(tmp_path: Path, is_
 
 def test_without_control_groups_there_is_no_limit(tmp_path: Path) -> None:
     assert free_in_group(tmp_path / 'none', tmp_path / 'nothing') is None
+    assert limit_of_group(tmp_path / 'none', tmp_path / 'nothing') is None

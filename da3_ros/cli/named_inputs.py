@@ -99,14 +99,18 @@ class FilesSource(ImageFiles):
 
     Args:
         inputs: without folders.
+        allow_damaged: whether images that cannot be read, by their names, are taken as well.
 
     Raises:
         SourceError: one of them is missing or no image.
     """
 
-    def __init__(self, inputs: NamedInputs) -> None:
+    def __init__(self, inputs: NamedInputs, *, allow_damaged: bool = False) -> None:
+        from da3_ros.sources.images import IMAGE_SUFFIXES
+
         for path in inputs.files:
-            _check_image(path)
+            if not (allow_damaged and path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES):
+                _check_image(path)
         files = inputs.files
         repeated = ', '.join(map(str, inputs.repeated))
         super().__init__(

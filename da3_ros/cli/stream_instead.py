@@ -20,7 +20,7 @@ from da3_ros.options.table import Entrance, defaults_at
 if TYPE_CHECKING:
     from da3_ros.cli.scene_options import SceneOptions
     from da3_ros.cli.scene_sources import SceneSource
-    from da3_ros.cli.stream_source import StreamSource
+    from da3_ros.cli.stream_reading import StreamSource
 
 
 def run_instead(
@@ -54,7 +54,11 @@ def run_instead(
     notes = [text]
     if isinstance(source, VideoSource):
         notes.append('a stream keeps no frames of the video in input_images/')
-    run_job(make_job(_stream_source(source), _request(options, source), notes), report)
+    # Little memory is free: that is why this is a stream.
+    job = make_job(
+        _stream_source(source), _request(options, source), notes, window_may_shrink=True
+    )
+    run_job(job, report)
 
 
 def _only_whole(options: SceneOptions, source: SceneSource) -> str:
@@ -90,7 +94,8 @@ def _request(options: SceneOptions, source: SceneSource) -> StreamRequest:
 
 
 def _stream_source(source: SceneSource) -> StreamSource:
-    from da3_ros.cli.stream_source import ImageStream, Reading, VideoStream
+    from da3_ros.cli.stream_reading import Reading
+    from da3_ros.cli.stream_source import ImageStream, VideoStream
 
     if isinstance(source, ImageFiles):
         return ImageStream(source.path, source.files, Reading(0.0, 1, (), 'none'), source.notes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+import errno
 from pathlib import Path
 import time
 from typing import TYPE_CHECKING, Any
@@ -28,16 +29,18 @@ from da3_ros.cli.reporting import (
 )
 from da3_ros.cli.stream_options import StreamRequest, with_config
 from da3_ros.cli.stream_plan import StreamPlan, WindowWish, make_plan
-from da3_ros.cli.stream_source import Reading, StreamSource, files_text, stream_source
+from da3_ros.cli.stream_reading import Reading, StreamSource, files_text
+from da3_ros.cli.stream_source import stream_source
 from da3_ros.cli.wanted_network import choose_device
+from da3_ros.errors import ExportError
 from da3_ros.export.files import move_into
 from da3_ros.export.ledger import read_ledger
 from da3_ros.export.staging import remove_empty
-from da3_ros.foreign import plain_line
+from da3_ros.foreign import expanded, plain_line
 from da3_ros.sinks.stream_part import StreamPart
 
 if TYPE_CHECKING:
-    from da3_ros.cli.stream_source import Shrink
+    from da3_ros.cli.stream_reading import Shrink
     from da3_ros.pipeline.known_trajectory import KnownTrajectory
     from da3_ros.sinks.stream_results import Finished
     from da3_ros.types import Estimator
@@ -63,10 +66,19 @@ class StreamJob:
         return {
             **values,
             'model': self.request.network.model,
+            'model_files': _model_text(self.request.network.model),
             'known_poses': '' if poses is None else files_text((poses,)),
             'input': self.source.identity,
             'version': __version__,
         }
+
+
+def _model_text(name: str) -> str:
+    """Return what differs where the files of a model were exchanged; empty without a folder."""
+    folder = expanded(name)
+    if not folder.is_dir():
+        return ''
+    return files_text(sorted(path for path in folder.iterdir() if path.is_file()))
 
 
 def run_stream(inputs: Sequence[Path], request: StreamRequest, given: Collection[str]) -> None:
@@ -87,7 +99,7 @@ def run_stream(inputs: Sequence[Path], request: StreamRequest, given: Collection
         reading = Reading(request.reading.fps, request.run.every, suffixes, asked.dataset)
         job = make_job(stream_source(inputs, reading), request, notes)
         if job.request.files.dry_run:
-            report.content = {'plan': job.plan.content(), 'notes': list(job.notes)}
+            report.content = {'plan': job.plan.content(), 'notes': [*job.notes, *job.source.notes]}
             report.print_summary = lambda: _show_plan(job)
             return
         results = job.request.results
@@ -101,13 +113,20 @@ def run_stream(inputs: Sequence[Path], request: StreamRequest, given: Collection
         run_job(job, report)
 
 
-def make_job(source: StreamSource, request: StreamRequest, notes: Sequence[str]) -> StreamJob:
+def make_job(
+    source: StreamSource,
+    request: StreamRequest,
+    notes: Sequence[str],
+    *,
+    window_may_shrink: bool = False,
+) -> StreamJob:
     """Check everything that can be wrong before a network is loaded.
 
     Args:
         source: of the frames.
         request: all options, a configuration among them.
         notes: what a user should know already.
+        window_may_shrink: whether the free memory decides on a window that is not asked for.
 
     Raises:
         BadParameter: an option makes no sense.
@@ -131,7 +150,7 @@ def make_job(source: StreamSource, request: StreamRequest, notes: Sequence[str])
         source.frames_expected,
         source.size,
         len(source.cameras),
-        WindowWish(request.stream.window, request.stream.stride),
+        WindowWish(request.stream.window, request.stream.stride, window_may_shrink),
         network,
         formats,
         save_frames=request.files.save_frames,
@@ -180,10 +199,12 @@ def _what_is_kept(part: StreamPart) -> Iterator[None]:
     """Say, where the body does not come to its end, what is left of it."""
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         if part.committed is not None:
             frames = part.committed['folder']['frames']
             complain(f'{frames} frames are done: the same command goes on behind them')
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ExportError(f'{part.path.parent}: {error.strerror}') from error
         raise
 
 
@@ -294,7 +315,7 @@ def _shrink(job: StreamJob) -> Shrink:
 
 def _show_plan(job: StreamJob) -> None:
     print(job.plan.text)
-    for note in job.notes:
+    for note in (*job.notes, *job.source.notes):
         print(f'note: {plain_line(note, MAX_LINE)}')
 
 

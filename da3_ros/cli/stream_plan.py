@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     from da3_ros.inference.view_limit import ViewLimit
     from da3_ros.model.config import NetworkConfig
 
-_GIB = 2**30
+_MIB, _GIB = 2**20, 2**30
 _MOST_ON_GPU, _MOST_ON_CPU = 60, 16
 """Views of a window that is not asked for: more makes poses hardly better, and a CPU slow."""
-_ROOM = 0.7
-"""Share of the free memory that such a window takes."""
+_BY_WORDS = {
+    'asked': '',
+    'default': '; by default',
+    'memory': '; as the memory of the device allows',
+    'free_memory': '; as the memory that is free now allows',
+}
 _FRAME_BYTES = 3 + 4 + 4
 """Of a pixel in the archive of a frame: colour, depth, confidence."""
 _POINT_BYTES = 15
@@ -41,6 +45,8 @@ class WindowWish:
 
     window: int
     stride: int
+    may_shrink: bool = False
+    """Whether a window that is not asked for becomes smaller where too little memory is free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,8 @@ class StreamPlan:
     windows: int
     window: int
     stride: int
+    window_by: str
+    """What chose the window, see `_own_window`; `asked` where the user did."""
     size: tuple[int, int]
     """Height and width of depth."""
     store_every: int
@@ -68,13 +76,14 @@ class StreamPlan:
         height, width = self.size
         parts = [
             f'{self.frames} frames in {self.windows} windows of {self.window} '
-            f'({self.window - self.stride} shared), depth of {width}x{height}'
+            f'({self.window - self.stride} shared{_BY_WORDS[self.window_by]}), depth of '
+            f'{width}x{height}'
         ]
         if self.seconds is not None:
             parts.append(f'about {_rough(self.seconds)}')
         if self.memory_bytes is not None:
-            parts.append(f'about {_gib(self.memory_bytes)} of memory beside the network')
-        parts.append(f'at most {_gib(self.disk_bytes)} of disk')
+            parts.append(f'about {_bytes_text(self.memory_bytes)} of memory beside the network')
+        parts.append(f'at most {_bytes_text(self.disk_bytes)} of disk')
         return '; '.join(parts)
 
     def content(self) -> dict[str, Any]:
@@ -84,6 +93,7 @@ class StreamPlan:
             'windows': self.windows,
             'window': self.window,
             'stride': self.stride,
+            'window_by': self.window_by,
             'size': list(self.size),
             'seconds': self.seconds,
             'memory_bytes': self.memory_bytes,
@@ -126,8 +136,11 @@ def make_plan(
     side = network.process_res or (config.process_res if config else 504)
     height, width = common_input_size([size], side, network.process_res_method)
     limit = None if config is None else _limit(config, device, (height, width), network)
-    window, stride = _windows(wish, cameras, device, config, limit)
     sets = -(-frames // cameras)
+    most = _MOST_ON_CPU if device == 'cpu' else _MOST_ON_GPU
+    if config is not None and config.any_view is None:
+        most = 1  # nothing relates the views that it sees alone
+    window, stride, window_by = _windows(wish, cameras, sets, most, limit)
     windows = max(1, -(-sets // stride))
     every = _store_every(frames, formats, save_frames=save_frames)
     stored = -(-frames // every) if every else 0
@@ -138,10 +151,11 @@ def make_plan(
         windows=windows,
         window=window,
         stride=stride,
+        window_by=window_by,
         size=(height, width),
         store_every=every,
         disk_bytes=_FRAME_BYTES * pixels * stored + points,
-        memory_bytes=None if limit is None else limit.bytes_of(window * cameras),
+        memory_bytes=None if limit is None else limit.bytes_of(min(window, sets) * cameras),
         seconds=None
         if config is None
         else windows * _operations(config, window * cameras, stride * cameras, pixels)
@@ -167,44 +181,52 @@ def _limit(
 
 
 def _windows(
-    wish: WindowWish,
-    cameras: int,
-    device: str,
-    config: NetworkConfig | None,
-    limit: ViewLimit | None,
-) -> tuple[int, int]:
-    """Return window and stride in sets.
+    wish: WindowWish, cameras: int, sets: int, most: int, limit: ViewLimit | None
+) -> tuple[int, int, str]:
+    """Return window and stride in sets, and what chose the window.
 
     Raises:
         BadParameter: they do not go together.
-        ModelError: what is asked for does not fit.
+        ModelError: the window does not fit.
     """
-    window = wish.window or _own_window(cameras, device, config, limit)
+    window, chosen_by = wish.window, 'asked'
+    if not window:
+        window, chosen_by = _own_window(cameras, sets, most, limit, may_shrink=wish.may_shrink)
     stride = wish.stride or max(1, window // 2)
     if stride > window:
         raise typer.BadParameter(
             f'--stride: expected at most the window of {window}, got {stride}; frames between '
             'would be left out'
         )
-    views = window * cameras
+    views = min(window, sets) * cameras
     if limit is not None and views > max(1, limit.fits):
         fits = max(1, limit.advised // cameras)
+        size = _bytes_text(limit.bytes_of(views))
         raise ModelError(
-            f'--window {window}: {views} views would take about {_gib(limit.bytes_of(views))} of '
-            f'memory; use --window {fits}, or a smaller --process-res or --model'
+            f'--window {window}: {views} views would take about {size} of memory, about '
+            f'{limit.fits} fit into what is free now; free some, or use --window {fits}, or a '
+            'smaller --process-res or --model'
         )
-    return window, stride
+    return window, stride, chosen_by
 
 
 def _own_window(
-    cameras: int, device: str, config: NetworkConfig | None, limit: ViewLimit | None
-) -> int:
-    most = _MOST_ON_CPU if device == 'cpu' else _MOST_ON_GPU
-    if config is not None and config.any_view is None:
-        # Nothing relates the views that it sees alone.
-        return 1
-    views = most if limit is None else min(most, int(_ROOM * limit.advised))
-    return max(1, views // cameras)
+    cameras: int, sets: int, most: int, limit: ViewLimit | None, *, may_shrink: bool
+) -> tuple[int, str]:
+    """Return a window in sets, and what chose it.
+
+    It is halved where all memory of the device (`memory`) is little, so that it is the same in
+    every run; by what is free now (`free_memory`) only where that is allowed.
+    """
+    views, chosen_by = most, 'default'
+    if limit is None:
+        return max(1, views // cameras), chosen_by
+    while limit.on_device is not None and views > max(cameras, limit.on_device):
+        views, chosen_by = views // 2, 'memory'
+    window = max(1, views // cameras)
+    while may_shrink and window > 1 and min(window, sets) * cameras > limit.advised:
+        window, chosen_by = window // 2, 'free_memory'
+    return window, chosen_by
 
 
 def _store_every(frames: int, formats: tuple[str, ...], *, save_frames: bool) -> int:
@@ -255,7 +277,9 @@ def _speed(device: str) -> float:
     return _EFFICIENCY * _TRIALS * 2.0 * side**3 / took_s
 
 
-def _gib(size: int) -> str:
+def _bytes_text(size: int) -> str:
+    if size < _GIB:
+        return f'{math.ceil(size / _MIB)} MiB'
     return f'{size / _GIB:.1f} GiB' if size < 10 * _GIB else f'{size / _GIB:.0f} GiB'
 
 

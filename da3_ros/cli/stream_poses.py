@@ -11,7 +11,7 @@ from da3_ros.foreign import plain_path
 from da3_ros.pipeline.known_trajectory import KnownTrajectory
 
 if TYPE_CHECKING:
-    from da3_ros.cli.stream_source import StreamSource
+    from da3_ros.cli.stream_reading import StreamSource
 
 _NS_PER_S = 1_000_000_000
 _LONGEST_RECORDING_NS = 1_000_000 * _NS_PER_S
@@ -30,7 +30,8 @@ def known_trajectory(path: Path, source: StreamSource) -> tuple[KnownTrajectory,
     from da3_ros.sources.trajectory_files import read_trajectory
 
     found = read_trajectory(path)
-    notes = [f'{plain_path(path)}: {note.text}' for note in found.notes]
+    # Stamps that are made up are not used here.
+    notes = [note.text for note in found.notes if note.code != 'trajectory_unstamped']
     poses = found.poses
     first_ns, last_ns = source.span_ns
     if not found.is_stamped:

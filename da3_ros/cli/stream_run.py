@@ -24,7 +24,7 @@ from da3_ros.types import CameraFrame, Estimator, ForgetsViews
 if TYPE_CHECKING:
     from da3_ros.cli.stream_options import StreamRequest
     from da3_ros.cli.stream_plan import StreamPlan
-    from da3_ros.cli.stream_source import Shrink, StreamSource
+    from da3_ros.cli.stream_reading import Shrink, StreamSource
 
 PRIOR_FRAME = 'known_poses'
 """Frame of the poses that are known beforehand."""

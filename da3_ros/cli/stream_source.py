@@ -2,123 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-import hashlib
-import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
 import typer
 
 from da3_ros.cli.named_inputs import NamedInputs, named_inputs
+from da3_ros.cli.stream_reading import (
+    PLAIN,
+    RATE_UNUSED,
+    Reading,
+    Shrink,
+    StreamSource,
+    Unreadable,
+    files_text,
+    first_readable,
+    with_image,
+)
 from da3_ros.errors import SourceError
-from da3_ros.foreign import plain_line, plain_path
-from da3_ros.types import CameraFrame, ColourImage, RigCalibration
-
-if TYPE_CHECKING:
-    from da3_ros.geometry.camera import ImageSize
-    from da3_ros.sources.datasets.dataset import Dataset, DatasetFrame
+from da3_ros.foreign import plain_path
+from da3_ros.types import CameraFrame, RigCalibration
 
 CAMERA = 'camera'
 """Name of the one camera of a video and of images."""
 
 _NS_PER_S = 1_000_000_000
-_SHOWN_FILES = 3
-_PLAIN = 'none'
-
-Shrink = Callable[[ColourImage], ColourImage]
-"""Returns what is kept in memory of an image: the network sees the same of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How frames are taken of an input."""
-
-    fps: float
-    every: int
-    suffixes: tuple[str, ...]
-    """Of files that are images, in lower case with dot."""
-    dataset: str
-    """Layout of a folder: a kind of `sources.datasets`, `auto`, or `none` for plain images."""
-
-    def check(self) -> None:
-        """Refuse a rate that is none.
-
-        Raises:
-            BadParameter: says so.
-        """
-        if not 0 <= self.fps < math.inf:
-            raise typer.BadParameter(f'--fps: expected 0 or more, got {self.fps}')
-
-
-@dataclass(slots=True)
-class Unreadable:
-    """Frames that could not be read; they are left out."""
-
-    count: int = 0
-    first: list[str] = field(default_factory=list)
-
-    def add(self, path: Path, error: SourceError) -> None:
-        """Count a file."""
-        self.count += 1
-        if len(self.first) < _SHOWN_FILES:
-            self.first.append(f'{path.name} ({plain_line(error, 120)})')
-
-    def notes(self) -> tuple[str, ...]:
-        """Return what is said of them."""
-        if not self.count:
-            return ()
-        return (f'left out: {self.count} images that cannot be read: {", ".join(self.first)}',)
-
-
-class StreamSource(Protocol):
-    """Frames of any number."""
-
-    path: Path
-    """What the user named."""
-    cameras: tuple[str, ...]
-    rig: RigCalibration
-    size: ImageSize
-    """Of the first image."""
-
-    @property
-    def inputs(self) -> tuple[Path, ...]:
-        """Files and folders that are read."""
-        ...
-
-    @property
-    def frames_expected(self) -> int:
-        """How many frames there will be, of all cameras together; of a video by its header."""
-        ...
-
-    @property
-    def span_ns(self) -> tuple[int, int]:
-        """First and last stamp, as far as is known beforehand."""
-        ...
-
-    @property
-    def stamps_ns(self) -> tuple[int, ...] | None:
-        """Stamps of all images of the first camera, taken or not; None of a video."""
-        ...
-
-    @property
-    def identity(self) -> str:
-        """A text that is another one for another input."""
-        ...
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a user should know; complete when the frames came to their end."""
-        ...
-
-    def frames(self, shrink: Shrink) -> Iterator[tuple[int, CameraFrame]]:
-        """Yield the frames in the order of stamps, each with its number in the input.
-
-        Raises:
-            SourceError: the input cannot be read.
-        """
-        ...
 
 
 class VideoStream:
@@ -177,7 +85,7 @@ class VideoStream:
         """Yield the frames; see `StreamSource`."""
         for number, frame in enumerate(self._reader.frames()):
             if number % self._every == 0:
-                yield number, _with_image(frame, shrink)
+                yield number, with_image(frame, shrink)
 
 
 class ImageStream:
@@ -202,8 +110,10 @@ class ImageStream:
             self._notes.append(
                 f'the names of the images are no times: {ASSUMED_RATE_HZ:g} a second were assumed'
             )
+        if named is not None and reading.fps:
+            self._notes.append(RATE_UNUSED)
         self._stamps_ns = named or stamps_at_rate(len(files), reading.fps or ASSUMED_RATE_HZ)
-        self.size = read_header(self._files[0]).size
+        self.size = first_readable(files, lambda path: read_header(path).size)
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -257,71 +167,7 @@ class ImageStream:
                 found.pixels,
                 valid=found.visible,
             )
-            yield number, _with_image(frame, shrink)
-
-
-class DatasetStream:
-    """Images of a dataset with their stamps and intrinsics; several cameras are a rig."""
-
-    def __init__(self, dataset: Dataset, path: Path, reading: Reading) -> None:
-        from da3_ros.geometry.camera import ImageSize
-
-        self.path = path
-        self.cameras = dataset.cameras
-        self.rig = dataset.rig
-        self._dataset = dataset
-        self._unreadable = Unreadable()
-        self._taken: list[tuple[int, DatasetFrame]] = []
-        counts = dict.fromkeys(dataset.cameras, 0)
-        for frame in dataset.frames:
-            if counts[frame.camera] % reading.every == 0:
-                self._taken.append((counts[frame.camera], frame))
-            counts[frame.camera] += 1
-        height, width, _ = dataset.read_image(dataset.frames[0]).shape
-        self.size = ImageSize(height, width)
-
-    @property
-    def inputs(self) -> tuple[Path, ...]:
-        """The folder."""
-        return (self.path,)
-
-    @property
-    def frames_expected(self) -> int:
-        """The images that are taken, of all cameras."""
-        return len(self._taken)
-
-    @property
-    def span_ns(self) -> tuple[int, int]:
-        """First and last stamp."""
-        return self._taken[0][1].stamp_ns, self._taken[-1][1].stamp_ns
-
-    @property
-    def stamps_ns(self) -> tuple[int, ...] | None:
-        """Of all images of the first camera."""
-        return tuple(f.stamp_ns for f in self._dataset.of_camera(self.cameras[0]))
-
-    @property
-    def identity(self) -> str:
-        """Names, sizes and times of change of the images, and their stamps."""
-        files = [frame.image for _, frame in self._taken]
-        first, last = self.span_ns
-        return f'{self._dataset.kind}: {files_text(files)}, {first}..{last}'
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Those of the dataset, and which images could not be read."""
-        return (*(note.text for note in self._dataset.notes), *self._unreadable.notes())
-
-    def frames(self, shrink: Shrink) -> Iterator[tuple[int, CameraFrame]]:
-        """Yield the frames; see `StreamSource`. What cannot be read is left out and counted."""
-        self._unreadable = Unreadable()
-        for number, taken in self._taken:
-            try:
-                frame = self._dataset.camera_frame(taken)
-            except SourceError as error:
-                self._unreadable.add(taken.image, error)
-                continue
-            yield number, _with_image(frame, shrink)
+            yield number, with_image(frame, shrink)
 
 
 def stream_source(names: Sequence[Path], reading: Reading) -> StreamSource:
@@ -333,9 +179,14 @@ def stream_source(names: Sequence[Path], reading: Reading) -> StreamSource:
     """
     reading.check()
     inputs = named_inputs(names)
+    is_folder = len(inputs.everything) == 1 and inputs.everything[0].is_dir()
+    if not is_folder and reading.dataset not in ('auto', PLAIN):
+        raise typer.BadParameter(
+            f'--dataset {reading.dataset}: expected the folder of a dataset, got a video or images'
+        )
     if len(inputs.everything) == 1:
         (path,) = inputs.everything
-        return _of_folder(path, reading) if path.is_dir() else _of_file(path, inputs, reading)
+        return _of_folder(path, reading) if is_folder else _of_file(path, inputs, reading)
     if inputs.folders:
         raise typer.BadParameter(
             'expected a video, a folder, or images, got several folders; each is a stream of its '
@@ -355,41 +206,20 @@ def _of_file(path: Path, inputs: NamedInputs, reading: Reading) -> StreamSource:
 def _of_files(inputs: NamedInputs, reading: Reading) -> StreamSource:
     from da3_ros.cli.named_inputs import FilesSource
 
-    source = FilesSource(inputs)
+    source = FilesSource(inputs, allow_damaged=True)
     repeated = ', '.join(map(plain_path, inputs.repeated))
     notes = (f'named more than once, taken once: {repeated}',) if repeated else ()
     return ImageStream(source.path, source.files, reading, notes)
 
 
 def _of_folder(path: Path, reading: Reading) -> StreamSource:
+    from da3_ros.cli.stream_dataset import DatasetStream
     from da3_ros.sources.datasets.opening import KINDS, open_dataset
     from da3_ros.sources.images import find_images
 
     kind = reading.dataset
     is_one = kind == 'auto' and any(known.is_it(path) for known in KINDS.values())
-    if is_one or kind not in ('auto', _PLAIN):
+    if is_one or kind not in ('auto', PLAIN):
         return DatasetStream(open_dataset(path, kind), path, reading)
     found = find_images(path, reading.suffixes)
     return ImageStream(path, found.files, reading, found.notes)
-
-
-def files_text(files: Sequence[Path]) -> str:
-    """Return names, sizes and times of change of files as a short text."""
-    digest = hashlib.sha256()
-    for path in files:
-        state = path.stat()
-        digest.update(f'{path.name}\0{state.st_size}\0{state.st_mtime_ns}\0'.encode())
-    return f'{len(files)} files, {digest.hexdigest()[:16]}'
-
-
-def _with_image(frame: CameraFrame, shrink: Shrink) -> CameraFrame:
-    """Return a frame that keeps as much of its image as the network needs.
-
-    What goes with the pixels (calibration, mask) would have to be resized just as exactly.
-    """
-    if frame.calibration is not None or frame.valid is not None:
-        return frame
-    image = shrink(frame.image)
-    if image is frame.image:
-        return frame
-    return CameraFrame(frame.camera, frame.stamp_ns, frame.frame_id, image)

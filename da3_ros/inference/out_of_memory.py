@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from da3_ros.errors import ModelError
 from da3_ros.model.memory_estimate import estimate_memory
-from da3_ros.process import found_in_torch, free_in_group
+from da3_ros.process import found_in_torch, free_in_group, limit_of_group
 
 if TYPE_CHECKING:
     import torch
@@ -62,12 +62,30 @@ def available_bytes(device: torch.device | str) -> int | None:
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     if kind != 'cpu':
         return None
+    return _least('MemAvailable:', free_in_group())
+
+
+def total_bytes(device: torch.device | str) -> int | None:
+    """Return the memory that a device has, used or not; None where the system does not tell.
+
+    Args:
+        device: as torch names it; torch is needed for any but the CPU.
+    """
+    kind = str(device).partition(':')[0]
+    if kind == 'cuda':
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[1])
+    return _least('MemTotal:', limit_of_group()) if kind == 'cpu' else None
+
+
+def _least(entry: str, in_group: int | None) -> int | None:
+    """Return the smaller of what the whole machine has and a control group has, bytes."""
     try:
         lines = MEMORY_INFO.read_text(encoding='ascii').splitlines()
     except OSError:
         return None
-    sizes = [int(line.split()[1]) * 1024 for line in lines if line.startswith('MemAvailable:')]
-    in_group = free_in_group()
+    sizes = [int(line.split()[1]) * 1024 for line in lines if line.startswith(entry)]
     return min([*sizes, *([] if in_group is None else [in_group])], default=None)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from da3_ros.geometry.camera import ImageSize
 from da3_ros.inference.network_size import estimated_parameters
-from da3_ros.inference.out_of_memory import available_bytes
+from da3_ros.inference.out_of_memory import available_bytes, total_bytes
 from da3_ros.inference.preprocess import input_size
 from da3_ros.model.chunks import VIEW_CHUNK
 from da3_ros.model.config import PATCH_SIZE, NetworkConfig
@@ -22,6 +22,9 @@ from da3_ros.model.presets import PARAMETERS
 
 if TYPE_CHECKING:
     from da3_ros.inference.scene_inference import ScenePredictor
+
+_SHARE = 0.6
+"""Of all memory of a device; the rest is for the system and other programs."""
 
 
 @runtime_checkable
@@ -46,6 +49,9 @@ class ViewLimit:
     advised: int
     """So many views fit also when the weights are loaded; at least one."""
     estimate: MemoryEstimate
+    on_device: int | None = None
+    """So many views, with the weights, take a share of all memory of the device, free or not, so
+    that this number is the same in every run; None where it is not known."""
 
     def bytes_of(self, views: int) -> int:
         """Return what so many views would take beside the weights."""
@@ -126,8 +132,10 @@ def limit_before_loading(
         gaussians=infer_gs,
     )
     weights = 4 * PARAMETERS.get(config.name, estimated_parameters(config))
+    total = total_bytes(device)
     return ViewLimit(
         estimate.views_within(available),
         max(1, estimate.views_within(available - weights)),
         estimate,
+        None if total is None else max(1, estimate.views_within(int(_SHARE * total) - weights)),
     )

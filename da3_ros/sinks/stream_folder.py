@@ -24,6 +24,7 @@ from da3_ros.geometry.se3 import homogeneous, invert
 from da3_ros.notes import Note
 from da3_ros.sinks.stream_cloud import CLOUDS, VERTEX, cloud_name, sampled_points
 from da3_ros.sinks.stream_frames import FRAMES, RECORD, frame_name, record_of, write_frame
+from da3_ros.stream.view_loss import lost_view
 from da3_ros.types import AlignmentReport, PosedView, ViewId, WindowResult
 
 _RECORDS = 'frames.bin'
@@ -67,6 +68,10 @@ class StreamCounts:
     """In all clouds together."""
     lost: int = 0
     """Frames of the source that no window placed."""
+    cut: int = 0
+    """Frames of which the network did not see all, because others had another shape."""
+    most_cut: tuple[int, float, str, str] = (0, 0.0, '', '')
+    """Of these the one that lost most: its number, the percent, its whole size, what is left."""
     is_metric: bool = False
     """Whether the present unit is the metre."""
     changes: list[UnitChange] = field(default_factory=list)
@@ -86,20 +91,37 @@ class StreamCounts:
             text, windows = self.notes.get(note.code, (note.text, 0))
             self.notes[note.code] = (text, windows + 1)
 
+    def add_loss(self, view: PosedView) -> None:
+        """Count what of the next frame was cut away."""
+        loss = lost_view(view)
+        if loss is None:
+            return
+        self.cut += 1
+        if loss.percent > self.most_cut[1]:
+            self.most_cut = (self.frames, loss.percent, loss.shape, loss.kept)
+
     def content(self) -> dict[str, Any]:
         """Return everything for JSON; numbers keep their bits."""
         changes = [[c.frame, c.cloud, c.factor.hex()] for c in self.changes]
-        names = ('windows', 'frames', 'clouds', 'points', 'lost', 'is_metric', 'last_ns')
+        names = ('windows', 'frames', 'clouds', 'points', 'lost', 'cut', 'is_metric', 'last_ns')
         plain = {name: getattr(self, name) for name in names}
-        notes = {code: list(entry) for code, entry in self.notes.items()}
-        return {**plain, 'changes': changes, 'scale_sources': self.scale_sources, 'notes': notes}
+        return {
+            **plain,
+            'changes': changes,
+            'scale_sources': self.scale_sources,
+            'notes': {code: list(entry) for code, entry in self.notes.items()},
+            'most_cut': list(self.most_cut),
+        }
 
     @staticmethod
     def of(content: Mapping[str, Any]) -> StreamCounts:
         """Return the object that `content` was made of."""
         changes = [UnitChange(f, c, float.fromhex(factor)) for f, c, factor in content['changes']]
         notes = {code: (text, count) for code, (text, count) in content['notes'].items()}
-        return StreamCounts(**{**content, 'changes': changes, 'notes': notes})
+        most_cut = tuple(content['most_cut'])
+        return StreamCounts(
+            **{**content, 'changes': changes, 'notes': notes, 'most_cut': most_cut}
+        )
 
 
 class StreamFolder:
@@ -208,6 +230,7 @@ class StreamFolder:
             write_frame(self.folder / frame_name(index), view)
         record = record_of(view, self.options.cameras.index(name), self._number(view.id))
         self._records.write(record.tobytes())
+        self.counts.add_loss(view)
         self.counts.last_ns[name] = view.id.stamp_ns
         self.counts.frames += 1
 

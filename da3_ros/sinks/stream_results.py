@@ -315,6 +315,13 @@ def _notes(counts: StreamCounts) -> list[str]:
             continue
         where = '' if windows == counts.windows else f' ({windows} of {counts.windows} windows)'
         notes.append(f'{text}{where}')
+    if counts.cut:
+        frame, percent, shape, kept = counts.most_cut
+        notes.append(
+            f'{counts.cut} of {counts.frames} frames are cut, frame {frame} by {percent:.0f} % '
+            f'({shape} to {kept}): the images of a window get one shape, and others beside them '
+            'have another'
+        )
     if counts.lost:
         notes.append(f'{counts.lost} frames have no place: their windows failed')
     return notes

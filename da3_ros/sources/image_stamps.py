@@ -40,7 +40,8 @@ def stamps_at_rate(count: int, rate_hz: float) -> tuple[int, ...]:
 
 def _stamp_ns(path: Path) -> int | None:
     stem = path.stem
-    if _WHOLE.fullmatch(stem):
+    # With a zero in front they are numbers of images.
+    if _WHOLE.fullmatch(stem) and not stem.startswith('0'):
         return int(stem) * _UNITS_NS[len(stem)]
     if _SECONDS.fullmatch(stem):
         return int(Fraction(stem) * _NS_PER_S) or None

@@ -13,6 +13,7 @@ from typing import Any
 
 from da3_ros.errors import ConfigError
 from da3_ros.foreign import plain_line, plain_path, reason_of
+from da3_ros.inference.hub import CONFIG_NAME, WEIGHTS_NAME
 from da3_ros.options.table import OptionValue
 from da3_ros.plain_data import PlainDataError, read_yaml
 
@@ -120,18 +121,42 @@ def _stride(path: Path, values: Mapping[str, Any]) -> dict[str, OptionValue]:
 
 
 def _weights(path: Path, values: Mapping[str, Any]) -> tuple[Path | None, tuple[str, ...]]:
-    """Return the folder of the network, and why there is none."""
+    """Return the folder of the network, and why there is none, or what of it is not used.
+
+    Raises:
+        ConfigError: the weights are no file.
+    """
     weights = values.get(_WEIGHTS)
-    if not isinstance(weights, str):
+    if weights is None:
         return None, ()
+    if not isinstance(weights, str):
+        raise ConfigError(
+            f'config {plain_path(path)}: {_WEIGHTS}: expected a file, got {plain_line(weights)}'
+        )
     found = _place(path, weights)
     folder = found if found.is_dir() else found.parent
-    if (folder / 'config.json').is_file() and found.exists():
-        return folder, ()
-    return None, (
-        f'{_WEIGHTS}: {plain_line(weights)} is not there with a config.json beside it; --model '
-        'names the network',
-    )
+    if not ((folder / CONFIG_NAME).is_file() and found.exists()):
+        return None, (
+            f'{_WEIGHTS}: {plain_line(weights)} is not there with a {CONFIG_NAME} beside it; '
+            '--model names the network',
+        )
+    config = values.get(_WEIGHTS_CONFIG)
+    others = [
+        f'{key}: {plain_line(value)} is not used, but {used.name} in {plain_path(folder)}'
+        for key, value, used in (
+            (_WEIGHTS, weights if found.is_file() else None, folder / WEIGHTS_NAME),
+            (_WEIGHTS_CONFIG, config, folder / CONFIG_NAME),
+        )
+        if isinstance(value, str) and not _is_same(_place(path, value), used)
+    ]
+    return folder, tuple(others)
+
+
+def _is_same(file: Path, other: Path) -> bool:
+    try:
+        return file.samefile(other)
+    except OSError:
+        return False
 
 
 def _place(path: Path, name: str) -> Path:

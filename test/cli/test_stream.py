@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import errno
+import json
+import os
 from pathlib import Path
 
 import cv2
@@ -10,11 +13,15 @@ import numpy as np
 import pytest
 
 from da3_ros.cli.stream_job import make_job
+from da3_ros.cli.stream_reading import Reading
 from da3_ros.cli.stream_run import node_options
+from da3_ros.cli.stream_source import stream_source
+from da3_ros.errors import ExportError
 from da3_ros.export.staging import STAGING_PREFIX
 from da3_ros.inference.api import DepthAnything3
 from da3_ros.options import to_flat
-from helpers.box_stream import BoxStream, bytes_of, poses_of, request, summary_of
+from da3_ros.sources.image_stamps import stamps_of_names
+from helpers.box_stream import BoxStream, bytes_of, poses_of, request, run, summary_of
 from helpers.cli import SMALL, da3, da3_json, failure, results_in
 from helpers.dataset_folders import shoot, write_cameras_json, write_euroc, write_tum
 from helpers.foreign_files import ForeignFiles
@@ -202,3 +209,99 @@ def test_two_runs_of_a_network_give_the_same_bytes(
         arguments = (*options(tmp_path / name), *WINDOW, '--export-format', 'glb')
         da3('stream', video, *arguments, '--every', '2')
     assert bytes_of(tmp_path / 'a') == bytes_of(tmp_path / 'b')
+
+
+def test_the_window_is_of_the_device_and_not_of_what_is_free(
+    tmp_path: Path, options: Options, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = 'da3_ros.inference.view_limit'
+    arguments = ('stream', video, *options(tmp_path / 'out'), '--dry-run')
+    plans = []
+    for free in (2**40, 2**30):
+        monkeypatch.setattr(f'{where}.available_bytes', lambda _, free=free: free)
+        plans.append(da3_json(*arguments)['plan'])
+    assert [(p['window'], p['stride'], p['window_by']) for p in plans] == [(16, 8, 'default')] * 2
+    monkeypatch.setattr(f'{where}.available_bytes', lambda _: 0)
+    assert 'fit into what is free now; free some, or use --window 1' in failure(*arguments)
+    monkeypatch.setattr(f'{where}.available_bytes', lambda _: 2**40)
+    monkeypatch.setattr(f'{where}._SHARE', 1.0)
+    model = DepthAnything3.from_pretrained(options(tmp_path)[1])
+    estimate = model.estimate_memory(8, (42, 56))
+    weights = 4 * sum(p.numel() for p in model.model.parameters())
+    total = int(weights + estimate.chunk_bytes + 9.5 * estimate.view_bytes)
+    monkeypatch.setattr(f'{where}.total_bytes', lambda _: total)
+    plan = da3_json(*arguments)['plan']
+    assert (plan['window'], plan['stride'], plan['window_by']) == (8, 4, 'memory')
+    assert 'as the memory of the device allows' in da3(*arguments)
+
+
+def test_images_that_cannot_be_read_are_said_and_others_go_on(
+    tmp_path: Path, options: Options
+) -> None:
+    folder = tmp_path / 'photos'
+    folder.mkdir()
+    image = np.full((48, 64, 3), 90, np.uint8)
+    for name in (b'1.png', b'2 \n b.png', b'\xff 4.png'):
+        cv2.imwrite(str(folder / 'made.png'), image)
+        (folder / 'made.png').rename(folder / os.fsdecode(name))
+    (folder / '0.png').write_bytes(b'no image')
+    cv2.imwrite(str(folder / '3.png'), np.full((20, 64, 3), 90, np.uint8))
+    notes = da3_json('stream', folder / '*.png', *options(tmp_path / 'a'), *WINDOW)['notes']
+    assert any('1 images that cannot be read: 0.png' in note for note in notes)
+    # The images of a window get one shape, that of the flat one.
+    assert any('1 of 4 frames are cut, frame 3' in n and '(56x42 to 56x14)' in n for n in notes)
+
+
+def test_options_that_change_nothing_are_said(
+    tmp_path: Path, options: Options, video: Path
+) -> None:
+    folder = tmp_path / 'photos'
+    folder.mkdir()
+    for name in ('1305031101.250000', '1305031102.250000'):
+        cv2.imwrite(str(folder / f'{name}.png'), np.full((48, 64, 3), 90, np.uint8))
+    arguments = (*options(tmp_path / 'out'), '--dry-run')
+    said = da3_json('stream', folder, *arguments, '--fps', '5')['notes']
+    assert any('--fps changes nothing' in note for note in said)
+    real = write_cameras_json(tmp_path / 'real', shoot(2))
+    said = da3_json('stream', real, *arguments, '--fps', '5')['notes']
+    assert any('--fps changes nothing' in note for note in said)
+    assert '--dataset tum: expected' in failure('stream', video, *arguments, '--dataset', 'tum')
+    assert '--fps: expected' in failure('stream', folder, *arguments, '--fps', '1e-300')
+
+
+def test_what_changed_between_kill_and_resume_has_another_identity(tmp_path: Path) -> None:
+    folder = write_cameras_json(tmp_path / 'real', shoot(3))
+    reading = Reading(0.0, 1, ('.png',), 'auto')
+    before = stream_source([folder], reading).identity
+    assert stream_source([folder], reading).identity == before
+    text = (folder / 'cameras.json').read_text(encoding='utf-8')
+    content = json.loads(text)
+    content['frames'][1]['K'][0][0] += 1.0
+    (folder / 'cameras.json').write_text(json.dumps(content), encoding='utf-8')
+    assert stream_source([folder], reading).identity != before
+
+
+def test_numbers_with_zeros_in_front_are_no_times(tmp_path: Path) -> None:
+    names = [tmp_path / f'{number:013d}.png' for number in range(3)]
+    assert stamps_of_names(names) is None
+    assert stamps_of_names([tmp_path / f'{1403636579763 + n}.png' for n in range(3)]) is not None
+
+
+def test_poses_without_stamps_are_those_of_the_images(tmp_path: Path, options: Options) -> None:
+    folder = write_cameras_json(tmp_path / 'real', shoot(3))
+    poses = tmp_path / 'poses.txt'
+    poses.write_text('1 0 0 0 0 1 0 0 0 0 1 0\n' * 3, encoding='ascii')
+    arguments = ('stream', folder, *options(tmp_path / 'out'), '--poses', poses, '--dry-run')
+    assert not any('i seconds' in n and 'pose' in n for n in da3_json(*arguments)['notes'])
+    poses.write_text('.1 0 0 0 0 0 0 1\n0 0 0 0 0 0 0 1\n', encoding='ascii')
+    (note,) = (n for n in da3_json(*arguments)['notes'] if 'go back' in n)
+    assert note.count('poses.txt') == 1
+
+
+def test_a_full_disk_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr('da3_ros.sinks.stream_folder.write_frame', full)
+    with pytest.raises(ExportError, match=r'/out: No space left on device'):
+        run(tmp_path / 'out', 9)

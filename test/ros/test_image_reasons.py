@@ -12,7 +12,7 @@ from da3_ros.inference.preprocess import preprocess
 from da3_ros.reasons import Reason
 from da3_ros.ros.reading.image_reasons import BitUse, Refusals
 from da3_ros.ros.reason_board import ReasonBoard
-from da3_ros.ros.view_loss import lost_view
+from da3_ros.stream.view_loss import lost_view
 from da3_ros.types import PosedView, ViewId
 from da3_ros.types.results import InputGeometry
 from helpers.log_lines import Lines

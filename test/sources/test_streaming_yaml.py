@@ -95,3 +95,21 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path, text: str, message: str)
     path.write_text(text, encoding='utf-8')
     with pytest.raises(ConfigError, match=message):
         read_streaming_config(path)
+
+
+def test_weights_beside_those_that_are_loaded_are_named(base: Path) -> None:
+    folder = base.parent / 'weights'
+    folder.mkdir()
+    for name in ('config.json', 'model.safetensors', 'mine.safetensors', 'mine.json'):
+        (folder / name).write_text('{}', encoding='utf-8')
+    assert read_streaming_config(base).notes == ()
+    text = BASE.replace('model.safetensors', 'mine.safetensors').replace(
+        'config.json', 'mine.json'
+    )
+    base.write_text(text, encoding='utf-8')
+    weights, config = read_streaming_config(base).notes
+    assert 'mine.safetensors is not used, but model.safetensors' in weights
+    assert 'mine.json is not used, but config.json' in config
+    base.write_text('Weights: {DA3: [1]}\n', encoding='utf-8')
+    with pytest.raises(ConfigError, match=r'Weights.DA3: expected a file, got \[1\]'):
+        read_streaming_config(base)
