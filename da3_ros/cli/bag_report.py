@@ -214,6 +214,8 @@ def _notes(tape: Tape, result: RunResult, estimator: Estimator) -> Iterator[str]
             f'that run had {result.other_threads} threads, this one another number: bytes agree '
             'to rounding only'
         )
+    for note in result.notes:
+        yield note.text
     yield from result.reasons
 
 

@@ -13,8 +13,8 @@ import time
 import pytest
 
 from da3_ros.ros.offline import run
-from da3_ros.types import Window, WindowPrediction
 from helpers.cli import da3, da3_json, failure, invoke
+from helpers.power_cut import PowerCut
 
 DA3 = 'da3_ros.cli.main'
 KILLS = 20
@@ -33,24 +33,6 @@ def record(path: Path, seconds: float, *more: str) -> Path:
     size = ('--size', '64x48', '--rate', '5', '--cameras', 'front,left', '--no-truth')
     da3('synthesize', path, '--seconds', str(seconds), *size, *more)
     return path
-
-
-class PowerCut:
-    """Ends the program within the estimate of a window, counted in each process from its start."""
-
-    def __init__(self) -> None:
-        self.after: int | None = None
-        self._estimate = run.TimedEstimator.estimate
-
-    def install(self, patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(run.TimedEstimator, 'estimate', lambda it, window: self._cut(it, window))
-
-    def _cut(self, it: run.TimedEstimator, window: Window) -> WindowPrediction:
-        if self.after is not None:
-            if self.after == 0:
-                raise KeyboardInterrupt
-            self.after -= 1
-        return self._estimate(it, window)
 
 
 @pytest.mark.parametrize(

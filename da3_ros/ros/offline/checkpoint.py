@@ -31,6 +31,8 @@ class RunState:
     messages: bytes
     """Of `ResultMessages.state`."""
     tally: Tally
+    copied: int
+    """Messages of the recording that were written as they are."""
     threads: int
     """Of the network; 0 where that is not known. Another number may round otherwise."""
 
@@ -65,6 +67,7 @@ def settings_of(
         'weights': network.weights,
         'computed by': network.computed_by,
         'outputs': ','.join(sorted(choice.names)),
+        'copy': ','.join(choice.copied),
         'compression': choice.compression,
         'start': repr(run.start),
         'duration': repr(run.duration),

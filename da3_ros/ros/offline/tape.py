@@ -61,10 +61,14 @@ class Tape:
         """Log times: first of the part that is read, and that before which it ends."""
         self.now_ns = 0
         """Log time of the present message."""
+        self.played_ns = 0
+        """Log time up to which all was handed out in its turn, for whomever it was."""
         self.read_messages = 0
         """Messages handed out so far, those of takers among them."""
         self._source: Iterator[RawMessage] = iter(())
+        self._topics: frozenset[str] = frozenset()
         self._takers: Mapping[str, Taker] = {}
+        self._listeners: Mapping[str, Taker] = {}
         # The next one of the source, where somebody had to look at it.
         self._seen: RawMessage | None = None
         # Read ahead of the present message, for its turn.
@@ -82,7 +86,7 @@ class Tape:
         begin_ns = min((bag.start_ns for bag in self._bags if bag.message_count), default=0)
         end_ns = max((bag.end_ns for bag in self._bags), default=0)
         part = self._part
-        self.first_ns = self.now_ns = begin_ns + round(part.start_s * 1e9)
+        self.first_ns = self.now_ns = self.played_ns = begin_ns + round(part.start_s * 1e9)
         last_ns = end_ns + 1
         if part.duration_s is not None:
             last_ns = min(last_ns, self.first_ns + round(part.duration_s * 1e9))
@@ -119,6 +123,10 @@ class Tape:
         """Yield every message of a topic, also of times that are not read; none without it."""
         return self._messages((topic,), 0, MAX_STAMP_NS)
 
+    def before(self, topic: str) -> Iterator[RawMessage]:
+        """Yield the messages of a topic before the part that is read."""
+        return self._messages((topic,), 0, self.first_ns)
+
     def first(self, topic: str) -> RawMessage | None:
         """Return the first message of a topic in the part that is read.
 
@@ -129,13 +137,16 @@ class Tape:
         found = next(here, None)
         if found is not None and found.stamp_ns < self.stop_ns:
             return found
-        before = deque(self._messages((topic,), 0, self.first_ns), maxlen=1)
+        before = deque(self.before(topic), maxlen=1)
         return before[0] if before else found
 
     # ---- the messages
 
     def play(
-        self, topics: Collection[str], takers: Mapping[str, Taker] | None = None
+        self,
+        topics: Collection[str],
+        takers: Mapping[str, Taker] | None = None,
+        listeners: Mapping[str, Taker] | None = None,
     ) -> Iterator[RawMessage]:
         """Yield the messages of topics in order, read by a thread ahead.
 
@@ -145,12 +156,15 @@ class Tape:
             topics: to be yielded.
             takers: topics whose messages are not yielded: each is taken when its turn comes, or
                 earlier by `read_ahead`.
+            listeners: topics whose messages are shown when they are read, in order, whoever gets
+                them besides; `now_ns` knows nothing of those that nobody else gets.
 
         Raises:
             SourceError: a bag cannot be read any more.
         """
-        self._takers = takers or {}
-        wanted = (*topics, *self._takers)
+        self._topics = frozenset(topics)
+        self._takers, self._listeners = takers or {}, listeners or {}
+        wanted = (*topics, *self._takers, *self._listeners)
         with Prefetch(self._messages(wanted, self.first_ns, self.stop_ns)) as messages:
             self._source, self._seen = iter(messages), None
             while (message := self._next()) is not None:
@@ -188,20 +202,26 @@ class Tape:
             message = self._ahead.popleft()
             self._ahead_bytes -= len(message.data)
             self.read_messages += 1
+            self.played_ns = max(self.played_ns, message.stamp_ns)
             return message
         while (upcoming := self._upcoming()) is not None:
             self._seen = None
-            if upcoming.topic not in self._takers:
+            self.played_ns = max(self.played_ns, upcoming.stamp_ns)
+            if upcoming.topic in self._takers:
+                self.now_ns = max(self.now_ns, upcoming.stamp_ns)
+            if not self._taken(upcoming):
                 self.read_messages += 1
                 return upcoming
-            self.now_ns = max(self.now_ns, upcoming.stamp_ns)
-            self._taken(upcoming)
         return None
 
     def _taken(self, message: RawMessage) -> bool:
+        """Show a message to whoever takes it or listens; return whether nobody waits for it."""
+        listen = self._listeners.get(message.topic)
+        if listen is not None:
+            listen(message)
         take = self._takers.get(message.topic)
         if take is None:
-            return False
+            return message.topic not in self._topics
         self.read_messages += 1
         self._newest_ns = max(self._newest_ns, message.stamp_ns)
         take(message)
