@@ -50,7 +50,8 @@ class OutputChoice:
         entrances=(Entrance.BAG,),
         details='With their own log times, beside our own transforms on /tf, so that the bag is '
         'complete by itself. Those of the default are copied where the recording has them; one '
-        'that is named has to be there. Transforms of an earlier run of this package are left out.',
+        'that is named has to be there. Transforms that an earlier run of this package published '
+        'are left out.',
     )
     compression: BagCompression = option(
         'zstd',
