@@ -56,7 +56,12 @@ def children(found: Iterable[RawMessage]) -> list[str]:
 def chatter(source: Path, topic: str = '/note', every_ns: int = 7_000_000) -> list[RawMessage]:
     """Return messages over all of a recording and two seconds beyond it."""
     first = messages(source)[0].stamp_ns
-    return [text(topic, first + i * every_ns, f'{i}') for i in range(600)]
+    return [note(topic, first + i * every_ns, f'{i}') for i in range(600)]
+
+
+def note(topic: str, stamp_ns: int, content: str) -> RawMessage:
+    made = text(topic, stamp_ns, content)
+    return RawMessage(made.topic, made.msgtype, made.stamp_ns, made.data)
 
 
 def as_recorded(path: Path) -> list[RawMessage]:
@@ -114,8 +119,8 @@ def test_interrupted_twice_what_is_copied_is_there_once(
 ) -> None:
     monkeypatch.setattr(run, 'CHECKPOINT_WINDOWS', 3)
     source = with_more(tmp_path / 'in.mcap', [*messages(recording), *chatter(recording)])
-    options = (*TRUTH, '--copy', '/tf,/tf_static,/note', '--prior-frame', 'odom')
-    options = (*options, '--odom-frame', 'map', '--publish-tf', 'true', '--start', '0.3')
+    placed = ('--prior-frame', 'odom', '--odom-frame', 'map', '--publish-tf', 'true')
+    options = (*TRUTH, '--copy', '/tf,/tf_static,/note', *placed, '--start', '0.3')
     whole, out = tmp_path / 'whole.mcap', tmp_path / 'out.mcap'
     da3('bag', source, whole, *options)
     cut = PowerCut()
@@ -135,7 +140,7 @@ def test_a_part_of_several_bags_and_what_was_latched_before_it(
     """Late subscribers get the last message of a latched topic, at the time they come."""
     content = messages(recording)
     begin = content[0].stamp_ns
-    maps = [text('/map', begin + i * S // 10, f'map {i}') for i in range(3)]
+    maps = [note('/map', begin + i * S // 10, f'map {i}') for i in range(3)]
     others = [m for m in content if m.topic != '/tf']
     one = with_more(tmp_path / 'one.mcap', [*others, *maps], ['/map'])
     two = with_more(tmp_path / 'two.db3', [m for m in content if m.topic == '/tf'])

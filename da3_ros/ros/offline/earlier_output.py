@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from heapq import merge
 from pathlib import Path
@@ -103,7 +103,7 @@ class EarlierOutput:
         self._kept.append((message.stamp_ns, tuple(sorted(stamps))))
 
 
-def window_reports(paths: Sequence[Path]) -> Iterator[RawMessage]:
+def window_reports(paths: Sequence[Path]) -> Generator[RawMessage, None, None]:
     """Yield the window reports of bags in order of log time, by readers of their own.
 
     Raises:

@@ -86,10 +86,10 @@ class Tape:
         begin_ns = min((bag.start_ns for bag in self._bags if bag.message_count), default=0)
         end_ns = max((bag.end_ns for bag in self._bags), default=0)
         part = self._part
-        self.first_ns = self.now_ns = self.played_ns = begin_ns + round(part.start_s * 1e9)
+        self.first_ns = self.now_ns = self.played_ns = begin_ns + _ns(part.start_s)
         last_ns = end_ns + 1
         if part.duration_s is not None:
-            last_ns = min(last_ns, self.first_ns + round(part.duration_s * 1e9))
+            last_ns = min(last_ns, self.first_ns + _ns(part.duration_s))
         self.stop_ns = max(self.first_ns, last_ns)
         return self
 
@@ -243,6 +243,11 @@ class Tape:
         if len(same) > 1:
             raise SourceError(f'bag {path}: named {len(same)} times')
         return self._open.enter_context(BagReader(path))
+
+
+def _ns(seconds: float) -> int:
+    """Return a length as nanoseconds; no recording is longer than times are, infinity neither."""
+    return round(min(seconds, MAX_STAMP_NS / 1e9) * 1e9)
 
 
 def _is_same(one: Path, other: Path) -> bool:
