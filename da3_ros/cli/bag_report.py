@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 import resource
 import sys
@@ -63,6 +63,21 @@ class ProgressLine:
         self._began_s = self._said_s = self._from_s = time.monotonic()
         if sys.stderr.isatty():
             self._bar = tqdm(total=100.0, bar_format=_BAR, leave=False, file=sys.stderr)
+
+    def while_building(self, model: str) -> Callable[[str, int, int], None] | None:
+        """Return what shows how far an engine is; None without terminal, where the log says it."""
+        if not sys.stderr.isatty():
+            return None
+        from da3_ros.cli.engine_progress import EngineBar
+
+        shown = EngineBar(f'building {model}')
+
+        def show(step: str, done: int, total: int) -> None:
+            if self._bar is not None:
+                self._bar.clear()
+            shown(step, done, total)
+
+        return show
 
     def __call__(self, progress: Progress) -> None:
         """Take note of where the run stands."""
