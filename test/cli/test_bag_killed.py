@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -93,6 +95,31 @@ def test_what_was_interrupted_may_begin_anew(
     content = da3_json('bag', bag, out, '--model', 'truth', '--every', '2', '--restart')
     assert (content['resumed_windows'], content['sets']) == (0, 5)
     assert {path.name for path in out.iterdir()} == {'metadata.yaml', 'out.mcap'}
+
+
+def test_a_recording_whose_images_changed_meanwhile_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same size, with the same times and numbers of messages."""
+    monkeypatch.setattr(run, 'CHECKPOINT_WINDOWS', 2)
+    bag, out = tmp_path / 'in.db3', tmp_path / 'out.mcap'
+    size = ('--size', '64x48', '--rate', '5', '--cameras', 'front', '--no-truth')
+    da3('synthesize', bag, '--seconds', '2', *size)
+    cut = PowerCut()
+    with monkeypatch.context() as patch:
+        cut.install(patch)
+        cut.after = 5
+        assert invoke('bag', bag, out, '--model', 'truth').exit_code != 0
+    with closing(sqlite3.connect(bag)) as base:
+        base.execute(
+            'UPDATE messages SET data = CAST(substr(data, 1, length(data) - 9) || zeroblob(9) AS '
+            'BLOB) WHERE id = (SELECT min(id) FROM messages WHERE length(data) > 9000)'
+        )
+        base.commit()
+    said = failure('bag', bag, out, '--model', 'truth')
+    assert 'expected the recording of the interrupted run' in said
+    assert 'begin anew' in said
+    assert da3_json('bag', bag, out, '--model', 'truth', '--restart')['sets'] == 10
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from da3_ros.options.scenes import RunOptions
 from da3_ros.ros.offline.cameras import Cameras
 from da3_ros.ros.offline.network_identity import NetworkIdentity
 from da3_ros.ros.offline.tally import Tally
-from da3_ros.ros.offline.tape import Tape
+from da3_ros.ros.offline.tape import ReadCrc, Tape
 from da3_ros.stream.state import StateCodec
 
 CHECKPOINT_WINDOWS = 50
@@ -31,13 +31,15 @@ class RunState:
     messages: bytes
     """Of `ResultMessages.state`."""
     tally: Tally
+    read: ReadCrc
+    """What was read of the cameras."""
     copied: int
     """Messages of the recording that were written as they are."""
     threads: int
     """Of the network; 0 where that is not known. Another number may round otherwise."""
 
 
-_CODEC = StateCodec(RunState, Tally)
+_CODEC = StateCodec(RunState, Tally, ReadCrc)
 
 
 def state_bytes(state: RunState) -> bytes:

@@ -198,6 +198,7 @@ class BagRun:
         if resumed is not None:
             self._messages.restore(resumed.messages)
             self._copied.restore(resumed.copied)
+            self._tape.expect(resumed.read)
         self._tf.know_static(self._tape.every(STATIC_TOPIC))
         takers = {MOVING_TOPIC: self._take_moving} if self._has_moving else {}
         listeners = self._copied.takers()
@@ -257,6 +258,7 @@ class BagRun:
             self._pipeline.state(),
             self._messages.state(),
             self._tally,
+            self._tape.read_crc,
             self._copied.count,
             threads_in_use() or 0,
         )

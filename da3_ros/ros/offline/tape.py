@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
+from zlib import crc32
 
-from da3_ros.errors import SourceError
+from da3_ros.errors import SourceError, StreamError
 from da3_ros.notes import Note
 from da3_ros.ros.offline.prefetch import Prefetch
 from da3_ros.sources.bag import BagReader, RawMessage, TopicInfo
@@ -36,6 +37,20 @@ class TapeRange:
 
 
 _ALL = TapeRange()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCrc:
+    """By what the beginning of a recording is known again."""
+
+    messages: int = 0
+    """How many."""
+    crc: int = 0
+    """CRC-32 of their bytes, one behind the other."""
+
+    def with_message(self, message: RawMessage) -> ReadCrc:
+        """Return that of one message more."""
+        return ReadCrc(self.messages + 1, crc32(message.data, self.crc))
 
 
 class Tape:
@@ -65,6 +80,9 @@ class Tape:
         """Log time up to which all was handed out in its turn, for whomever it was."""
         self.read_messages = 0
         """Messages handed out so far, those of takers among them."""
+        self.read_crc = ReadCrc()
+        """Of the messages that `play` yielded."""
+        self._expected = ReadCrc()
         self._source: Iterator[RawMessage] = iter(())
         self._topics: frozenset[str] = frozenset()
         self._takers: Mapping[str, Taker] = {}
@@ -169,8 +187,27 @@ class Tape:
             self._source, self._seen = iter(messages), None
             while (message := self._next()) is not None:
                 self.now_ns = max(self.now_ns, message.stamp_ns)
+                self.read_crc = self.read_crc.with_message(message)
+                self._require_expected()
                 yield message
             self.now_ns = max(self.now_ns, self._newest_ns)
+
+    def expect(self, read: ReadCrc) -> None:
+        """Let `play` refuse a recording of which the first messages are others than they were."""
+        self._expected = read
+
+    def _require_expected(self) -> None:
+        """Compare at the place where the interrupted run was.
+
+        Raises:
+            StreamError: the recording is another one.
+        """
+        if self.read_crc.messages == self._expected.messages and self.read_crc != self._expected:
+            raise StreamError(
+                'resume: expected the recording of the interrupted run; its first '
+                f'{self._expected.messages} images and calibrations are others now; begin anew '
+                '(restart)'
+            )
 
     def read_ahead(self, until_ns: int) -> bool:
         """Let takers have their messages up to a log time already.
