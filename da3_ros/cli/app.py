@@ -64,7 +64,9 @@ COMMANDS: dict[str, LazyCommand] = {
         'Write topics to a bag until Ctrl-C or a limit; the bag is complete then.',
     ),
     'cloud': LazyCommand(
-        'cloud:cloud', _ROS, 'Fuse the point clouds of a recording to one PLY file.'
+        'cloud:cloud',
+        _ROS,
+        'Fuse the point clouds of a recording to one cloud, a mean point for every voxel.',
     ),
     'bag-from-video': LazyCommand(
         'bag_from_video:bag_from_video',

@@ -15,7 +15,7 @@ from da3_ros.pipeline.behind import Behind
 from da3_ros.pipeline.every_frame import every_result
 from da3_ros.pipeline.known_trajectory import KnownTrajectory
 from da3_ros.pipeline.pipeline import Pipeline
-from da3_ros.pipeline.read_ahead import ReadAhead
+from da3_ros.pipeline.read_ahead import BYTES_AHEAD, ReadAhead
 from da3_ros.pipeline.rig import GivenRig
 from da3_ros.sinks.stream_folder import StreamFolder
 from da3_ros.sinks.stream_part import StreamPart
@@ -33,8 +33,6 @@ _NS_PER_S = 1e9
 _MOST_WINDOWS = 50
 FRAMES_OF_CHECKPOINT = 200
 """After so many new frames a run is committed: what is computed since then is lost by a kill."""
-BYTES_AHEAD = 64 << 20
-"""Of images that are read before they are needed."""
 _HOPELESS = 3
 """Windows that fail before any succeeds: the others will fail, too."""
 

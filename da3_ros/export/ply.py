@@ -85,19 +85,30 @@ def write_vertices(
         layout: fields of a vertex, float32 or uint8, little-endian, without gaps.
         comments: lines of ASCII.
     """
+    with file.open('wb') as stream:
+        stream.write(header(layout, sum(len(part) for part in parts), comments))
+        for part in parts:
+            stream.write(part.tobytes())
+
+
+def header(layout: np.dtype[np.void], count: int, comments: Sequence[str]) -> bytes:
+    """Return what stands before the vertices of a file.
+
+    Args:
+        layout: as of `write_vertices`.
+        count: of the vertices.
+        comments: lines of ASCII.
+    """
     kinds = {name: kind[0].str.lstrip('|') for name, kind in (layout.fields or {}).items()}
-    header = [
+    lines = [
         'ply',
         'format binary_little_endian 1.0',
         *(f'comment {comment}' for comment in comments),
-        f'element vertex {sum(len(part) for part in parts)}',
+        f'element vertex {count}',
         *(f'property {_PLY_TYPES[kind]} {name}' for name, kind in kinds.items()),
         'end_header',
     ]
-    with file.open('wb') as stream:
-        stream.write(('\n'.join(header) + '\n').encode('ascii'))
-        for part in parts:
-            stream.write(part.tobytes())
+    return ('\n'.join(lines) + '\n').encode('ascii')
 
 
 def vertex_layout(*, with_confidence: bool) -> np.dtype[np.void]:

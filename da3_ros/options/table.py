@@ -32,7 +32,7 @@ class Entrance(Enum):
     SCENES = 'da3 auto, image, images, video, colmap'
     STREAM = 'da3 stream'
     EXPORT = 'da3 export'
-    BAGS = 'da3 record, bag-from-video, synthesize'
+    BAGS = 'da3 record, cloud, bag-from-video, synthesize'
     BAG = 'da3 bag'
     PLAY = 'da3 play'
     DEMO = 'da3 demo'

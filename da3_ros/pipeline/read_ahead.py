@@ -10,6 +10,9 @@ from typing import Generic, TypeVar
 
 T = TypeVar('T')
 
+BYTES_AHEAD = 64 << 20
+"""Of what waits, where one has no reason for another bound."""
+
 
 class ReadAhead(Generic[T]):
     """Reads items on a thread of its own; use as a context manager, and iterate once.

@@ -29,6 +29,7 @@ from da3_ros.sinks.mcap_index import McapIndex
 from da3_ros.sinks.mcap_scan import QOS, crc_of, scan
 from da3_ros.sinks.offered_qos import offered_qos_text
 from da3_ros.sinks.part_folder import Checkpoint, DamagedPartError, PartFolder
+from da3_ros.sinks.run_settings import changed_settings
 
 CHUNK_BYTES = 4 << 20
 """Messages are compressed together until they have so many bytes."""
@@ -162,17 +163,11 @@ class ResumableBag:
         Raises:
             SinkError: names those that differ, with both values.
         """
-        now, nothing = self._settings, 'nothing'
-        names = sorted(now.keys() | interrupted.keys())
-        differ = [
-            f'{name} was {interrupted.get(name, nothing)}, is {now.get(name, nothing)}'
-            for name in names
-            if now.get(name) != interrupted.get(name)
-        ]
+        differ = changed_settings(interrupted, self._settings)
         if differ:
             raise SinkError(
                 f'bag {self.path}: an interrupted run with other settings is in '
-                f'{self._part.folder}: {"; ".join(differ)}. Give the same ones to go on from it, '
+                f'{self._part.folder}: {differ}. Give the same ones to go on from it, '
                 'or begin anew (restart)'
             )
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from da3_ros.errors import ExportError
+from da3_ros.export.ply import header, vertex_layout, vertices
+from da3_ros.export.scene import ViewPoints
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import transform_points
 from da3_ros.geometry.unproject import unproject_pixels
@@ -24,16 +25,13 @@ from da3_ros.types import PosedView
 CLOUDS = 'pcd'
 COMBINED = f'{CLOUDS}/combined_pcd.ply'
 
-VERTEX = np.dtype(
-    [('x', '<f4'), ('y', '<f4'), ('z', '<f4'), ('red', 'u1'), ('green', 'u1'), ('blue', 'u1')]
-)
+VERTEX = vertex_layout(with_confidence=False)
 """One point of a file."""
 
 _SEED = 0
 # Zero is what has no depth.
 _LEAST_CONFIDENCE = 1e-5
 _BLOCK_POINTS = 1 << 20
-_TYPES = {'f': 'float', 'u': 'uchar'}
 
 
 def cloud_name(number: int) -> str:
@@ -84,25 +82,10 @@ def _vertices(
     view: PosedView, flat: NDArray[np.intp], base_from_world: FloatArray
 ) -> NDArray[np.void]:
     v, u = np.divmod(flat.astype(np.int64), view.depth.shape[1])
-    in_camera = unproject_pixels(np.stack([u, v], axis=1), view.depth[v, u], view.camera.K)
-    points = transform_points(base_from_world @ view.world_from_camera, in_camera)
-    vertices = np.empty(len(points), VERTEX)
-    for column, name in enumerate('xyz'):
-        vertices[name] = points[:, column]
-    for column, name in enumerate(('red', 'green', 'blue')):
-        vertices[name] = view.image[v, u, column]
-    return vertices
-
-
-def write_cloud(path: Path, vertices: NDArray[np.void], comments: Sequence[str] = ()) -> None:
-    """Write a cloud.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    with path.open('wb') as file:
-        _write_header(file, len(vertices), comments)
-        file.write(vertices.tobytes())
+    uv = np.stack([u, v], axis=1)
+    in_camera = unproject_pixels(uv, view.depth[v, u], view.camera.K)
+    xyz = transform_points(base_from_world @ view.world_from_camera, in_camera)
+    return vertices(ViewPoints(xyz, view.image[v, u], uv, None), VERTEX)
 
 
 def rescale_cloud(source: Path, target: Path, factor: float) -> None:
@@ -114,7 +97,7 @@ def rescale_cloud(source: Path, target: Path, factor: float) -> None:
     """
     count, _ = _opened_count(source)
     with target.open('wb') as file:
-        _write_header(file, count, ())
+        file.write(header(VERTEX, count, ()))
         for block in _blocks(source):
             for name in 'xyz':
                 block[name] *= np.float32(factor)
@@ -130,24 +113,11 @@ def combine_clouds(clouds: Sequence[Path], target: Path, comments: Sequence[str]
     """
     total = sum(_opened_count(path)[0] for path in clouds)
     with target.open('wb') as file:
-        _write_header(file, total, comments)
+        file.write(header(VERTEX, total, comments))
         for path in clouds:
             for block in _blocks(path):
                 file.write(block.tobytes())
     return total
-
-
-def _write_header(file: BinaryIO, count: int, comments: Sequence[str]) -> None:
-    fields = [(VERTEX[name].kind, name) for name in VERTEX.names or ()]
-    lines = [
-        'ply',
-        'format binary_little_endian 1.0',
-        *(f'comment {comment}' for comment in comments),
-        f'element vertex {count}',
-        *(f'property {_TYPES[kind]} {name}' for kind, name in fields),
-        'end_header',
-    ]
-    file.write(('\n'.join(lines) + '\n').encode('ascii', 'replace'))
 
 
 def _opened_count(path: Path) -> tuple[int, int]:

@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from da3_ros.errors import ExportError
+from da3_ros.export.ply import write_vertices
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import homogeneous, invert
 from da3_ros.notes import Note
-from da3_ros.sinks.stream_cloud import CLOUDS, cloud_name, sampled_points, write_cloud
+from da3_ros.sinks.stream_cloud import CLOUDS, VERTEX, cloud_name, sampled_points
 from da3_ros.sinks.stream_frames import FRAMES, RECORD, frame_name, record_of, write_frame
 from da3_ros.types import AlignmentReport, PosedView, ViewId, WindowResult
 
@@ -163,7 +164,7 @@ class StreamFolder:
             threshold_coef=self.options.conf_threshold_coef,
             ratio=self.options.sample_ratio,
         )
-        write_cloud(self.folder / cloud_name(self.counts.clouds), points)
+        write_vertices(self.folder / cloud_name(self.counts.clouds), [points], VERTEX, ())
         self.counts.clouds += 1
         self.counts.points += len(points)
 

@@ -21,15 +21,15 @@ from da3_ros.export.staging import (
     make_folder,
     remove_staging,
 )
-from da3_ros.foreign import plain_line, read_bounded
+from da3_ros.foreign import read_bounded
 from da3_ros.plain_data import PlainDataError, json_of
+from da3_ros.sinks.run_settings import changed_settings
 
 PART_PREFIX = '.unfinished-da3_stream-'
 """Of the name of the folder."""
 
 _SETTINGS, _STATE = 'settings.json', 'state.json'
 _MOST_BYTES = 64 * 2**20
-_SHOWN = 80
 
 
 class StreamPart:
@@ -122,16 +122,10 @@ def _check_settings(
     Raises:
         ExportError: names those that differ.
     """
-    old = before or {}
-    different = [
-        f'{name} was {plain_line(old.get(name, "not there"), _SHOWN)}, is '
-        f'{plain_line(settings.get(name, "not there"), _SHOWN)}'
-        for name in sorted({*old, *settings})
-        if old.get(name) != settings.get(name)
-    ]
+    different = changed_settings(before or {}, settings)
     if different:
         raise ExportError(
-            f'{directory}: an interrupted run can only go on as it began: {"; ".join(different)}. '
+            f'{directory}: an interrupted run can only go on as it began: {different}. '
             '--restart begins anew, --export-dir names another folder'
         )
 

@@ -23,10 +23,10 @@ OF_DA3 = [(page, words) for page, words in SHOWN if words[0] == 'da3']
 RUN = ('auto', 'images', 'colmap', 'export', 'info', 'models')
 TRIED_ELSEWHERE = {
     *('bag', 'stream', 'eval', 'doctor', 'demo', 'play', 'record', 'bag-from-video'),
-    'synthesize',
+    *('synthesize', 'cloud'),
 }
 """Long inputs, the machine, ROS, bags: test_stream, test_eval_traj, test_doctor, test_demo,
-test_play_record, test_bag_command."""
+test_play_record, test_bag_command, test_bag_to_cloud."""
 
 
 @pytest.fixture(scope='module')

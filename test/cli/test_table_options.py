@@ -31,7 +31,7 @@ from helpers.option_groups import entries
 
 OF_COMMAND: dict[str, Entrance] = {
     **dict.fromkeys(('auto', 'image', 'images', 'video', 'colmap'), Entrance.SCENES),
-    **dict.fromkeys(('record', 'bag-from-video', 'synthesize'), Entrance.BAGS),
+    **dict.fromkeys(('record', 'cloud', 'bag-from-video', 'synthesize'), Entrance.BAGS),
     **dict.fromkeys(('info', 'models', 'doctor'), Entrance.ABOUT),
     **dict.fromkeys(('compile', 'export-onnx'), Entrance.ENGINES),
     'stream': Entrance.STREAM,

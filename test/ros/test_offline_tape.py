@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-import threading
 
 import pytest
 from rosbags.rosbag2 import StoragePlugin
 
 from da3_ros.errors import SourceError
-from da3_ros.ros.offline.prefetch import Prefetch
 from da3_ros.ros.offline.tape import Tape, TapeRange
 from da3_ros.sources.bag import BagReader, RawMessage
 from helpers.odd_bags import write_mcap, write_rosbag2
@@ -139,39 +137,3 @@ def test_a_damaged_bag_is_read_as_far_as_it_goes_and_named(
     with Tape([cut, bags[1]]) as tape:
         assert [m.stamp_ns for m in tape.play(['/a'])] == whole
         assert {path for path, _ in tape.notes} == {cut}
-
-
-def test_no_more_is_read_ahead_than_memory_is_given() -> None:
-    read = threading.Semaphore(0)
-
-    def messages() -> Iterator[RawMessage]:
-        for number in range(20):
-            read.release()
-            yield RawMessage('/a', 'a/msg/A', number, bytes(100))
-
-    with Prefetch(messages(), most_bytes=350) as ahead:
-        found = iter(ahead)
-        # Three fit, the fourth is in the hand of the thread.
-        for _ in range(4):
-            assert read.acquire(timeout=20)
-        assert not read.acquire(blocking=False)
-        assert next(found).stamp_ns == 0
-        assert read.acquire(timeout=20)
-        assert [m.stamp_ns for m in found] == list(range(1, 20))
-
-
-def test_an_error_of_the_reader_comes_in_its_place_and_closing_ends_the_thread() -> None:
-    def messages() -> Iterator[RawMessage]:
-        yield RawMessage('/a', 'a/msg/A', 1, b'')
-        raise SourceError('the disk is gone')
-
-    with Prefetch(messages()) as ahead:
-        found = iter(ahead)
-        assert next(found).stamp_ns == 1
-        with pytest.raises(SourceError, match='the disk is gone'):
-            next(found)
-    endless = (RawMessage('/a', 'a/msg/A', i, bytes(10)) for i in range(10**9))
-    before = threading.active_count()
-    with Prefetch(endless, most_bytes=100) as ahead:
-        next(iter(ahead))
-    assert threading.active_count() == before

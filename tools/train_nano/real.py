@@ -1,8 +1,7 @@
 """How accurate a network is on real pictures with measured depth and poses, beside not looking.
 
-A set is a folder with `images/`, `depth/` (16-bit PNG, millimetres, 0 unknown) and
-`cameras.json`: {"frames": [{"image", "depth" (paths in the folder; depth may be missing), "K",
-"size_hw", "world_from_camera" (OpenCV axes, metres)}, ...]} in the order of taking.
+A set is a folder with `cameras.json`, see `sources/datasets/cameras_json.py`, in which every frame
+has a pose; depth may be missing.
 
 All rows of a set and a number of views are measured on the same windows of neighbouring images, at
 the size that the network sees. Depth after the one scale per window that brings the median ratio
@@ -13,11 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-import json
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,25 +26,16 @@ from da3_ros.inference.api import DepthAnything3
 from da3_ros.inference.placement import Placement
 from da3_ros.metrics.baselines import row_medians
 from da3_ros.metrics.depth import depth_error
+from da3_ros.sources.datasets.cameras_json import KIND
+from da3_ros.sources.datasets.dataset import Dataset, DatasetFrame
+from da3_ros.sources.datasets.opening import open_dataset
 from da3_ros.types import FloatImage
 
-CAMERAS = 'cameras.json'
 VIEWS = (1, 2, 4, 8)
 WINDOWS = 16
 """Of one set and number of views, at most."""
 
-_MM_PER_M = 1000.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RealFrame:
-    """One picture and its truth."""
-
-    image: Path
-    depth: Path | None
-    """None where none was measured."""
-    world_from_camera: FloatArray
-    """(4, 4), metres."""
+_NOT_ALL = ('dataset_files_missing', 'dataset_lines_left_out', 'dataset_poses_left_out')
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,35 +66,25 @@ def sets_in(folders: Sequence[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for folder in folders:
-        own = [folder] if (folder / CAMERAS).is_file() else []
-        inner = own or sorted(path.parent for path in folder.glob(f'*/{CAMERAS}'))
+        own = [folder] if KIND.is_it(folder) else []
+        inner = own or sorted(path for path in folder.glob('*/') if KIND.is_it(path))
         if not inner:
-            raise SourceError(f'{folder}: expected {CAMERAS}, in it or in a folder in it')
+            raise SourceError(f'{folder}: expected {KIND.layout}, in it or in a folder in it')
         found += inner
     return found
 
 
-def read_set(folder: Path) -> list[RealFrame]:
-    """Return the frames of a set.
+def read_set(folder: Path) -> tuple[Dataset, FloatArray]:
+    """Return a set and the poses (N, 4, 4) world_from_camera of its frames.
 
     Raises:
-        SourceError: the folder holds no such set.
+        SourceError: the folder holds no such set, or not all of it can be used.
     """
-    path = folder / CAMERAS
-    try:
-        frames = json.loads(path.read_text(encoding='utf-8'))['frames']
-        return [_frame(folder, frame) for frame in frames]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SourceError(
-            f'{path}: expected {{"frames": [{{"image", "depth", "world_from_camera"}}, ...]}}: '
-            f'{type(error).__name__}: {error}'
-        ) from error
-
-
-def _frame(folder: Path, frame: dict[str, Any]) -> RealFrame:
-    depth = folder / frame['depth'] if 'depth' in frame else None
-    pose = np.array(frame['world_from_camera'], dtype=np.float64).reshape(4, 4)
-    return RealFrame(folder / frame['image'], depth, pose)
+    found = open_dataset(folder, KIND.name)
+    for note in found.notes:
+        if note.code in _NOT_ALL:
+            raise SourceError(f'{folder}: expected images that all have a pose: {note.text}')
+    return found, np.stack([pose.world_from_base for pose in found.truth])
 
 
 def windows_of(count: int, views: int, most: int = WINDOWS) -> list[range]:
@@ -130,34 +108,34 @@ def measure_set(
     Raises:
         SourceError: the folder holds no such set, or a file of it cannot be read.
     """
-    frames = read_set(folder)
+    found, poses = read_set(folder)
     rows = []
     for count in views:
-        windows = windows_of(len(frames), count, most)
-        chosen = [[frames[index] for index in window] for window in windows]
+        places = [slice(w.start, w.stop) for w in windows_of(len(found), count, most)]
         figures = [
-            _measure(model, window)
-            for window in chosen
-            if any(frame.depth is not None for frame in window)
+            _measure(model, found, found.frames[place], poses[place])
+            for place in places
+            if any(frame.depth is not None for frame in found.frames[place])
         ]
         if figures:
             rows.append(_row(folder.name, count, figures))
     return rows
 
 
-def _measure(model: DepthAnything3, frames: Sequence[RealFrame]) -> list[float]:
+def _measure(
+    model: DepthAnything3, found: Dataset, frames: Sequence[DatasetFrame], poses: FloatArray
+) -> list[float]:
     """Return the figures of a window in the order of `RealRow`."""
     prediction = model.inference([str(frame.image) for frame in frames])
     truth = np.stack(
         [
-            _true_depth(frame, placement)
+            _true_depth(found, frame, placement)
             for frame, placement in zip(frames, prediction.placements, strict=True)
         ]
     )
     if prediction.extrinsics is None:
         raise ModelError(f'{model.model_name}: expected a network that predicts poses')
-    true_poses = np.stack([frame.world_from_camera for frame in frames])
-    turned = turns(invert(true_poses)[:, :3, :3])
+    turned = turns(invert(poses)[:, :3, :3])
     guessed = turns(prediction.extrinsics[:, :3, :3])
     return [
         *_depth(prediction.depth, truth),
@@ -178,21 +156,17 @@ def _depth(estimate: FloatImage, truth: FloatImage) -> tuple[float, float]:
     return figures.abs_rel, figures.delta1
 
 
-def _true_depth(frame: RealFrame, placement: Placement) -> FloatImage:
+def _true_depth(found: Dataset, frame: DatasetFrame, placement: Placement) -> FloatImage:
     """Return depth (h, w) in metres where the network's pixels have their centres, NaN unknown."""
     rows, columns = np.indices((placement.size.height, placement.size.width))
     if frame.depth is None:
         return np.full(rows.shape, np.nan, np.float32)
-    stored = cv2.imread(str(frame.depth), cv2.IMREAD_UNCHANGED)
-    if stored is None or stored.dtype != np.uint16 or stored.ndim != 2:
-        raise SourceError(f'{frame.depth}: expected a PNG of 16 bits and one channel')
-    height, width = stored.shape
+    depth = found.read_depth(frame)
+    height, width = depth.shape
     v = (rows + placement.top_px + 0.5) * height / placement.resized.height
     u = (columns + placement.left_px + 0.5) * width / placement.resized.width
-    sampled = stored[v.astype(int), u.astype(int)].astype(np.float32)
-    metres: FloatImage = sampled / np.float32(_MM_PER_M)
-    metres[metres <= 0] = np.nan
-    return metres
+    sampled: FloatImage = depth[v.astype(int), u.astype(int)]
+    return sampled
 
 
 def median_by_row(truth: FloatImage) -> FloatImage:

@@ -16,7 +16,7 @@ from zlib import crc32
 
 from da3_ros.errors import SourceError, StreamError
 from da3_ros.notes import Note
-from da3_ros.ros.offline.prefetch import Prefetch
+from da3_ros.pipeline.read_ahead import BYTES_AHEAD, ReadAhead
 from da3_ros.sources.bag import BagReader, RawMessage, TopicInfo
 from da3_ros.sources.bag_split import MAX_STAMP_NS, in_order
 
@@ -183,7 +183,8 @@ class Tape:
         self._topics = frozenset(topics)
         self._takers, self._listeners = takers or {}, listeners or {}
         wanted = (*topics, *self._takers, *self._listeners)
-        with Prefetch(self._messages(wanted, self.first_ns, self.stop_ns)) as messages:
+        found = self._messages(wanted, self.first_ns, self.stop_ns)
+        with ReadAhead(found, lambda m: len(m.data), BYTES_AHEAD, 'da3_bag_reader') as messages:
             self._source, self._seen = iter(messages), None
             while (message := self._next()) is not None:
                 self.now_ns = max(self.now_ns, message.stamp_ns)
