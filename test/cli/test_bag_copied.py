@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rosbags.typesys import Stores, get_typestore
 
 from da3_ros.ros.offline import copied, run
 from da3_ros.sinks.bag import BagWriter
@@ -177,6 +178,33 @@ def test_what_cannot_be_copied_is_refused_by_name(recording: Path, tmp_path: Pat
     da3('bag', source, tmp_path / 'default.mcap', *TRUTH)
     da3('bag', source, tmp_path / 'out.mcap', *TRUTH[:2], '--outputs', 'tf', '--copy', '/odometry')
     assert len(messages(tmp_path / 'out.mcap', '/odometry')) == 600
+
+
+def test_messages_that_the_definition_does_not_describe_are_refused(
+    recording: Path, tmp_path: Path
+) -> None:
+    """Range has a field more in Jazzy than in Humble; a bag would say what is not so."""
+    content = messages(recording)
+    found: dict[Stores, Path] = {}
+    for version in (Stores.ROS2_HUMBLE, Stores.ROS2_JAZZY):
+        store = get_typestore(version)
+        kinds = store.types
+        stamp = kinds['builtin_interfaces/msg/Time'](sec=1, nanosec=0)
+        more = {'variance': 0.0} if version == Stores.ROS2_JAZZY else {}
+        message = kinds['sensor_msgs/msg/Range'](
+            header=kinds['std_msgs/msg/Header'](stamp=stamp, frame_id='sonar'),
+            radiation_type=0,
+            **dict.fromkeys(('field_of_view', 'min_range', 'max_range', 'range'), 1.0),
+            **more,
+        )
+        data = bytes(store.serialize_cdr(message, message.__msgtype__))
+        sonar = RawMessage('/sonar', message.__msgtype__, content[0].stamp_ns, data)
+        found[version] = with_more(tmp_path / f'{version.name}.mcap', [*content, sonar])
+    given = (tmp_path / 'out.mcap', *TRUTH, '--copy', '/sonar')
+    said = failure('bag', found[Stores.ROS2_HUMBLE], *given)
+    assert 'copy: /sonar: its first message is not as sensor_msgs/msg/Range' in said
+    da3('bag', found[Stores.ROS2_JAZZY], *given)
+    assert len(messages(tmp_path / 'out.mcap', '/sonar')) == 1
 
 
 def test_transforms_of_an_earlier_run_are_neither_followed_nor_copied(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import logging
 import sys
+import time
 
 import pytest
 
-from da3_ros.cli import bag_report
 from da3_ros.cli.bag_report import ProgressLine
 from da3_ros.ros.offline.run import Progress
 
@@ -25,7 +25,7 @@ def test_a_narrow_terminal_shows_what_is_left_and_warnings_lines_of_their_own(
     monkeypatch.setattr(sys, 'stderr', terminal)
     monkeypatch.setenv('COLUMNS', '40')
     now = [100.0]
-    monkeypatch.setattr(bag_report.time, 'monotonic', lambda: now[0])
+    monkeypatch.setattr(time, 'monotonic', lambda: now[0])
     handler, root = logging.StreamHandler(terminal), logging.getLogger()
     monkeypatch.setattr(root, 'handlers', [handler])
     with ProgressLine() as line:

@@ -136,11 +136,31 @@ def _chosen(tape: Tape, choice: OutputChoice, cameras: Sequence[str]) -> Iterato
                 f'copy: {name} is a topic that this run writes; leave it out of copy, or '
                 f'{own[name]} out of outputs'
             )
-        try:
-            shared_definitions().require(info.msgtype)
-        except SinkError as error:
-            raise SinkError(f'copy: {name}: {error}') from error
+        _require_definition(tape, info)
         yield info
+
+
+def _require_definition(tape: Tape, info: TopicInfo) -> None:
+    """Refuse messages that the definition that goes into the output does not describe.
+
+    Raises:
+        SinkError: there is no definition of their type.
+        SourceError: they are of another version of it.
+    """
+    try:
+        shared_definitions().require(info.msgtype)
+    except SinkError as error:
+        raise SinkError(f'copy: {info.name}: {error}') from error
+    first = None if info.name in _SHARED else tape.first(info.name)
+    if first is None:
+        return
+    try:
+        shared_definitions().typestore.deserialize_cdr(first.data, info.msgtype)
+    except Exception as error:  # of whatever bytes are no such message
+        raise SourceError(
+            f'copy: {info.name}: its first message is not as {info.msgtype} is defined here: it '
+            'is damaged, or of a ROS version that defines this type in another way'
+        ) from error
 
 
 def _last_ones(messages: Iterable[RawMessage]) -> Iterable[RawMessage]:
