@@ -16,6 +16,7 @@ from da3_ros.options.scenes import RunOptions
 from da3_ros.options.table import Entrance
 
 if TYPE_CHECKING:
+    from da3_ros.cli.bag_report import ProgressLine
     from da3_ros.ros.offline.cameras import Cameras
     from da3_ros.ros.offline.run import RunResult
     from da3_ros.ros.offline.tape import Tape
@@ -81,7 +82,7 @@ def bag(
         with Tape(inputs, TapeRange(run.start, run.duration)) as tape, ProgressLine() as line:
             cameras = _with_model(choose_cameras(tape, asked))
             _say_cameras(cameras)
-            estimator = _estimator(cameras)
+            estimator = _estimator(cameras, line)
             line.begin()
             result = _run(tape, cameras, run, choice, estimator, out, overwrite, line)
             bag_report(report, tape, cameras, out, result, estimator, line.seconds)
@@ -162,12 +163,13 @@ def _say_cameras(cameras: Cameras) -> None:
         print('these look like cameras; --topic NAME=/TOPIC names others')
 
 
-def _estimator(cameras: Cameras) -> Estimator:
+def _estimator(cameras: Cameras, line: ProgressLine) -> Estimator:
     """Return the network, loaded; never one of two that are ready at different times."""
     from da3_ros.pipeline.estimators import build_estimator
     from da3_ros.types import NetworkEstimator
 
-    estimator = build_estimator(cameras.options, beside=False)
+    progress = line.while_building(cameras.options.estimator.model)
+    estimator = build_estimator(cameras.options, beside=False, progress=progress)
     caution = estimator.caution if isinstance(estimator, NetworkEstimator) else None
     if caution is not None:
         _LOG.warning('%s', caution.text)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 import resource
 import sys
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from da3_ros.ros.offline.tape import Tape
 
 _LINE_PERIOD_S = 10.0
-_BAR = '{percentage:3.0f}%|{bar:20}| {postfix}'
+_BAR = '{percentage:3.0f}%|{bar:10}| {desc}'
 _KB = 1024
 
 
@@ -35,6 +36,7 @@ class ProgressLine:
 
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
+        self._log = ExitStack()
         self._began_s = self._said_s = time.monotonic()
         # Where computing began, behind what an interrupted run had done.
         self._from: Progress | None = None
@@ -49,6 +51,7 @@ class ProgressLine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._log.close()
         if self._bar is not None:
             self._bar.close()
 
@@ -60,37 +63,59 @@ class ProgressLine:
     def begin(self) -> None:
         """Begin to count: all is loaded."""
         from tqdm import tqdm
+        from tqdm.contrib.logging import logging_redirect_tqdm
 
         self._began_s = self._said_s = self._from_s = time.monotonic()
         if sys.stderr.isatty():
             self._bar = tqdm(total=100.0, bar_format=_BAR, leave=False, file=sys.stderr)
+            # Warnings go above the bar, not into it.
+            self._log.enter_context(logging_redirect_tqdm())
+
+    def while_building(self, model: str) -> Callable[[str, int, int], None] | None:
+        """Return what shows how far an engine is; None without terminal, where the log says it."""
+        if not sys.stderr.isatty():
+            return None
+        from da3_ros.cli.engine_progress import EngineBar
+
+        shown = EngineBar(f'building {model}')
+
+        def show(step: str, done: int, total: int) -> None:
+            if self._bar is not None:
+                self._bar.clear()
+            shown(step, done, total)
+
+        return show
 
     def __call__(self, progress: Progress) -> None:
         """Take note of where the run stands."""
         now_s = time.monotonic()
-        if self._from is None or progress.is_replay:
+        # The first set of all takes longer: what computes it is loaded or built for it.
+        if self._from is None or progress.is_replay or not self._from.sets:
             self._from, self._from_s = progress, now_s
-        text = self._text(progress, now_s)
+        parts = self._parts(progress, now_s)
         if self._bar is not None:
             self._bar.n = 100.0 * progress.fraction
-            self._bar.set_postfix_str(text)
+            # A narrow terminal cuts off the end.
+            self._bar.set_description_str(', '.join(reversed(parts)))
         elif now_s - self._said_s >= _LINE_PERIOD_S:
             self._said_s = now_s
-            print(f'{100.0 * progress.fraction:.0f} %, {text}', flush=True)
+            print(f'{100.0 * progress.fraction:.0f} %, {", ".join(parts)}', flush=True)
 
-    def _text(self, progress: Progress, now_s: float) -> str:
+    def _parts(self, progress: Progress, now_s: float) -> tuple[str, ...]:
         if progress.is_replay:
-            return 'reading up to where it was interrupted'
+            return ('reading up to where it was interrupted',)
         begun, took_s = self._from, now_s - self._from_s
         done = 0.0 if begun is None else progress.fraction - begun.fraction
         if begun is None or took_s <= 0 or done <= 0:
-            return f'{progress.sets} sets'
+            return (f'{progress.sets} sets',)
         rate = (progress.sets - begun.sets) / took_s
         speed = (progress.seconds_read - begun.seconds_read) / took_s
         left_s = took_s / done * (1.0 - progress.fraction)
         return (
-            f'{progress.sets} sets, {rate:.1f} sets/s, {speed:.2f} x real time, '
-            f'{in_words(left_s)} left'
+            f'{progress.sets} sets',
+            f'{rate:.1f} sets/s',
+            f'{speed:.2f} x real time',
+            f'{in_words(left_s)} left',
         )
 
 

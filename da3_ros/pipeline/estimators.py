@@ -19,6 +19,7 @@ from da3_ros.types import Caution, Estimator
 
 if TYPE_CHECKING:
     from da3_ros.inference.default_model import ChosenModel
+    from da3_ros.inference.runtimes.engine_build import Progress
 
 TRUTH_MODEL = 'truth'
 
@@ -34,13 +35,16 @@ def chosen_model(model: str) -> ChosenModel:
     return model_or_default(model)
 
 
-def build_estimator(options: NodeOptions, *, beside: bool = True) -> Estimator:
+def build_estimator(
+    options: NodeOptions, *, beside: bool = True, progress: Progress | None = None
+) -> Estimator:
     """Return the estimator that `options.estimator.model` names, the default where it is empty.
 
     Args:
         options: of the node.
         beside: while graphs are built for the first time, let another runtime compute. Which
             window is the first of theirs depends on the speed of the machine then.
+        progress: hears how far the building of graphs is; None lets the log say that it begins.
 
     Raises:
         CheckpointError: the weights cannot be found or do not fit; says what to do.
@@ -55,16 +59,25 @@ def build_estimator(options: NodeOptions, *, beside: bool = True) -> Estimator:
         return TruthEstimator(make_family_world(), conditioning=_is_conditioned(options.estimator))
     has_odometry = bool(options.output.prior_frame) and _is_conditioned(options.estimator)
     return _build_network(
-        options.estimator, options.stream, has_odometry=has_odometry, beside=beside
+        options.estimator,
+        options.stream,
+        has_odometry=has_odometry,
+        beside=beside,
+        progress=progress,
     )
 
 
 def _build_network(
-    options: EstimatorOptions, stream: StreamOptions, *, has_odometry: bool, beside: bool
+    options: EstimatorOptions,
+    stream: StreamOptions,
+    *,
+    has_odometry: bool,
+    beside: bool,
+    progress: Progress | None,
 ) -> Estimator:
     from da3_ros.inference.engine import Da3Estimator
 
-    network = open_network(options.model, options, beside=beside)
+    network = open_network(options.model, options, beside=beside, progress=progress)
     views = stream.window * len(stream.cameras)
     can = network.capabilities
     if views > 1 and not (can.poses or (can.metric and has_odometry)):

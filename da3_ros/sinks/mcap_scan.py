@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import struct
 from struct import Struct
 from typing import BinaryIO
+from zlib import crc32
 
 from da3_ros.sinks import mcap_records as records
 from da3_ros.sinks.mcap_index import ChunkPlace, McapIndex
@@ -14,6 +15,7 @@ from da3_ros.sinks.part_folder import DamagedPartError
 _U32, _U64 = Struct('<I'), Struct('<Q')
 _KEYS = Struct('<HH')
 _LARGEST_NAMES = 1 << 20
+_PART = 1 << 20
 _CHUNK_READ = records.CHUNK_HEAD.size + 64
 QOS = 'offered_qos_profiles'
 """Key of the profiles in the metadata of a channel."""
@@ -39,6 +41,15 @@ def scan(stream: BinaryIO, length: int) -> McapIndex:
     except (struct.error, ValueError) as error:
         raise DamagedPartError(f'messages up to the last commit are damaged ({error})') from error
     return index
+
+
+def crc_of(stream: BinaryIO, length: int) -> int:
+    """Return the CRC-32 of the first bytes of a file; of all where it has fewer."""
+    stream.seek(0)
+    crc = 0
+    while length > 0 and (part := stream.read(min(length, _PART))):
+        crc, length = crc32(part, crc), length - len(part)
+    return crc
 
 
 def _scan(stream: BinaryIO, length: int, index: McapIndex) -> None:

@@ -13,6 +13,8 @@ import fcntl
 import logging
 import os
 from pathlib import Path
+from struct import Struct
+from zlib import crc32
 
 from da3_ros.errors import SinkError, StreamError
 from da3_ros.export.files import listed
@@ -25,6 +27,7 @@ _SUFFIX = '.part'
 _CHECKPOINT, _NEXT_CHECKPOINT = 'checkpoint', 'checkpoint.next'
 _BAG = 'bag'
 _LARGEST_CHECKPOINT = 1 << 30
+_CRC = Struct('<I')
 _MARKER_TEXT = 'da3_ros: not complete\n'
 
 _LOG = logging.getLogger(__name__)
@@ -40,6 +43,8 @@ class Checkpoint:
 
     length: int
     """Bytes of the file."""
+    crc: int
+    """CRC-32 of these bytes."""
     settings: dict[str, str]
     """What made them."""
     state: bytes
@@ -160,7 +165,7 @@ class PartFolder:
         if not path.is_file() or path.is_symlink():
             return None
         try:
-            return _CODEC.decode(read_bounded(path, _LARGEST_CHECKPOINT), Checkpoint)
+            return _CODEC.decode(_checked(read_bounded(path, _LARGEST_CHECKPOINT)), Checkpoint)
         except (StreamError, ValueError) as error:
             raise DamagedPartError(f'its checkpoint {path} is damaged ({error})') from error
 
@@ -173,8 +178,10 @@ class PartFolder:
         path = self.folder / _NEXT_CHECKPOINT
         with suppress(FileNotFoundError):
             path.unlink()
+        content = _CODEC.encode(checkpoint)
         with path.open('xb') as stream:
-            stream.write(_CODEC.encode(checkpoint))
+            stream.write(content)
+            stream.write(_CRC.pack(crc32(content)))
             stream.flush()
             os.fsync(stream.fileno())
         path.replace(self.folder / _CHECKPOINT)
@@ -240,6 +247,18 @@ class PartFolder:
             if not others:
                 self.folder.rmdir()
         self.release()
+
+
+def _checked(data: bytes) -> bytes:
+    """Return the content of a checkpoint file.
+
+    Raises:
+        ValueError: it is not what was written.
+    """
+    content, crc = data[: -_CRC.size], data[-_CRC.size :]
+    if crc != _CRC.pack(crc32(content)):
+        raise ValueError('its checksum is another one')
+    return content
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import logging
 import os
 from pathlib import Path
 from types import TracebackType
+from zlib import crc32
 
 import da3_ros
 from da3_ros.errors import ExportError, SinkError
@@ -25,7 +26,7 @@ from da3_ros.sinks.bag_place import BagPlace
 from da3_ros.sinks.definitions import MessageDefinitions, shared_definitions
 from da3_ros.sinks.mcap_chunk import OpenChunk, compressor
 from da3_ros.sinks.mcap_index import McapIndex
-from da3_ros.sinks.mcap_scan import QOS, scan
+from da3_ros.sinks.mcap_scan import QOS, crc_of, scan
 from da3_ros.sinks.offered_qos import offered_qos_text
 from da3_ros.sinks.part_folder import Checkpoint, DamagedPartError, PartFolder
 from da3_ros.sinks.run_settings import changed_settings
@@ -92,6 +93,8 @@ class ResumableBag:
         """What was remembered with the last commit; None where nothing was committed."""
         self._index, self._chunk = McapIndex(), OpenChunk()
         self._file: FileIO | None = None
+        # Of all bytes that were written.
+        self._crc = 0
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._part = PartFolder(self._place)
@@ -177,6 +180,9 @@ class ResumableBag:
             )
         self._file.truncate(checkpoint.length)
         with self._part.file.open('rb') as stream:
+            self._crc = crc_of(stream, checkpoint.length)
+            if self._crc != checkpoint.crc:
+                raise DamagedPartError('messages up to the last commit are damaged (checksum)')
             self._index = scan(stream, checkpoint.length)
         self._file.seek(checkpoint.length)
         self.committed = checkpoint.state
@@ -257,7 +263,7 @@ class ResumableBag:
         self._end_chunk()
         with self._refusals() as file:
             os.fsync(file.fileno())
-            self._part.write_checkpoint(Checkpoint(file.tell(), self._settings, state))
+            self._part.write_checkpoint(Checkpoint(file.tell(), self._crc, self._settings, state))
         self.committed = state
 
     def close(self) -> None:
@@ -299,6 +305,7 @@ class ResumableBag:
 
     def _write_bytes(self, content: bytes) -> None:
         with self._refusals() as file:
+            self._crc = crc32(content, self._crc)
             rest = memoryview(content)
             while rest:
                 rest = rest[file.write(rest) :]

@@ -85,7 +85,8 @@ def test_log_times_are_those_of_the_input_and_stamps_those_of_the_images(
     stamps = sorted({m.stamp_ns for m in content})
     late = [moved(m, late_ns) if m.topic == '/left/image_raw' else m for m in content]
     source = rewritten(tmp_path / 'late.mcap', late)
-    da3('bag', source, tmp_path / 'out.mcap', *TRUTH, '--outputs', 'depth,odometry,tf,points')
+    wanted = ('--outputs', 'depth,odometry,tf,points', '--copy', 'none')
+    da3('bag', source, tmp_path / 'out.mcap', *TRUTH, *wanted)
     found = messages(tmp_path / 'out.mcap')
     assert {m.topic for m in found} == {
         '/front/depth/image',
@@ -126,6 +127,7 @@ def test_a_part_and_every_other_set(recording: Path, tmp_path: Path) -> None:
         (('--every', '3'), stamps[::3]),
         (('--start', '0.4', '--duration', '0.6'), stamps[2:5]),
         (('--start', '0.4', '--every', '2'), stamps[2::2]),
+        (('--start', '0.8', '--duration', 'inf'), stamps[4:]),
     ):
         out = tmp_path / 'out.mcap'
         content = da3_json('bag', recording, out, *TRUTH, *given, '--overwrite')
@@ -187,6 +189,7 @@ def test_what_cannot_be_is_refused_and_nothing_is_made(recording: Path, tmp_path
         ((empty, tmp_path / 'out.mcap'), 'no topic looks like'),
         ((recording, tmp_path / 'out.db3'), 'mcap'),
         ((recording, tmp_path / 'out.mcap', '--start', '60'), 'not one set'),
+        ((recording, tmp_path / 'out.mcap', '--start', '1e300'), 'not one set'),
         ((recording, tmp_path / 'out.mcap', '--outputs', 'sound'), 'outputs: expected some of'),
     ):
         assert said in failure('bag', *words, *TRUTH), words

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -13,8 +15,8 @@ import time
 import pytest
 
 from da3_ros.ros.offline import run
-from da3_ros.types import Window, WindowPrediction
 from helpers.cli import da3, da3_json, failure, invoke
+from helpers.power_cut import PowerCut
 
 DA3 = 'da3_ros.cli.main'
 KILLS = 20
@@ -33,24 +35,6 @@ def record(path: Path, seconds: float, *more: str) -> Path:
     size = ('--size', '64x48', '--rate', '5', '--cameras', 'front,left', '--no-truth')
     da3('synthesize', path, '--seconds', str(seconds), *size, *more)
     return path
-
-
-class PowerCut:
-    """Ends the program within the estimate of a window, counted in each process from its start."""
-
-    def __init__(self) -> None:
-        self.after: int | None = None
-        self._estimate = run.TimedEstimator.estimate
-
-    def install(self, patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(run.TimedEstimator, 'estimate', lambda it, window: self._cut(it, window))
-
-    def _cut(self, it: run.TimedEstimator, window: Window) -> WindowPrediction:
-        if self.after is not None:
-            if self.after == 0:
-                raise KeyboardInterrupt
-            self.after -= 1
-        return self._estimate(it, window)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +97,31 @@ def test_what_was_interrupted_may_begin_anew(
     content = da3_json('bag', bag, out, '--model', 'truth', '--every', '2', '--restart')
     assert (content['resumed_windows'], content['sets']) == (0, 5)
     assert {path.name for path in out.iterdir()} == {'metadata.yaml', 'out.mcap'}
+
+
+def test_a_recording_whose_images_changed_meanwhile_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same size, with the same times and numbers of messages."""
+    monkeypatch.setattr(run, 'CHECKPOINT_WINDOWS', 2)
+    bag, out = tmp_path / 'in.db3', tmp_path / 'out.mcap'
+    size = ('--size', '64x48', '--rate', '5', '--cameras', 'front', '--no-truth')
+    da3('synthesize', bag, '--seconds', '2', *size)
+    cut = PowerCut()
+    with monkeypatch.context() as patch:
+        cut.install(patch)
+        cut.after = 5
+        assert invoke('bag', bag, out, '--model', 'truth').exit_code != 0
+    with closing(sqlite3.connect(bag)) as base:
+        base.execute(
+            'UPDATE messages SET data = CAST(substr(data, 1, length(data) - 9) || zeroblob(9) AS '
+            'BLOB) WHERE id = (SELECT min(id) FROM messages WHERE length(data) > 9000)'
+        )
+        base.commit()
+    said = failure('bag', bag, out, '--model', 'truth')
+    assert 'expected the recording of the interrupted run' in said
+    assert 'begin anew' in said
+    assert da3_json('bag', bag, out, '--model', 'truth', '--restart')['sets'] == 10
 
 
 @pytest.mark.slow

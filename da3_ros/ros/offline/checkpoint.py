@@ -12,7 +12,7 @@ from da3_ros.options.scenes import RunOptions
 from da3_ros.ros.offline.cameras import Cameras
 from da3_ros.ros.offline.network_identity import NetworkIdentity
 from da3_ros.ros.offline.tally import Tally
-from da3_ros.ros.offline.tape import Tape
+from da3_ros.ros.offline.tape import ReadCrc, Tape
 from da3_ros.ros.reason_board import Remembered
 from da3_ros.stream.state import StateCodec
 
@@ -34,11 +34,15 @@ class RunState:
     tally: Tally
     reasons: tuple[Remembered, ...]
     """What there was to say."""
+    read: ReadCrc
+    """What was read of the cameras."""
+    copied: int
+    """Messages of the recording that were written as they are."""
     threads: int
     """Of the network; 0 where that is not known. Another number may round otherwise."""
 
 
-_CODEC = StateCodec(RunState, Tally, Remembered)
+_CODEC = StateCodec(RunState, Tally, Remembered, ReadCrc)
 
 
 def state_bytes(state: RunState) -> bytes:
@@ -68,6 +72,7 @@ def settings_of(
         'weights': network.weights,
         'computed by': network.computed_by,
         'outputs': ','.join(sorted(choice.names)),
+        'copy': ','.join(choice.copied),
         'compression': choice.compression,
         'start': repr(run.start),
         'duration': repr(run.duration),

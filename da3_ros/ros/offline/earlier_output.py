@@ -17,7 +17,7 @@ from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.rotation import matrix_from_quaternion_xyzw
 from da3_ros.geometry.se3 import rigid
 from da3_ros.ros.tf.frame_tree import FrameTree
-from da3_ros.ros.tf.joints import Joint
+from da3_ros.ros.tf.joints import Joint, joint_of
 from da3_ros.ros.tf.transforms import TransformReader
 from da3_ros.sinks.definitions import shared_definitions
 from da3_ros.sources.bag import BagReader, RawMessage
@@ -117,6 +117,17 @@ def window_reports(paths: Sequence[Path]) -> Generator[RawMessage, None, None]:
             if topics:
                 parts.append(bag.messages(topics))
         yield from merge(*parts, key=lambda message: message.stamp_ns)
+
+
+def without(message: RawMessage, joints: Sequence[Joint]) -> RawMessage | None:
+    """Return a message of /tf without some of its transforms; None where none is left."""
+    store = shared_definitions().typestore
+    content: Any = store.deserialize_cdr(message.data, message.msgtype)
+    content.transforms = [one for one in content.transforms if joint_of(one) not in joints]
+    if not content.transforms:
+        return None
+    data = bytes(store.serialize_cdr(content, message.msgtype))
+    return RawMessage(message.topic, message.msgtype, message.stamp_ns, data)
 
 
 def _poses(data: bytes) -> Iterator[tuple[int, _Said]]:

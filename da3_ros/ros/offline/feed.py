@@ -75,20 +75,26 @@ class CameraFeed:
         return {one.topics.camera: one.reader.counts() for one in self._inputs}
 
     def frames(
-        self, takers: Mapping[str, Taker], on_second: Callable[[], object]
+        self,
+        takers: Mapping[str, Taker],
+        listeners: Mapping[str, Taker],
+        on_second: Callable[[], object],
+        on_end: Callable[[], object],
     ) -> Generator[CameraFrame, None, None]:
         """Yield the frames in the order of the recording; to be closed before the recording is.
 
         Args:
             takers: of the other topics, see `Tape.play`.
+            listeners: of any topics, see `Tape.play`.
             on_second: called about once per second of the recording, between two messages.
+            on_end: called when all is read, before the last frames.
         """
         for topic in self._by_info:
             first = self._tape.first(topic)
             if first is not None:
                 yield from self._take_info(first)
         next_look_ns = self._tape.now_ns
-        for message in self._tape.play(self.topics, takers):
+        for message in self._tape.play(self.topics, takers, listeners):
             if self._tape.now_ns >= next_look_ns:
                 next_look_ns = self._tape.now_ns + _LOOK_NS
                 self._look()
@@ -97,6 +103,7 @@ class CameraFeed:
                 yield from self._take_image(self._by_image[message.topic], message)
             else:
                 yield from self._take_info(message)
+        on_end()
         for one in self._inputs:
             yield from one.held.flush()
 

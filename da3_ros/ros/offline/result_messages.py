@@ -260,6 +260,16 @@ class ResultMessages:
         return '/window', message.__msgtype__, make.serialize(message)
 
 
+def written_topics(choice: OutputChoice, cameras: Sequence[str]) -> dict[str, str]:
+    """Return the topics that are this package's alone, with the output that each belongs to."""
+    of_whole = {'/odometry': 'odometry', '/points': 'points', '/window': 'window'}
+    of_camera = (*_OF_INFOS.items(), *_OF_IMAGES.items(), ('points', 'camera_points'))
+    every = of_whole | {
+        _topic(camera, name): output for camera in cameras for name, output in of_camera
+    }
+    return {topic: output for topic, output in every.items() if output in choice.names}
+
+
 def _topic(camera: str, name: str) -> str:
     """Return the topic of a camera; its name may begin with a slash already."""
     return f'/{camera.lstrip("/")}/{name}'

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 import logging
 import time
 from typing import Any, Protocol
@@ -21,9 +22,10 @@ from da3_ros.process import threads_in_use
 from da3_ros.reasons import recorded_text
 from da3_ros.ros.offline.cameras import Cameras
 from da3_ros.ros.offline.checkpoint import CHECKPOINT_WINDOWS, RunState, state_bytes, state_of
+from da3_ros.ros.offline.copied import CopiedTopics, TimedMessage
 from da3_ros.ros.offline.earlier_output import WINDOW_REPORT, window_reports
 from da3_ros.ros.offline.feed import CameraFeed
-from da3_ros.ros.offline.result_messages import TF_STATIC_TOPIC, Message, ResultMessages
+from da3_ros.ros.offline.result_messages import Message, ResultMessages
 from da3_ros.ros.offline.tally import Tally
 from da3_ros.ros.offline.tape import Taker, Tape
 from da3_ros.ros.offline.tape_transforms import TapeTransforms
@@ -34,6 +36,7 @@ from da3_ros.ros.tf.claims import TransformClaims
 from da3_ros.ros.tf.rig_source import RigSource
 from da3_ros.ros.tf.transforms import MOVING_TOPIC, STATIC_TOPIC
 from da3_ros.ros.window_reasons import WindowReasons, say_stamps
+from da3_ros.sources.bag import RawMessage, TopicInfo
 from da3_ros.stream.drops import DropCount
 from da3_ros.types import (
     CameraFrame,
@@ -106,10 +109,10 @@ class RunResult:
     """Time inside the estimator, of this process alone."""
     other_threads: int
     """Number of threads before the interruption where it was another one; 0 else."""
-    reasons: tuple[str, ...]
-    """What there was to say, each once, the worst first."""
     notes: tuple[Note, ...]
     """What was left out of the recording."""
+    reasons: tuple[str, ...]
+    """What there was to say, each once, the worst first."""
 
 
 class BagRun:
@@ -151,9 +154,7 @@ class BagRun:
         self._forgets = estimator if isinstance(estimator, ForgetsViews) else None
         topics = {info.name for info in tape.topics if info.count}
         self._has_moving = MOVING_TOPIC in topics
-        has_reports = any(info.msgtype == WINDOW_REPORT for info in tape.topics if info.count)
-        paths = [bag.path for bag in tape.bags]
-        self._reports = window_reports(paths if self._has_moving and has_reports else ())
+        self._reports = window_reports([b.path for b in tape.bags if _has_reports(b.topics)])
         self._tf = TapeTransforms(
             options.output,
             self._reasons,
@@ -179,7 +180,8 @@ class BagRun:
             every=every,
         )
         self._feed = CameraFeed(tape, cameras, self._reasons, self._clock)
-        self._behind: Behind[tuple[int, Iterator[Message]]] | None = None
+        self._copied = CopiedTopics(tape, choice, list(names), self._put_copied)
+        self._behind: Behind[Iterable[TimedMessage]] | None = None
         self._resumed = None if bag.committed is None else state_of(bag.committed)
         self._tally = Tally() if self._resumed is None else self._resumed.tally
         self._committed = 0 if self._resumed is None else windows_of(self._resumed.pipeline)
@@ -198,15 +200,19 @@ class BagRun:
         resumed = self._resumed
         if resumed is not None:
             self._messages.restore(resumed.messages)
+            self._copied.restore(resumed.copied)
+            self._tape.expect(resumed.read)
         self._tf.know_static(self._tape.every(STATIC_TOPIC))
-        takers = {MOVING_TOPIC: self._tf.take_message} if self._has_moving else {}
+        takers = {MOVING_TOPIC: self._take_moving} if self._has_moving else {}
+        listeners = self._copied.takers()
         try:
             with (
                 Behind(self._write, name='da3_bag_writer') as behind,
                 # Its reader ends before anybody closes the bags.
-                closing(self._frames(takers)) as frames,
+                closing(self._frames(takers, listeners)) as frames,
             ):
                 self._behind = behind
+                self._copied.begin()
                 state = None if resumed is None else resumed.pipeline
                 results = every_result(self._pipeline, frames, self._failed, state, self._recall)
                 for result in results:
@@ -217,8 +223,10 @@ class BagRun:
         self._feed.finish()
         return self._result()
 
-    def _frames(self, takers: Mapping[str, Taker]) -> Generator[CameraFrame, None, None]:
-        yield from self._feed.frames(takers, self._tick)
+    def _frames(
+        self, takers: Mapping[str, Taker], listeners: Mapping[str, Taker]
+    ) -> Generator[CameraFrame, None, None]:
+        yield from self._feed.frames(takers, listeners, self._tick, self._put_rest)
         # Before the input ends, by which no camera sends any more.
         self._look()
 
@@ -231,14 +239,14 @@ class BagRun:
 
     # ---- what comes of windows
 
-    def _take(self, result: WindowResult, behind: Behind[tuple[int, Iterator[Message]]]) -> None:
+    def _take(self, result: WindowResult, behind: Behind[Iterable[TimedMessage]]) -> None:
         self._tally = self._tally.with_result(result)
         if result.new_sets:
             self._windows.made(result)
             self._watch.made(result)
             losses = self._pipeline.losses(result)
             messages = self._messages.of_window(result, losses, self._pipeline.rig)
-            behind.put((self._tape.now_ns, messages))
+            behind.put(self._with_copied(messages))
         else:
             self._windows.refused(result)
         if self._pipeline.windows - self._committed >= CHECKPOINT_WINDOWS:
@@ -249,7 +257,7 @@ class BagRun:
         self._tally = self._tally.with_failed()
         self._windows.failed(error)
 
-    def _checkpoint(self, behind: Behind[tuple[int, Iterator[Message]]]) -> None:
+    def _checkpoint(self, behind: Behind[Iterable[TimedMessage]]) -> None:
         """Keep what there is: a run that goes on from here computes the same as this one."""
         behind.drain()
         if self._forgets is not None:
@@ -260,6 +268,8 @@ class BagRun:
             self._messages.state(),
             self._tally,
             self._reasons.remembered(),
+            self._tape.read_crc,
+            self._copied.count,
             threads_in_use() or 0,
         )
         self._bag.commit(state_bytes(state))
@@ -282,13 +292,30 @@ class BagRun:
     def _put(self, messages: Iterator[Message]) -> None:
         # What the interrupted run had written is there.
         if self._behind is not None and not self._is_replay:
-            self._behind.put((self._tape.now_ns, messages))
+            self._behind.put(self._with_copied(messages))
 
-    def _write(self, item: tuple[int, Iterator[Message]]) -> None:
+    def _with_copied(self, messages: Iterator[Message]) -> Iterator[TimedMessage]:
+        """Return what is copied up to the present log time, and messages of this run."""
+        log_ns = self._tape.now_ns
+        return chain(self._copied.due(), ((log_ns, message) for message in messages))
+
+    def _put_copied(self, *, is_end: bool = False) -> None:
+        if self._behind is not None and (due := self._copied.due(is_end=is_end)):
+            self._behind.put(due)
+
+    def _put_rest(self) -> None:
+        """Put what is copied behind the last image, all being read."""
+        self._put_copied(is_end=True)
+
+    def _take_moving(self, message: RawMessage) -> None:
+        kept = self._tf.take_message(message)
+        if kept is not None and self._copied.has_moving:
+            self._copied.take(kept)
+
+    def _write(self, messages: Iterable[TimedMessage]) -> None:
         """Write messages with their log time; the thread behind."""
-        log_ns, messages = item
-        for topic, msgtype, data in messages:
-            self._bag.add_topic(topic, msgtype, is_latched=topic == TF_STATIC_TOPIC)
+        for log_ns, (topic, msgtype, data) in messages:
+            self._bag.add_topic(topic, msgtype, is_latched=self._copied.is_latched(topic))
             self._bag.write(topic, log_ns, data)
 
     # ---- what is said
@@ -322,8 +349,8 @@ class BagRun:
             unplaced=self._pipeline.unplaced_cameras,
             estimator_s=self._estimator.seconds,
             other_threads=before if before and before != threads else 0,
-            reasons=tuple(_counted(found) for found in self._reasons.found()),
             notes=self._tf.notes,
+            reasons=tuple(_counted(found) for found in self._reasons.found()),
         )
 
     def _why_nothing(self) -> str:
@@ -353,6 +380,10 @@ class TimedEstimator:
             return self._estimator.estimate(window)
         finally:
             self.seconds += time.perf_counter() - began
+
+
+def _has_reports(topics: Sequence[TopicInfo]) -> bool:
+    return any(info.msgtype == WINDOW_REPORT and info.count for info in topics)
 
 
 def _counted(found: Found) -> str:

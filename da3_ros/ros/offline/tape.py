@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
+from zlib import crc32
 
-from da3_ros.errors import SourceError
+from da3_ros.errors import SourceError, StreamError
 from da3_ros.notes import Note
 from da3_ros.pipeline.read_ahead import BYTES_AHEAD, ReadAhead
 from da3_ros.sources.bag import BagReader, RawMessage, TopicInfo
@@ -36,6 +37,20 @@ class TapeRange:
 
 
 _ALL = TapeRange()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCrc:
+    """By what the beginning of a recording is known again."""
+
+    messages: int = 0
+    """How many."""
+    crc: int = 0
+    """CRC-32 of their bytes, one behind the other."""
+
+    def with_message(self, message: RawMessage) -> ReadCrc:
+        """Return that of one message more."""
+        return ReadCrc(self.messages + 1, crc32(message.data, self.crc))
 
 
 class Tape:
@@ -61,10 +76,17 @@ class Tape:
         """Log times: first of the part that is read, and that before which it ends."""
         self.now_ns = 0
         """Log time of the present message."""
+        self.played_ns = 0
+        """Log time up to which all was handed out in its turn, for whomever it was."""
         self.read_messages = 0
         """Messages handed out so far, those of takers among them."""
+        self.read_crc = ReadCrc()
+        """Of the messages that `play` yielded."""
+        self._expected = ReadCrc()
         self._source: Iterator[RawMessage] = iter(())
+        self._topics: frozenset[str] = frozenset()
         self._takers: Mapping[str, Taker] = {}
+        self._listeners: Mapping[str, Taker] = {}
         # The next one of the source, where somebody had to look at it.
         self._seen: RawMessage | None = None
         # Read ahead of the present message, for its turn.
@@ -82,10 +104,10 @@ class Tape:
         begin_ns = min((bag.start_ns for bag in self._bags if bag.message_count), default=0)
         end_ns = max((bag.end_ns for bag in self._bags), default=0)
         part = self._part
-        self.first_ns = self.now_ns = begin_ns + round(part.start_s * 1e9)
+        self.first_ns = self.now_ns = self.played_ns = begin_ns + _ns(part.start_s)
         last_ns = end_ns + 1
         if part.duration_s is not None:
-            last_ns = min(last_ns, self.first_ns + round(part.duration_s * 1e9))
+            last_ns = min(last_ns, self.first_ns + _ns(part.duration_s))
         self.stop_ns = max(self.first_ns, last_ns)
         return self
 
@@ -119,6 +141,10 @@ class Tape:
         """Yield every message of a topic, also of times that are not read; none without it."""
         return self._messages((topic,), 0, MAX_STAMP_NS)
 
+    def before(self, topic: str) -> Iterator[RawMessage]:
+        """Yield the messages of a topic before the part that is read."""
+        return self._messages((topic,), 0, self.first_ns)
+
     def first(self, topic: str) -> RawMessage | None:
         """Return the first message of a topic in the part that is read.
 
@@ -129,13 +155,16 @@ class Tape:
         found = next(here, None)
         if found is not None and found.stamp_ns < self.stop_ns:
             return found
-        before = deque(self._messages((topic,), 0, self.first_ns), maxlen=1)
+        before = deque(self.before(topic), maxlen=1)
         return before[0] if before else found
 
     # ---- the messages
 
     def play(
-        self, topics: Collection[str], takers: Mapping[str, Taker] | None = None
+        self,
+        topics: Collection[str],
+        takers: Mapping[str, Taker] | None = None,
+        listeners: Mapping[str, Taker] | None = None,
     ) -> Iterator[RawMessage]:
         """Yield the messages of topics in order, read by a thread ahead.
 
@@ -145,19 +174,41 @@ class Tape:
             topics: to be yielded.
             takers: topics whose messages are not yielded: each is taken when its turn comes, or
                 earlier by `read_ahead`.
+            listeners: topics whose messages are shown when they are read, in order, whoever gets
+                them besides; `now_ns` knows nothing of those that nobody else gets.
 
         Raises:
             SourceError: a bag cannot be read any more.
         """
-        self._takers = takers or {}
-        wanted = (*topics, *self._takers)
+        self._topics = frozenset(topics)
+        self._takers, self._listeners = takers or {}, listeners or {}
+        wanted = (*topics, *self._takers, *self._listeners)
         found = self._messages(wanted, self.first_ns, self.stop_ns)
         with ReadAhead(found, lambda m: len(m.data), BYTES_AHEAD, 'da3_bag_reader') as messages:
             self._source, self._seen = iter(messages), None
             while (message := self._next()) is not None:
                 self.now_ns = max(self.now_ns, message.stamp_ns)
+                self.read_crc = self.read_crc.with_message(message)
+                self._require_expected()
                 yield message
             self.now_ns = max(self.now_ns, self._newest_ns)
+
+    def expect(self, read: ReadCrc) -> None:
+        """Let `play` refuse a recording of which the first messages are others than they were."""
+        self._expected = read
+
+    def _require_expected(self) -> None:
+        """Compare at the place where the interrupted run was.
+
+        Raises:
+            StreamError: the recording is another one.
+        """
+        if self.read_crc.messages == self._expected.messages and self.read_crc != self._expected:
+            raise StreamError(
+                'resume: expected the recording of the interrupted run; its first '
+                f'{self._expected.messages} images and calibrations are others now; begin anew '
+                '(restart)'
+            )
 
     def read_ahead(self, until_ns: int) -> bool:
         """Let takers have their messages up to a log time already.
@@ -189,20 +240,26 @@ class Tape:
             message = self._ahead.popleft()
             self._ahead_bytes -= len(message.data)
             self.read_messages += 1
+            self.played_ns = max(self.played_ns, message.stamp_ns)
             return message
         while (upcoming := self._upcoming()) is not None:
             self._seen = None
-            if upcoming.topic not in self._takers:
+            self.played_ns = max(self.played_ns, upcoming.stamp_ns)
+            if upcoming.topic in self._takers:
+                self.now_ns = max(self.now_ns, upcoming.stamp_ns)
+            if not self._taken(upcoming):
                 self.read_messages += 1
                 return upcoming
-            self.now_ns = max(self.now_ns, upcoming.stamp_ns)
-            self._taken(upcoming)
         return None
 
     def _taken(self, message: RawMessage) -> bool:
+        """Show a message to whoever takes it or listens; return whether nobody waits for it."""
+        listen = self._listeners.get(message.topic)
+        if listen is not None:
+            listen(message)
         take = self._takers.get(message.topic)
         if take is None:
-            return False
+            return message.topic not in self._topics
         self.read_messages += 1
         self._newest_ns = max(self._newest_ns, message.stamp_ns)
         take(message)
@@ -224,6 +281,11 @@ class Tape:
         if len(same) > 1:
             raise SourceError(f'bag {path}: named {len(same)} times')
         return self._open.enter_context(BagReader(path))
+
+
+def _ns(seconds: float) -> int:
+    """Return a length as nanoseconds; no recording is longer than times are, infinity neither."""
+    return round(min(seconds, MAX_STAMP_NS / 1e9) * 1e9)
 
 
 def _is_same(one: Path, other: Path) -> bool:

@@ -9,7 +9,7 @@ from da3_ros.geometry.transform_buffer import TransformBuffer
 from da3_ros.notes import Note
 from da3_ros.options import OutputOptions
 from da3_ros.reasons import Reason
-from da3_ros.ros.offline.earlier_output import WINDOW_REPORT, EarlierOutput
+from da3_ros.ros.offline.earlier_output import WINDOW_REPORT, EarlierOutput, without
 from da3_ros.ros.reason_board import ReasonBoard
 from da3_ros.ros.tf.joints import Joint
 from da3_ros.ros.tf.ownership import LISTENS_S
@@ -79,6 +79,8 @@ class TapeTransforms(Transforms):
         self._earlier = EarlierOutput(reports, self._say_bad_report)
         # How many transforms of earlier runs were left out, by parent and child.
         self._left_out: Counter[tuple[str, str]] = Counter()
+        # Those of the message that is taken.
+        self._own: list[Joint] = []
         if options.prior_frame:
             self.keep_moving()
 
@@ -101,11 +103,17 @@ class TapeTransforms(Transforms):
                 elif (before.parent, before.values) != (joint.parent, joint.values):
                     self._later.append((message.stamp_ns, joint))
 
-    def take_message(self, message: RawMessage) -> None:
-        """Take a message of /tf, in order of log time."""
+    def take_message(self, message: RawMessage) -> RawMessage | None:
+        """Take a message of /tf, in order of log time.
+
+        Returns:
+            The message without transforms of earlier runs; None where there was nothing else.
+        """
         self._newest_ns = max(self._newest_ns, message.stamp_ns)
         self._taken += 1
+        self._own.clear()
         self.take(message.data)
+        return without(message, self._own) if self._own else message
 
     def is_own(self, joint: Joint) -> bool:
         """Return whether an earlier run of this package published a transform."""
@@ -113,6 +121,7 @@ class TapeTransforms(Transforms):
             return False
         key = joint.parent, joint.child
         self._left_out[key] += 1
+        self._own.append(joint)
         if self._left_out[key] == 1:
             self.reasons.log.info(f'{_earlier(*key)}; all of these are left out')
         return True
