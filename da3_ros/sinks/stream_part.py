@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from zlib import crc32
 
 from da3_ros.errors import ExportError
 from da3_ros.export.staging import (
@@ -131,17 +132,23 @@ def _check_settings(
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Return a JSON object, None where there is none or it is damaged."""
+    """Return a JSON object, None where there is none or it is damaged, if only by a digit."""
     with suppress(OSError, ValueError, PlainDataError):
-        content = json_of(read_bounded(path, _MOST_BYTES), _MOST_BYTES)
-        return content if isinstance(content, dict) else None
+        text, _, crc = read_bounded(path, _MOST_BYTES).decode('utf-8').rpartition('\n')
+        if crc == _crc(text):
+            content = json_of(text, _MOST_BYTES)
+            return content if isinstance(content, dict) else None
     return None
 
 
+def _crc(text: str) -> str:
+    return f'{crc32(text.encode()):08x}'
+
+
 def _write(path: Path, content: dict[str, Any]) -> None:
-    new = path.with_suffix('.new')
+    new, text = path.with_suffix('.new'), json.dumps(content)
     with new.open('w', encoding='utf-8') as file:
-        json.dump(content, file)
+        file.write(f'{text}\n{_crc(text)}')
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
