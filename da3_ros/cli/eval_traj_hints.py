@@ -82,7 +82,7 @@ def _of_body(
 ) -> Iterator[str]:
     """Yield that poses are of two frames of the robot, as names or orientations say."""
     advice = (
-        'rotation and relative errors are those of two different frames; BAG#/tf:PARENT:CHILD '
+        'rotation and relative errors of two different frames say nothing; BAG#/tf:PARENT:CHILD '
         'names the poses of any frame of a bag'
     )
     if truth and estimate and truth.endswith(_OPTICAL) != estimate.endswith(_OPTICAL):
@@ -99,7 +99,10 @@ def _of_body(
     angle = float(np.degrees(rotation_angle_rad(mount)))
     apart = np.degrees(rotation_angle_rad(mount.T @ between))
     if angle > _ROTATED_DEG and float(np.median(apart)) < _CLEARLY * angle:
-        yield f'all orientations are off by the same {angle:.1f} deg: {advice}'
+        why = f'as of two frames of the robot, or of an alignment by too short a path; {advice}'
+        if truth and truth == estimate:
+            why = 'by the alignment: positions of so short or noisy a path tell little of rotation'
+        yield f'all orientations are off by the same {angle:.1f} deg, {why}'
     elif float(np.median(apart)) > _ROTATED_DEG:
         yield (
             'positions agree and orientations do not: are quaternions x y z w, and of '

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 import json
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from da3_ros.cli.eval_traj_hints import hints
+from da3_ros.cli.eval_trajectories import matched, named_trajectory
 from da3_ros.export.tum import write_poses
 from da3_ros.geometry.arrays import FloatArray
 from da3_ros.geometry.se3 import invert, rigid
 from da3_ros.geometry.trajectory import StampedPose
+from da3_ros.metrics.trajectory import absolute_errors, aligned
 from da3_ros.sinks.bag import BagWriter
 from da3_ros.sinks.definitions import shared_definitions
 from helpers.cli import da3, da3_json, failure, invoke
@@ -71,6 +75,15 @@ def test_another_unit_is_said_with_its_scale(tmp_path: Path, truth: Path) -> Non
 def test_poses_the_other_way_round_are_said(tmp_path: Path, truth: Path) -> None:
     file = write_tum(tmp_path / 'e.tum', invert(curve()))
     assert 'they are camera_from_world' in notes_of(truth, file)
+
+
+def test_frames_that_are_the_same_are_not_called_two(tmp_path: Path, truth: Path) -> None:
+    file = write_tum(tmp_path / 'e.tum', curve() @ OPTICAL)
+    read = [replace(named_trajectory(str(f)), body='base_link') for f in (truth, file)]
+    match = matched(*read, 0.01)
+    poses = aligned(match.estimate, match.truth, 'se3')
+    (said,) = hints(*read, match, poses, absolute_errors(poses))
+    assert 'off by the same 120.0 deg, by the alignment' in said
 
 
 def test_orientations_of_another_frame_of_the_body_are_said(tmp_path: Path, truth: Path) -> None:
