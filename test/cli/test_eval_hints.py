@@ -79,10 +79,10 @@ def test_poses_the_other_way_round_are_said(tmp_path: Path, truth: Path) -> None
 
 def test_frames_that_are_the_same_are_not_called_two(tmp_path: Path, truth: Path) -> None:
     file = write_tum(tmp_path / 'e.tum', curve() @ OPTICAL)
-    read = [replace(named_trajectory(str(f)), body='base_link') for f in (truth, file)]
-    match = matched(*read, 0.01)
+    true, read = (replace(named_trajectory(str(f)), body='base_link') for f in (truth, file))
+    match = matched(true, read, 0.01)
     poses = aligned(match.estimate, match.truth, 'se3')
-    (said,) = hints(*read, match, poses, absolute_errors(poses))
+    (said,) = hints(true, read, match, poses, absolute_errors(poses))
     assert 'off by the same 120.0 deg, by the alignment' in said
 
 
