@@ -89,6 +89,8 @@ class StreamPart:
 
     def remove(self) -> None:
         """Remove the folder: the results are in their place."""
+        # First: nobody can go on from half a folder.
+        (self.path / _STATE).unlink(missing_ok=True)
         remove_staging(self.path)
         self.committed = None
         self._undo.pop_all()

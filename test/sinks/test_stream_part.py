@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from da3_ros.sinks import stream_part
 from da3_ros.sinks.stream_part import StreamPart
 
 SETTINGS = {'model': 'da3-nano'}
@@ -26,3 +29,20 @@ def test_a_state_with_any_bit_changed_begins_anew(tmp_path: Path) -> None:
             state = part.path / 'state.json'
         state.write_bytes(whole[:index] + bytes([whole[index] ^ 1]) + whole[index + 1 :])
         assert committed(out) is None, index
+
+
+def test_nobody_goes_on_from_a_folder_that_was_being_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(folder: Path) -> None:
+        (folder / 'frames.bin').unlink()
+        raise KeyboardInterrupt
+
+    out = tmp_path / 'out'
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(stream_part, 'remove_staging', killed)
+        with StreamPart(out, SETTINGS, restart=False) as part:
+            (part.path / 'frames.bin').touch()
+            part.commit(STATE)
+            part.remove()
+    assert committed(out) is None
