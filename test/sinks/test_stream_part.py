@@ -39,10 +39,11 @@ def test_nobody_goes_on_from_a_folder_that_was_being_removed(
         raise KeyboardInterrupt
 
     out = tmp_path / 'out'
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(stream_part, 'remove_staging', killed)
-        with StreamPart(out, SETTINGS, restart=False) as part:
-            (part.path / 'frames.bin').touch()
-            part.commit(STATE)
-            part.remove()
+    with StreamPart(out, SETTINGS, restart=False) as part:
+        (part.path / 'frames.bin').touch()
+        part.commit(STATE)
+        with monkeypatch.context() as patched:
+            patched.setattr(stream_part, 'remove_staging', killed)
+            with pytest.raises(KeyboardInterrupt):
+                part.remove()
     assert committed(out) is None
