@@ -48,6 +48,10 @@ def start_node(
     return RosProcess(program[0], *arguments, domain_id=domain_id)
 
 
+class NoSuchPartError(LookupError):
+    """Diagnostics that say nothing of a part."""
+
+
 def send_until(
     robot: RosRobot,
     key: str,
@@ -68,7 +72,14 @@ def send_until(
     deadline = time.monotonic() + timeout_s
 
     def found() -> Any:
-        return next((m for m in robot.messages(key)[seen:] if fits(m)), None)
+        return next((m for m in robot.messages(key)[seen:] if speaks_and_fits(m)), None)
+
+    def speaks_and_fits(message: Any) -> bool:
+        try:
+            return fits(message)
+        except NoSuchPartError:
+            # A node that is not active yet says nothing of its cameras.
+            return False
 
     while (message := found()) is None:
         last = robot.messages(key)[seen:][-1:]
@@ -108,8 +119,15 @@ class Sender:
 
 
 def status_of(message: DiagnosticArray, part: str = 'stream') -> DiagnosticStatus:
-    """Return what diagnostics say of a part, such as `camera front`."""
-    return next(s for s in message.status if s.name.endswith(f': {part}'))
+    """Return what diagnostics say of a part, such as `camera front`.
+
+    Raises:
+        NoSuchPartError: they say nothing of it.
+    """
+    for status in message.status:
+        if status.name.endswith(f': {part}'):
+            return status
+    raise NoSuchPartError(f'{part}: expected one of {[s.name for s in message.status]}')
 
 
 def values_of(message: DiagnosticArray, part: str = 'stream') -> dict[str, str]:
