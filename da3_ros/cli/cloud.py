@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from da3_ros.cli.table_options import takes_options
 from da3_ros.foreign import plain_line, plain_path
 from da3_ros.options.table import Entrance
+
+if TYPE_CHECKING:
+    from da3_ros.pipeline.fused_cloud import FusedCloud
 
 
 @takes_options(Entrance.BAGS)
@@ -37,12 +40,10 @@ def cloud(
     Memory grows with the space that was seen, not with the length of the recording. Clouds of
     another world or unit than the longest one in metres are left out, and said.
     """
-    import numpy as np
     from tqdm import tqdm
 
     from da3_ros.errors import ExportError
     from da3_ros.export.files import staged
-    from da3_ros.export.ply import vertex_layout, vertices, write_vertices
     from da3_ros.pipeline.fused_cloud import fused_cloud
     from da3_ros.sources.bag import BagReader
 
@@ -59,21 +60,32 @@ def cloud(
                 progress=lambda share: bar.update(int(100 * share) - bar.n),
             )
             notes = [*reader.notes, *found.notes]
-        points = found.points
-        if not len(points.xyz):
+        if not len(found.points.xyz):
             raise ExportError(
                 f'cloud {out}: no point is left of {found.clouds} clouds on {found.topic}; '
                 'nothing was written'
             )
-        unit = 'metres' if found.is_metric else 'unit unknown'
-        layout = vertex_layout(with_confidence=bool(np.isfinite(points.confidence).all()))
-        comments = [f'frame {found.frame_id}'.encode('ascii', 'backslashreplace').decode(), unit]
-        write_vertices(folder / out.name, [vertices(points, layout)], layout, comments)
+        _write(folder / out.name, found)
     for note in notes:
         print(f'note: {plain_line(note.text)}')
-    low, high = points.xyz.min(axis=0), points.xyz.max(axis=0)
-    extent = ' x '.join(f'{length:.2f}' for length in high - low)
+    xyz = found.points.xyz
+    extent = ' x '.join(f'{length:.2f}' for length in xyz.max(axis=0) - xyz.min(axis=0))
     print(
-        f'wrote {len(points.xyz)} points of {found.clouds} clouds to {plain_path(out)}: {extent} '
-        f'in {found.frame_id}, {unit}'
+        f'wrote {len(xyz)} points of {found.clouds} clouds to {plain_path(out)}: {extent} '
+        f'in {found.frame_id}, {_unit(found)}'
     )
+
+
+def _write(file: Path, found: FusedCloud) -> None:
+    import numpy as np
+
+    from da3_ros.export.ply import vertex_layout, vertices, write_vertices
+
+    points = found.points
+    layout = vertex_layout(with_confidence=bool(np.isfinite(points.confidence).all()))
+    frame = f'frame {found.frame_id}'.encode('ascii', 'backslashreplace').decode()
+    write_vertices(file, [vertices(points, layout)], layout, [frame, _unit(found)])
+
+
+def _unit(found: FusedCloud) -> str:
+    return 'metres' if found.is_metric else 'unit unknown'

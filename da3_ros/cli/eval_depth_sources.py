@@ -16,8 +16,8 @@ from da3_ros.cli.describe_scene import scenes_of_batch
 from da3_ros.cli.eval_bags import BagImages, bag_part
 from da3_ros.errors import SourceError
 from da3_ros.foreign import expanded, foreign_file, open_regular, plain_line, plain_path
-from da3_ros.images.opening import load, opened
 from da3_ros.plain_data import read_json
+from da3_ros.sources.datasets.depth_files import read_steps
 from da3_ros.sources.datasets.opening import KINDS, open_dataset
 from da3_ros.sources.images import natural_order
 from da3_ros.sources.npz_file import read_arrays
@@ -314,11 +314,7 @@ def _of_dataset(path: Path, text: str) -> DepthSource:
 
 
 def _read_png(path: Path, step_m: float) -> FloatImage:
-    with foreign_file(path, 'depth image'), opened(path) as image:
-        if not image.mode.startswith('I'):
-            raise ValueError(f'expected one channel of 16 bits, got {image.mode}')
-        load(image)
-        return np.asarray(np.asarray(image) * np.float32(step_m), np.float32)
+    return np.asarray(read_steps(path) * np.float32(step_m), np.float32)
 
 
 def _read_npy(path: Path, step_m: float) -> FloatImage:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 import json
 from pathlib import Path
 import subprocess
@@ -19,9 +18,9 @@ from da3_ros.options.table import Entrance
 from da3_ros.ros.offline import cameras
 from da3_ros.ros.offline.cameras import Asked
 from da3_ros.ros.offline.tape import Tape
-from da3_ros.sinks.bag import BagWriter
 from da3_ros.sinks.resumable_bag import ResumableBag
 from da3_ros.sources.bag import BagReader, RawMessage
+from helpers.bag_content import messages, rewritten
 from helpers.cli import da3, da3_json, failure, invoke
 from helpers.option_groups import entries
 from helpers.raw_messages import STORE
@@ -37,20 +36,6 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp('bag') / 'in.mcap'
     size = ('--size', '64x48', '--cameras', 'front,left', '--no-truth', '--no-odometry')
     da3('synthesize', path, '--seconds', str(INSTANTS / 5), '--rate', '5', *size)
-    return path
-
-
-def messages(path: Path) -> list[RawMessage]:
-    with BagReader(path) as bag:
-        return list(bag.messages())
-
-
-def rewritten(path: Path, content: Iterable[RawMessage]) -> Path:
-    with BagWriter(path) as bag:
-        for message in sorted(content, key=lambda m: m.stamp_ns):
-            is_latched = message.topic == '/tf_static'
-            bag.add_topic(message.topic, message.msgtype, is_latched=is_latched)
-            bag.write(message.topic, message.stamp_ns, message.data)
     return path
 
 

@@ -12,8 +12,8 @@ import pytest
 from rosbags.typesys import Stores, get_typestore
 
 from da3_ros.ros.offline import copied, run
-from da3_ros.sinks.bag import BagWriter
 from da3_ros.sources.bag import BagReader, RawMessage
+from helpers.bag_content import messages, rewritten
 from helpers.cli import da3, da3_json, failure, invoke
 from helpers.power_cut import PowerCut
 from helpers.raw_messages import STORE, text
@@ -29,20 +29,6 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp('copied') / 'in.mcap'
     size = ('--size', '32x24', '--cameras', 'front,left', '--no-truth')
     da3('synthesize', path, '--seconds', '2.4', '--rate', '5', *size)
-    return path
-
-
-def messages(path: Path, *topics: str) -> list[RawMessage]:
-    with BagReader(path) as bag:
-        return list(bag.messages(topics or None))
-
-
-def with_more(path: Path, content: Iterable[RawMessage], latched: Iterable[str] = ()) -> Path:
-    is_latched = {'/tf_static', *latched}
-    with BagWriter(path) as bag:
-        for m in sorted(content, key=lambda m: m.stamp_ns):
-            bag.add_topic(m.topic, m.msgtype, is_latched=m.topic in is_latched)
-            bag.write(m.topic, m.stamp_ns, m.data)
     return path
 
 
@@ -98,7 +84,7 @@ def test_the_order_of_the_file_is_that_of_log_times(
 ) -> None:
     """However much waits: what is copied is never behind a later result."""
     content = [*messages(recording), *chatter(recording)]
-    source = with_more(tmp_path / 'in.mcap', content)
+    source = rewritten(tmp_path / 'in.mcap', content)
     copy = ('--copy', '/tf,/tf_static,/note,/front/image_raw')
     da3('bag', source, tmp_path / 'a.mcap', *TRUTH, *copy)
     monkeypatch.setattr(copied, '_MANY_BYTES', 100)
@@ -119,7 +105,7 @@ def test_interrupted_twice_what_is_copied_is_there_once(
     recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, 'CHECKPOINT_WINDOWS', 3)
-    source = with_more(tmp_path / 'in.mcap', [*messages(recording), *chatter(recording)])
+    source = rewritten(tmp_path / 'in.mcap', [*messages(recording), *chatter(recording)])
     placed = ('--prior-frame', 'odom', '--odom-frame', 'map', '--publish-tf', 'true')
     options = (*TRUTH, '--copy', '/tf,/tf_static,/note', *placed, '--start', '0.3')
     whole, out = tmp_path / 'whole.mcap', tmp_path / 'out.mcap'
@@ -143,8 +129,8 @@ def test_a_part_of_several_bags_and_what_was_latched_before_it(
     begin = content[0].stamp_ns
     maps = [note('/map', begin + i * S // 10, f'map {i}') for i in range(3)]
     others = [m for m in content if m.topic != '/tf']
-    one = with_more(tmp_path / 'one.mcap', [*others, *maps], ['/map'])
-    two = with_more(tmp_path / 'two.db3', [m for m in content if m.topic == '/tf'])
+    one = rewritten(tmp_path / 'one.mcap', [*others, *maps], ['/map'])
+    two = rewritten(tmp_path / 'two.db3', [m for m in content if m.topic == '/tf'])
     given = ('--start', '1.0', '--duration', '0.8', '--copy', '/tf,/tf_static,/map')
     da3('bag', one, two, tmp_path / 'out.mcap', *TRUTH, *given, '--publish-tf', 'false')
     start, stop = begin + S, begin + S * 18 // 10
@@ -161,7 +147,7 @@ def test_a_part_of_several_bags_and_what_was_latched_before_it(
 
 def test_what_cannot_be_copied_is_refused_by_name(recording: Path, tmp_path: Path) -> None:
     content = [m for m in messages(recording) if m.topic != '/tf']
-    source = with_more(tmp_path / 'in.mcap', [*content, *chatter(recording, '/odometry')])
+    source = rewritten(tmp_path / 'in.mcap', [*content, *chatter(recording, '/odometry')])
     before = sorted(tmp_path.iterdir())
     for copy, said in (
         ('/tf', 'copy: no topic /tf in the recording'),
@@ -199,7 +185,7 @@ def test_messages_that_the_definition_does_not_describe_are_refused(
         )
         data = bytes(store.serialize_cdr(message, message.__msgtype__))
         sonar = RawMessage('/sonar', message.__msgtype__, content[0].stamp_ns, data)
-        found[version] = with_more(tmp_path / f'{version.name}.mcap', [*content, sonar])
+        found[version] = rewritten(tmp_path / f'{version.name}.mcap', [*content, sonar])
     given = (tmp_path / 'out.mcap', *TRUTH, '--copy', '/sonar')
     said = failure('bag', found[Stores.ROS2_HUMBLE], *given)
     assert 'copy: /sonar: its first message is not as sensor_msgs/msg/Range' in said
@@ -214,7 +200,7 @@ def test_transforms_of_an_earlier_run_are_neither_followed_nor_copied(
     first = tmp_path / 'first.mcap'
     given = ('--model', 'truth', '--publish-tf', 'true', '--outputs', 'tf,window')
     content = [m for m in messages(recording) if m.topic != '/tf']
-    plain = with_more(tmp_path / 'plain.mcap', content)
+    plain = rewritten(tmp_path / 'plain.mcap', content)
     da3('bag', plain, first, *given, '--copy', 'none')
     said = messages(first)
     arm = transforms(messages(recording, '/tf')[0])
@@ -229,7 +215,7 @@ def test_transforms_of_an_earlier_run_are_neither_followed_nor_copied(
         # Of a node in a namespace: its reports are no topic of this run.
         topic = '/da3/window' if topic == '/window' else topic
         mixed.append(RawMessage(topic, message.msgtype, message.stamp_ns, data))
-    source = with_more(tmp_path / 'both.mcap', [*content, *mixed])
+    source = rewritten(tmp_path / 'both.mcap', [*content, *mixed])
     found = da3_json('bag', source, tmp_path / 'again.mcap', *given)
     assert any('of an earlier run of this package' in note for note in found['notes'])
     own = children([m for m in said if m.topic == '/tf'])

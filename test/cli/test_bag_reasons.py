@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from da3_ros.sinks.bag import BagWriter
-from da3_ros.sources.bag import BagReader, RawMessage
+from da3_ros.sources.bag import RawMessage
+from helpers.bag_content import messages, rewritten
 from helpers.cli import da3, da3_json
 from helpers.raw_messages import STORE
 
@@ -26,20 +26,6 @@ def content_fixture(tmp_path_factory: pytest.TempPathFactory) -> list[RawMessage
     size = ('--size', '32x24', '--cameras', 'front,left', '--no-truth', '--no-odometry')
     da3('synthesize', path, '--seconds', '5', '--rate', '5', *size)
     return messages(path)
-
-
-def messages(path: Path) -> list[RawMessage]:
-    with BagReader(path) as bag:
-        return list(bag.messages())
-
-
-def rewritten(path: Path, content: Iterable[RawMessage]) -> Path:
-    with BagWriter(path) as bag:
-        for message in sorted(content, key=lambda m: m.stamp_ns):
-            is_latched = message.topic == '/tf_static'
-            bag.add_topic(message.topic, message.msgtype, is_latched=is_latched)
-            bag.write(message.topic, message.stamp_ns, message.data)
-    return path
 
 
 def notes_of(bags: Sequence[Path], out: Path, *more: str) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 
 pytest.importorskip('rclpy')
@@ -12,31 +11,16 @@ import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
 
-from da3_ros.geometry.camera import ImageSize, PinholeCamera
 from da3_ros.options import OutputOptions
 from da3_ros.pipeline import shown_view
 from da3_ros.pipeline.shown_view import ShownView
 from da3_ros.ros.node import camera_outputs
 from da3_ros.ros.node.camera_outputs import CameraOutputs
-from da3_ros.types import PosedView, ViewId
+from helpers.odd_view import view
 from helpers.ros_process import reserved_domain_id
 
 pytestmark = pytest.mark.ros
 NAN = float('nan')
-
-
-def view() -> PosedView:
-    image = np.zeros((1, 6, 3), np.uint8)
-    return PosedView(
-        id=ViewId('front', 5, 'optical'),
-        depth=np.array([[1.0, 5.0, 20.0, NAN, 0.0, 3.0]], np.float32),
-        image=image,
-        camera=PinholeCamera.from_focal(6.0, 6.0, 2.5, 0.0, ImageSize(1, 6)),
-        is_calibrated=True,
-        world_from_camera=np.eye(4),
-        confidence=np.array([[9.0, 1.5, 9.0, 9.0, 9.0, 9.0]], np.float32),
-        sky=np.array([[False, False, False, False, False, True]]),
-    )
 
 
 def test_nothing_is_computed_that_nobody_subscribes_to(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,19 @@ from da3_ros.sources.rectification import rectification_of
 from da3_ros.types import FloatImage
 
 METRES_FROM_MM = 0.001
+
+
+def read_steps(path: Path) -> NDArray[np.integer[Any]]:
+    """Return the values (H, W) of an image of one channel of 16 bits, as they are stored.
+
+    Raises:
+        SourceError: it is none.
+    """
+    with foreign_file(path, 'depth image'), opened(path) as image:
+        if not image.mode.startswith('I'):
+            raise ValueError(f'expected one channel of 16 bits, got {image.mode}')
+        load(image)
+        return np.asarray(image)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,11 +80,7 @@ class DepthFiles:
         return depth
 
     def _stored(self, path: Path) -> FloatImage:
-        with foreign_file(path, 'depth image'), opened(path) as image:
-            if not image.mode.startswith('I'):
-                raise ValueError(f'expected one channel of 16 bits, got {image.mode}')
-            load(image)
-            steps: NDArray[np.int64] = np.asarray(image).astype(np.int64)
+        steps = read_steps(path).astype(np.int64)
         known = (steps > 0) & ~np.isin(steps, self.unknown)
         return np.where(known, steps * self.unit_m, np.nan).astype(np.float32)
 
